@@ -1,0 +1,6 @@
+"""File or array -> waveform -> log-mel. Knows nothing of models or corpora."""
+
+from sonoscale.audio._logmel import LogMel, LogMelConfig, mel_filterbank
+from sonoscale.audio._read import AUDIO_SUFFIXES, read_audio
+
+__all__ = ["AUDIO_SUFFIXES", "LogMel", "LogMelConfig", "mel_filterbank", "read_audio"]

@@ -1,0 +1,118 @@
+"""The log-mel front end, a torch module so that it can travel inside a model."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from sonoscale.config import Config
+from sonoscale.errors import SonoscaleError
+
+
+class LogMelConfig(Config):
+    """Settings of the front end."""
+
+    sample_rate: int = Field(default=16_000, ge=8_000, le=48_000)  # Hz
+    n_mels: int = Field(default=64, ge=8, le=256)  # mel bands from 0 Hz to sample_rate / 2
+    window_ms: float = Field(default=25.0, gt=0, le=200)  # length of the Hann window
+    hop_ms: float = Field(default=10.0, gt=0, le=100)  # step between frames
+
+    @property
+    def window(self) -> int:
+        """Window length in samples."""
+        return round(self.sample_rate * self.window_ms / 1000)
+
+    @property
+    def hop(self) -> int:
+        """Hop in samples."""
+        return round(self.sample_rate * self.hop_ms / 1000)
+
+    @property
+    def n_fft(self) -> int:
+        """FFT length in samples: the power of two at or above the window."""
+        return 1 << (self.window - 1).bit_length()
+
+    def frames(self, samples: int) -> int:
+        """Number of whole frames in a waveform of `samples` samples."""
+        return max(0, 1 + (samples - self.n_fft) // self.hop)
+
+    def samples(self, frames: int) -> int:
+        """Number of samples that `frames` whole frames need."""
+        return self.n_fft + (frames - 1) * self.hop if frames > 0 else 0
+
+
+def mel_filterbank(sample_rate: int, n_fft: int, n_mels: int) -> np.ndarray:
+    """Triangular mel filters, Slaney's scale and area normalisation (Slaney, Auditory Toolbox, 1998).
+
+    Arguments:
+        sample_rate: Hz.
+        n_fft: FFT length in samples.
+        n_mels: number of filters between 0 Hz and `sample_rate / 2`.
+
+    Returns:
+        float64 `[n_mels, n_fft // 2 + 1]`, each row with unit area in Hz.
+    """
+    linear_step, log_start, log_step = 200 / 3, 1000.0, np.log(6.4) / 27  # linear below 1 kHz, log above
+
+    def to_hz(mel: np.ndarray) -> np.ndarray:
+        knee = log_start / linear_step
+        return np.where(mel < knee, mel * linear_step, log_start * np.exp(log_step * (mel - knee)))
+
+    nyquist = sample_rate / 2
+    top = (
+        nyquist / linear_step
+        if nyquist < log_start
+        else log_start / linear_step + np.log(nyquist / log_start) / log_step
+    )
+    edges = to_hz(np.linspace(0.0, top, n_mels + 2))  # [n_mels + 2] Hz
+    bins = np.arange(n_fft // 2 + 1) * sample_rate / n_fft  # [bins] Hz
+    rise = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]
+    fall = (edges[2:, None] - bins) / np.diff(edges)[1:, None]
+    triangles = np.maximum(0.0, np.minimum(rise, fall))
+    return triangles * (2.0 / (edges[2:] - edges[:-2]))[:, None]
+
+
+class LogMel(nn.Module):
+    """Waveform to natural-log mel power spectrogram.
+
+    Only whole frames are made (no padding at the edges), so a frame never mixes audio with padding and the
+    frames of a clip do not depend on what follows it in a batch. The log is `ln(power + 1e-8)`: the floor lies
+    just above the quantisation noise of 16-bit audio.
+
+    Agrees with `librosa.feature.melspectrogram(..., center=False, window="hann")` to 1e-4 after the log.
+    """
+
+    FLOOR = 1e-8
+    window: Tensor
+    filters: Tensor
+
+    def __init__(self, config: LogMelConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or LogMelConfig()
+        c = self.config
+        pad = c.n_fft - c.window
+        window = torch.nn.functional.pad(torch.hann_window(c.window), (pad // 2, pad - pad // 2))
+        filters = torch.from_numpy(mel_filterbank(c.sample_rate, c.n_fft, c.n_mels)).float()
+        self.register_buffer("window", window, persistent=False)  # [n_fft]
+        self.register_buffer("filters", filters, persistent=False)  # [mels, bins]
+
+    def forward(self, wave: Tensor) -> Tensor:
+        """float32 `[batch, samples]` -> float32 `[batch, mels, frames]`.
+
+        Raises:
+            SonoscaleError: the clip is shorter than one window.
+        """
+        c = self.config
+        if wave.ndim != 2:
+            raise SonoscaleError(f"a batch of waveforms must be [batch, samples], not {list(wave.shape)}")
+        if wave.shape[-1] < c.n_fft:
+            raise SonoscaleError(
+                f"a clip of {wave.shape[-1]} samples is shorter than one analysis window "
+                f"({c.n_fft} samples, {1000 * c.n_fft / c.sample_rate:.0f} ms)"
+            )
+        frames = wave.unfold(-1, c.n_fft, c.hop) * self.window  # [B, T, n_fft]
+        power = torch.fft.rfft(frames).abs().square()  # [B, T, bins]
+        mel = torch.matmul(power, self.filters.T)  # [B, T, mels]
+        return torch.log(mel + self.FLOOR).transpose(1, 2)

@@ -1,0 +1,53 @@
+"""The command `sonoscale`: one thin module per noun; here the way out for errors."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from typing import Annotated
+
+import typer
+
+from sonoscale import __version__
+from sonoscale.cli import data, study
+from sonoscale.errors import SonoscaleError
+
+app = typer.Typer(
+    help="Label-free scaling laws for audio encoders.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(study.app, name="study")
+app.add_typer(data.app, name="data")
+
+
+@app.callback(invoke_without_command=True)
+def _main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        print(f"sonoscale {__version__}")
+        raise typer.Exit
+
+
+def run() -> None:
+    """Entry point: every foreseen error is one line on stderr and a non-zero exit status."""
+    try:
+        app()
+    except SonoscaleError as error:
+        _fail(str(error), 1)
+    except KeyboardInterrupt:
+        _fail("interrupted: whatever was finished is kept; the same command goes on from there", 130)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            where = f" writing {error.filename}" if error.filename else ""
+            _fail(f"no space left on the disk{where}: whatever was finished is kept", 1)
+        if error.errno in (errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST):
+            _fail(f"{error.filename}: {(error.strerror or 'cannot be used').lower()}", 1)
+        raise
+
+
+def _fail(message: str, status: int) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(status)

@@ -1,0 +1,146 @@
+"""One configuration system: pydantic models, YAML files, `a.b=c` overrides, errors of one line."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from sonoscale.errors import SonoscaleError
+
+__all__ = ["Config", "config_hash", "load_config", "parse_override", "set_key", "validate"]
+
+C = TypeVar("C", bound=BaseModel)
+
+
+class Config(BaseModel):
+    """Base of every section: unknown keys are errors, values are immutable and finite."""
+
+    model_config = {"extra": "forbid", "frozen": True, "allow_inf_nan": False}
+
+
+def load_config(model: type[C], path: str | Path, overrides: Iterable[str] = ()) -> C:
+    """Read a YAML file, apply `a.b=c` overrides, and validate.
+
+    Arguments:
+        model: the pydantic model of the whole file.
+        path: the YAML file.
+        overrides: strings `dotted.key=value`; the value is parsed as YAML.
+
+    Raises:
+        SonoscaleError: no such file, not YAML, an unknown key (the nearest valid one is named), or a value that
+            is out of range or of the wrong type.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise SonoscaleError(f"{path}: no such configuration file")
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+        raise SonoscaleError(f"{path}: not valid YAML{where}: {getattr(error, 'problem', error)}") from error
+    if not isinstance(raw, dict):
+        raise SonoscaleError(f"{path}: a configuration file must be a mapping of keys, not {type(raw).__name__}")
+    for text in overrides:
+        key, value = parse_override(text)
+        set_key(raw, key, value)
+    return validate(model, raw, source=str(path))
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """`"a.b=3"` -> `("a.b", 3)`; the value is YAML."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise SonoscaleError(f"override '{text}': expected key=value, for example encoder.width=64")
+    try:
+        return key.strip(), yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise SonoscaleError(f"override '{text}': the value is not valid YAML") from error
+
+
+def set_key(raw: dict[str, Any], dotted: str, value: Any) -> None:
+    """Set `raw["a"]["b"]` for the key `a.b`, making the mappings on the way."""
+    *parents, last = dotted.split(".")
+    node = raw
+    for name in parents:
+        child = node.get(name)
+        if child is None:
+            child = node[name] = {}
+        if not isinstance(child, dict):
+            raise SonoscaleError(f"cannot set '{dotted}': '{name}' is a value, not a section")
+        node = child
+    node[last] = value
+
+
+def validate(model: type[C], raw: Mapping[str, Any], *, source: str = "configuration") -> C:
+    """Validate `raw` against `model`; every problem becomes one line that names key and value."""
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        lines = [_explain(model, item) for item in error.errors()]
+        raise SonoscaleError("\n".join(f"{source}: {line}" for line in dict.fromkeys(lines))) from None
+
+
+def config_hash(content: Any, length: int = 12) -> str:
+    """Hex digest of a JSON-able value that does not depend on the order of keys."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def _explain(model: type[BaseModel], item: Any) -> str:
+    loc = [part for part in item["loc"] if not (isinstance(part, str) and part.startswith("function-"))]
+    key = ".".join(str(part) for part in loc)
+    if item["type"] == "extra_forbidden":
+        siblings = _keys_at(model, loc[:-1])
+        close = difflib.get_close_matches(str(loc[-1]), siblings, n=1, cutoff=0.5)
+        prefix = "".join(f"{part}." for part in loc[:-1])
+        hint = f"did you mean '{prefix}{close[0]}'?" if close else f"valid keys here: {', '.join(sorted(siblings))}"
+        return f"unknown key '{key}'; {hint}"
+    if item["type"] == "missing":
+        return f"key '{key}' is required"
+    message = item["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    if not key:
+        return message
+    return f"{key} = {item['input']!r}: {message}"
+
+
+def _keys_at(model: type[BaseModel], loc: list[Any]) -> list[str]:
+    """Valid keys of the section at `loc`, following sections, lists and unions."""
+    candidates: list[type[BaseModel]] = [model]
+    for part in loc:
+        found: list[type[BaseModel]] = []
+        for candidate in candidates:
+            if isinstance(part, int):
+                found.append(candidate)
+            elif part in candidate.model_fields:
+                found.extend(_models_in(candidate.model_fields[part].annotation))
+            else:  # the tag of a discriminated union: keep the member that has it
+                tagged = [c for c in candidates if part in _tags(c)]
+                found.extend(c for c in tagged if c is candidate)
+        candidates = found or candidates
+    return sorted({name for candidate in candidates for name in candidate.model_fields})
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if typing.get_origin(annotation) in (types.UnionType, typing.Union, list, tuple, dict, typing.Annotated):
+        return [m for argument in typing.get_args(annotation) for m in _models_in(argument)]
+    return []
+
+
+def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
+    return tuple(
+        tag for field in model.model_fields.values() for tag in typing.get_args(field.annotation)
+        if isinstance(tag, str)
+    )

@@ -1,0 +1,31 @@
+"""What there is to hear: folders of files, labelled tasks, the procedural world, and their log-mels on disk."""
+
+from sonoscale.corpora._base import Corpus, Joined, Subset, Task, take
+from sonoscale.corpora._config import (
+    DataConfig,
+    FolderData,
+    FolderTaskConfig,
+    ProceduralData,
+    ProceduralTaskConfig,
+    TaskConfig,
+)
+from sonoscale.corpora._features import FeatureStore, build_features
+from sonoscale.corpora._folder import FileCorpus, read_task
+
+__all__ = [
+    "Corpus",
+    "DataConfig",
+    "FeatureStore",
+    "FileCorpus",
+    "FolderData",
+    "FolderTaskConfig",
+    "Joined",
+    "ProceduralData",
+    "ProceduralTaskConfig",
+    "Subset",
+    "Task",
+    "TaskConfig",
+    "build_features",
+    "read_task",
+    "take",
+]

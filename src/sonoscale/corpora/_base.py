@@ -1,0 +1,145 @@
+"""What every corpus can do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from sonoscale.errors import SonoscaleError
+
+
+class Corpus(Protocol):
+    """Clips by index. Picklable, so that workers can read in parallel."""
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+        ...
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """JSON-able: equal for two corpora only if their audio is the same, wherever it lies."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def wave(self, index: int) -> np.ndarray:
+        """float32 `[samples]`, mono, nominally in [-1, 1]."""
+        ...
+
+    def name(self, index: int) -> str:
+        """What to call clip `index` in a message: a path or a readable id."""
+        ...
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Some clips of a corpus, in a given order."""
+
+    corpus: Corpus
+    indices: tuple[int, ...]
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+        return self.corpus.sample_rate
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The corpus and which of its clips."""
+        return {"subset_of": self.corpus.identity, "indices": list(self.indices)}
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def wave(self, index: int) -> np.ndarray:
+        """See `Corpus.wave`."""
+        return self.corpus.wave(self.indices[index])
+
+    def name(self, index: int) -> str:
+        """See `Corpus.name`."""
+        return self.corpus.name(self.indices[index])
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Several corpora one after the other."""
+
+    parts: tuple[Corpus, ...]
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz, the same for all parts."""
+        return self.parts[0].sample_rate
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The parts, in order."""
+        return {"joined": [part.identity for part in self.parts]}
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self.parts)
+
+    def wave(self, index: int) -> np.ndarray:
+        """See `Corpus.wave`."""
+        part, i = self._locate(index)
+        return part.wave(i)
+
+    def name(self, index: int) -> str:
+        """See `Corpus.name`."""
+        part, i = self._locate(index)
+        return part.name(i)
+
+    def _locate(self, index: int) -> tuple[Corpus, int]:
+        for part in self.parts:
+            if index < len(part):
+                return part, index
+            index -= len(part)
+        raise IndexError(index)
+
+
+@dataclass(frozen=True)
+class Task:
+    """Labelled clips with the task's own folds or split.
+
+    `scheme` is "folds" (each fold is tested once) or "split" (folds are named train, valid and test).
+    """
+
+    name: str
+    corpus: Corpus
+    labels: tuple[str, ...]
+    folds: tuple[str, ...]
+    scheme: str
+
+    def __post_init__(self) -> None:
+        if not len(self.corpus) == len(self.labels) == len(self.folds):
+            raise SonoscaleError(
+                f"task {self.name}: {len(self.corpus)} clips, {len(self.labels)} labels and {len(self.folds)} folds"
+            )
+        if len(set(self.labels)) < 2:
+            raise SonoscaleError(f"task {self.name}: every clip has the label {self.labels[0]!r}; nothing to predict")
+        names = sorted(set(self.folds))
+        if self.scheme == "split" and names != ["test", "train", "valid"]:
+            raise SonoscaleError(f"task {self.name}: a split needs train, valid and test; found {', '.join(names)}")
+        if self.scheme == "folds" and len(names) < 3:
+            raise SonoscaleError(
+                f"task {self.name}: {len(names)} fold(s) ({', '.join(names)}); at least 3 are needed, to train, "
+                "to choose the regularisation and to test on different clips"
+            )
+        for fold in names:
+            found = {label for label, f in zip(self.labels, self.folds, strict=True) if f == fold}
+            if len(found) < 2:
+                raise SonoscaleError(f"task {self.name}: fold {fold!r} holds one class only ({next(iter(found))!r})")
+
+    @property
+    def chance(self) -> float:
+        """Accuracy of always answering the most frequent class."""
+        return max(self.labels.count(label) for label in set(self.labels)) / len(self.labels)
+
+
+def take(corpus: Corpus, indices: Sequence[int]) -> Subset:
+    """The clips of `corpus` at `indices`."""
+    return Subset(corpus, tuple(int(i) for i in indices))

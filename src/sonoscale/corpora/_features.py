@@ -1,0 +1,201 @@
+"""Log-mels computed once, kept in a memory-mapped file, shared by every run."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sonoscale.audio import LogMel, LogMelConfig
+from sonoscale.config import config_hash
+from sonoscale.corpora._base import Corpus
+from sonoscale.errors import SonoscaleError
+from sonoscale.processes import die_with_parent, single_threaded
+
+_CHUNK = 32  # clips a worker handles at a time
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class FeatureStore:
+    """Log-mels of a corpus, one clip after the other in one array.
+
+    `frames` is `[total_frames, mels]`; clip i is rows `offsets[i]` to `offsets[i + 1]`.
+    """
+
+    folder: Path
+    frames: np.ndarray
+    offsets: np.ndarray
+    hop_seconds: float
+    window_seconds: float
+    corpus: str  # digest of the corpus's identity
+
+    @classmethod
+    def open(cls, folder: str | Path) -> FeatureStore:
+        """Map a store that `build_features` made."""
+        folder = Path(folder)
+        try:
+            meta = json.loads((folder / "meta.json").read_text())
+            return cls(
+                folder, np.load(folder / "frames.npy", mmap_mode="r"), np.load(folder / "offsets.npy"),
+                meta["hop_seconds"], meta["window_seconds"], meta["corpus"],
+            )  # fmt: skip
+        except (OSError, ValueError, KeyError) as error:
+            raise SonoscaleError(f"{folder}: not a readable feature cache ({error}); delete it to rebuild") from error
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def clip(self, index: int) -> np.ndarray:
+        """Log-mel of one clip, `[frames, mels]`."""
+        return self.frames[self.offsets[index] : self.offsets[index + 1]]
+
+    def lengths(self, clips: int | None = None) -> np.ndarray:
+        """Frames of the first `clips` clips (by default all), int64 `[clips]`."""
+        return np.diff(self.offsets[: (len(self) if clips is None else clips) + 1])
+
+    def seconds(self, clips: int | None = None) -> float:
+        """Audio in the first `clips` clips, in seconds, as the frames cover it."""
+        lengths = self.lengths(clips)
+        return float((lengths * self.hop_seconds + self.window_seconds - self.hop_seconds).sum())
+
+    def statistics(self, clips: int | None = None) -> tuple[float, float]:
+        """Mean and standard deviation over all values of the first `clips` clips."""
+        rows = self.frames[: self.offsets[len(self) if clips is None else clips]]
+        total = square = 0.0
+        for start in range(0, len(rows), 1 << 16):
+            part = rows[start : start + (1 << 16)].astype(np.float64)
+            total += part.sum()
+            square += np.square(part).sum()
+        mean = total / rows.size
+        return float(mean), float(max(square / rows.size - mean**2, 1e-12) ** 0.5)
+
+
+def build_features(
+    corpus: Corpus,
+    front_end: LogMelConfig,
+    cache: Path,
+    *,
+    dtype: str = "float32",
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> FeatureStore:
+    """Compute (or find) the log-mels of a corpus.
+
+    Arguments:
+        corpus: what to compute.
+        front_end: how.
+        cache: folder of all stores; each gets a subfolder named by what it holds.
+        dtype: "float32", or "float16" for training data (rounding 0.004 at most, half the memory).
+        workers: processes.
+        progress: called with (clips done, clips in all).
+
+    Raises:
+        SonoscaleError: a clip cannot be read, or is shorter than one analysis window (named).
+    """
+    identity = config_hash(corpus.identity, 16)
+    key = config_hash([identity, front_end.model_dump(), dtype, 1], 16)
+    folder = cache / f"logmel-{key}"
+    if not (folder / "meta.json").is_file():
+        _write(corpus, front_end, folder, dtype, workers, progress, identity)
+    return FeatureStore.open(folder)
+
+
+def _write(
+    corpus: Corpus,
+    front_end: LogMelConfig,
+    folder: Path,
+    dtype: str,
+    workers: int,
+    progress: Progress | None,
+    identity: str,
+) -> None:
+    partial = folder.with_name(f".{folder.name}-{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        lengths: list[int] = []
+        with (partial / "raw").open("wb") as stream:
+            for part, part_lengths in _compute(corpus, front_end, dtype, workers):
+                stream.write(part.tobytes())
+                lengths.extend(part_lengths)
+                if progress:
+                    progress(len(lengths), len(corpus))
+        shape = (sum(lengths), front_end.n_mels)
+        _raw_to_npy(partial / "raw", partial / "frames.npy", shape, np.dtype(dtype))
+        np.save(partial / "offsets.npy", np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+        meta = {
+            "corpus": identity,
+            "clips": len(corpus),
+            "hop_seconds": front_end.hop / front_end.sample_rate,
+            "window_seconds": front_end.n_fft / front_end.sample_rate,
+            "front_end": front_end.model_dump(),
+        }
+        (partial / "meta.json").write_text(json.dumps(meta, indent=1))
+        if folder.exists():  # another process was faster, or an unreadable one is in the way
+            shutil.rmtree(folder)
+        partial.replace(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _raw_to_npy(raw: Path, target: Path, shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
+    """Put an npy header before raw numbers, in constant memory."""
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    with target.open("wb") as out, raw.open("rb") as source:
+        np.lib.format.write_array_header_1_0(out, header)
+        shutil.copyfileobj(source, out, 1 << 24)
+    raw.unlink()
+
+
+def _compute(
+    corpus: Corpus, front_end: LogMelConfig, dtype: str, workers: int
+) -> Iterator[tuple[np.ndarray, list[int]]]:
+    chunks = [range(i, min(i + _CHUNK, len(corpus))) for i in range(0, len(corpus), _CHUNK)]
+    if workers <= 1 or len(chunks) == 1:
+        front = LogMel(front_end)
+        for chunk in chunks:
+            yield _chunk(corpus, front, dtype, chunk)
+        return
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (corpus, front_end, dtype))
+    try:
+        yield from pool.map(_work, chunks)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+_worker: tuple[Corpus, LogMel, str] | None = None
+
+
+def _start_worker(corpus: Corpus, front_end: LogMelConfig, dtype: str) -> None:
+    global _worker
+    die_with_parent()
+    single_threaded()
+    _worker = (corpus, LogMel(front_end), dtype)
+
+
+def _work(chunk: range) -> tuple[np.ndarray, list[int]]:
+    assert _worker is not None
+    return _chunk(*_worker, chunk)
+
+
+def _chunk(corpus: Corpus, front: LogMel, dtype: str, chunk: range) -> tuple[np.ndarray, list[int]]:
+    parts = []
+    for index in chunk:
+        try:
+            wave = torch.from_numpy(corpus.wave(index))
+            parts.append(front(wave[None])[0].T.numpy().astype(dtype))
+        except SonoscaleError as error:
+            name = corpus.name(index)
+            raise error if name in str(error) else SonoscaleError(f"{name}: {error}") from None
+    return np.concatenate(parts), [len(part) for part in parts]

@@ -1,0 +1,12 @@
+"""The built-in corpus: speech, music and environmental sound made on the fly, without end, and labelled.
+
+A clip's way: `_corpus` plans it (`_constraints` say what is allowed); `_speech` over `_espeak`, `_music` over
+`_instruments` (`_struck`, `_sustained`), or `_environment` (`_nature`, `_impacts`, `_machines`, `_animals`) makes
+its sound out of the elements in `_synthesis`; `_room` records it. `_tasks` cuts labelled tasks from the corpus.
+"""
+
+from sonoscale.corpora.procedural._corpus import VERSION, ProceduralCorpus
+from sonoscale.corpora.procedural._espeak import speech_available
+from sonoscale.corpora.procedural._tasks import TASKS, ProceduralTask
+
+__all__ = ["TASKS", "VERSION", "ProceduralCorpus", "ProceduralTask", "speech_available"]

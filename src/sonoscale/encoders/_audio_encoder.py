@@ -1,0 +1,96 @@
+"""The whole encoder: front end, normalisation and backbone in one module."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from sonoscale.audio import LogMel
+from sonoscale.encoders._config import EncoderConfig
+from sonoscale.encoders._positions import sincos_positions
+from sonoscale.encoders._vit import PatchViT, patchify
+from sonoscale.errors import SonoscaleError
+
+
+class AudioEncoder(nn.Module):
+    """Waveform -> log-mel -> normalised with the corpus's mean and deviation -> patches -> tokens -> mean.
+
+    Implements `Encoder`. Only whole patches are heard: up to `patch_frames - 1` frames at the end of a clip are
+    dropped rather than padded.
+
+    Arguments:
+        config: shape.
+        mean, std: of the log-mels of the pre-training corpus, in natural-log units; stored with the weights.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: EncoderConfig, *, mean: float = 0.0, std: float = 1.0) -> None:
+        super().__init__()
+        self.config = config
+        self.front_end = LogMel(config.front_end)
+        self.backbone = PatchViT(config)
+        self.register_buffer("mean", torch.tensor(float(mean)))
+        self.register_buffer("std", torch.tensor(float(std)))
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+        return self.config.front_end.sample_rate
+
+    @property
+    def dim(self) -> int:
+        """Width of the embedding."""
+        return self.config.width
+
+    def patches(self, frames: Tensor) -> Tensor:
+        """Log-mel frames `[batch, frames, mels]` (time first) -> normalised patches `[batch, n, patch]`.
+
+        Raises:
+            SonoscaleError: the clip is shorter than one patch.
+        """
+        c = self.config
+        if frames.shape[1] < c.patch_frames:
+            need = c.front_end.samples(c.patch_frames) / self.sample_rate
+            raise SonoscaleError(
+                f"a clip of {frames.shape[1]} frames is shorter than one patch of {c.patch_frames} frames "
+                f"({need:.3f} s)"
+            )
+        return patchify((frames - self.mean) / self.std, c.patch_frames, c.patch_mels)
+
+    def positions(self, patches: int) -> Tensor:
+        """Positions of the first `patches` patches, `[patches, width]`."""
+        grid = sincos_positions(patches // self.config.mel_patches, self.config.mel_patches, self.dim)
+        return grid.to(self.mean.device)
+
+    def tokens(self, frames: Tensor) -> Tensor:
+        """Log-mel frames `[batch, frames, mels]` -> tokens `[batch, n, width]` after the final norm."""
+        patches = self.patches(frames)
+        return self.backbone(patches, self.positions(patches.shape[1]))
+
+    def embed_logmel(self, frames: Tensor) -> Tensor:
+        """Log-mel frames `[batch, frames, mels]` -> embeddings `[batch, width]`."""
+        return self.tokens(frames).mean(dim=1)
+
+    def embed(self, wave: Tensor) -> Tensor:
+        """See `Encoder.embed`."""
+        return self.embed_logmel(self._frames(wave))
+
+    def embed_layers(self, wave: Tensor) -> Tensor:
+        """See `Encoder.embed_layers`: the patch embedding, then each block."""
+        patches = self.patches(self._frames(wave))
+        return self.backbone.forward_layers(patches, self.positions(patches.shape[1])).mean(dim=2)
+
+    def embed_frames(self, wave: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Encoder.embed_frames`: a step is one patch long; its mel bands are averaged."""
+        tokens = self.tokens(self._frames(wave))
+        b, n, d = tokens.shape
+        steps = tokens.view(b, -1, self.config.mel_patches, d).mean(dim=2)
+        c = self.config.front_end
+        first = (c.n_fft + (self.config.patch_frames - 1) * c.hop) / 2  # centre of the first patch, samples
+        centres = first + torch.arange(steps.shape[1]) * self.config.patch_frames * c.hop
+        return steps, centres.float() * 1000 / c.sample_rate
+
+    def _frames(self, wave: Tensor) -> Tensor:
+        return self.front_end(wave).transpose(1, 2)

@@ -1,0 +1,45 @@
+"""Embeddings of every clip of a feature store."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from sonoscale.corpora import FeatureStore
+from sonoscale.encoders._audio_encoder import AudioEncoder
+from sonoscale.errors import SonoscaleError
+
+
+@torch.inference_mode()
+def embed_store(encoder: AudioEncoder, store: FeatureStore, *, tokens_per_batch: int = 4096) -> np.ndarray:
+    """Embed all clips, each over its whole length.
+
+    Clips with the same number of whole patches go together, so nothing is padded and an embedding does not
+    depend on what else is in its batch.
+
+    Arguments:
+        encoder: in eval mode.
+        store: log-mels with the encoder's front end.
+        tokens_per_batch: upper bound of clips times tokens in a batch (one clip at least).
+
+    Returns:
+        float32 `[clips, dim]`, in the order of the store.
+
+    Raises:
+        SonoscaleError: a clip is shorter than one patch.
+    """
+    patch = encoder.config.patch_frames
+    lengths = store.lengths()
+    steps = lengths // patch  # whole patches along time
+    if (steps == 0).any():
+        bad = int(np.argmin(lengths))
+        raise SonoscaleError(f"clip {bad} has {lengths[bad]} frames, less than one patch of {patch} frames")
+    out = np.empty((len(store), encoder.dim), dtype=np.float32)
+    for count in np.unique(steps):
+        group = np.flatnonzero(steps == count)
+        size = max(1, tokens_per_batch // (int(count) * encoder.config.mel_patches))
+        for start in range(0, len(group), size):
+            members = group[start : start + size]
+            batch = np.stack([store.clip(i)[: count * patch] for i in members]).astype(np.float32)
+            out[members] = encoder.embed_logmel(torch.from_numpy(batch)).numpy()
+    return out

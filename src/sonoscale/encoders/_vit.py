@@ -1,0 +1,90 @@
+"""A pre-norm vision transformer on patches of a log-mel, without a class token."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sonoscale.encoders._config import EncoderConfig
+
+
+def patchify(frames: Tensor, patch_frames: int, patch_mels: int) -> Tensor:
+    """Cut log-mels into patches, dropping the frames after the last whole patch.
+
+    Arguments:
+        frames: `[batch, frames, mels]`, time first.
+        patch_frames, patch_mels: size of a patch.
+
+    Returns:
+        `[batch, time_patches * mel_patches, patch_frames * patch_mels]`, time-major.
+    """
+    b, t, m = frames.shape
+    tp, mp = t // patch_frames, m // patch_mels
+    grid = frames[:, : tp * patch_frames].reshape(b, tp, patch_frames, mp, patch_mels)
+    return grid.transpose(2, 3).reshape(b, tp * mp, patch_frames * patch_mels)
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block: attention, then MLP, each with a residual."""
+
+    def __init__(self, width: int, heads: int, mlp_width: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1 = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.norm2 = nn.LayerNorm(width)
+        self.fc1 = nn.Linear(width, mlp_width)
+        self.fc2 = nn.Linear(mlp_width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[batch, tokens, width]` -> the same."""
+        b, n, d = x.shape
+        qkv = self.qkv(self.norm1(x)).view(b, n, 3, self.heads, d // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each [B, H, N, d / H]
+        y = F.scaled_dot_product_attention(q, k, v)
+        x = x + self.out(y.transpose(1, 2).reshape(b, n, d))
+        return x + self.fc2(F.gelu(self.fc1(self.norm2(x))))
+
+
+class PatchViT(nn.Module):
+    """Patches with their positions -> tokens, after the final norm."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embed = nn.Linear(config.patch_size, config.width)
+        self.blocks = nn.ModuleList(
+            Block(config.width, config.n_heads, config.mlp_width) for _ in range(config.depth)
+        )
+        self.norm = nn.LayerNorm(config.width)
+        self.apply(init_weights)
+
+    def forward(self, patches: Tensor, positions: Tensor) -> Tensor:
+        """`[batch, n, patch]` and `[n, width]` or `[batch, n, width]` -> `[batch, n, width]`."""
+        x = self.embed(patches) + positions
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)
+
+    def forward_layers(self, patches: Tensor, positions: Tensor) -> Tensor:
+        """Tokens after the patch embedding and after each block: `[depth + 1, batch, n, width]`.
+
+        The last layer has the final norm, so it equals `forward`.
+        """
+        x = self.embed(patches) + positions
+        layers = [x]
+        for block in self.blocks:
+            x = block(x)
+            layers.append(x)
+        layers[-1] = self.norm(x)
+        return torch.stack(layers)
+
+
+def init_weights(module: nn.Module) -> None:
+    """Xavier-uniform matrices and zero biases, as in MAE (arXiv 2111.06377)."""
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,13 @@
+"""Errors that a user can act on."""
+
+from __future__ import annotations
+
+__all__ = ["SonoscaleError"]
+
+
+class SonoscaleError(Exception):
+    """A problem with the user's input or machine, told in one line.
+
+    The message names the offending file, key or value, and what would be right. The command line prints the
+    message alone and exits with status 1; anything else that escapes is a defect of Sonoscale.
+    """

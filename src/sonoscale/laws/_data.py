@@ -1,0 +1,97 @@
+"""Checks of what a user hands in: every refusal names the column, the row and the value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sonoscale.errors import SonoscaleError
+from sonoscale.laws._forms import Form
+
+__all__ = ["as_clusters", "as_column", "check_draws", "check_pair", "constant_column", "shortfall"]
+
+
+def as_column(values: Any, *, name: str, positive: bool = False) -> NDArray[np.float64]:
+    """The values as float64 [n].
+
+    **Raises:** `SonoscaleError` unless they are a flat sequence of finite numbers (above zero if `positive`).
+    """
+    raw = np.asarray(values)
+    if raw.ndim != 1:
+        raise SonoscaleError(f"{name} must be a flat sequence of numbers, not an array of shape {raw.shape}")
+    if raw.dtype.kind not in "biuf":
+        for row, value in enumerate(raw.tolist()):
+            if not isinstance(value, (int, float, np.number)):
+                raise SonoscaleError(f"{name}, row {row}: {value!r} is not a number")
+    column = raw.astype(np.float64)
+    bad = ~np.isfinite(column)
+    if bad.any():
+        row = int(bad.argmax())
+        raise SonoscaleError(f"{name}, row {row}: {column[row]} is not a finite number")
+    if positive and (column <= 0).any():
+        row = int((column <= 0).argmax())
+        raise SonoscaleError(f"{name}, row {row}: {column[row]:g} is not above zero, as a power of it needs")
+    return column
+
+
+def check_pair(x: NDArray[np.float64], y: NDArray[np.float64], *, x_name: str, y_name: str) -> None:
+    """**Raises:** `SonoscaleError` where the two columns differ in length or are empty."""
+    if len(x) != len(y):
+        raise SonoscaleError(f"{x_name} has {len(x)} rows but {y_name} has {len(y)}")
+    if len(x) == 0:
+        raise SonoscaleError(f"{x_name} and {y_name} have no rows")
+
+
+def as_clusters(clusters: Iterable[Hashable] | None, n: int) -> NDArray[np.intp]:
+    """The cluster of each row, numbered in order of first appearance: [n]. None: each row is its own."""
+    if clusters is None:
+        return np.arange(n)
+    labels = list(clusters)
+    if len(labels) != n:
+        raise SonoscaleError(f"clusters has {len(labels)} rows but the data have {n}")
+    numbers: dict[Hashable, int] = {}
+    for row, label in enumerate(labels):
+        if label is None or (isinstance(label, (float, np.floating)) and math.isnan(label)):
+            raise SonoscaleError(f"clusters, row {row}: {label!r} names no cluster")
+        numbers.setdefault(label, len(numbers))
+    return np.array([numbers[label] for label in labels], dtype=np.intp)
+
+
+def constant_column(column: NDArray[np.float64], *, name: str) -> str | None:
+    """Why nothing can be learnt along this column, or None where it varies."""
+    if np.ptp(column) <= 1e-12 * np.abs(column).max():
+        return f"{name} is constant ({column[0]:g} in all {len(column)} rows)"
+    return None
+
+
+def shortfall(form: Form, x: NDArray[np.float64], clusters: NDArray[np.intp], *, x_name: str) -> str | None:
+    """Why these data are too few for this form, or None where they suffice."""
+    needed = len(form.parameters)
+    constant = constant_column(x, name=x_name)
+    if constant:
+        return constant
+    groups = int(clusters.max()) + 1
+    if groups < needed + 1:
+        return (
+            f"form {form.name!r} has {needed} parameters and needs at least {needed + 1} clusters, "
+            f"but there are {groups}"
+        )
+    distinct = len(np.unique(x))
+    if distinct < needed:
+        return (
+            f"form {form.name!r} has {needed} parameters, but {x_name} has only {distinct} different values"
+        )
+    return None
+
+
+def check_draws(bootstrap: int, level: float) -> None:
+    """**Raises:** `SonoscaleError` unless the level is in (0, 1) and the resamples reach its tails."""
+    if not 0.0 < level < 1.0:
+        raise SonoscaleError(f"level must lie between 0 and 1 (such as 0.95), not {level!r}")
+    least = math.ceil(round(4.0 / (1.0 - level), 6))
+    if bootstrap < least:
+        raise SonoscaleError(f"bootstrap={bootstrap} is too few for level={level:g}: take at least {least}")

@@ -1,0 +1,48 @@
+"""Worker processes that do not outlive the command that started them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+
+import threadpoolctl
+import torch
+
+__all__ = ["available_cores", "die_with_parent", "single_threaded"]
+
+
+def die_with_parent() -> None:
+    """Call first in a worker process: it ends as soon as its parent does, however the parent ended.
+
+    Also leaves Ctrl-C to the parent, which ends its workers itself.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def single_threaded() -> None:
+    """Give torch and the BLAS libraries loaded so far one thread each.
+
+    Parallelism is over runs: small models gain nothing from threads, and threads of several processes that wait
+    for one another on the same cores are many times slower. The numbers then do not depend on the cores either.
+    """
+    torch.set_num_threads(1)
+    threadpoolctl.threadpool_limits(1)
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on this platform
+        return os.cpu_count() or 1

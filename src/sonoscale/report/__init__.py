@@ -1,0 +1,14 @@
+"""From a finished study folder to a self-contained interactive page, figures for papers, and terminal tables.
+
+It depends on the study's files alone. A figure is described once as data and drawn twice, by plotly for the
+page and by matplotlib for print, so that the two never disagree.
+"""
+
+from __future__ import annotations
+
+from sonoscale.report._load import load_study
+from sonoscale.report._model import StudyResults
+from sonoscale.report._terminal import terminal_summary
+from sonoscale.report._write import ReportPaths, write_report
+
+__all__ = ["ReportPaths", "StudyResults", "load_study", "terminal_summary", "write_report"]

@@ -1,0 +1,212 @@
+"""What a finished study holds, as the report sees it: plain frozen records, no files and no drawing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Curve", "Failure", "Fit", "Interval", "Laws", "Point", "Run", "StudyResults", "Trajectory"]
+
+NAN = math.nan
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A number with the ends of its 95% interval; unknown parts are NaN."""
+
+    value: float
+    lo: float = NAN
+    hi: float = NAN
+
+    @property
+    def bounded(self) -> bool:
+        """Whether both ends are known."""
+        return math.isfinite(self.lo) and math.isfinite(self.hi)
+
+    @property
+    def includes_zero(self) -> bool:
+        """Whether zero lies in the interval (false where an end is unknown)."""
+        return self.lo <= 0.0 <= self.hi
+
+    def overlaps(self, other: Interval) -> bool:
+        """Whether two intervals share a value (false where an end is unknown)."""
+        return self.lo <= other.hi and other.lo <= self.hi
+
+    def magnitude(self) -> Interval:
+        """The interval of the absolute value."""
+        ends = sorted((abs(self.lo), abs(self.hi))) if self.bounded else [NAN, NAN]
+        return Interval(abs(self.value), 0.0 if self.includes_zero else ends[0], ends[1])
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A fitted curve with its prediction band; four arrays of one length."""
+
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    lo: tuple[float, ...]
+    hi: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One fitted law: a form joining one predictor `x` to the quality `y`."""
+
+    x: str
+    y: str
+    form: str
+    formula: str
+    params: Mapping[str, Interval]
+    exponent: str | None
+    rmse: float
+    r2: float
+    aicc: float
+    loo_rmse: float
+    n: int | None
+    n_clusters: int | None
+    warnings: tuple[str, ...]
+    curve: Curve | None
+
+    @property
+    def slope(self) -> Interval | None:
+        """The exponent (the parameter that says how fast quality moves with x), where the form has one."""
+        return self.params.get(self.exponent) if self.exponent else None
+
+
+@dataclass(frozen=True)
+class Laws:
+    """Every fitted law of the study and what was said about them."""
+
+    y: str
+    y_meaning: str
+    fits: tuple[Fit, ...]
+    correlations: Mapping[str, Interval]
+    skipped: tuple[tuple[str, str, str], ...]
+    best: Mapping[str, str]
+    per_task: Mapping[str, Mapping[str, Interval]]
+    seed_spread: Mapping[str, float]
+    notes: tuple[str, ...]
+
+    def of(self, x: str) -> list[Fit]:
+        """The fits of the study's quality on `x`, the best first."""
+        fits = [fit for fit in self.fits if fit.x == x and fit.y == self.y]
+        return sorted(fits, key=lambda fit: fit.form != self.best.get(x))
+
+
+@dataclass(frozen=True)
+class Point:
+    """One measured encoder: a run at the end of one of its budgets, with all its task scores."""
+
+    run: str
+    config: str
+    label: str
+    axis: str
+    seed: int
+    step: int
+    is_final: bool
+    values: Mapping[str, float]
+    scores: Mapping[str, float]
+    quality: float
+
+    def get(self, name: str) -> float:
+        """A numeric column by name; NaN where the ledger does not have it."""
+        return self.quality if name == "quality" else self.values.get(name, NAN)
+
+    def interval(self, name: str) -> Interval:
+        """A numeric column with its `_lo` and `_hi` columns."""
+        return Interval(self.get(name), self.get(f"{name}_lo"), self.get(f"{name}_hi"))
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """The measured training history of one phase ("trunk" or "branch-<budget>") of one run."""
+
+    phase: str
+    columns: Mapping[str, NDArray[np.float64]]
+
+    def of(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Steps and values where `name` was measured."""
+        empty = np.zeros(0)
+        steps, values = self.columns.get("step", empty), self.columns.get(name, empty)
+        if len(values) != len(steps):
+            return empty, empty
+        measured = np.isfinite(values) & np.isfinite(steps)
+        return steps[measured], values[measured]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run's history: its phases, and its spectra by array name (`step_0`, `step_400_centred`, ...)."""
+
+    name: str
+    phases: tuple[Trajectory, ...] = ()
+    spectra: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    def spectrum(self, *, final: bool, centred: bool) -> NDArray[np.float64] | None:
+        """The singular values before training or at the end of it, or None where they were not kept."""
+        suffix = "_centred" if centred else ""
+        steps = []
+        for name in self.spectra:
+            digits = name.removeprefix("step_").removesuffix("_centred")
+            if name == f"step_{digits}{suffix}" and digits.isdigit():
+                steps.append(int(digits))
+        steps = [step for step in steps if (step > 0) == final]
+        return self.spectra[f"step_{max(steps)}{suffix}"] if steps else None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run that did not finish, and why."""
+
+    label: str
+    seed: str
+    error: str
+
+
+@dataclass(frozen=True)
+class StudyResults:
+    """A finished study: everything that the report shows.
+
+    Attributes:
+        folder: The study folder it was read from.
+        name: The study's name.
+        description: The study's description, or an empty string.
+        provenance: Where the numbers came from, key by key.
+        points: The measured encoders, in the ledger's order.
+        tasks: The tasks in order of first appearance.
+        chance: The chance score of each task (NaN where unknown).
+        metrics: The metric of each task (an empty string where unknown).
+        laws: The fitted laws.
+        runs: Training histories and spectra by run.
+        failures: The runs that failed.
+        missing: Sentences that say which optional pieces were not there.
+    """
+
+    folder: Path
+    name: str
+    description: str
+    provenance: Mapping[str, Any]
+    points: tuple[Point, ...]
+    tasks: tuple[str, ...]
+    chance: Mapping[str, float]
+    metrics: Mapping[str, str]
+    laws: Laws
+    runs: Mapping[str, Run]
+    failures: tuple[Failure, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    @property
+    def final_points(self) -> tuple[Point, ...]:
+        """The points at the largest budget of their run."""
+        return tuple(point for point in self.points if point.is_final)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds, ascending."""
+        return tuple(sorted({point.seed for point in self.points}))

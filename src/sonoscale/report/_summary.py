@@ -1,0 +1,118 @@
+"""The study in plain sentences made from its numbers; a negative result reads as plainly as a positive."""
+
+from __future__ import annotations
+
+import math
+
+from sonoscale.report._figures_law import axes_of, rivals_of
+from sonoscale.report._format import decimal, interval, join, name_of, plural
+from sonoscale.report._model import Interval, StudyResults
+
+__all__ = ["law_sentence", "summary"]
+
+
+def summary(results: StudyResults) -> list[str]:
+    """The summary's sentences: the scope, the law, rank against its rivals, the seeds, the failures."""
+    sentences = [_scope(results), law_sentence(results), *_rank_against_rivals(results), _seeds(results)]
+    if results.failures:
+        verb = "was" if len(results.failures) == 1 else "were"
+        sentences.append(f"{plural(len(results.failures), 'run')} failed and {verb} left out.")
+    return [sentence for sentence in sentences if sentence]
+
+
+def law_sentence(results: StudyResults) -> str:
+    """The law of quality on RankMe in one sentence (two where its interval includes zero)."""
+    fits = results.laws.of("rankme")
+    if not fits:
+        reasons = [f"{form}: {reason}" for x, form, reason in results.laws.skipped if x == "rankme"]
+        return "No law of quality on RankMe could be fitted" + (
+            f" ({'; '.join(reasons)})." if reasons else "."
+        )
+    fit = fits[0]
+    parts = [f"The best fit of quality on RankMe is {_article(fit.form)} law, {fit.formula}"]
+    slope = fit.slope
+    if slope and math.isfinite(slope.value):
+        bounds = f" (95% interval {decimal(slope.lo)} to {decimal(slope.hi)})" if slope.bounded else ""
+        parts.append(f" with {fit.exponent} = {decimal(slope.value)}{bounds}")
+    quality = []
+    if math.isfinite(fit.r2):
+        quality.append(f"R² = {decimal(fit.r2, 2)}")
+    if math.isfinite(fit.loo_rmse):
+        quality.append(f"its error on configurations it had not seen is {decimal(fit.loo_rmse)}")
+    sentence = "".join(parts) + (f"; {', '.join(quality)}." if quality else ".")
+    if slope and slope.bounded and slope.includes_zero:
+        sentence += " That interval includes zero: these runs do not show that quality follows rank."
+    return sentence
+
+
+def _scope(results: StudyResults) -> str:
+    configs = len({point.config for point in results.points})
+    runs = len({point.run for point in results.points})
+    swept = [axis for axis in axes_of(results) if axis != "base"]
+    over = f" that vary {join(swept)}" if swept else ""
+    encoders = len(results.points)
+    budgets = f" that yield {encoders} encoders (one per training budget)" if encoders != runs else ""
+    return (
+        f"{plural(configs, 'configuration')}{over}, {plural(len(results.seeds), 'seed')}, "
+        f"{plural(runs, 'run')}{budgets}, {plural(len(results.tasks), 'task')} ({join(list(results.tasks))});"
+        " quality is the mean of the task scores."
+    )
+
+
+def _rank_against_rivals(results: StudyResults) -> list[str]:
+    found = results.laws.correlations
+    xs = [x for x in ["rankme", *rivals_of(results)] if x in found and math.isfinite(found[x].value)]
+    if not xs:
+        return ["No correlation of quality with rank was computed."]
+    listed = "; ".join(f"{name_of(x)} {interval(found[x], 2)}" for x in xs)
+    sentences = [f"Spearman's correlation with quality, and its 95% interval: {listed}."]
+    if "rankme" not in xs:
+        return [*sentences, "The correlation with RankMe itself is not among them."]
+    rank = found["rankme"]
+    if rank.bounded and rank.includes_zero:
+        sentences.append("The interval of RankMe includes zero: rank alone does not order these encoders.")
+    elif rank.value < 0:
+        sentences.append(
+            "The correlation with RankMe is negative: a higher rank went with a lower quality here."
+        )
+    rivals = [x for x in xs if x not in ("rankme", "rankme_centred")]
+    if rivals:
+        sentences.append(_verdict(rank, {x: found[x] for x in rivals}))
+    return sentences
+
+
+def _verdict(rank: Interval, rivals: dict[str, Interval]) -> str:
+    stronger = sorted(
+        (x for x, rival in rivals.items() if abs(rival.value) > abs(rank.value)),
+        key=lambda x: -abs(rivals[x].value),
+    )
+    nearest = stronger[0] if stronger else max(rivals, key=lambda x: abs(rivals[x].value))
+    overlap = rank.magnitude().overlaps(rivals[nearest].magnitude())
+    caution = (
+        f" The intervals of RankMe and {name_of(nearest)} overlap, so their order is not settled."
+        if overlap
+        else ""
+    )
+    if not stronger:
+        return f"RankMe orders quality more closely than {join([name_of(x) for x in rivals])}.{caution}"
+    winners = join([name_of(x) for x in stronger])
+    return f"RankMe does not win: quality is ordered more closely by {winners}.{caution}"
+
+
+def _seeds(results: StudyResults) -> str:
+    if len(results.seeds) < 2:
+        return (
+            "With one seed, the spread between seeds is unknown, so no small difference here can be trusted."
+        )
+    spread = results.laws.seed_spread
+    known = [(name, value) for name, value in spread.items() if math.isfinite(value)]
+    if not known:
+        return "The spread between seeds was not computed."
+    listed = join(
+        [f"{decimal(value, 1 if 'rankme' in name else 3)} in {name_of(name)}" for name, value in known]
+    )
+    return f"Runs that differ in their seed alone spread by {listed}; a smaller difference is no finding."
+
+
+def _article(form: str) -> str:
+    return f"{'an' if form[:1].lower() in 'aeiou' else 'a'} {form}"

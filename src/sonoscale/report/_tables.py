@@ -1,0 +1,200 @@
+"""The tables as data: in each cell a text to read and a value to sort by. Page and terminal share them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from sonoscale.report._figures_law import rivals_of
+from sonoscale.report._format import count, decimal, duration, flops, hours, interval, name_of
+from sonoscale.report._model import Fit, Point, StudyResults
+
+__all__ = ["Cell", "Column", "Table", "correlations_table", "laws_table", "runs_table", "scores_table"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column's head, whether it holds numbers, and how early it is given up on a narrow terminal."""
+
+    head: str
+    numeric: bool = True
+    spare: int = 0
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a cell says and what it sorts by; `strong` marks the one that matters in its row."""
+
+    text: str
+    sort: float | str
+    strong: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: caption, columns and rows; without rows, `empty` says why."""
+
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    empty: str = ""
+
+
+def laws_table(results: StudyResults) -> Table:
+    """Every fitted law, rank's first, beside the correlation of its predictor."""
+    order = ["rankme", *rivals_of(results)]
+    fits = [fit for x in order for fit in results.laws.of(x)]
+    fits += [fit for fit in results.laws.fits if fit not in fits]
+    unfitted = [x for x in order if x in results.laws.correlations and all(fit.x != x for fit in fits)]
+    columns = (
+        Column("predictor", numeric=False),
+        Column("form", numeric=False),
+        Column("formula", numeric=False, spare=1),
+        Column("exponent [95% interval]"),
+        Column("R²"),
+        Column("left-out error"),
+        Column("AICc", spare=3),
+        Column("Spearman [95% interval]"),
+        Column("points (configurations)", spare=2),
+    )
+    rows = [_law_row(results, fit) for fit in fits] + [_unfitted_row(results, x) for x in unfitted]
+    return Table(
+        f"Fitted laws of {name_of(results.laws.y)}, the best form of each predictor in bold. The left-out "
+        "error is the root mean squared error on configurations that the law had not seen, all seeds and "
+        "budgets of one left out together.",
+        columns,
+        tuple(rows),
+        empty="No law could be fitted.",
+    )
+
+
+def _law_row(results: StudyResults, fit: Fit) -> tuple[Cell, ...]:
+    best = results.laws.best.get(fit.x) == fit.form
+    slope = fit.slope
+    spearman = results.laws.correlations.get(fit.x) if fit.y == results.laws.y else None
+    sizes = "–" if fit.n is None else f"{fit.n}" + ("" if fit.n_clusters is None else f" ({fit.n_clusters})")
+    predictor = name_of(fit.x) if fit.y == results.laws.y else f"{name_of(fit.x)} (for {name_of(fit.y)})"
+    return (
+        _words(predictor),
+        Cell(fit.form, fit.form, strong=best),
+        _words(fit.formula),
+        Cell(interval(slope), slope.value if slope else math.nan),
+        _decimal(fit.r2, 2),
+        _decimal(fit.loo_rmse, 4),
+        _decimal(fit.aicc, 1),
+        Cell(interval(spearman, 2), spearman.value if spearman else math.nan),
+        Cell(sizes, math.nan if fit.n is None else float(fit.n)),
+    )
+
+
+def _unfitted_row(results: StudyResults, x: str) -> tuple[Cell, ...]:
+    spearman = results.laws.correlations[x]
+    blank = Cell("–", math.nan)
+    found = Cell(interval(spearman, 2), spearman.value)
+    return (_words(name_of(x)), _words("not fitted"), _words("–"), blank, blank, blank, blank, found, blank)
+
+
+def runs_table(results: StudyResults, *, final_only: bool = False, tasks: bool = False) -> Table:
+    """The measured encoders: what they are, what they cost, and what came of it."""
+    columns = [
+        Column("configuration", numeric=False),
+        Column("swept", numeric=False, spare=4),
+        Column("seed"),
+        Column("step"),
+        Column("parameters"),
+        Column("heard"),
+        Column("FLOPs"),
+        Column("time", spare=5),
+        Column("loss"),
+        Column("RankMe [95% interval]"),
+        Column("RankMe / dim", spare=3),
+        Column("quality"),
+    ]
+    if tasks:
+        columns += [Column(task, spare=2) for task in results.tasks]
+    points = results.final_points if final_only else results.points
+    rows = []
+    for point in points:
+        row = _run_row(point)
+        if tasks:
+            row += [_decimal(point.scores.get(task, math.nan)) for task in results.tasks]
+        rows.append(tuple(row))
+    which = "largest budget of each run" if final_only else "one row per run and training budget"
+    return Table(
+        f"Measured encoders, {which}.", tuple(columns), tuple(rows), empty="No encoder was measured."
+    )
+
+
+def _run_row(point: Point) -> list[Cell]:
+    parameters, heard, cost = point.get("params_encoder"), point.get("hours_seen"), point.get("flops_total")
+    share = point.get("rankme") / point.get("dim") if point.get("dim") > 0 else math.nan
+    return [
+        _words(point.label),
+        _words(point.axis),
+        Cell(str(point.seed), float(point.seed)),
+        Cell(str(point.step), float(point.step)),
+        Cell(count(parameters), parameters),
+        Cell(hours(heard), heard),
+        Cell(flops(cost), cost),
+        Cell(duration(point.get("seconds")), point.get("seconds")),
+        _decimal(point.get("loss")),
+        Cell(interval(point.interval("rankme"), 1), point.get("rankme")),
+        _decimal(share, 2),
+        Cell(decimal(point.quality), point.quality, strong=True),
+    ]
+
+
+def scores_table(results: StudyResults) -> Table:
+    """The score of every task at the largest budget of each run."""
+    columns = [Column("configuration", numeric=False), Column("seed"), Column("RankMe"), Column("quality")]
+    columns += [Column(_task_head(results, task)) for task in results.tasks]
+    rows = [
+        (
+            _words(point.label),
+            Cell(str(point.seed), float(point.seed)),
+            _decimal(point.get("rankme"), 1),
+            Cell(decimal(point.quality), point.quality, strong=True),
+            *(_decimal(point.scores.get(task, math.nan)) for task in results.tasks),
+        )
+        for point in results.final_points
+    ]
+    caption = "Scores by task at the largest budget of each run; quality is their mean."
+    return Table(caption, tuple(columns), tuple(rows), empty="No run reached its largest budget.")
+
+
+def correlations_table(results: StudyResults) -> Table:
+    """Spearman's correlation of each task's score, and of quality, with every predictor."""
+    laws = results.laws
+    by_row = {"quality (all tasks)": laws.correlations, **laws.per_task}
+    by_row = {name: found for name, found in by_row.items() if found}
+    seen = list(dict.fromkeys(x for found in by_row.values() for x in found))
+    xs = [x for x in ["rankme", *rivals_of(results)] if x in seen]
+    xs += [x for x in seen if x not in xs]
+    rows = []
+    for name, found in by_row.items():
+        best = max((abs(entry.value) for entry in found.values() if math.isfinite(entry.value)), default=0.0)
+        cells = [_words(name)]
+        for x in xs:
+            entry = found.get(x)
+            value = entry.value if entry else math.nan
+            cells.append(Cell(interval(entry, 2), value, strong=abs(value) == best))
+        rows.append(tuple(cells))
+    columns = (Column("score", numeric=False), *(Column(name_of(x)) for x in xs))
+    caption = "Spearman's correlation with each predictor [95% interval]; the strongest of each row in bold."
+    return Table(caption, columns, tuple(rows), empty="No correlation was computed.")
+
+
+def _task_head(results: StudyResults, task: str) -> str:
+    chance = results.chance.get(task, math.nan)
+    metric = results.metrics.get(task, "")
+    about = [metric] if metric else []
+    about += [f"chance {chance:.2f}"] if math.isfinite(chance) else []
+    return f"{task} ({', '.join(about)})" if about else task
+
+
+def _words(text: str) -> Cell:
+    return Cell(text, text)
+
+
+def _decimal(value: float, places: int = 3) -> Cell:
+    return Cell(decimal(value, places), value)

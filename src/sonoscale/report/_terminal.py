@@ -1,0 +1,62 @@
+"""The study's results for a terminal: the tables of the page, as wide as there is room for."""
+
+from __future__ import annotations
+
+import shutil
+
+from rich.console import RenderableType
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from sonoscale.report._model import StudyResults
+from sonoscale.report._summary import law_sentence
+from sonoscale.report._tables import Table, laws_table, runs_table
+
+__all__ = ["terminal_summary"]
+
+
+def terminal_summary(results: StudyResults, *, width: int | None = None) -> list[RenderableType]:
+    """The runs, the laws and the law of rank in one sentence.
+
+    Arguments:
+        results: The study's results.
+        width: Columns of the terminal; by default what the terminal says.
+
+    Returns:
+        Two rich tables (a `Text` where a table has no rows) and a sentence. Columns that do not fit are left
+        out, the least important first: time, swept variable, RankMe / dim, task scores.
+    """
+    room = shutil.get_terminal_size().columns if width is None else width
+    return [
+        _render(runs_table(results, final_only=True, tasks=True), "Runs at their largest budget", room),
+        _render(laws_table(results), "Laws", room),
+        Text(law_sentence(results)),
+    ]
+
+
+def _render(table: Table, title: str, room: int) -> RenderableType:
+    if not table.rows:
+        return Text(table.empty)
+    columns = list(range(len(table.columns)))
+    while sum(_widths(table, columns)) + 3 * len(columns) + 1 > room:
+        worst = max(columns, key=lambda index: (table.columns[index].spare, index))
+        if table.columns[worst].spare == 0:
+            break
+        columns.remove(worst)
+    rendered = RichTable(title=title, title_justify="left")
+    for index, width in zip(columns, _widths(table, columns), strict=True):
+        column = table.columns[index]
+        justify = "right" if column.numeric else "left"
+        rendered.add_column(Text(column.head), justify=justify, min_width=width if column.numeric else None)
+    for row in table.rows:
+        rendered.add_row(*(Text(row[i].text, style="bold" if row[i].strong else "") for i in columns))
+    return rendered
+
+
+def _widths(table: Table, columns: list[int]) -> list[int]:
+    """The width of each column, its head being allowed to wrap between words."""
+    widths = []
+    for index in columns:
+        head = max(len(word) for word in table.columns[index].head.split() or [""])
+        widths.append(max([head, *(Text(row[index].text).cell_len for row in table.rows)]))
+    return widths

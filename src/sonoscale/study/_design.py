@@ -1,0 +1,79 @@
+"""From a study to its runs."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sonoscale.config import config_hash, set_key, validate
+from sonoscale.errors import SonoscaleError
+from sonoscale.pretrain import RunConfig
+from sonoscale.study._config import StudyConfig
+
+_SECTIONS = ("data", "encoder", "objective", "train")
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of a study, before it is trained."""
+
+    config: RunConfig
+    label: str  # what differs from the base, or "base"
+    axis: str  # the swept key that differs ("base" for none, "several" for more than one)
+
+    @property
+    def config_id(self) -> str:
+        """Digest of the configuration without the seed: runs that share it are replicates."""
+        return config_hash(self.config.model_dump(mode="json", exclude={"seed": True, "data": {"root"}}))
+
+
+def expand(study: StudyConfig) -> list[PlannedRun]:
+    """All runs of a study: every point of the design with every seed, each once.
+
+    Raises:
+        SonoscaleError: a swept key does not exist, or a point is not a valid run (named).
+    """
+    base = {name: getattr(study, name).model_dump(mode="python") for name in _SECTIONS}
+    runs: dict[str, PlannedRun] = {}
+    for point in _points(study, base):
+        changed = {key: value for key, value in point.items() if value != _get(base, key)}
+        raw = {name: dict(section) for name, section in base.items()}
+        for key, value in changed.items():
+            set_key(raw, key, value)
+        label = " ".join(f"{key.rpartition('.')[2]}={_show(value)}" for key, value in changed.items()) or "base"
+        axis = "base" if not changed else next(iter(changed)) if len(changed) == 1 else "several"
+        for seed in study.seeds:
+            config = validate(RunConfig, {**raw, "seed": seed}, source=f"run '{label}'")
+            run = PlannedRun(config, label, axis)
+            runs.setdefault(f"{run.config_id}-{seed}", run)
+    return list(runs.values())
+
+
+def _points(study: StudyConfig, base: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for key in study.sweep:
+        section = key.partition(".")[0]
+        if section not in _SECTIONS or "." not in key:
+            raise SonoscaleError(
+                f"sweep: '{key}' is not a key of a run; use section.key with a section of {', '.join(_SECTIONS)}"
+            )
+    if study.design == "grid":
+        for values in itertools.product(*study.sweep.values()):
+            yield dict(zip(study.sweep, values, strict=True))
+        return
+    yield {}
+    for key, values in study.sweep.items():
+        for value in values:
+            yield {key: value}
+
+
+def _get(base: dict[str, Any], dotted: str) -> Any:
+    node: Any = base
+    for name in dotted.split("."):
+        node = node.get(name) if isinstance(node, dict) else None
+    return node
+
+
+def _show(value: Any) -> str:
+    return "/".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -1,0 +1,104 @@
+"""The ledger: one row per run, checkpoint, task and protocol. All that laws and reports read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sonoscale.pretrain import read_record
+from sonoscale.study._prepare import RunJob
+from sonoscale.study._worker import read_probe
+
+
+def build_ledger(jobs: list[RunJob]) -> pa.Table:
+    """Rows of all finished runs; runs without a record or a probe are left out."""
+    rows: list[dict[str, Any]] = []
+    for job in jobs:
+        record = read_record(job.folder)
+        if record is None:
+            continue
+        fixed = _fixed(job, record)
+        last = record["budgets"][-1]["step"]
+        for budget in record["budgets"]:
+            measured = _measured(budget) | {"is_final": budget["step"] == last}
+            for task in job.tasks:
+                steps = read_probe(job.folder, task)
+                if steps is None:
+                    continue
+                probe = steps[str(budget["step"])]
+                scores = {k: probe[k] for k in ("protocol", "metric", "score", "chance")}
+                rows.append({**fixed, **measured, "task": task.name, **scores})
+    return pa.Table.from_pylist(rows)
+
+
+def run_table(ledger: pa.Table) -> dict[str, list[Any]]:
+    """One row per run and checkpoint: quality is the mean score over tasks. Columns as lists."""
+    if ledger.num_rows == 0:
+        return {}
+    with duckdb.connect() as db:
+        db.register("ledger", ledger)
+        table = db.execute(
+            """
+            SELECT * EXCLUDE (task, protocol, metric, score, chance), avg(score) AS quality
+            FROM ledger GROUP BY ALL ORDER BY label, seed, step
+            """
+        ).to_arrow_table()
+    return table.to_pydict()
+
+
+def write_ledger(ledger: pa.Table, path: Path) -> None:
+    """Write atomically."""
+    partial = path.with_name(f".{path.name}")
+    pq.write_table(ledger, partial, compression="zstd")
+    partial.replace(path)
+
+
+def _fixed(job: RunJob, record: dict[str, Any]) -> dict[str, Any]:
+    config = job.plan.config
+    return {
+        "run": job.folder.name,
+        "config": job.plan.config_id,
+        "label": job.plan.label,
+        "axis": job.plan.axis,
+        "seed": config.seed,
+        "width": config.encoder.width,
+        "dim": config.encoder.width,
+        "depth": config.encoder.depth,
+        "heads": config.encoder.n_heads,
+        "n_mels": config.encoder.n_mels,
+        "patch_mels": config.encoder.patch_mels,
+        "patch_frames": config.encoder.patch_frames,
+        "mask_ratio": config.objective.mask_ratio,
+        "clip_seconds": config.train.clip_seconds,
+        "batch_size": config.train.batch_size,
+        "lr": config.train.lr,
+        "train_clips": record["clips"],
+        "train_hours": record["hours"],
+        "params_encoder": record["params_encoder"],
+        "params_decoder": record["params_decoder"],
+    }
+
+
+def _measured(budget: dict[str, Any]) -> dict[str, Any]:
+    rank, centred = budget["rank"], budget["rank_centred"]
+    return {
+        "step": budget["step"],
+        "budget_steps": budget["step"],
+        "clips_seen": budget["clips_seen"],
+        "hours_seen": budget["hours_seen"],
+        "flops_encoder": budget["flops_encoder"],
+        "flops_total": budget["flops_total"],
+        "seconds": budget["seconds"],
+        "loss": budget["loss"],
+        "rankme": rank["value"],
+        "rankme_lo": rank["lo"],
+        "rankme_hi": rank["hi"],
+        "rankme_centred": centred["value"],
+        "rankme_centred_lo": centred["lo"],
+        "rankme_centred_hi": centred["hi"],
+        "rank_n": rank["n"],
+    }

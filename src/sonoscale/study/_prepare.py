@@ -1,0 +1,153 @@
+"""Everything that runs share, made once: corpora, tasks and their log-mels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sonoscale.audio import LogMelConfig
+from sonoscale.config import config_hash
+from sonoscale.corpora import Corpus, DataConfig, FeatureStore, FolderData, Task, build_features
+from sonoscale.errors import SonoscaleError
+from sonoscale.study._config import StudyConfig
+from sonoscale.study._design import PlannedRun
+
+FORMAT = 1  # raise when a change in the code makes finished runs incomparable
+
+Report = Callable[[str, int, int], None]  # (what, done, total)
+
+
+@dataclass(frozen=True)
+class TaskJob:
+    """One task as a worker needs it."""
+
+    name: str
+    key: str  # digest of clips, labels and folds
+    store: Path
+    labels: tuple[str, ...]
+    folds: tuple[str, ...]
+    scheme: str
+
+
+@dataclass(frozen=True)
+class RunJob:
+    """One run as a worker needs it; `folder` is named by the hash of all that decides its outcome."""
+
+    plan: PlannedRun
+    folder: Path
+    identity: dict[str, Any]
+    train_store: Path
+    heldout_store: Path
+    tasks: tuple[TaskJob, ...]
+
+
+def prepare(
+    study: StudyConfig, runs: list[PlannedRun], out: Path, cache: Path, workers: int, report: Report
+) -> list[RunJob]:
+    """Check all inputs, compute what log-mels are missing, and bind each run to its files.
+
+    Raises:
+        SonoscaleError: any input that a run or a probe would stumble on later.
+    """
+    base = study.data.base() if isinstance(study.data, FolderData) else None
+    tasks = [task.load(base) for task in study.tasks]
+    sources = _Sources()
+    for run in runs:  # all checks before the first long computation
+        sources.training(run.config.data)
+    features = _Features(cache, workers, report)
+    jobs = []
+    for run in runs:
+        front_end, data = run.config.encoder.front_end, run.config.data
+        largest = max((r.config.data for r in runs if _source(r.config.data) == _source(data)), key=sources.clips)
+        training, heldout = sources.training(largest), sources.heldout(data)
+        train = features.get("training audio", training, front_end, "float16")
+        held = features.get("held-out audio", heldout, front_end, "float32")
+        stores = [features.get(f"task {t.name}", t.corpus, front_end, "float32") for t in tasks]
+        for what, store, corpus in [("held-out", held, heldout)] + [
+            (f"task {t.name}", s, t.corpus) for t, s in zip(tasks, stores, strict=True)
+        ]:
+            _check_lengths(what, store, corpus, run)
+        identity = {
+            "format": FORMAT,
+            "run": run.config.model_dump(mode="json", exclude={"data"}),
+            "train": config_hash(sources.training(_source(data)).identity, 16),  # whatever the volume
+            "clips": sources.clips(data),
+            "heldout": held.corpus,
+        }
+        jobs.append(
+            RunJob(
+                plan=run,
+                folder=out / "runs" / config_hash(identity),
+                identity=identity,
+                train_store=train.folder,
+                heldout_store=held.folder,
+                tasks=tuple(_task_job(t, s) for t, s in zip(tasks, stores, strict=True)),
+            )
+        )
+    return jobs
+
+
+class _Sources:
+    """Training and held-out corpora by configuration, each built once."""
+
+    def __init__(self) -> None:
+        self._corpora: dict[tuple[str, DataConfig], Corpus] = {}
+
+    def training(self, data: DataConfig) -> Corpus:
+        return self._get("training", data)
+
+    def heldout(self, data: DataConfig) -> Corpus:
+        return self._get("heldout", _source(data))
+
+    def clips(self, data: DataConfig) -> int:
+        return len(self.training(data))
+
+    def _get(self, which: str, data: DataConfig) -> Corpus:
+        key = (which, data)
+        if key not in self._corpora:
+            self._corpora[key] = getattr(data, which)()
+        return self._corpora[key]
+
+
+class _Features:
+    """Feature stores by content, each built once."""
+
+    def __init__(self, cache: Path, workers: int, report: Report) -> None:
+        self.cache, self.workers, self.report = cache, workers, report
+        self._stores: dict[tuple[int, LogMelConfig, str], tuple[Corpus, FeatureStore]] = {}
+
+    def get(self, what: str, corpus: Corpus, front_end: LogMelConfig, dtype: str) -> FeatureStore:
+        key = (id(corpus), front_end, dtype)
+        if key not in self._stores:
+            store = build_features(
+                corpus, front_end, self.cache, dtype=dtype, workers=self.workers,
+                progress=lambda done, total: self.report(what, done, total),
+            )  # fmt: skip
+            self._stores[key] = (corpus, store)  # the corpus too, so that its id stays taken
+        return self._stores[key][1]
+
+
+def _source(data: DataConfig) -> DataConfig:
+    """The data without its volume: runs that share it train on nested subsets."""
+    default = type(data).model_fields["clips"].default
+    return data.model_copy(update={"clips": default})
+
+
+def _check_lengths(what: str, store: FeatureStore, corpus: Corpus, run: PlannedRun) -> None:
+    patch = run.config.encoder.patch_frames
+    lengths = store.lengths()
+    short = int((lengths < patch).sum())
+    if short:
+        index = int(lengths.argmin())
+        need = run.config.encoder.front_end.samples(patch) / corpus.sample_rate
+        raise SonoscaleError(
+            f"{what}: {corpus.name(index)} is shorter than one patch of {patch} frames ({need:.3f} s), as are "
+            f"{short - 1} other clips; leave them out or lower encoder.patch_frames"
+        )
+
+
+def _task_job(task: Task, store: FeatureStore) -> TaskJob:
+    key = config_hash([store.corpus, task.labels, task.folds, task.scheme])
+    return TaskJob(task.name, key, store.folder, task.labels, task.folds, task.scheme)

@@ -1,0 +1,103 @@
+"""The page in a real browser, without a network: the plots are drawn, the tables sort, the legend hides."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from typing import Any
+
+import pytest
+
+from sonoscale.report import ReportPaths
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium or google-chrome on PATH")
+
+WATCH = """<script>
+window.seen = {errors: [], blocked: []};
+window.addEventListener("error", (event) => seen.errors.push(String(event.message)));
+window.addEventListener("unhandledrejection", (event) => seen.errors.push(String(event.reason)));
+document.addEventListener("securitypolicyviolation", (event) => seen.blocked.push(event.blockedURI));
+for (const level of ["error", "warn"]) console[level] = (...words) => seen.errors.push(words.join(" "));
+</script>"""
+
+PROBE = """<script>
+window.addEventListener("load", () => setTimeout(() => {
+  const all = (css, root) => Array.from((root || document).querySelectorAll(css));
+  const traces = (plot) => all("svg.main-svg .scatterlayer .trace", plot).length;
+  seen.plots = Object.fromEntries(all(".plot").map((plot) => [plot.id, {
+    traces: traces(plot), paths: all("path.point, path.js-line, path.js-fill", plot).length}]));
+  const head = all("#runs thead button").find((button) => button.textContent === "quality");
+  const column = () => {
+    const at = Array.from(head.closest("tr").children).indexOf(head.closest("th"));
+    return all("#runs tbody tr").map((row) => Number(row.children[at].dataset.sort));
+  };
+  const sorted = () => { head.click(); return {
+    values: column(), aria: head.closest("th").getAttribute("aria-sort")}; };
+  seen.unsorted = column();
+  seen.first = sorted();
+  seen.second = sorted();
+  const key = all("#law .legend button").find((button) => button.dataset.group === "axis:model.width");
+  const plot = document.getElementById("law-0");
+  key.click();
+  seen.hidden = {traces: traces(plot), pressed: key.getAttribute("aria-pressed")};
+  key.click();
+  seen.shown = {traces: traces(plot), pressed: key.getAttribute("aria-pressed")};
+  seen.loaded = performance.getEntriesByType("resource").map((entry) => entry.name);
+  const pre = document.createElement("pre");
+  pre.id = "seen";
+  pre.textContent = JSON.stringify(seen);
+  document.body.appendChild(pre);
+}, 50));
+</script>"""
+
+
+@pytest.fixture(scope="module")
+def seen(written: ReportPaths, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a probe inside a copy of the page saw."""
+    page = written.page.read_text(encoding="utf-8")
+    folder = tmp_path_factory.mktemp("browser")
+    copy = folder / "report.html"
+    end = page.rindex("</body>")
+    start = page.index("<title>")
+    copy.write_text(page[:start] + WATCH + page[start:end] + PROBE + page[end:], encoding="utf-8")
+    command = [
+        str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+        "--disable-background-networking", "--disable-component-update", "--disable-sync",
+        "--disable-extensions", "--disable-dev-shm-usage", f"--user-data-dir={folder / 'profile'}", "--window-size=1200,1000",
+        "--virtual-time-budget=5000", "--dump-dom", copy.as_uri(),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=True)
+    found = re.search(r'<pre id="seen">(.*?)</pre>', done.stdout, re.DOTALL)
+    assert found, f"the probe did not run: {done.stderr[-2000:]}"
+    return json.loads(html.unescape(found.group(1)))
+
+
+def test_nothing_failed_and_nothing_was_fetched(seen: dict[str, Any]) -> None:
+    assert seen["errors"] == []
+    assert seen["blocked"] == []
+    assert [name for name in seen["loaded"] if not name.startswith(("data:", "blob:"))] == []
+
+
+def test_every_plot_is_drawn(seen: dict[str, Any]) -> None:
+    assert len(seen["plots"]) == 1 + 5 + 4 * 3 + 3
+    for name, plot in seen["plots"].items():
+        assert plot["traces"] >= 5, name
+        assert plot["paths"] >= plot["traces"], name
+
+
+def test_tables_sort_by_a_click_and_back_by_another(seen: dict[str, Any]) -> None:
+    falling = sorted(seen["unsorted"], reverse=True)
+    assert seen["unsorted"] not in (falling, falling[::-1])
+    assert seen["first"] == {"values": falling, "aria": "descending"}
+    assert seen["second"] == {"values": falling[::-1], "aria": "ascending"}
+
+
+def test_a_press_on_the_legend_hides_and_another_shows(seen: dict[str, Any]) -> None:
+    drawn = seen["plots"]["law-0"]["traces"]
+    assert seen["hidden"] == {"traces": drawn - 4, "pressed": "false"}  # two seeds, two budgets
+    assert seen["shown"] == {"traces": drawn, "pressed": "true"}

@@ -1,0 +1,168 @@
+"""The written report: one page that needs nothing else, its figures, and atomic replacement."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from sonoscale.errors import SonoscaleError
+from sonoscale.report import ReportPaths, load_study, write_report
+from sonoscale.report._page import page_html
+from sonoscale.report._write import figures_of
+
+SECTIONS = ["summary", "laws", "rivals", "training", "runs", "scores", "notes", "provenance"]
+FIGURES = [
+    "law",
+    "law_rivals",
+    "rank_trajectories",
+    "loss_trajectories",
+    "spectra",
+    "spectra_centred",
+    "tasks",
+]
+
+
+class Elements(HTMLParser):
+    """The elements of a page: tags with attributes, and the text outside scripts and styles."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.within = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+        self.within = tag
+
+    def handle_endtag(self, tag: str) -> None:
+        self.within = ""
+
+    def handle_data(self, data: str) -> None:
+        if self.within not in ("script", "style"):
+            self.words.append(data)
+
+
+@pytest.fixture(scope="module")
+def page(written: ReportPaths) -> str:
+    return written.page.read_text(encoding="utf-8")
+
+
+def page_of(folder: Path) -> str:
+    results = load_study(folder)
+    return page_html(results, figures_of(results))
+
+
+def test_page_and_figures_are_written_and_nothing_else(whole_study: Path, written: ReportPaths) -> None:
+    assert written.page == whole_study / "report.html"
+    assert [path.name for path in written.figures] == [f"{name}.png" for name in FIGURES]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in written.figures)
+    assert {path.name for path in (whole_study / "figures").iterdir()} == {f"{name}.png" for name in FIGURES}
+    assert not [path.name for path in whole_study.iterdir() if path.name.startswith(".")]
+
+
+def test_the_page_needs_nothing_from_elsewhere(page: str) -> None:
+    elements = Elements(page).found
+    for tag, attributes in elements:
+        assert "src" not in attributes, (tag, attributes)
+        assert (attributes.get("href") or "#").startswith("#"), (tag, attributes)
+        assert tag not in ("link", "iframe", "img", "base", "object"), (tag, attributes)
+    style = page[page.index("<style>") : page.index("</style>")]
+    assert "url(" not in style
+    assert "@import" not in style
+    assert "default-src 'none'" in page
+    assert page.count("plotly.js v") == 1
+
+
+def test_the_page_has_its_sections_in_order_and_fills_every_blank(page: str) -> None:
+    elements = Elements(page)
+    ids = [attributes["id"] for _, attributes in elements.found if "id" in attributes]
+    assert [name for name in ids if name in SECTIONS] == SECTIONS
+    assert len(ids) == len(set(ids))
+    assert {f"{name}-0" for name in FIGURES} <= set(ids)
+    words = " ".join(elements.words)
+    assert not re.search(r"\$[a-z_]+\b", words)
+    for value in ("Example CPU", "sonoscale study run small.yaml", "5412 (1.5 h)", "2.9.0"):
+        assert value in words
+    assert "saturating: the interval rests on 8 configurations" in words
+    assert "Not fitted: held-out loss, power: quality falls as loss grows" in words
+
+
+def test_figures_and_tables_can_be_read_without_seeing(page: str) -> None:
+    elements = Elements(page).found
+    plots = [attributes for tag, attributes in elements if attributes.get("class") == "plot"]
+    assert len(plots) == 1 + 5 + 4 * 3 + 3
+    assert all(attributes["role"] == "img" and attributes["aria-label"] for attributes in plots)
+    heads = [attributes for tag, attributes in elements if tag == "th"]
+    assert heads
+    assert all(attributes.get("scope") in ("col", "row") for attributes in heads)
+
+
+def test_data_is_never_markup(make_study: Callable[..., Path]) -> None:
+    folder = make_study(label=lambda label: f"<img src=x onerror=alert(1)>&{label}</script>")
+    (folder / "failed.json").write_text(
+        json.dumps([{"label": "<i>a</i>", "seed": 3, "error": "<script>boom"}])
+    )
+    provenance = json.loads((folder / "provenance.json").read_text()) | {"cpu": '"><script>evil()</script>'}
+    (folder / "provenance.json").write_text(json.dumps(provenance))
+    page = page_of(folder)
+    elements = Elements(page)
+    assert not {"img", "i"} & {tag for tag, _ in elements.found}
+    assert "evil()" in " ".join(elements.words)
+    assert "<i>a</i>, seed 3: <script>boom" in " ".join("".join(elements.words).split("\n"))
+    plots = [attributes for _, attributes in elements.found if attributes.get("class") == "plot"]
+    scripts = [attributes for tag, attributes in elements.found if tag == "script"]
+    assert len(scripts) == len(plots) + 2
+
+
+def test_failed_runs_are_shown_and_their_absence_is_not(study: Path, page: str) -> None:
+    assert "Failed runs" not in page
+    (study / "failed.json").write_text(json.dumps([{"label": "width=512", "seed": 1, "error": "no memory"}]))
+    shown = page_of(study)
+    assert "width=512, seed 1: no memory" in shown
+    assert "1 run failed and was left out." in shown
+
+
+def test_a_bare_study_still_makes_a_page(make_study: Callable[..., Path]) -> None:
+    folder = make_study(seeds=1)
+    shutil.rmtree(folder / "runs")
+    (folder / "figures").mkdir()
+    (folder / "figures" / "spectra.png").write_bytes(b"of an earlier report")
+    (folder / "laws.json").write_text("{}")
+    paths = write_report(folder)
+    assert [path.stem for path in paths.figures] == ["law", "law_rivals", "tasks"]
+    assert {path.stem for path in (folder / "figures").iterdir()} == {"law", "law_rivals", "tasks"}
+    words = " ".join(Elements(paths.page.read_text(encoding="utf-8")).words)
+    for told in (
+        "No law of quality on RankMe could be fitted.",
+        "No law could be fitted.",
+        "Not drawn: no training history of RankMe.",
+        "Not drawn: no spectra were kept.",
+        "No singular value spectra (spectra.npz) for any run.",
+        "No correlation was computed.",
+    ):
+        assert told in words
+
+
+def test_a_failure_leaves_the_old_page_whole(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (study / "report.html").write_text("the old page")
+
+    def full(self: Path, target: Path) -> Path:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(SonoscaleError, match="no space left on device"):
+        write_report(study)
+    assert (study / "report.html").read_text() == "the old page"
+    assert not list(study.rglob(".*"))
+
+
+def test_the_same_study_gives_the_same_page(whole_study: Path, page: str) -> None:
+    assert page_of(whole_study) == page

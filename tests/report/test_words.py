@@ -1,0 +1,155 @@
+"""Numbers, sentences and tables: what a reader is told, for good news and for bad."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from sonoscale.report import StudyResults, load_study, terminal_summary
+from sonoscale.report import _format as form
+from sonoscale.report._model import Interval
+from sonoscale.report._summary import law_sentence, summary
+from sonoscale.report._tables import correlations_table, laws_table, runs_table, scores_table
+
+
+@pytest.fixture(scope="module")
+def results(whole_study: Path) -> StudyResults:
+    return load_study(whole_study)
+
+
+def with_correlations(results: StudyResults, **found: tuple[float, float, float]) -> str:
+    laws = replace(results.laws, correlations={x: Interval(*value) for x, value in found.items()})
+    return " ".join(summary(replace(results, laws=laws)))
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (form.count(1_234_567), "1.2M"),
+        (form.count(999_999), "1.0M"),
+        (form.count(125_184), "125k"),
+        (form.count(420), "420"),
+        (form.flops(5.61e12), "5.6e12"),
+        (form.flops(0.0), "0"),
+        (form.hours(3.42), "3.4 h"),
+        (form.hours(0.25), "15 min"),
+        (form.hours(1234.0), "1234 h"),
+        (form.duration(7.25), "7.2 s"),
+        (form.decimal(-0.1234), "−0.123"),
+        (form.decimal(1.5e-9), "1.50e−9"),
+        (form.count(math.nan), "–"),
+        (form.interval(Interval(0.21, 0.15, 0.27), 2), "0.21 [0.15, 0.27]"),
+        (form.interval(Interval(0.21)), "0.210"),
+        (form.interval(None), "–"),
+        (form.join(["a", "b", "c"]), "a, b and c"),
+    ],
+)
+def test_numbers_are_written_for_people(said: str, expected: str) -> None:
+    assert said == expected
+
+
+def test_the_law_is_told_with_its_interval(results: StudyResults) -> None:
+    sentence = law_sentence(results)
+    assert "a saturating law, y = c - a x^-b with b = 0.920 (95% interval 0.400 to 1.600)" in sentence
+    assert "includes zero" not in sentence
+
+
+def test_an_exponent_that_could_be_zero_is_told(results: StudyResults) -> None:
+    fits = tuple(
+        replace(fit, params={"b": Interval(0.1, -0.2, 0.4)}) if fit.form == "saturating" else fit
+        for fit in results.laws.fits
+    )
+    sentence = law_sentence(replace(results, laws=replace(results.laws, fits=fits)))
+    assert "do not show that quality follows rank" in sentence
+
+
+def test_no_law_is_told_with_its_reason(results: StudyResults) -> None:
+    laws = replace(results.laws, fits=(), skipped=(("rankme", "power", "3 configurations are too few"),))
+    assert (
+        law_sentence(replace(results, laws=laws))
+        == "No law of quality on RankMe could be fitted (power: 3 configurations are too few)."
+    )
+
+
+def test_a_rival_that_wins_is_named(results: StudyResults) -> None:
+    told = " ".join(summary(results))
+    assert "RankMe does not win: quality is ordered more closely by training FLOPs." in told
+    assert "The intervals of RankMe and training FLOPs overlap" in told
+    assert "held-out loss −0.40 [−0.70, 0.03]" in told
+
+
+def test_a_negative_correlation_competes_by_its_size(results: StudyResults) -> None:
+    told = with_correlations(results, rankme=(0.5, 0.4, 0.6), loss=(-0.9, -0.95, -0.8))
+    assert "more closely by held-out loss." in told
+    assert "overlap" not in told
+
+
+def test_rank_that_wins_is_told_too(results: StudyResults) -> None:
+    told = with_correlations(results, rankme=(0.9, 0.8, 0.95), flops_total=(0.5, 0.3, 0.6))
+    assert "RankMe orders quality more closely than training FLOPs." in told
+    assert "does not win" not in told
+
+
+def test_rank_that_may_mean_nothing_is_told(results: StudyResults) -> None:
+    told = with_correlations(results, rankme=(0.2, -0.1, 0.5), flops_total=(0.1, -0.2, 0.4))
+    assert "The interval of RankMe includes zero" in told
+
+
+def test_rank_against_quality_is_told(results: StudyResults) -> None:
+    assert "is negative" in with_correlations(results, rankme=(-0.6, -0.8, -0.3))
+
+
+def test_one_seed_settles_nothing(make_study: Callable[..., Path]) -> None:
+    told = " ".join(summary(load_study(make_study(seeds=1))))
+    assert "With one seed, the spread between seeds is unknown" in told
+    assert "1 seed," in told
+
+
+def test_seed_spread_is_told(results: StudyResults) -> None:
+    assert "spread by 0.010 in quality and 0.6 in RankMe" in " ".join(summary(results))
+
+
+def test_tables_hold_what_they_should(results: StudyResults) -> None:
+    laws = laws_table(results)
+    assert [row[0].text for row in laws.rows][:3] == ["RankMe", "RankMe", "RankMe (centred)"]
+    assert [row[1].strong for row in laws.rows][:3] == [True, False, True]
+    assert (laws.rows[-1][0].text, laws.rows[-1][1].text) == ("held-out loss", "not fitted")
+    runs = runs_table(results)
+    assert len(runs.rows) == len(results.points)
+    heads = [column.head for column in runs.columns]
+    parameters = heads.index("parameters")
+    assert runs.rows[0][parameters].text == "125k"
+    assert runs.rows[0][parameters].sort == 4 * 12 * 48 * 48 + 300 * 48
+    assert len(scores_table(results).rows) == len(results.final_points)
+    best = [[cell.strong for cell in row].index(True) for row in correlations_table(results).rows]
+    assert {correlations_table(results).columns[index].head for index in best} == {"training FLOPs"}
+    for table in (laws, runs, scores_table(results), correlations_table(results)):
+        assert all(len(row) == len(table.columns) for row in table.rows)
+
+
+def shown(results: StudyResults, width: int) -> str:
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(*terminal_summary(results, width=width), sep="\n")
+    return console.export_text()
+
+
+def test_the_terminal_shows_runs_laws_and_the_law(results: StudyResults) -> None:
+    wide = shown(results, 220)
+    for word in ("width=128", "7.1 h", "1.9e12", "esc10", "speakers", "saturating", "y = a x^b"):
+        assert word in wide
+    assert law_sentence(results).split(";")[0] in wide.replace("\n", " ")
+    narrow = shown(results, 100)
+    assert "speakers" not in narrow
+    assert all(len(line) <= 100 for line in narrow.splitlines())
+    assert "0.920 [0.400, 1.600]" in narrow
+
+
+def test_the_terminal_reads_no_markup_from_labels(make_study: Callable[..., Path]) -> None:
+    results = load_study(make_study(label=lambda label: f"[red]{label}[/nothing]"))
+    assert "[red]base[/nothing]" in shown(results, 220)
