@@ -175,7 +175,7 @@ def laws_of(rows: list[dict]) -> dict:
     }
     return {
         "y": "quality",
-        "y_meaning": "Quality is the mean of the task scores of one encoder.",
+        "y_meaning": "mean score of a linear probe over 3 tasks",
         "fits": [
             fit_entry("rankme", "power", points("rankme"), (0.31, 0.22, 0.4)),
             fit_entry("rankme", "saturating", points("rankme"), (0.92, 0.4, 1.6)),

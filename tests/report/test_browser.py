@@ -68,8 +68,8 @@ def seen(written: ReportPaths, tmp_path_factory: pytest.TempPathFactory) -> dict
     command = [
         str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
         "--disable-background-networking", "--disable-component-update", "--disable-sync",
-        "--disable-extensions", "--disable-dev-shm-usage", f"--user-data-dir={folder / 'profile'}", "--window-size=1200,1000",
-        "--virtual-time-budget=5000", "--dump-dom", copy.as_uri(),
+        "--disable-extensions", "--disable-dev-shm-usage", f"--user-data-dir={folder / 'profile'}",
+        "--window-size=1200,1000", "--virtual-time-budget=5000", "--dump-dom", copy.as_uri(),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=True)
     found = re.search(r'<pre id="seen">(.*?)</pre>', done.stdout, re.DOTALL)

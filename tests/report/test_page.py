@@ -89,7 +89,13 @@ def test_the_page_has_its_sections_in_order_and_fills_every_blank(page: str) -> 
     assert {f"{name}-0" for name in FIGURES} <= set(ids)
     words = " ".join(elements.words)
     assert not re.search(r"\$[a-z_]+\b", words)
-    for value in ("Example CPU", "sonoscale study run small.yaml", "5412 (1.5 h)", "2.9.0"):
+    for value in (
+        "Example CPU",
+        "sonoscale study run small.yaml",
+        "5412 (1.5 h)",
+        "2.9.0",
+        "Quality: mean score of a linear probe",
+    ):
         assert value in words
     assert "saturating: the interval rests on 8 configurations" in words
     assert "Not fitted: held-out loss, power: quality falls as loss grows" in words

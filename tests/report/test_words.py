@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -58,6 +59,17 @@ def test_the_law_is_told_with_its_interval(results: StudyResults) -> None:
     sentence = law_sentence(results)
     assert "a saturating law, y = c - a x^-b with b = 0.920 (95% interval 0.400 to 1.600)" in sentence
     assert "includes zero" not in sentence
+
+
+def test_intervals_of_another_level_say_so(study: Path) -> None:
+    raw = json.loads((study / "laws.json").read_text())
+    for entry in (*raw["fits"], *raw["correlations"].values()):
+        entry["level"] = 0.9
+    (study / "laws.json").write_text(json.dumps(raw))
+    results = load_study(study)
+    assert "(90% interval 0.400 to 1.600)" in law_sentence(results)
+    assert "exponent [90% interval]" in [column.head for column in laws_table(results).columns]
+    assert "95%" not in " ".join(summary(results))
 
 
 def test_an_exponent_that_could_be_zero_is_told(results: StudyResults) -> None:

@@ -9,7 +9,7 @@ from sonoscale.corpora._config import (
     ProceduralTaskConfig,
     TaskConfig,
 )
-from sonoscale.corpora._features import FeatureStore, build_features
+from sonoscale.corpora._features import FeatureStore, build_features, feature_pool
 from sonoscale.corpora._folder import FileCorpus, read_task
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Task",
     "TaskConfig",
     "build_features",
+    "feature_pool",
     "read_task",
     "take",
 ]

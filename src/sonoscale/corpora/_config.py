@@ -93,9 +93,9 @@ class ProceduralTaskConfig(Config):
 
     kind: Literal["procedural"] = "procedural"
     name: str  # one of the procedural tasks: word, language, instrument, pitch, event, domain
-    train_clips: int = Field(default=384, ge=8)
-    valid_clips: int = Field(default=128, ge=8)
-    test_clips: int = Field(default=256, ge=8)
+    train_clips: int = Field(default=256, ge=8)
+    valid_clips: int = Field(default=96, ge=8)
+    test_clips: int = Field(default=192, ge=8)
     seed: int = Field(default=0, ge=0)
 
     def load(self, base: Path | None) -> Task:  # noqa: ARG002 - the same call for every kind of task

@@ -7,8 +7,11 @@ import multiprocessing
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +89,7 @@ def build_features(
     cache: Path,
     *,
     dtype: str = "float32",
-    workers: int = 1,
+    pool: Executor | None = None,
     progress: Progress | None = None,
 ) -> FeatureStore:
     """Compute (or find) the log-mels of a corpus.
@@ -96,7 +99,7 @@ def build_features(
         front_end: how.
         cache: folder of all stores; each gets a subfolder named by what it holds.
         dtype: "float32", or "float16" for training data (rounding 0.004 at most, half the memory).
-        workers: processes.
+        pool: from `feature_pool`, to compute in parallel.
         progress: called with (clips done, clips in all).
 
     Raises:
@@ -106,7 +109,7 @@ def build_features(
     key = config_hash([identity, front_end.model_dump(), dtype, 1], 16)
     folder = cache / f"logmel-{key}"
     if not (folder / "meta.json").is_file():
-        _write(corpus, front_end, folder, dtype, workers, progress, identity)
+        _write(corpus, front_end, folder, dtype, pool, progress, identity)
     return FeatureStore.open(folder)
 
 
@@ -115,24 +118,24 @@ def _write(
     front_end: LogMelConfig,
     folder: Path,
     dtype: str,
-    workers: int,
+    pool: Executor | None,
     progress: Progress | None,
     identity: str,
 ) -> None:
-    partial = folder.with_name(f".{folder.name}-{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    unfinished = folder.with_name(f".{folder.name}-{os.getpid()}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
     try:
         lengths: list[int] = []
-        with (partial / "raw").open("wb") as stream:
-            for part, part_lengths in _compute(corpus, front_end, dtype, workers):
+        with (unfinished / "raw").open("wb") as stream:
+            for part, part_lengths in _compute(corpus, front_end, dtype, pool):
                 stream.write(part.tobytes())
                 lengths.extend(part_lengths)
                 if progress:
                     progress(len(lengths), len(corpus))
         shape = (sum(lengths), front_end.n_mels)
-        _raw_to_npy(partial / "raw", partial / "frames.npy", shape, np.dtype(dtype))
-        np.save(partial / "offsets.npy", np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+        _raw_to_npy(unfinished / "raw", unfinished / "frames.npy", shape, np.dtype(dtype))
+        np.save(unfinished / "offsets.npy", np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
         meta = {
             "corpus": identity,
             "clips": len(corpus),
@@ -140,12 +143,12 @@ def _write(
             "window_seconds": front_end.n_fft / front_end.sample_rate,
             "front_end": front_end.model_dump(),
         }
-        (partial / "meta.json").write_text(json.dumps(meta, indent=1))
+        (unfinished / "meta.json").write_text(json.dumps(meta, indent=1))
         if folder.exists():  # another process was faster, or an unreadable one is in the way
             shutil.rmtree(folder)
-        partial.replace(folder)
+        unfinished.replace(folder)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _raw_to_npy(raw: Path, target: Path, shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
@@ -157,40 +160,43 @@ def _raw_to_npy(raw: Path, target: Path, shape: tuple[int, int], dtype: np.dtype
     raw.unlink()
 
 
-def _compute(
-    corpus: Corpus, front_end: LogMelConfig, dtype: str, workers: int
-) -> Iterator[tuple[np.ndarray, list[int]]]:
-    chunks = [range(i, min(i + _CHUNK, len(corpus))) for i in range(0, len(corpus), _CHUNK)]
-    if workers <= 1 or len(chunks) == 1:
-        front = LogMel(front_end)
-        for chunk in chunks:
-            yield _chunk(corpus, front, dtype, chunk)
+@contextmanager
+def feature_pool(workers: int) -> Iterator[Executor | None]:
+    """Processes for any number of `build_features` calls; None for one worker, which needs no process."""
+    if workers <= 1:
+        yield None
         return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (corpus, front_end, dtype))
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker)
     try:
-        yield from pool.map(_work, chunks)
+        yield pool
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-_worker: tuple[Corpus, LogMel, str] | None = None
+def _compute(
+    corpus: Corpus, front_end: LogMelConfig, dtype: str, pool: Executor | None
+) -> Iterator[tuple[np.ndarray, list[int]]]:
+    chunks = [range(i, min(i + _CHUNK, len(corpus))) for i in range(0, len(corpus), _CHUNK)]
+    work = partial(_chunk, corpus, front_end, dtype)
+    if pool is None:
+        yield from map(work, chunks)
+        return
+    try:
+        yield from pool.map(work, chunks)
+    except BrokenProcessPool as error:
+        raise SonoscaleError(
+            "a worker process that computed log-mels was killed (out of memory?): give the same command again, "
+            "perhaps with fewer workers"
+        ) from error
 
 
-def _start_worker(corpus: Corpus, front_end: LogMelConfig, dtype: str) -> None:
-    global _worker
+def _start_worker() -> None:
     die_with_parent()
     single_threaded()
-    _worker = (corpus, LogMel(front_end), dtype)
 
 
-def _work(chunk: range) -> tuple[np.ndarray, list[int]]:
-    assert _worker is not None
-    return _chunk(*_worker, chunk)
-
-
-def _chunk(corpus: Corpus, front: LogMel, dtype: str, chunk: range) -> tuple[np.ndarray, list[int]]:
-    parts = []
+def _chunk(corpus: Corpus, front_end: LogMelConfig, dtype: str, chunk: range) -> tuple[np.ndarray, list[int]]:
+    front, parts = _front_end(front_end), []
     for index in chunk:
         try:
             wave = torch.from_numpy(corpus.wave(index))
@@ -199,3 +205,8 @@ def _chunk(corpus: Corpus, front: LogMel, dtype: str, chunk: range) -> tuple[np.
             name = corpus.name(index)
             raise error if name in str(error) else SonoscaleError(f"{name}: {error}") from None
     return np.concatenate(parts), [len(part) for part in parts]
+
+
+@lru_cache(maxsize=4)
+def _front_end(config: LogMelConfig) -> LogMel:
+    return LogMel(config)

@@ -11,7 +11,7 @@ from sonoscale.errors import SonoscaleError
 
 
 @torch.inference_mode()
-def embed_store(encoder: AudioEncoder, store: FeatureStore, *, tokens_per_batch: int = 4096) -> np.ndarray:
+def embed_store(encoder: AudioEncoder, store: FeatureStore, *, tokens_per_batch: int = 1024) -> np.ndarray:
     """Embed all clips, each over its whole length.
 
     Clips with the same number of whole patches go together, so nothing is padded and an embedding does not
@@ -20,7 +20,8 @@ def embed_store(encoder: AudioEncoder, store: FeatureStore, *, tokens_per_batch:
     Arguments:
         encoder: in eval mode.
         store: log-mels with the encoder's front end.
-        tokens_per_batch: upper bound of clips times tokens in a batch (one clip at least).
+        tokens_per_batch: upper bound of clips times tokens in a batch (one clip at least); small enough here that
+            the activations of a small model stay in a core's cache.
 
     Returns:
         float32 `[clips, dim]`, in the order of the store.

@@ -31,7 +31,7 @@ class TrainConfig(Config):
     weight_decay: float = Field(default=0.05, ge=0, le=1)  # on matrices only
     betas: tuple[float, float] = (0.9, 0.95)  # AdamW
     grad_clip: float = Field(default=1.0, gt=0)  # largest norm of the gradient
-    rank_points: int = Field(default=8, ge=2)  # rank measurements along the trunk, log-spaced, step 0 included
+    rank_points: int = Field(default=5, ge=2)  # rank measurements along the trunk, log-spaced, step 0 included
 
     @model_validator(mode="after")
     def _check(self) -> TrainConfig:

@@ -62,7 +62,11 @@ def law_figure(results: StudyResults) -> FigureSpec:
         title="Quality against RankMe",
         caption="Each symbol is one encoder at the end of one training budget; bars are the 95% intervals of "
         f"its RankMe.{law}"
-        + (" The shaded band is where the law expects 95% of new encoders." if fits else "")
+        + (
+            f" The shaded band is where the law expects {results.laws.percent} of new encoders."
+            if fits
+            else ""
+        )
         + (" Other fitted forms are dashed." if len(fits) > 1 else ""),
         alt=_alt(results, ["rankme"]),
         panels=(panel,),
@@ -78,8 +82,8 @@ def rivals_figure(results: StudyResults) -> FigureSpec:
         name="law_rivals",
         title="Quality against the rivals of rank",
         caption="The same encoders against what else could predict their quality. Each panel has the best "
-        "form fitted to it, with its 95% prediction band; the number is Spearman's correlation with its 95% "
-        "interval.",
+        f"form fitted to it, with its {results.laws.percent} prediction band; the number is Spearman's "
+        f"correlation with its {results.laws.percent} interval.",
         alt=_alt(results, rivals),
         panels=tuple(_law_panel(results, x, bars=False, alternatives=False, title=True) for x in rivals),
         legend=_legend(results, fits, alternatives=False),
@@ -152,7 +156,7 @@ def _curve(fit: Fit, *, best: bool) -> list[Series]:
     if not edges:
         return [line]
     x, lo, hi = zip(*edges, strict=True)
-    return [Series("band", "95% prediction band", x, y_lo=lo, y_hi=hi, opacity=0.13, groups=("band",)), line]
+    return [Series("band", "prediction band", x, y_lo=lo, y_hi=hi, opacity=0.13, groups=("band",)), line]
 
 
 def _point_series(
@@ -214,7 +218,7 @@ def _legend(results: StudyResults, fits: list[Fit], *, alternatives: bool) -> tu
     if fits:
         keys.append(Key("law", f"{fits[0].form} law" if alternatives else "fitted law", "line"))
         if any(fit.curve and fit.curve.lo for fit in fits):
-            keys.append(Key("band", "95% prediction band", "band"))
+            keys.append(Key("band", f"{results.laws.percent} prediction band", "band"))
         if alternatives:
             keys += [Key(f"fit:{fit.form}", f"{fit.form} law", "line", dash="dash") for fit in fits[1:]]
     return tuple(keys)

@@ -37,11 +37,17 @@ def parse_laws(raw: Mapping[str, Any], path: Path) -> Laws:
             per_task={str(task): _intervals(by_x) for task, by_x in (raw.get("per_task") or {}).items()},
             seed_spread={str(k): _number(v) for k, v in (raw.get("seed_spread") or {}).items()},
             notes=tuple(str(note) for note in raw.get("notes") or ()),
+            level=_level(raw),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise SonoscaleError(
             f"{path} is not of the expected shape: {type(error).__name__}: {error}"
         ) from error
+
+
+def _level(raw: Mapping[str, Any]) -> float:
+    told = [*(raw.get("fits") or ()), *(raw.get("correlations") or {}).values()]
+    return next((float(entry["level"]) for entry in told if entry and "level" in entry), 0.95)
 
 
 def _fit(raw: Mapping[str, Any]) -> Fit:

@@ -18,7 +18,7 @@ NAN = math.nan
 
 @dataclass(frozen=True)
 class Interval:
-    """A number with the ends of its 95% interval; unknown parts are NaN."""
+    """A number with the ends of its interval; unknown parts are NaN."""
 
     value: float
     lo: float = NAN
@@ -92,6 +92,12 @@ class Laws:
     per_task: Mapping[str, Mapping[str, Interval]]
     seed_spread: Mapping[str, float]
     notes: tuple[str, ...]
+    level: float = 0.95
+
+    @property
+    def percent(self) -> str:
+        """The level of the laws' intervals, as "95%"."""
+        return f"{100 * self.level:g}%"
 
     def of(self, x: str) -> list[Fit]:
         """The fits of the study's quality on `x`, the best first."""

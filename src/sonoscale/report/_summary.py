@@ -32,7 +32,11 @@ def law_sentence(results: StudyResults) -> str:
     parts = [f"The best fit of quality on RankMe is {_article(fit.form)} law, {fit.formula}"]
     slope = fit.slope
     if slope and math.isfinite(slope.value):
-        bounds = f" (95% interval {decimal(slope.lo)} to {decimal(slope.hi)})" if slope.bounded else ""
+        bounds = (
+            f" ({results.laws.percent} interval {decimal(slope.lo)} to {decimal(slope.hi)})"
+            if slope.bounded
+            else ""
+        )
         parts.append(f" with {fit.exponent} = {decimal(slope.value)}{bounds}")
     quality = []
     if math.isfinite(fit.r2):
@@ -65,7 +69,7 @@ def _rank_against_rivals(results: StudyResults) -> list[str]:
     if not xs:
         return ["No correlation of quality with rank was computed."]
     listed = "; ".join(f"{name_of(x)} {interval(found[x], 2)}" for x in xs)
-    sentences = [f"Spearman's correlation with quality, and its 95% interval: {listed}."]
+    sentences = [f"Spearman's correlation with quality, and its {results.laws.percent} interval: {listed}."]
     if "rankme" not in xs:
         return [*sentences, "The correlation with RankMe itself is not among them."]
     rank = found["rankme"]

@@ -50,11 +50,11 @@ def laws_table(results: StudyResults) -> Table:
         Column("predictor", numeric=False),
         Column("form", numeric=False),
         Column("formula", numeric=False, spare=1),
-        Column("exponent [95% interval]"),
+        Column(f"exponent [{results.laws.percent} interval]"),
         Column("R²"),
         Column("left-out error"),
         Column("AICc", spare=3),
-        Column("Spearman [95% interval]"),
+        Column(f"Spearman [{results.laws.percent} interval]"),
         Column("points (configurations)", spare=2),
     )
     rows = [_law_row(results, fit) for fit in fits] + [_unfitted_row(results, x) for x in unfitted]
@@ -180,7 +180,8 @@ def correlations_table(results: StudyResults) -> Table:
             cells.append(Cell(interval(entry, 2), value, strong=abs(value) == best))
         rows.append(tuple(cells))
     columns = (Column("score", numeric=False), *(Column(name_of(x)) for x in xs))
-    caption = "Spearman's correlation with each predictor [95% interval]; the strongest of each row in bold."
+    told = f"[{laws.percent} interval]"
+    caption = f"Spearman's correlation with each predictor {told}; the strongest of each row in bold."
     return Table(caption, columns, tuple(rows), empty="No correlation was computed.")
 
 

@@ -21,13 +21,15 @@ def log_ticks(axis: Axis, values: Iterable[float]) -> list[tuple[float, str]]:
         values: Everything that is drawn along the axis.
 
     Returns:
-        Values and labels: at 1, 2 and 5 over a narrow range, at whole decades (or every few) over a wide one.
+        Values and labels: at 1, 2 and 5 (or 1 and 3) over a narrow range, at whole decades over a wide one.
     """
     drawn = [value for value in values if math.isfinite(value) and value > 0]
     if not drawn:
         return []
     low, high = math.log10(min(drawn)) - 0.08, math.log10(max(drawn)) + 0.08
-    steps = (1, 2, 5) if high - low < (1.3 if axis.ticks == "power" else 2.5) else (1,)
+    steps = (1, 2, 5) if high - low < (1.0 if axis.ticks == "power" else 2.5) else (1,)
+    if axis.ticks == "power" and 1.0 <= high - low < 2.5:
+        steps = (1, 3)  # powers are wide labels
     every = max(1, math.ceil((high - low) / 7))
     ticks = []
     for decade in range(math.floor(low), math.ceil(high) + 1):

@@ -45,6 +45,7 @@ def fit_laws(ledger: pa.Table, config: LawConfig) -> dict[str, Any]:
         content["notes"].append(f"No law was fitted: {error}.")
         return content
     content |= comparison.as_dict()
+    content["fits"] = [{"x": f.pop("x_name"), "y": f.pop("y_name"), **f} for f in content["fits"]]
     for task in tasks:
         rows = [r for r in ledger.to_pylist() if r["task"] == task]
         try:

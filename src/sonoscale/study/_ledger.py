@@ -41,7 +41,7 @@ def run_table(ledger: pa.Table) -> dict[str, list[Any]]:
         return {}
     with duckdb.connect() as db:
         db.register("ledger", ledger)
-        table = db.execute(
+        table = db.sql(
             """
             SELECT * EXCLUDE (task, protocol, metric, score, chance), avg(score) AS quality
             FROM ledger GROUP BY ALL ORDER BY label, seed, step

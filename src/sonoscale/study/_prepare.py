@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sonoscale.audio import LogMelConfig
 from sonoscale.config import config_hash
-from sonoscale.corpora import Corpus, DataConfig, FeatureStore, FolderData, Task, build_features
+from sonoscale.corpora import Corpus, DataConfig, FeatureStore, FolderData, Task, build_features, feature_pool
 from sonoscale.errors import SonoscaleError
 from sonoscale.study._config import StudyConfig
 from sonoscale.study._design import PlannedRun
@@ -56,7 +57,13 @@ def prepare(
     sources = _Sources()
     for run in runs:  # all checks before the first long computation
         sources.training(run.config.data)
-    features = _Features(cache, workers, report)
+    with feature_pool(workers) as pool:
+        return _bind(runs, tasks, sources, _Features(cache, pool, report), out)
+
+
+def _bind(
+    runs: list[PlannedRun], tasks: list[Task], sources: _Sources, features: _Features, out: Path
+) -> list[RunJob]:
     jobs = []
     for run in runs:
         front_end, data = run.config.encoder.front_end, run.config.data
@@ -114,15 +121,15 @@ class _Sources:
 class _Features:
     """Feature stores by content, each built once."""
 
-    def __init__(self, cache: Path, workers: int, report: Report) -> None:
-        self.cache, self.workers, self.report = cache, workers, report
+    def __init__(self, cache: Path, pool: Executor | None, report: Report) -> None:
+        self.cache, self.pool, self.report = cache, pool, report
         self._stores: dict[tuple[int, LogMelConfig, str], tuple[Corpus, FeatureStore]] = {}
 
     def get(self, what: str, corpus: Corpus, front_end: LogMelConfig, dtype: str) -> FeatureStore:
         key = (id(corpus), front_end, dtype)
         if key not in self._stores:
             store = build_features(
-                corpus, front_end, self.cache, dtype=dtype, workers=self.workers,
+                corpus, front_end, self.cache, dtype=dtype, pool=self.pool,
                 progress=lambda done, total: self.report(what, done, total),
             )  # fmt: skip
             self._stores[key] = (corpus, store)  # the corpus too, so that its id stays taken

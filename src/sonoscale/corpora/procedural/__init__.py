@@ -1,8 +1,8 @@
 """The built-in corpus: speech, music and environmental sound made on the fly, without end, and labelled.
 
 A clip's way: `_corpus` plans it (`_constraints` say what is allowed); `_speech` over `_espeak`, `_music` over
-`_instruments` (`_struck`, `_sustained`), or `_environment` (`_nature`, `_impacts`, `_machines`, `_animals`) makes
-its sound out of the elements in `_synthesis`; `_room` records it. `_tasks` cuts labelled tasks from the corpus.
+`_instruments` (`_struck`, `_sustained`), or `_environment` (`_nature`, `_impacts`, `_machines`, `_animals`)
+makes its sound out of the elements in `_synthesis`; `_room` records it. `_tasks` cuts labelled tasks from it.
 """
 
 from sonoscale.corpora.procedural._corpus import VERSION, ProceduralCorpus

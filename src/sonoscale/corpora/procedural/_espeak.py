@@ -5,7 +5,8 @@ eSpeak NG is a formant synthesiser in the line of Klatt, "Software for a cascade
 pitch flutter, of the glottal cycle, of the echo buffer, the resonators' memory) and has no call that clears
 it; `espeak_Terminate` does not either. Here each utterance gets a freshly mapped library: open it, seed the C
 library's `rand`, speak, close it. That costs a few milliseconds and makes the sound a function of its
-arguments alone. Variants with breath noise are not to be used: they differ from process to process even so.
+arguments alone. (Where another thread of the process calls `rand` meanwhile, the noise may differ.) Variants
+with breath noise are not to be used: they differ from process to process even so.
 """
 
 from __future__ import annotations

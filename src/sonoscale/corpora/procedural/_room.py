@@ -67,7 +67,7 @@ def room_response(
     Arguments:
         rng: random stream.
         rt60: time in seconds in which the tail falls by 60 dB between 350 and 2,500 Hz.
-        tail_gain: root of the tail's energy over the direct sound's.
+        tail_gain: root of the tail's energy over the direct sound's; the early reflections have as much.
         low_ratio: low-frequency decay time over `rt60`.
         high_ratio: high-frequency decay time over `rt60`.
         size: longest side in metres.
@@ -87,7 +87,7 @@ def room_response(
     early = _reflections(rng, dimensions, float(np.clip(0.9 - 0.06 / rt60, 0.2, 0.9)))
     response = np.zeros(max(samples, early.size))
     response[0] = 1.0
-    response[: early.size] += early * min(1.0, 1.5 * tail_gain)
+    response[: early.size] += early * (tail_gain / np.sqrt(np.sum(early**2)))
     add(response, tail, 0.0)
     return response
 

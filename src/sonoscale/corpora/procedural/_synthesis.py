@@ -124,7 +124,7 @@ def modes(
     """Modal synthesis: a sum of exponentially decaying sinusoids.
 
     The model of a struck or plucked linear object: van den Doel & Pai, "The sounds of physical shapes",
-    Presence 7(4), 1998. Each mode z^n is factored into z^(256 b) z^k, so that a mode costs two outer products.
+    Presence 7(4), 1998. Each mode z^n is factored into z^(256 b) z^k, so a mode costs two outer products.
 
     Arguments:
         frequencies: in Hz, [modes]; those above 0.48 of the sample rate are left out.
