@@ -57,7 +57,7 @@ class AudioEncoder(nn.Module):
                 f"a clip of {frames.shape[1]} frames is shorter than one patch of {c.patch_frames} frames "
                 f"({need:.3f} s)"
             )
-        return patchify((frames - self.mean) / self.std, c.patch_frames, c.patch_mels)
+        return patchify((frames - self.mean).div_(self.std), c.patch_frames, c.patch_mels)
 
     def positions(self, patches: int) -> Tensor:
         """Positions of the first `patches` patches, `[patches, width]`."""

@@ -76,7 +76,7 @@ def pretrain(
     def train_step(step: int, budget: int | None) -> None:
         nonlocal done, smooth
         lr = set_lr(optimiser, config.train, step, budget)
-        frames = torch.from_numpy(batches.next())  # [B, frames, mels]
+        frames = batches.next()  # [B, frames, mels]
         visible, hidden = random_masks(len(frames), config.patches, config.kept, masks)
         loss = model(frames, visible, hidden)
         optimiser.zero_grad(set_to_none=True)

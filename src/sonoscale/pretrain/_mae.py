@@ -92,4 +92,7 @@ class MaskedAutoencoder(nn.Module):
 
 
 def _gather(patches: Tensor, index: Tensor) -> Tensor:
-    return patches.gather(1, index[:, :, None].expand(-1, -1, patches.shape[2]))
+    """Rows `index` `[B, k]` of `patches` `[B, N, P]`: `[B, k, P]`, as one copy of whole rows."""
+    b, n, p = patches.shape
+    rows = (index + torch.arange(b, device=index.device)[:, None] * n).flatten()
+    return patches.reshape(b * n, p).index_select(0, rows).view(b, -1, p)

@@ -54,7 +54,7 @@ def heldout_loss(model: MaskedAutoencoder, heldout: FeatureStore, config: RunCon
     generator = torch.Generator().manual_seed(0)
     losses = []
     for _ in range(min(batches, max(1, len(heldout) // 128))):
-        frames = torch.from_numpy(stream.next())
+        frames = stream.next()
         visible, hidden = random_masks(len(frames), config.patches, config.kept, generator)
         losses.append(model(frames, visible, hidden).item())
     model.train(was_training)

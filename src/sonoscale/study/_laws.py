@@ -12,7 +12,8 @@ from sonoscale.laws import compare, spearman
 from sonoscale.study._config import LawConfig
 from sonoscale.study._ledger import run_table
 
-X = ("rankme", "rankme_centred", "params_encoder", "train_hours", "flops_total", "loss")
+RISING = ("rankme", "rankme_centred", "params_encoder", "train_hours", "flops_total")  # quality should rise with these
+FALLING = ("loss",)  # and fall with this, for which a saturating law in 1 / x has no meaning
 
 
 def fit_laws(ledger: pa.Table, config: LawConfig) -> dict[str, Any]:
@@ -36,28 +37,36 @@ def fit_laws(ledger: pa.Table, config: LawConfig) -> dict[str, Any]:
     }
     if not table:
         return content
-    try:
-        comparison = compare(
-            table, y="quality", x=X, clusters="config", forms=("power", "saturating"),
-            bootstrap=config.bootstrap, level=config.level,
-        )  # fmt: skip
-    except SonoscaleError as error:
-        content["notes"].append(f"No law was fitted: {error}.")
-        return content
-    content |= comparison.as_dict()
-    content["fits"] = [{"x": f.pop("x_name"), "y": f.pop("y_name"), **f} for f in content["fits"]]
-    for task in tasks:
-        rows = [r for r in ledger.to_pylist() if r["task"] == task]
+    for x, forms in ((RISING, ("power", "saturating")), (FALLING, ("power",))):
         try:
-            correlation = spearman(
-                [r["rankme"] for r in rows], [r["score"] for r in rows], clusters=[r["config"] for r in rows],
-                bootstrap=config.bootstrap, level=config.level,
-            )  # fmt: skip
+            comparison = compare(
+                table, y="quality", x=x, clusters="config", forms=forms, bootstrap=config.bootstrap,
+                level=config.level,
+            ).as_dict()  # fmt: skip
         except SonoscaleError as error:
-            content["notes"].append(f"Task {task}: no correlation with rank ({error}).")
+            content["notes"].append(f"No law in {', '.join(x)} was fitted: {error}.")
             continue
-        content["per_task"][task] = {"rankme": correlation.as_dict()}
+        content["fits"] += [{"x": f.pop("x_name"), "y": f.pop("y_name"), **f} for f in comparison["fits"]]
+        content["skipped"] += comparison["skipped"]
+        content["correlations"] |= comparison["correlations"]
+        content["best"] |= comparison["best"]
+    content["per_task"] = {task: _correlations(ledger, task, config, content["notes"]) for task in tasks}
     return content
+
+
+def _correlations(ledger: pa.Table, task: str, config: LawConfig, notes: list[str]) -> dict[str, Any]:
+    """Spearman's rho of one task's score with each variable that varies."""
+    rows = [row for row in ledger.to_pylist() if row["task"] == task]
+    found = {}
+    for x in (*RISING, *FALLING):
+        try:
+            found[x] = spearman(
+                [r[x] for r in rows], [r["score"] for r in rows], clusters=[r["config"] for r in rows],
+                bootstrap=config.bootstrap, level=config.level,
+            ).as_dict()  # fmt: skip
+        except SonoscaleError as error:
+            notes.append(f"Task {task}: no correlation with {x} ({error}).")
+    return found
 
 
 def _seed_spread(table: dict[str, list[Any]]) -> dict[str, float]:

@@ -1,0 +1,38 @@
+# make demo   a scaling study from nothing, in minutes
+# make test   lint and tests
+# All targets install what they need into .venv; the second time that is quick.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+WORKERS ?= auto
+
+.PHONY: demo test lint format bench clean
+
+demo: $(STAMP)
+	$(BIN)/sonoscale study run studies/quickstart.yaml
+
+test: lint
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/stages.py
+
+clean:
+	rm -rf $(VENV) results .pytest_cache .ruff_cache
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Sonoscale needs Python 3.11 or later; set PYTHON=...") if sys.version_info < (3, 11) else 0'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[procedural,dev]'
+	touch $@

@@ -1,0 +1,6 @@
+"""`python -m sonoscale`."""
+
+from sonoscale.cli.main import run
+
+if __name__ == "__main__":
+    run()

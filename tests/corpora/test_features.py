@@ -1,0 +1,70 @@
+"""Log-mels on disk are the log-mels of the corpus, whoever computed them."""
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from sonoscale.audio import LogMel, LogMelConfig
+from sonoscale.corpora import FileCorpus, build_features, feature_pool
+from sonoscale.errors import SonoscaleError
+
+LENGTHS = [512, 1000, 16_000, 33_333, 8_000]
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    for i in range(70):
+        wave = 0.1 * np.random.default_rng(i).standard_normal(LENGTHS[i % 5])
+        soundfile.write(tmp_path / f"{i:02d}.wav", wave, 16_000, subtype="FLOAT")
+    return FileCorpus.from_folder(tmp_path)
+
+
+def direct(corpus, index):
+    return LogMel(LogMelConfig())(torch.from_numpy(corpus.wave(index))[None])[0].T.numpy()
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 0), ("float16", 0.005)])
+def test_clips_come_back_in_order(corpus, tmp_path, dtype, tolerance):
+    store = build_features(corpus, LogMelConfig(), tmp_path / "cache", dtype=dtype)
+    assert len(store) == 70
+    for i in range(70):
+        np.testing.assert_allclose(store.clip(i), direct(corpus, i), rtol=0, atol=tolerance)
+    assert store.lengths(5).tolist() == [LogMelConfig().frames(n) for n in LENGTHS]
+
+
+def test_workers_change_nothing_and_a_second_call_computes_nothing(corpus, tmp_path):
+    one = build_features(corpus, LogMelConfig(), tmp_path / "one")
+    with feature_pool(2) as pool:
+        two = build_features(corpus, LogMelConfig(), tmp_path / "two", pool=pool)
+    np.testing.assert_array_equal(one.frames, two.frames)
+    calls = []
+    build_features(corpus, LogMelConfig(), tmp_path / "one", progress=lambda done, total: calls.append(done))
+    assert calls == []
+    assert len(list((tmp_path / "one").iterdir())) == 1
+
+
+def test_statistics_are_numpys(corpus, tmp_path):
+    store = build_features(corpus, LogMelConfig(), tmp_path / "cache")
+    rows = np.concatenate([direct(corpus, i) for i in range(30)])
+    mean, std = store.statistics(30)
+    assert mean == pytest.approx(rows.mean(dtype=np.float64), rel=1e-5)
+    assert std == pytest.approx(rows.std(dtype=np.float64), rel=1e-5)
+
+
+def test_seconds_are_those_of_the_audio_within_a_hop(corpus, tmp_path):
+    store = build_features(corpus, LogMelConfig(), tmp_path / "cache")
+    audio = sum(LENGTHS) / 16_000
+    assert audio - 5 * 0.01 <= store.seconds(5) <= audio
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+def test_a_clip_that_cannot_be_used_is_named_and_nothing_is_left(corpus, tmp_path, parallel):
+    with feature_pool(2 if parallel else 1) as pool:
+        (tmp_path / "33.wav").write_bytes(b"broken")
+        with pytest.raises(SonoscaleError, match=r"33\.wav: cannot be decoded"):
+            build_features(corpus, LogMelConfig(), tmp_path / "cache", pool=pool)
+        soundfile.write(tmp_path / "33.wav", np.zeros(100), 16_000)
+        with pytest.raises(SonoscaleError, match=r"33\.wav: a clip of 100 samples is shorter than one analysis window"):
+            build_features(corpus, LogMelConfig(), tmp_path / "cache", pool=pool)
+    assert list((tmp_path / "cache").iterdir()) == []

@@ -1,0 +1,21 @@
+"""A person can listen and look."""
+
+import csv
+
+import soundfile
+
+from sonoscale.corpora.preview import write_preview
+
+
+def test_preview_writes_sounds_labels_and_sheets(tmp_path):
+    made = write_preview(tmp_path / "out", clips=3, seconds=1.0)
+    assert [p.name for p in made] == ["labels.csv", "contact-sheet-train.png", "contact-sheet-test.png"]
+    with made[0].open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [r["split"] for r in rows] == ["train"] * 3 + ["test"] * 3
+    for row in rows:
+        wave, rate = soundfile.read(tmp_path / "out" / row["path"])
+        assert rate == 16_000
+        assert len(wave) == 16_000
+        assert abs(wave).max() > 1e-3
+    assert all(sheet.stat().st_size > 10_000 for sheet in made[1:])

@@ -1,0 +1,55 @@
+"""From a study to its runs."""
+
+import pytest
+import yaml
+from conftest import TINY
+
+from sonoscale.config import validate
+from sonoscale.errors import SonoscaleError
+from sonoscale.study import StudyConfig, expand
+
+
+def study(**changes):
+    return validate(StudyConfig, yaml.safe_load(TINY) | changes)
+
+
+def test_one_at_a_time_changes_one_key_from_the_base():
+    runs = expand(study(sweep={"encoder.width": [8, 16, 24], "data.clips": [8, 48]}, seeds=[0, 1, 2]))
+    labels = [(run.label, run.axis) for run in runs if run.config.seed == 0]
+    assert labels == [
+        ("base", "base"), ("width=8", "encoder.width"), ("width=24", "encoder.width"), ("clips=8", "data.clips"),
+    ]  # fmt: skip
+    assert len(runs) == 4 * 3
+
+
+def test_a_grid_has_every_combination_once():
+    runs = expand(study(design="grid", sweep={"encoder.width": [8, 16], "encoder.depth": [1, 2, 3]}))
+    assert {(r.config.encoder.width, r.config.encoder.depth) for r in runs} == {
+        (w, d) for w in (8, 16) for d in (1, 2, 3)
+    }
+    assert len(runs) == 6
+    assert {r.axis for r in runs} == {"base", "encoder.width", "encoder.depth", "several"}
+
+
+def test_replicates_share_their_configuration_and_nothing_else_does():
+    runs = expand(study(seeds=[0, 1]))
+    by_config = {}
+    for run in runs:
+        by_config.setdefault(run.config_id, []).append(run)
+    assert all({r.config.seed for r in group} == {0, 1} for group in by_config.values())
+    assert all(len({r.label for r in group}) == 1 for group in by_config.values())
+    assert len(by_config) == 5
+
+
+@pytest.mark.parametrize(
+    ("sweep", "expected"),
+    [
+        ({"encoder.widht": [8]}, "encoder.widht.*did you mean 'encoder.width'"),
+        ({"width": [8]}, "'width' is not a key of a run"),
+        ({"optimizer.lr": [1]}, "'optimizer.lr' is not a key of a run"),
+        ({"encoder.width": [8, 9]}, "run 'width=9'.*multiple of 4"),
+    ],
+)
+def test_a_sweep_that_cannot_be_run(sweep, expected):
+    with pytest.raises(SonoscaleError, match=expected):
+        expand(study(sweep=sweep))

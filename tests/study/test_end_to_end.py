@@ -1,0 +1,162 @@
+"""The whole path, by the command, in real processes."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("study")]
+
+
+def table(folder):
+    """The ledger without the clock."""
+    ledger = pq.read_table(folder / "ledger.parquet")
+    return ledger.drop_columns(["seconds"]).to_pylist()
+
+
+def run_folders(folder):
+    return sorted(f for f in (folder / "runs").iterdir() if not f.name.startswith("."))
+
+
+def hidden(folder):
+    return [f for f in (folder / "runs").glob(".*")]
+
+
+def wait_for(condition, seconds=120.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def test_a_study_ends_with_its_files(finished):
+    folder, printed = finished
+    for name in ("study.yaml", "ledger.parquet", "laws.json", "report.html", "provenance.json", "figures/law.png"):
+        assert (folder / name).stat().st_size > 0, name
+    assert len(run_folders(folder)) == 5
+    assert hidden(folder) == []
+    assert "RankMe" in printed
+    assert str(folder / "report.html") in printed.replace("\n", "")
+
+
+def test_the_ledger_has_a_row_per_run_budget_and_task(finished):
+    rows = table(finished[0])
+    assert len(rows) == 5 * 2 * 2
+    assert {(r["width"], r["mask_ratio"]) for r in rows} == {(8, 0.75), (12, 0.75), (16, 0.75), (24, 0.75), (16, 0.5)}
+    for row in rows:
+        assert 0 <= row["score"] <= 1
+        assert row["rankme_lo"] <= row["rankme"] <= row["rankme_hi"] <= row["dim"]
+    small, large = (next(r for r in rows if r["width"] == w and r["step"] == 8) for w in (8, 24))
+    assert small["params_encoder"] < large["params_encoder"]
+    assert small["flops_total"] < large["flops_total"]
+
+
+def test_the_laws_are_fitted_to_the_ledger(finished):
+    laws = json.loads((finished[0] / "laws.json").read_text())
+    fit = next(f for f in laws["fits"] if f["x"] == "rankme" and f["form"] == "power")
+    assert (fit["n"], fit["n_clusters"]) == (10, 5)
+    exponent = fit["params"][fit["exponent"]]
+    assert exponent["lo"] <= exponent["value"] <= exponent["hi"]
+    rows = table(finished[0])
+    quality = {}
+    for row in rows:
+        quality.setdefault((row["run"], row["step"]), []).append(row["score"])
+    x = np.array([next(r["rankme"] for r in rows if (r["run"], r["step"]) == key) for key in quality])
+    y = np.array([np.mean(scores) for scores in quality.values()])
+    residuals = y - fit["params"]["a"]["value"] * x**exponent["value"]
+    assert np.sqrt(np.mean(residuals**2)) == pytest.approx(fit["rmse"], rel=1e-3)
+
+
+def test_the_same_command_again_trains_nothing(finished, sonoscale, tiny):
+    folder, _ = finished
+    before = {f: f.stat().st_mtime_ns for f in folder.glob("runs/*/*")}
+    rows = table(folder)
+    result = sonoscale("study", "run", tiny, "--out", folder)
+    assert result.returncode == 0, result.stderr
+    assert "5 runs are finished already, 0 to do" in result.stdout
+    assert {f: f.stat().st_mtime_ns for f in folder.glob("runs/*/*")} == before
+    assert table(folder) == rows
+
+
+def test_a_report_is_drawn_again(finished, sonoscale):
+    folder, _ = finished
+    (folder / "report.html").unlink()
+    (folder / "figures" / "law.png").unlink()
+    result = sonoscale("study", "report", folder)
+    assert result.returncode == 0, result.stderr
+    assert (folder / "report.html").is_file()
+    assert (folder / "figures" / "law.png").is_file()
+
+
+def test_killed_in_the_middle_then_the_same_command(finished, sonoscale, tiny, tmp_path):
+    out = tmp_path / "out"
+    process = sonoscale.start("study", "run", tiny, "--out", out, "--workers", 1)
+    wait_for(lambda: (out / "runs").is_dir() and len(run_folders(out)) >= 2)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    wait_for(lambda: not children_of(process.pid), 20)
+    kept = {f: (f / "record.json").stat().st_mtime_ns for f in run_folders(out)}
+    assert 2 <= len(kept) < 5
+    result = sonoscale("study", "run", tiny, "--out", out, "--workers", 2)
+    assert result.returncode == 0, result.stderr
+    assert "runs are finished already" in result.stdout or "5 runs to do" in result.stdout
+    for folder, written in kept.items():
+        assert (folder / "record.json").stat().st_mtime_ns == written, "a finished run was trained again"
+    assert hidden(out) == []
+    assert table(out) == table(finished[0])
+
+
+def children_of(session):
+    """Processes of a session that was started for one command."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == session and fields[0] != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+def test_ctrl_c_is_one_line_and_keeps_what_is_finished(sonoscale, tiny, tmp_path):
+    out = tmp_path / "out"
+    process = sonoscale.start("study", "run", tiny, "--out", out, "--workers", 1)
+    wait_for(lambda: (out / "runs").is_dir() and len(run_folders(out)) >= 1)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.strip().splitlines() == [
+        "error: interrupted: whatever was finished is kept; the same command goes on from there"
+    ]
+    assert len(run_folders(out)) >= 1
+    assert all((f / "record.json").is_file() for f in run_folders(out))
+    wait_for(lambda: not children_of(process.pid), 20)
+
+
+def test_a_full_disk_is_one_line_and_keeps_what_is_finished(sonoscale, tiny, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "none", disk], capture_output=True, check=False)
+    if mount.returncode:
+        pytest.skip("a small file system cannot be mounted here (not root, or not allowed)")
+    try:
+        result = sonoscale("study", "run", tiny, "--out", disk / "out", "--workers", 1)
+        assert result.returncode == 1
+        assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+        assert "no space left on the disk" in result.stderr
+        kept = run_folders(disk / "out")
+        assert kept
+        assert all((f / "record.json").is_file() for f in kept)
+        subprocess.run(["mount", "-o", "remount,size=60m", disk], check=True)
+        again = sonoscale("study", "run", tiny, "--out", disk / "out", "--workers", 1)
+        assert again.returncode == 0, again.stderr
+        assert f"{len(kept)} runs are finished already" in again.stdout
+    finally:
+        subprocess.run(["umount", "-l", disk], check=False)

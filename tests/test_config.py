@@ -1,0 +1,100 @@
+"""One configuration system: what a user gets wrong is named in one line."""
+
+import pytest
+
+from sonoscale.config import config_hash, load_config, parse_override, validate
+from sonoscale.errors import SonoscaleError
+from sonoscale.pretrain import RunConfig
+from sonoscale.study import StudyConfig
+
+MINIMAL = """
+name: tiny
+data: {kind: procedural}
+tasks: [{kind: procedural, name: event}]
+"""
+
+
+@pytest.fixture
+def study_file(tmp_path):
+    file = tmp_path / "study.yaml"
+    file.write_text(MINIMAL)
+    return file
+
+
+def test_overrides_reach_nested_keys(study_file):
+    study = load_config(StudyConfig, study_file, ["encoder.width=32", "train.budgets=[20, 60]", "train.warmup_steps=4"])
+    assert study.encoder.width == 32
+    assert study.train.budgets == (20, 60)
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("encoder.widht=32", ["'encoder.widht'", "did you mean 'encoder.width'"]),
+        ("encodr.width=32", ["'encodr'", "did you mean 'encoder'"]),
+        ("data.clps=9", ["clps", "did you mean", "clips"]),
+        ("data.kind=radio", ["data", "radio", "procedural", "folder"]),
+        ("encoder.width=31", ["width = 31", "multiple of 4"]),
+        ("encoder.width=wide", ["encoder.width", "'wide'", "integer"]),
+        ("objective.mask_ratio=1.5", ["objective.mask_ratio", "1.5", "less than 1"]),
+        ("encoder.patch_mels=7", ["patch_mels = 7", "n_mels = 64"]),
+        ("train.budgets=[300, 100]", ["budgets = [300, 100]", "increase"]),
+        ("train.warmup_steps=90", ["warmup_steps = 90", "step 80"]),
+        ("train.lr=.nan", ["train.lr", "nan"]),
+        ("seeds=[1, 1]", ["seeds = [1, 1]", "once"]),
+        ("tasks=[]", ["tasks", "at least 1"]),
+        ("name=a/b", ["name", "a/b"]),
+        ("width", ["'width'", "key=value"]),
+    ],
+)
+def test_bad_values_are_one_line_that_names_them(study_file, override, expected):
+    with pytest.raises(SonoscaleError) as caught:
+        load_config(StudyConfig, study_file, [override])
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in expected:
+        assert part in message
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("[1, 2", "YAML"), ("- a\n- b", "mapping"), ("name: x", "'data' is required")]
+)
+def test_bad_files(tmp_path, text, expected):
+    file = tmp_path / "bad.yaml"
+    file.write_text(text)
+    with pytest.raises(SonoscaleError, match=expected) as caught:
+        load_config(StudyConfig, file)
+    assert str(file) in str(caught.value)
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(SonoscaleError, match="absent.yaml"):
+        load_config(StudyConfig, tmp_path / "absent.yaml")
+
+
+def test_override_of_a_value_as_if_it_were_a_section(study_file):
+    with pytest.raises(SonoscaleError, match="'name' is a value"):
+        load_config(StudyConfig, study_file, ["name.first=x"])
+
+
+def test_override_values_are_yaml():
+    assert parse_override("a.b=[1, two]") == ("a.b", [1, "two"])
+    assert parse_override("a=b=c") == ("a", "b=c")
+
+
+def test_hash_ignores_the_order_of_keys_only():
+    assert config_hash({"a": 1, "b": [1, 2]}) == config_hash({"b": [1, 2], "a": 1})
+    assert config_hash({"a": [1, 2]}) != config_hash({"a": [2, 1]})
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ({"train": {"clip_seconds": 0.2}, "encoder": {"patch_frames": 32}}, "shorter than one patch of 32 frames"),
+        ({"objective": {"mask_ratio": 0.999}}, "leaves 0 of 48 patches"),
+        ({"train": {"clip_seconds": 3.0}}, "longer than data.seconds"),
+    ],
+)
+def test_impossible_runs(raw, expected):
+    with pytest.raises(SonoscaleError, match=expected):
+        validate(RunConfig, raw)

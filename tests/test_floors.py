@@ -1,0 +1,60 @@
+"""The house stands: a floor imports only the floors before it."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import sonoscale
+
+SOURCE = Path(sonoscale.__file__).parent
+FLOORS = ["audio", "corpora", "encoders", "pretrain", "probe", "study", "report", "cli"]
+ALONE = ["rank", "laws"]  # import no floor, and any floor may import them
+GROUND = {"config", "errors", "processes", "__version__"}
+
+
+def imported_floors(file: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            names |= {f"{module}.{alias.name}" for alias in node.names} if module == "sonoscale" else {module}
+    return {name.split(".")[1] for name in names if name.startswith("sonoscale.")} - GROUND
+
+
+@pytest.mark.parametrize("file", sorted(SOURCE.rglob("*.py")), ids=lambda f: f.relative_to(SOURCE).as_posix())
+def test_imports_only_floors_before(file: Path):
+    floor = file.relative_to(SOURCE).parts[0]
+    found = imported_floors(file)
+    if floor in ALONE:
+        allowed = {floor}
+    elif floor in FLOORS:
+        allowed = set(FLOORS[: FLOORS.index(floor) + 1]) | set(ALONE)
+    else:
+        allowed = set()
+    assert found <= allowed, f"{file.name} imports {sorted(found - allowed)}"
+
+
+def test_every_folder_is_a_known_floor():
+    folders = {f.name for f in SOURCE.iterdir() if (f / "__init__.py").is_file()}
+    assert folders == {*FLOORS, *ALONE}
+
+
+@pytest.mark.parametrize("floor", ALONE)
+def test_rank_and_laws_need_neither_audio_nor_torch(floor: str):
+    for file in (SOURCE / floor).rglob("*.py"):
+        tree = ast.parse(file.read_text())
+        runtime = [n for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom)]
+        guarded = {
+            id(inner)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+            for inner in ast.walk(node)
+        }
+        for node in runtime:
+            if id(node) in guarded:
+                continue
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+            assert not any(name.split(".")[0] in {"torch", "soundfile", "soxr"} for name in names), file.name
