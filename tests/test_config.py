@@ -68,7 +68,7 @@ def test_bad_files(tmp_path, text, expected):
 
 
 def test_missing_file_is_named(tmp_path):
-    with pytest.raises(SonoscaleError, match="absent.yaml"):
+    with pytest.raises(SonoscaleError, match=r"absent\.yaml"):
         load_config(StudyConfig, tmp_path / "absent.yaml")
 
 
@@ -90,7 +90,10 @@ def test_hash_ignores_the_order_of_keys_only():
 @pytest.mark.parametrize(
     ("raw", "expected"),
     [
-        ({"train": {"clip_seconds": 0.2}, "encoder": {"patch_frames": 32}}, "shorter than one patch of 32 frames"),
+        (
+            {"train": {"clip_seconds": 0.2}, "encoder": {"patch_frames": 32}},
+            "shorter than one patch of 32 frames",
+        ),
         ({"objective": {"mask_ratio": 0.999}}, "leaves 0 of 48 patches"),
         ({"train": {"clip_seconds": 3.0}}, "longer than data.seconds"),
     ],

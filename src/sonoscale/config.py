@@ -141,6 +141,8 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
 
 def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
     return tuple(
-        tag for field in model.model_fields.values() for tag in typing.get_args(field.annotation)
+        tag
+        for field in model.model_fields.values()
+        for tag in typing.get_args(field.annotation)
         if isinstance(tag, str)
     )

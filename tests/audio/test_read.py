@@ -7,7 +7,14 @@ import soundfile
 from sonoscale.audio import read_audio
 from sonoscale.errors import SonoscaleError
 
-FORMATS = [("wav", "PCM_16"), ("wav", "FLOAT"), ("flac", "PCM_24"), ("ogg", "VORBIS"), ("opus", "OPUS"), ("mp3", None)]
+FORMATS = [
+    ("wav", "PCM_16"),
+    ("wav", "FLOAT"),
+    ("flac", "PCM_24"),
+    ("ogg", "VORBIS"),
+    ("opus", "OPUS"),
+    ("mp3", None),
+]
 
 
 def write(path, wave, rate, subtype):
@@ -54,7 +61,7 @@ def test_resampling_removes_what_the_lower_rate_cannot_hold(tmp_path):
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(SonoscaleError, match="absent.wav: no such audio file"):
+    with pytest.raises(SonoscaleError, match=r"absent\.wav: no such audio file"):
         read_audio(tmp_path / "absent.wav")
 
 
@@ -76,5 +83,7 @@ def test_nan_is_named_with_its_place(tmp_path, value):
     wave = tone(16_000)
     wave[8_000] = value
     soundfile.write(tmp_path / "nan.wav", wave, 16_000, subtype="FLOAT")
-    with pytest.raises(SonoscaleError, match=r"nan\.wav: NaN or infinite samples, the first at sample 8000 \(0\.500 s\)"):
+    with pytest.raises(
+        SonoscaleError, match=r"nan\.wav: NaN or infinite samples, the first at sample 8000 \(0\.500 s\)"
+    ):
         read_audio(tmp_path / "nan.wav")

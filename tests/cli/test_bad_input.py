@@ -91,7 +91,11 @@ def shorter_than_a_patch(file):
         (corrupt, "toy/04.wav", ["toy/04.wav", "cannot be decoded"]),
         (corrupt, "pool/04.flac", ["pool/04.flac", "cannot be decoded"]),
         (with_nan, "toy/07.wav", ["toy/07.wav", "NaN", "sample 77"]),
-        (shorter_than_a_patch, "toy/07.wav", ["toy/07.wav", "shorter than one patch of 16 frames", "0.182 s"]),
+        (
+            shorter_than_a_patch,
+            "toy/07.wav",
+            ["toy/07.wav", "shorter than one patch of 16 frames", "0.182 s"],
+        ),
     ],
 )
 def test_damaged_files(data, tmp_path, damage, file, expected):
@@ -109,7 +113,10 @@ def test_damaged_files(data, tmp_path, damage, file, expected):
         ("data.root=null", "--set data.root=PATH"),
         ("encoder.dept=3", "did you mean 'encoder.depth'"),
         ("objective.mask_ratio=2", "objective.mask_ratio = 2"),
-        ("tasks=[{kind: folder, name: toy, metadata: toy.csv, label: klass}]", "no column 'klass'; its columns are"),
+        (
+            "tasks=[{kind: folder, name: toy, metadata: toy.csv, label: klass}]",
+            "no column 'klass'; its columns are",
+        ),
         ("sweep={encoder.width: [8, 10]}", "run 'width=10'"),
     ],
 )

@@ -1,6 +1,7 @@
 """Audio in files: what is found, what identifies it, what is refused."""
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -57,7 +58,7 @@ def test_subsets_are_nested_and_apart_from_the_held_out(folder):
         corpus = data.training(clips)
         return [corpus.name(i) for i in range(len(corpus))]
 
-    data = FolderData(kind="folder", root=folder, audio="audio", heldout_clips=32)
+    data = FolderData(kind="folder", root=folder, audio=Path("audio"), heldout_clips=32)
     everything, few = names(data, None), names(data, 10)
     heldout = data.heldout()
     held = {heldout.name(i) for i in range(len(heldout))}
@@ -90,7 +91,7 @@ def test_empty_folder(tmp_path):
 
 def test_a_task_keeps_its_folds(folder):
     write_task(folder, rows_of(folder))
-    task = FolderTaskConfig(kind="folder", name="toy", metadata="metadata.csv").load(folder)
+    task = FolderTaskConfig(kind="folder", name="toy", metadata=Path("metadata.csv")).load(folder)
     assert task.scheme == "folds"
     assert sorted(set(task.folds)) == ["0", "1", "2"]
     assert task.chance == 0.5
@@ -111,7 +112,7 @@ def test_a_task_may_name_its_columns_and_have_a_split(folder):
         (lambda r: r, ("file", "label", "fold"), "no column 'path'"),
         (lambda r: r, ("path", "label", "part"), "no column 'fold'"),
         (lambda r: [], ("path", "label", "fold"), "no rows"),
-        (lambda r: [*r[:4], ("audio/absent.wav", "class0", 1)], ("path", "label", "fold"), "line 6: no such audio file"),
+        (lambda r: [*r[:4], ("absent.wav", "class0", 1)], ("path", "label", "fold"), "line 6: no such audio file"),
         (lambda r: [*r[:4], (r[4][0], "", 1)], ("path", "label", "fold"), "line 6: no value in column 'label'"),
         (lambda r: [(p, c, 1) for p, c, _ in r], ("path", "label", "fold"), "1 fold"),
         (lambda r: [(p, "same", f) for p, _, f in r], ("path", "label", "fold"), "every clip has the label 'same'"),

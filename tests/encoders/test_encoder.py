@@ -6,7 +6,15 @@ import torch
 
 from sonoscale.audio import LogMelConfig
 from sonoscale.corpora import build_features
-from sonoscale.encoders import AudioEncoder, Encoder, EncoderConfig, embed_store, load_encoder, patchify, sincos_positions
+from sonoscale.encoders import (
+    AudioEncoder,
+    Encoder,
+    EncoderConfig,
+    embed_store,
+    load_encoder,
+    patchify,
+    sincos_positions,
+)
 from sonoscale.errors import SonoscaleError
 
 

@@ -37,17 +37,13 @@ def test_finds_the_variable_and_the_law_behind_the_score(table):
     ]
     assert found.best("rankme").form.name == "saturating"
     assert found.best("rankme").loo_rmse < 0.5 * found.best("params_encoder").loo_rmse
-    assert found.correlations["rankme"].value == pytest.approx(
-        stats.spearmanr(table["rankme"], table["quality"])[0]
-    )
+    assert found.correlations["rankme"].value == pytest.approx(stats.spearmanr(table["rankme"], table["quality"])[0])
     assert set(found.correlations) == {"rankme", "params_encoder"}
     assert all(one.n_clusters == 12 for one in found.fits)
 
 
 def test_gives_the_same_as_fitting_one_by_one(table):
-    found = compare(
-        table, y="quality", x=["rankme"], clusters="config", forms=["power"], bootstrap=200, seed=4
-    )
+    found = compare(table, y="quality", x=["rankme"], clusters="config", forms=["power"], bootstrap=200, seed=4)
     alone = fit("power", table["rankme"], table["quality"], clusters=table["config"], bootstrap=200, seed=4)
     assert found.fits[0].params == alone.params
     assert found.fits[0].interval == alone.interval
@@ -58,9 +54,7 @@ def test_what_was_not_swept_is_skipped_with_its_reason(table):
     assert found.skipped == {
         ("hours_seen", form): "hours_seen is constant (10 in all 24 rows)" for form in ("power", "saturating")
     }
-    with pytest.raises(
-        SonoscaleError, match="no law of quality in hours_seen: power: hours_seen is constant"
-    ):
+    with pytest.raises(SonoscaleError, match="no law of quality in hours_seen: power: hours_seen is constant"):
         found.best("hours_seen")
     with pytest.raises(SonoscaleError, match="'depth' was not compared; there are: rankme, params_encoder"):
         found.best("depth")
@@ -82,9 +76,7 @@ def test_losses_take_the_falling_forms(table):
 
 def test_as_dict_survives_json(table):
     told = json.loads(
-        json.dumps(
-            compare(table, y="quality", x=NAMES, clusters="config", bootstrap=100).as_dict(), allow_nan=False
-        )
+        json.dumps(compare(table, y="quality", x=NAMES, clusters="config", bootstrap=100).as_dict(), allow_nan=False)
     )
     assert told["best"]["rankme"] == "saturating"
     assert len(told["fits"]) == 4

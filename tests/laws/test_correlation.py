@@ -38,9 +38,7 @@ def test_coverage_with_ten_clusters_of_two(rho):
     for seed in range(200):
         x, y = rng.multivariate_normal([0, 0], [[1, rho], [rho, 1]], size=10).T
         x, y = np.repeat(x, 2), np.repeat(y, 2)
-        hits += (
-            truth in spearman(x, y, clusters=np.repeat(np.arange(10), 2), bootstrap=200, seed=seed).interval
-        )
+        hits += truth in spearman(x, y, clusters=np.repeat(np.arange(10), 2), bootstrap=200, seed=seed).interval
     assert hits / 200 >= 0.90
 
 

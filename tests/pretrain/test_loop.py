@@ -12,7 +12,15 @@ from sonoscale.config import validate
 from sonoscale.corpora import ProceduralData, build_features
 from sonoscale.encoders import load_encoder
 from sonoscale.errors import SonoscaleError
-from sonoscale.pretrain import Batches, MaskedAutoencoder, RunConfig, make_optimiser, pretrain, read_record, set_lr
+from sonoscale.pretrain import (
+    Batches,
+    MaskedAutoencoder,
+    RunConfig,
+    make_optimiser,
+    pretrain,
+    read_record,
+    set_lr,
+)
 
 DATA = {"kind": "procedural", "clips": 48, "heldout_clips": 136, "domains": ["music", "environment"]}
 
@@ -40,7 +48,8 @@ def run_config(budgets=(12, 24), seed=0, **train):
 
 def train_run(config, stores, folder):
     torch.set_num_threads(1)
-    pretrain(config, *stores, folder, identity={})
+    train, heldout = stores
+    pretrain(config, train, heldout, folder, identity={})
     return json.loads((folder / "record.json").read_text())
 
 
@@ -83,7 +92,14 @@ def test_a_budget_gives_what_training_it_alone_gives(finished, stores, tmp_path,
 def test_run_folder_holds_what_it_should(finished):
     folder, record = finished
     names = {file.name for file in folder.iterdir()}
-    assert names == {"config.yaml", "metrics.parquet", "record.json", "checkpoint.pt", "checkpoint-000012.pt", "spectra.npz"}
+    assert names == {
+        "config.yaml",
+        "metrics.parquet",
+        "record.json",
+        "checkpoint.pt",
+        "checkpoint-000012.pt",
+        "spectra.npz",
+    }
     metrics = pq.read_table(folder / "metrics.parquet").to_pylist()
     ranks = [row for row in metrics if row["rankme"] is not None]
     assert ranks[0]["step"] == 0
@@ -106,12 +122,10 @@ def test_training_lowers_the_held_out_loss(stores, tmp_path):
 
 
 def test_divergence_is_said_and_leaves_nothing(stores, tmp_path):
-    config = run_config(lr=1.0, grad_clip=1e9)
-    spoilt = stores[0].frames.astype(np.float32)
-    spoilt[100] = np.inf
-    broken = type(stores[0])(**{**stores[0].__dict__, "frames": spoilt})
-    with pytest.raises(SonoscaleError, match="the loss became nan at step"):
-        pretrain(config, broken, stores[1], tmp_path / "run", identity={})
+    config = run_config(budgets=(200,), lr=1.0, lr_width=100_000_000, grad_clip=1e30)
+    train, heldout = stores
+    with pytest.raises(SonoscaleError, match=r"the loss became (nan|inf) at step \d+ .*lower train\.lr"):
+        pretrain(config, train, heldout, tmp_path / "run", identity={})
     assert list(tmp_path.iterdir()) == []
     assert read_record(tmp_path / "run") is None
 
@@ -147,7 +161,7 @@ def test_short_clips_are_joined_not_padded(stores):
     batch = batches.next()
     assert batches.clips_seen == 4 * 3  # 197 frames each
     known = {row.tobytes() for row in stores[0].frames[: stores[0].offsets[48]].astype(np.float32)}
-    assert all(frame.tobytes() in known for frame in batch.reshape(-1, 64))
+    assert all(frame.tobytes() in known for frame in batch.reshape(-1, 64).numpy())
 
 
 def test_schedule_warms_up_stays_and_decays():
@@ -174,5 +188,5 @@ def test_weight_decay_on_matrices_only_and_hidden_ones_scale_with_width():
         for p in group["params"]:
             assert (group["weight_decay"] > 0) == (p.ndim >= 2)
     factor = {id(p): g["factor"] for g in optimiser.param_groups for p in g["params"]}
-    assert factor[id(model.encoder.backbone.blocks[0].qkv.weight)] == 0.5
-    assert factor[id(model.encoder.backbone.embed.weight)] == 1.0
+    assert factor[id(model.get_parameter("encoder.backbone.blocks.0.qkv.weight"))] == 0.5
+    assert factor[id(model.get_parameter("encoder.backbone.embed.weight"))] == 1.0

@@ -90,8 +90,14 @@ def test_predicting_nothing_costs_one():
 CONFIGS = [
     {},
     {"encoder": {"width": 16, "depth": 1}},
-    {"encoder": {"width": 96, "depth": 3, "n_mels": 128, "patch_frames": 8}, "objective": {"mask_ratio": 0.5}},
-    {"encoder": {"width": 32, "mlp_ratio": 2.0}, "objective": {"decoder_depth": 3, "decoder_width_ratio": 1.0}},
+    {
+        "encoder": {"width": 96, "depth": 3, "n_mels": 128, "patch_frames": 8},
+        "objective": {"mask_ratio": 0.5},
+    },
+    {
+        "encoder": {"width": 32, "mlp_ratio": 2.0},
+        "objective": {"decoder_depth": 3, "decoder_width_ratio": 1.0},
+    },
     {"encoder": {"patch_mels": 64, "patch_frames": 4}, "train": {"clip_seconds": 1.0}},
 ]
 

@@ -71,7 +71,11 @@ def test_merge_is_the_union_commutative_and_associative():
     sa, sb, sc = sketch_of(a), sketch_of(b), sketch_of(c)
     for centred in (False, True):
         whole = np.linalg.svd(np.vstack([a, b, c]) - centred * np.vstack([a, b, c]).mean(0), compute_uv=False)
-        for merged in (sa.merge(sb).merge(sc), sc.merge(sb.merge(sa)), sb.merge(SpectralSketch(12)).merge(sc.merge(sa))):
+        for merged in (
+            sa.merge(sb).merge(sc),
+            sc.merge(sb.merge(sa)),
+            sb.merge(SpectralSketch(12)).merge(sc.merge(sa)),
+        ):
             assert merged.n == 201
             np.testing.assert_allclose(merged.singular_values(centred=centred), whole, rtol=1e-8)
 

@@ -77,9 +77,7 @@ def ledger_rows(seeds: int, rng: np.random.Generator) -> list[dict]:
             for budget in BUDGETS:
                 rank = 6.0 * width**0.3 * (clips / 2000) ** 0.15 * (budget / 400) ** 0.2
                 rank *= float(np.exp(0.04 * rng.standard_normal()))
-                quality = (
-                    0.25 + 0.15 * np.log(rank / 6) - 0.2 * abs(mask - 0.75) + 0.01 * rng.standard_normal()
-                )
+                quality = 0.25 + 0.15 * np.log(rank / 6) - 0.2 * abs(mask - 0.75) + 0.01 * rng.standard_normal()
                 common = {
                     "run": f"{index:04x}{seed:04x}",
                     "config": f"cfg{index:02d}",
@@ -124,9 +122,7 @@ def ledger_rows(seeds: int, rng: np.random.Generator) -> list[dict]:
     return rows
 
 
-def fit_entry(
-    x: str, form: str, points: list[tuple[float, float]], exponent: tuple[float, float, float]
-) -> dict:
+def fit_entry(x: str, form: str, points: list[tuple[float, float]], exponent: tuple[float, float, float]) -> dict:
     """A fitted law with a straight line in log x for its curve."""
     xs, ys = np.asarray(points).T
     slope, offset = np.polyfit(np.log(xs), ys, 1)
@@ -188,8 +184,7 @@ def laws_of(rows: list[dict]) -> dict:
         "skipped": [{"x": "loss", "form": "power", "reason": "quality falls as loss grows"}],
         "best": {"rankme": "saturating"} | dict.fromkeys(rivals[:-1], "power"),
         "per_task": {
-            task: {x: {"value": 0.9 * v, "lo": lo, "hi": hi} for x, (v, lo, hi) in found.items()}
-            for task in TASKS
+            task: {x: {"value": 0.9 * v, "lo": lo, "hi": hi} for x, (v, lo, hi) in found.items()} for task in TASKS
         },
         "seed_spread": {"quality": 0.0104, "rankme": 0.61},
         "notes": ["Rank was measured on 1024 clips of the held-out split in every run."],

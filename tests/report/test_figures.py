@@ -150,9 +150,7 @@ def test_plotly_draws_the_specification_and_nothing_else(results: StudyResults) 
 
 def test_plotly_reads_no_markup_from_data() -> None:
     label = "</script><b>&amp;$x_1$%{x}"
-    series = Series(
-        "points", label, (1.0, math.nan), (1.0, 2.0), hover=(label, "two\nlines"), groups=(label,)
-    )
+    series = Series("points", label, (1.0, math.nan), (1.0, 2.0), hover=(label, "two\nlines"), groups=(label,))
     text = panel_json(Panel(label, Axis(label), Axis(label), (series,)), label)
     assert "<" not in text
     trace = json.loads(text)["data"][0]
@@ -163,9 +161,7 @@ def test_plotly_reads_no_markup_from_data() -> None:
 @pytest.mark.parametrize("label", ["plain", "_hidden", "$x^{", "a<b", "%d {0} \\alpha"])
 def test_matplotlib_draws_any_label_large_and_not_blank(label: str) -> None:
     line = Series("line", label, (1.0, 10.0, 100.0), (1.0, 2.0, 3.0))
-    panel = Panel(
-        label, Axis(label, log=True), Axis(label), (line,), (Key("g", label, "line"),), subtitle=label
-    )
+    panel = Panel(label, Axis(label, log=True), Axis(label), (line,), (Key("g", label, "line"),), subtitle=label)
     empty = Panel(label, Axis(label), Axis(label), (), note=label)
     figure = FigureSpec("name", label, "", "", (panel, empty), (Key("g", label, "band"),), columns=2)
     image = imread(io.BytesIO(figure_png(figure)))

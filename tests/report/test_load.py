@@ -39,9 +39,7 @@ def test_a_task_with_two_protocols_is_two_columns(study: Path) -> None:
 
     edit_ledger(study, again)
     results = load_study(study)
-    assert set(results.tasks) == {
-        f"{t} ({p})" for t in ("esc10", "commands", "speakers") for p in ("knn", "linear")
-    }
+    assert set(results.tasks) == {f"{t} ({p})" for t in ("esc10", "commands", "speakers") for p in ("knn", "linear")}
     assert all(len(point.scores) == 6 for point in results.points)
 
 

@@ -113,9 +113,7 @@ def test_figures_and_tables_can_be_read_without_seeing(page: str) -> None:
 
 def test_data_is_never_markup(make_study: Callable[..., Path]) -> None:
     folder = make_study(label=lambda label: f"<img src=x onerror=alert(1)>&{label}</script>")
-    (folder / "failed.json").write_text(
-        json.dumps([{"label": "<i>a</i>", "seed": 3, "error": "<script>boom"}])
-    )
+    (folder / "failed.json").write_text(json.dumps([{"label": "<i>a</i>", "seed": 3, "error": "<script>boom"}]))
     provenance = json.loads((folder / "provenance.json").read_text()) | {"cpu": '"><script>evil()</script>'}
     (folder / "provenance.json").write_text(json.dumps(provenance))
     page = page_of(folder)

@@ -2,18 +2,23 @@
 
 import pytest
 import yaml
-from conftest import TINY
 
 from sonoscale.config import validate
 from sonoscale.errors import SonoscaleError
 from sonoscale.study import StudyConfig, expand
 
 
-def study(**changes):
-    return validate(StudyConfig, yaml.safe_load(TINY) | changes)
+@pytest.fixture
+def study(tiny):
+    """The tiny study with some keys replaced."""
+
+    def make(**changes):
+        return validate(StudyConfig, yaml.safe_load(tiny.read_text()) | changes)
+
+    return make
 
 
-def test_one_at_a_time_changes_one_key_from_the_base():
+def test_one_at_a_time_changes_one_key_from_the_base(study):
     runs = expand(study(sweep={"encoder.width": [8, 16, 24], "data.clips": [8, 48]}, seeds=[0, 1, 2]))
     labels = [(run.label, run.axis) for run in runs if run.config.seed == 0]
     assert labels == [
@@ -22,7 +27,7 @@ def test_one_at_a_time_changes_one_key_from_the_base():
     assert len(runs) == 4 * 3
 
 
-def test_a_grid_has_every_combination_once():
+def test_a_grid_has_every_combination_once(study):
     runs = expand(study(design="grid", sweep={"encoder.width": [8, 16], "encoder.depth": [1, 2, 3]}))
     assert {(r.config.encoder.width, r.config.encoder.depth) for r in runs} == {
         (w, d) for w in (8, 16) for d in (1, 2, 3)
@@ -31,7 +36,7 @@ def test_a_grid_has_every_combination_once():
     assert {r.axis for r in runs} == {"base", "encoder.width", "encoder.depth", "several"}
 
 
-def test_replicates_share_their_configuration_and_nothing_else_does():
+def test_replicates_share_their_configuration_and_nothing_else_does(study):
     runs = expand(study(seeds=[0, 1]))
     by_config = {}
     for run in runs:
@@ -50,6 +55,6 @@ def test_replicates_share_their_configuration_and_nothing_else_does():
         ({"encoder.width": [8, 9]}, "run 'width=9'.*multiple of 4"),
     ],
 )
-def test_a_sweep_that_cannot_be_run(sweep, expected):
+def test_a_sweep_that_cannot_be_run(study, sweep, expected):
     with pytest.raises(SonoscaleError, match=expected):
         expand(study(sweep=sweep))

@@ -25,7 +25,7 @@ def run_folders(folder):
 
 
 def hidden(folder):
-    return [f for f in (folder / "runs").glob(".*")]
+    return list((folder / "runs").glob(".*"))
 
 
 def wait_for(condition, seconds=120.0):
@@ -37,7 +37,14 @@ def wait_for(condition, seconds=120.0):
 
 def test_a_study_ends_with_its_files(finished):
     folder, printed = finished
-    for name in ("study.yaml", "ledger.parquet", "laws.json", "report.html", "provenance.json", "figures/law.png"):
+    for name in (
+        "study.yaml",
+        "ledger.parquet",
+        "laws.json",
+        "report.html",
+        "provenance.json",
+        "figures/law.png",
+    ):
         assert (folder / name).stat().st_size > 0, name
     assert len(run_folders(folder)) == 5
     assert hidden(folder) == []
@@ -48,7 +55,13 @@ def test_a_study_ends_with_its_files(finished):
 def test_the_ledger_has_a_row_per_run_budget_and_task(finished):
     rows = table(finished[0])
     assert len(rows) == 5 * 2 * 2
-    assert {(r["width"], r["mask_ratio"]) for r in rows} == {(8, 0.75), (12, 0.75), (16, 0.75), (24, 0.75), (16, 0.5)}
+    assert {(r["width"], r["mask_ratio"]) for r in rows} == {
+        (8, 0.75),
+        (12, 0.75),
+        (16, 0.75),
+        (24, 0.75),
+        (16, 0.5),
+    }
     for row in rows:
         assert 0 <= row["score"] <= 1
         assert row["rankme_lo"] <= row["rankme"] <= row["rankme_hi"] <= row["dim"]
@@ -69,7 +82,7 @@ def test_the_laws_are_fitted_to_the_ledger(finished):
         quality.setdefault((row["run"], row["step"]), []).append(row["score"])
     x = np.array([next(r["rankme"] for r in rows if (r["run"], r["step"]) == key) for key in quality])
     y = np.array([np.mean(scores) for scores in quality.values()])
-    residuals = y - fit["params"]["a"]["value"] * x**exponent["value"]
+    residuals = y - fit["params"]["a"]["value"] * x ** exponent["value"]
     assert np.sqrt(np.mean(residuals**2)) == pytest.approx(fit["rmse"], rel=1e-3)
 
 

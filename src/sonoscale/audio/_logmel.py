@@ -85,7 +85,6 @@ class LogMel(nn.Module):
     """
 
     FLOOR = 1e-8
-    window: Tensor
     filters: Tensor
 
     def __init__(self, config: LogMelConfig | None = None) -> None:
@@ -93,9 +92,9 @@ class LogMel(nn.Module):
         self.config = config or LogMelConfig()
         c = self.config
         pad = c.n_fft - c.window
-        window = torch.nn.functional.pad(torch.hann_window(c.window), (pad // 2, pad - pad // 2))
+        window = torch.hann_window(c.window, dtype=torch.float64)
+        self._window = torch.nn.functional.pad(window, (pad // 2, pad - pad // 2))  # [n_fft]
         filters = torch.from_numpy(mel_filterbank(c.sample_rate, c.n_fft, c.n_mels)).float()
-        self.register_buffer("window", window, persistent=False)  # [n_fft]
         self.register_buffer("filters", filters, persistent=False)  # [mels, bins]
 
     def forward(self, wave: Tensor) -> Tensor:
@@ -112,7 +111,11 @@ class LogMel(nn.Module):
                 f"a clip of {wave.shape[-1]} samples is shorter than one analysis window "
                 f"({c.n_fft} samples, {1000 * c.n_fft / c.sample_rate:.0f} ms)"
             )
-        frames = wave.unfold(-1, c.n_fft, c.hop) * self.window  # [B, T, n_fft]
-        power = torch.fft.rfft(frames).abs().square()  # [B, T, bins]
+        # In float64, where the device has it: rounding leaks from strong bins into weak ones 70 dB below.
+        dtype = torch.float32 if wave.device.type == "mps" else torch.float64
+        window = self._window.to(wave.device, dtype)
+        frames = wave.to(dtype).unfold(-1, c.n_fft, c.hop) * window  # [B, T, n_fft]
+        spectrum = torch.view_as_real(torch.fft.rfft(frames))  # [B, T, bins, 2]
+        power = spectrum.square().sum(-1).float()  # [B, T, bins]
         mel = torch.matmul(power, self.filters.T)  # [B, T, mels]
         return torch.log(mel + self.FLOOR).transpose(1, 2)

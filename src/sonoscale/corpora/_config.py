@@ -98,7 +98,7 @@ class ProceduralTaskConfig(Config):
     test_clips: int = Field(default=192, ge=8)
     seed: int = Field(default=0, ge=0)
 
-    def load(self, base: Path | None) -> Task:  # noqa: ARG002 - the same call for every kind of task
+    def load(self, base: Path | None) -> Task:
         """Build the task."""
         if self.name not in TASKS:
             raise SonoscaleError(f"no procedural task '{self.name}'; there are {', '.join(sorted(TASKS))}")
@@ -107,8 +107,7 @@ class ProceduralTaskConfig(Config):
         splits = ("train", "heldout", "test")  # the generator's streams: valid never overlaps pre-training
         # Pre-training draws from stream `seed` of "train"; tasks use another, so no clip is in both.
         parts = tuple(
-            spec.corpus(split, size, self.seed + 1_000_003)
-            for split, size in zip(splits, sizes, strict=True)
+            spec.corpus(split, size, self.seed + 1_000_003) for split, size in zip(splits, sizes, strict=True)
         )
         labels = tuple(part.labels(i)[spec.label] for part in parts for i in range(len(part)))
         folds = ("train",) * sizes[0] + ("valid",) * sizes[1] + ("test",) * sizes[2]
@@ -129,7 +128,11 @@ class FolderTaskConfig(Config):
         """Read and check the task."""
         base = base or Path()
         return read_task(
-            self.name, base / self.metadata, audio_root=base / self.audio_root, label=self.label, fold=self.fold
+            self.name,
+            base / self.metadata,
+            audio_root=base / self.audio_root,
+            label=self.label,
+            fold=self.fold,
         )
 
 

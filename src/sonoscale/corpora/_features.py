@@ -11,7 +11,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -196,7 +196,7 @@ def _start_worker() -> None:
 
 
 def _chunk(corpus: Corpus, front_end: LogMelConfig, dtype: str, chunk: range) -> tuple[np.ndarray, list[int]]:
-    front, parts = _front_end(front_end), []
+    front, parts = LogMel(front_end), []
     for index in chunk:
         try:
             wave = torch.from_numpy(corpus.wave(index))
@@ -205,8 +205,3 @@ def _chunk(corpus: Corpus, front_end: LogMelConfig, dtype: str, chunk: range) ->
             name = corpus.name(index)
             raise error if name in str(error) else SonoscaleError(f"{name}: {error}") from None
     return np.concatenate(parts), [len(part) for part in parts]
-
-
-@lru_cache(maxsize=4)
-def _front_end(config: LogMelConfig) -> LogMel:
-    return LogMel(config)

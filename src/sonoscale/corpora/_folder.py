@@ -40,9 +40,14 @@ class FileCorpus:
             raise SonoscaleError(f"{root}: no audio files in this folder (looked for {' '.join(AUDIO_SUFFIXES)})")
         return cls(root, tuple(paths), sample_rate)
 
-    @cached_property
+    @property
     def identity(self) -> dict[str, Any]:
-        """Digest over each file's relative path, size, and first and last 64 KiB."""
+        """Content, wherever it lies: see `Corpus.identity`."""
+        return {"kind": "files", "clips": len(self.paths), "sha256": self._digest, "rate": self.sample_rate}
+
+    @cached_property
+    def _digest(self) -> str:
+        """Over each file's relative path, size, and first and last 64 KiB."""
         digest = hashlib.sha256()
         for path in self.paths:
             file = self.root / path
@@ -55,7 +60,7 @@ class FileCorpus:
             except OSError as error:
                 raise SonoscaleError(f"{file}: cannot be read ({error.strerror})") from error
             digest.update(f"{path}\0{size}\0".encode() + hashlib.sha256(content).digest())
-        return {"kind": "files", "clips": len(self.paths), "sha256": digest.hexdigest(), "rate": self.sample_rate}
+        return digest.hexdigest()
 
     def __len__(self) -> int:
         return len(self.paths)

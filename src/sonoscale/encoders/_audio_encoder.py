@@ -85,7 +85,7 @@ class AudioEncoder(nn.Module):
     def embed_frames(self, wave: Tensor) -> tuple[Tensor, Tensor]:
         """See `Encoder.embed_frames`: a step is one patch long; its mel bands are averaged."""
         tokens = self.tokens(self._frames(wave))
-        b, n, d = tokens.shape
+        b, _, d = tokens.shape
         steps = tokens.view(b, -1, self.config.mel_patches, d).mean(dim=2)
         c = self.config.front_end
         first = (c.n_fft + (self.config.patch_frames - 1) * c.hop) / 2  # centre of the first patch, samples

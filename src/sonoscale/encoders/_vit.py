@@ -55,9 +55,7 @@ class PatchViT(nn.Module):
         super().__init__()
         self.config = config
         self.embed = nn.Linear(config.patch_size, config.width)
-        self.blocks = nn.ModuleList(
-            Block(config.width, config.n_heads, config.mlp_width) for _ in range(config.depth)
-        )
+        self.blocks = nn.ModuleList(Block(config.width, config.n_heads, config.mlp_width) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width)
         self.apply(init_weights)
 

@@ -73,9 +73,7 @@ def small_sample_factor(groups: int, used: int, level: float, *, variance: bool 
     return factor * float(np.sqrt(groups / (groups - used))) if variance else factor
 
 
-def expanded_interval(
-    draws: Array, estimate: Any, *, level: float, factor: float = 1.0
-) -> tuple[Array, Array]:
+def expanded_interval(draws: Array, estimate: Any, *, level: float, factor: float = 1.0) -> tuple[Array, Array]:
     """The percentile interval of the draws [R, ...], its distances from the estimate [...] stretched.
 
     The plain percentile interval is too narrow with few clusters (Hesterberg, The American Statistician 69,

@@ -64,9 +64,7 @@ class Comparison:
             "fits": [one.as_dict() for one in self.fits],
             "best": {one.x_name: self.best(one.x_name).form.name for one in self.fits},
             "correlations": {name: one.as_dict() for name, one in self.correlations.items()},
-            "skipped": [
-                {"x": name, "form": form, "reason": reason} for (name, form), reason in self.skipped.items()
-            ],
+            "skipped": [{"x": name, "form": form, "reason": reason} for (name, form), reason in self.skipped.items()],
         }
 
 
@@ -155,9 +153,7 @@ def compare(
                 x_name=name,
                 y_name=y,
             )
-    return Comparison(
-        y=y, higher_is_better=higher_is_better, fits=fits, correlations=correlations, skipped=skipped
-    )
+    return Comparison(y=y, higher_is_better=higher_is_better, fits=fits, correlations=correlations, skipped=skipped)
 
 
 def _labels(values: Iterable[Any]) -> list[Hashable]:

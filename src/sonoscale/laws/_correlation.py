@@ -120,9 +120,7 @@ def _weighted_spearman(x: Array, y: Array, weights: Array) -> Array:
     p -= (weights * p).sum(axis=1, keepdims=True) / total
     q -= (weights * q).sum(axis=1, keepdims=True) / total
     with np.errstate(invalid="ignore", divide="ignore"):
-        rho = (weights * p * q).sum(axis=1) / np.sqrt(
-            (weights * p * p).sum(axis=1) * (weights * q * q).sum(axis=1)
-        )
+        rho = (weights * p * q).sum(axis=1) / np.sqrt((weights * p * p).sum(axis=1) * (weights * q * q).sum(axis=1))
     return np.clip(rho, -1.0, 1.0)
 
 

@@ -82,9 +82,7 @@ def shortfall(form: Form, x: NDArray[np.float64], clusters: NDArray[np.intp], *,
         )
     distinct = len(np.unique(x))
     if distinct < needed:
-        return (
-            f"form {form.name!r} has {needed} parameters, but {x_name} has only {distinct} different values"
-        )
+        return f"form {form.name!r} has {needed} parameters, but {x_name} has only {distinct} different values"
     return None
 
 

@@ -104,8 +104,7 @@ def _saturating_starts(x: Array, y: Array, ends: tuple[float, ...]) -> Array:
 
 _HESTNESS = "Hestness et al., Deep Learning Scaling is Predictable, Empirically, arXiv 1712.00409 (2017)"
 _ROSENFELD = (
-    "Rosenfeld et al., A Constructive Prediction of the Generalization Error Across Scales, "
-    "arXiv 1909.12673 (2019)"
+    "Rosenfeld et al., A Constructive Prediction of the Generalization Error Across Scales, arXiv 1909.12673 (2019)"
 )
 _POSITIVE = (0.0, np.inf)
 _FREE = (-np.inf, np.inf)

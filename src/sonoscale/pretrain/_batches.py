@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -48,7 +50,7 @@ class Batches:
                 filled += len(piece)
         return torch.from_numpy(out).float()  # torch widens float16 several times faster than NumPy
 
-    def state(self) -> dict[str, object]:
+    def state(self) -> dict[str, Any]:
         """Everything that decides the rest of the stream."""
         return {
             "rng": self._rng.bit_generator.state,
@@ -57,12 +59,12 @@ class Batches:
             "clips_seen": self.clips_seen,
         }
 
-    def restore(self, state: dict[str, object]) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         """Continue from `state`."""
-        self._rng.bit_generator.state = state["rng"]  # pyright: ignore[reportAttributeAccessIssue]
-        self._order = state["order"]  # pyright: ignore[reportAttributeAccessIssue]
-        self._cursor = state["cursor"]  # pyright: ignore[reportAttributeAccessIssue]
-        self.clips_seen = state["clips_seen"]  # pyright: ignore[reportAttributeAccessIssue]
+        self._rng.bit_generator.state = state["rng"]
+        self._order = state["order"]
+        self._cursor = state["cursor"]
+        self.clips_seen = state["clips_seen"]
 
     def _next_clip(self) -> int:
         if self._cursor == len(self._order):

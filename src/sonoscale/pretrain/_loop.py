@@ -58,9 +58,7 @@ def pretrain(
     model = MaskedAutoencoder(config, mean=mean, std=std)
     optimiser = make_optimiser(model, config.train, config.encoder.width)
     masks = torch.Generator().manual_seed(config.seed + 1)
-    batches = Batches(
-        train, clips=clips, frames=config.frames, batch_size=config.train.batch_size, seed=config.seed
-    )
+    batches = Batches(train, clips=clips, frames=config.frames, batch_size=config.train.batch_size, seed=config.seed)
     writer = RunWriter(config, folder, identity, cost, clips, train.seconds(clips))
     example_seconds = config.frames * train.hop_seconds
 
@@ -85,9 +83,7 @@ def pretrain(
         optimiser.step()
         value = loss.item()
         if not math.isfinite(value):
-            raise SonoscaleError(
-                f"the loss became {value} at step {step + 1} (learning rate {lr:.2g}): lower train.lr"
-            )
+            raise SonoscaleError(f"the loss became {value} at step {step + 1} (learning rate {lr:.2g}): lower train.lr")
         done += 1
         smooth = value if math.isnan(smooth) else 0.95 * smooth + 0.05 * value
         writer.log(phase=_phase(budget), **seen(step + 1), loss=smooth, lr=lr)

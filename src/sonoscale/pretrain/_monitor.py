@@ -37,9 +37,7 @@ def read_rank(model: MaskedAutoencoder, heldout: FeatureStore, *, encoder_id: st
         measure_rank(sketch, centred=c, encoder=encoder_id, corpus=heldout.corpus, mean_seconds=seconds)
         for c in (False, True)
     )
-    return RankReading(
-        uncentred, centred, sketch.singular_values(), sketch.singular_values(centred=True)
-    )
+    return RankReading(uncentred, centred, sketch.singular_values(), sketch.singular_values(centred=True))
 
 
 @torch.inference_mode()

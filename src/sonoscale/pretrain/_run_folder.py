@@ -36,7 +36,13 @@ class RunWriter:
     """Collects what a run produces and lets it appear at once, complete."""
 
     def __init__(
-        self, config: RunConfig, folder: Path, identity: dict[str, Any], cost: Cost, clips: int, train_seconds: float
+        self,
+        config: RunConfig,
+        folder: Path,
+        identity: dict[str, Any],
+        cost: Cost,
+        clips: int,
+        train_seconds: float,
     ) -> None:
         self.config = config
         self.folder = folder

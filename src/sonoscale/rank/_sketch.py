@@ -80,7 +80,11 @@ class SpectralSketch:
         if self._shift is None or other._shift is None:
             source = other if self._shift is None else self
             merged._shift = source._shift
-            merged._count, merged._sum, merged._gram = source._count.copy(), source._sum.copy(), source._gram.copy()
+            merged._count, merged._sum, merged._gram = (
+                source._count.copy(),
+                source._sum.copy(),
+                source._gram.copy(),
+            )
             return merged
         merged._shift = self._shift
         move = other._shift - self._shift  # other's rows, minus our shift, are their rows minus theirs plus this

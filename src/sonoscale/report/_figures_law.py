@@ -39,12 +39,8 @@ def rivals_of(results: StudyResults) -> list[str]:
     known = [x for x in RIVALS if len({p.get(x) for p in results.points if math.isfinite(p.get(x))}) > 1]
     spoken = {fit.x for fit in results.laws.fits} | set(results.laws.correlations)
     if "hours_seen" in known and "train_hours" in known:
-        known.remove(
-            "hours_seen" if "train_hours" in spoken and "hours_seen" not in spoken else "train_hours"
-        )
-    extra = [
-        x for x in dict.fromkeys(fit.x for fit in results.laws.fits) if x not in RIVALS and x != "rankme"
-    ]
+        known.remove("hours_seen" if "train_hours" in spoken and "hours_seen" not in spoken else "train_hours")
+    extra = [x for x in dict.fromkeys(fit.x for fit in results.laws.fits) if x not in RIVALS and x != "rankme"]
     return known + [x for x in extra if any(math.isfinite(p.get(x)) for p in results.points)]
 
 
@@ -52,21 +48,13 @@ def law_figure(results: StudyResults) -> FigureSpec:
     """Quality against RankMe, with the fitted law and its prediction band."""
     panel = _law_panel(results, "rankme", bars=True, alternatives=True)
     fits = [fit for fit in results.laws.of("rankme") if fit.curve]
-    law = (
-        f" The curve is the fitted law, {fits[0].formula} ({fits[0].form})."
-        if fits
-        else " No law was fitted."
-    )
+    law = f" The curve is the fitted law, {fits[0].formula} ({fits[0].form})." if fits else " No law was fitted."
     return FigureSpec(
         name="law",
         title="Quality against RankMe",
         caption="Each symbol is one encoder at the end of one training budget; bars are the 95% intervals of "
         f"its RankMe.{law}"
-        + (
-            f" The shaded band is where the law expects {results.laws.percent} of new encoders."
-            if fits
-            else ""
-        )
+        + (f" The shaded band is where the law expects {results.laws.percent} of new encoders." if fits else "")
         + (" Other fitted forms are dashed." if len(fits) > 1 else ""),
         alt=_alt(results, ["rankme"]),
         panels=(panel,),
@@ -95,9 +83,7 @@ def tasks_figure(results: StudyResults) -> FigureSpec:
     """The score of each task against RankMe, with its chance level."""
     panels = []
     for task in results.tasks:
-        series = _point_series(
-            results, "rankme", lambda point, task=task: point.scores.get(task, math.nan), False
-        )
+        series = _point_series(results, "rankme", lambda point, task=task: point.scores.get(task, math.nan), False)
         xs = [x for one in series for x in one.x]
         chance = results.chance.get(task, math.nan)
         if xs and math.isfinite(chance):
@@ -121,9 +107,7 @@ def tasks_figure(results: StudyResults) -> FigureSpec:
     )
 
 
-def _law_panel(
-    results: StudyResults, x: str, *, bars: bool, alternatives: bool, title: bool = False
-) -> Panel:
+def _law_panel(results: StudyResults, x: str, *, bars: bool, alternatives: bool, title: bool = False) -> Panel:
     points = _point_series(results, x, lambda point: point.quality, bars)
     fits = [fit for fit in results.laws.of(x) if fit.curve]
     curves = [series for fit in reversed(fits[1:]) if alternatives for series in _curve(fit, best=False)]
@@ -150,18 +134,14 @@ def _curve(fit: Fit, *, best: bool) -> list[Series]:
     if not best:
         return [Series("line", label, x, y, dash="dash", width=1.2, opacity=0.6, groups=(f"fit:{fit.form}",))]
     line = Series("line", label, x, y, width=2.2, groups=("law",))
-    edges = [
-        edge for edge in zip(x, fit.curve.lo, fit.curve.hi, strict=False) if all(map(math.isfinite, edge))
-    ]
+    edges = [edge for edge in zip(x, fit.curve.lo, fit.curve.hi, strict=False) if all(map(math.isfinite, edge))]
     if not edges:
         return [line]
     x, lo, hi = zip(*edges, strict=True)
     return [Series("band", "prediction band", x, y_lo=lo, y_hi=hi, opacity=0.13, groups=("band",)), line]
 
 
-def _point_series(
-    results: StudyResults, x: str, y: Callable[[Point], float], bars: bool
-) -> tuple[Series, ...]:
+def _point_series(results: StudyResults, x: str, y: Callable[[Point], float], bars: bool) -> tuple[Series, ...]:
     groups: dict[tuple[bool, str, int], list[Point]] = {}
     for point in results.points:
         if math.isfinite(point.get(x)) and math.isfinite(y(point)):

@@ -66,9 +66,7 @@ def spectra_figure(results: StudyResults, *, centred: bool) -> FigureSpec:
             Axis("index of the singular value", log=True),
             Axis("relative to the largest", log=True, ticks="power"),
         )
-        panels.append(
-            Panel(axis, x, y, tuple(series), tuple(legend), "" if series else "no spectra were kept")
-        )
+        panels.append(Panel(axis, x, y, tuple(series), tuple(legend), "" if series else "no spectra were kept"))
     kind = "centred embeddings" if centred else "embeddings as they are (RankMe's own)"
     return FigureSpec(
         name="spectra_centred" if centred else "spectra",
@@ -96,9 +94,7 @@ def _panels(results: StudyResults) -> dict[str, list[tuple[int, str, list[Point]
     base = [(INK, label, points) for (axis, _, label), points in configs.items() if axis == "base"]
     panels = {}
     for axis in [axis for axis in axes_of(results) if axis != "base"] or ["base"]:
-        own = sorted(
-            (_natural(label), label, points) for (of, _, label), points in configs.items() if of == axis
-        )
+        own = sorted((_natural(label), label, points) for (of, _, label), points in configs.items() if of == axis)
         swept = [(colour, label, points) for colour, (_, label, points) in enumerate(own)]
         panels[axis] = base if axis == "base" else base + swept
     return panels
@@ -143,9 +139,7 @@ def _rooted(
     return np.r_[trunk_steps[before[-1]], steps], np.r_[trunk_values[before[-1]], values]
 
 
-def _spectra(
-    results: StudyResults, points: list[Point], colour: int, label: str, centred: bool
-) -> list[Series]:
+def _spectra(results: StudyResults, points: list[Point], colour: int, label: str, centred: bool) -> list[Series]:
     for point in sorted(points, key=lambda point: point.seed):
         run = results.runs[point.run]
         made = []

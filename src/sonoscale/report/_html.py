@@ -38,9 +38,7 @@ def figure_html(figure: FigureSpec) -> str:
         heading = f"<h4>{html.escape(panel.title)}</h4>" if panel.title else ""
         heading += f'<p class="sub">{html.escape(panel.subtitle)}</p>' if panel.subtitle else ""
         if not panel.series:
-            panels.append(
-                f'<div class="panel">{heading}<p class="missing">{html.escape(panel.note)}</p></div>'
-            )
+            panels.append(f'<div class="panel">{heading}<p class="missing">{html.escape(panel.note)}</p></div>')
             continue
         words = html.escape(f"{panel.title}: {figure.alt}" if panel.title else figure.alt)
         panels.append(
@@ -88,8 +86,7 @@ def table_html(table: Table) -> str:
     if not table.rows:
         return f'<p class="missing">{html.escape(table.empty)}</p>'
     heads = "".join(
-        f'<th scope="col"{_number_class(column.numeric)}>'
-        f'<button type="button">{html.escape(column.head)}</button></th>'
+        f'<th scope="col"{_number_class(column.numeric)}><button type="button">{html.escape(column.head)}</button></th>'
         for column in table.columns
     )
     rows = []

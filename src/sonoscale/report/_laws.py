@@ -40,9 +40,7 @@ def parse_laws(raw: Mapping[str, Any], path: Path) -> Laws:
             level=_level(raw),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise SonoscaleError(
-            f"{path} is not of the expected shape: {type(error).__name__}: {error}"
-        ) from error
+        raise SonoscaleError(f"{path} is not of the expected shape: {type(error).__name__}: {error}") from error
 
 
 def _level(raw: Mapping[str, Any]) -> float:

@@ -115,9 +115,7 @@ def _read_failures(path: Path) -> tuple[Failure, ...]:
     failures = _read_json(path)
     if not isinstance(failures, list) or not all(isinstance(entry, dict) for entry in failures):
         raise SonoscaleError(f"{path} must hold a list of mappings with 'label', 'seed' and 'error'")
-    return tuple(
-        Failure(*(str(entry.get(key, "unknown")) for key in ("label", "seed", "error"))) for entry in failures
-    )
+    return tuple(Failure(*(str(entry.get(key, "unknown")) for key in ("label", "seed", "error"))) for entry in failures)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -116,9 +116,7 @@ def _draw(axes: Axes, series: Series, order: float) -> None:
         x = np.asarray(series.x)
         bars = np.vstack([x - np.asarray(series.x_lo), np.asarray(series.x_hi) - x])
         bars = np.clip(np.nan_to_num(bars), 0.0, None)  # [2, points]
-        axes.errorbar(
-            x, series.y, xerr=bars, fmt="none", ecolor=colour, alpha=0.4, elinewidth=0.8, zorder=order
-        )
+        axes.errorbar(x, series.y, xerr=bars, fmt="none", ecolor=colour, alpha=0.4, elinewidth=0.8, zorder=order)
     marker = _MARKERS[SYMBOLS[series.symbol % len(SYMBOLS)]]
     face = colour if series.filled else "none"
     axes.plot(
@@ -145,9 +143,7 @@ def _handles(keys: Iterable[Key]) -> list[Line2D | Patch]:
         else:
             marker = _MARKERS[SYMBOLS[key.symbol % len(SYMBOLS)]]
             face = colour if key.filled else "none"
-            handles.append(
-                Line2D([], [], color=colour, linestyle="", marker=marker, markerfacecolor=face, label=label)
-            )
+            handles.append(Line2D([], [], color=colour, linestyle="", marker=marker, markerfacecolor=face, label=label))
     return handles
 
 

@@ -31,11 +31,7 @@ def page_html(results: StudyResults, figures: Sequence[FigureSpec]) -> str:
         An HTML document with its style, its script and plotly.js inside it.
     """
     by_name = {figure.name: figure_html(figure) for figure in figures}
-    about = (
-        [f"{name_of(results.laws.y).capitalize()}: {results.laws.y_meaning}"]
-        if results.laws.y_meaning
-        else []
-    )
+    about = [f"{name_of(results.laws.y).capitalize()}: {results.laws.y_meaning}"] if results.laws.y_meaning else []
     return Template(_packaged("_page.html")).substitute(
         title=html.escape(results.name),
         description=paragraphs([results.description] if results.description else []),

@@ -25,17 +25,13 @@ def law_sentence(results: StudyResults) -> str:
     fits = results.laws.of("rankme")
     if not fits:
         reasons = [f"{form}: {reason}" for x, form, reason in results.laws.skipped if x == "rankme"]
-        return "No law of quality on RankMe could be fitted" + (
-            f" ({'; '.join(reasons)})." if reasons else "."
-        )
+        return "No law of quality on RankMe could be fitted" + (f" ({'; '.join(reasons)})." if reasons else ".")
     fit = fits[0]
     parts = [f"The best fit of quality on RankMe is {_article(fit.form)} law, {fit.formula}"]
     slope = fit.slope
     if slope and math.isfinite(slope.value):
         bounds = (
-            f" ({results.laws.percent} interval {decimal(slope.lo)} to {decimal(slope.hi)})"
-            if slope.bounded
-            else ""
+            f" ({results.laws.percent} interval {decimal(slope.lo)} to {decimal(slope.hi)})" if slope.bounded else ""
         )
         parts.append(f" with {fit.exponent} = {decimal(slope.value)}{bounds}")
     quality = []
@@ -76,9 +72,7 @@ def _rank_against_rivals(results: StudyResults) -> list[str]:
     if rank.bounded and rank.includes_zero:
         sentences.append("The interval of RankMe includes zero: rank alone does not order these encoders.")
     elif rank.value < 0:
-        sentences.append(
-            "The correlation with RankMe is negative: a higher rank went with a lower quality here."
-        )
+        sentences.append("The correlation with RankMe is negative: a higher rank went with a lower quality here.")
     rivals = [x for x in xs if x not in ("rankme", "rankme_centred")]
     if rivals:
         sentences.append(_verdict(rank, {x: found[x] for x in rivals}))
@@ -93,9 +87,7 @@ def _verdict(rank: Interval, rivals: dict[str, Interval]) -> str:
     nearest = stronger[0] if stronger else max(rivals, key=lambda x: abs(rivals[x].value))
     overlap = rank.magnitude().overlaps(rivals[nearest].magnitude())
     caution = (
-        f" The intervals of RankMe and {name_of(nearest)} overlap, so their order is not settled."
-        if overlap
-        else ""
+        f" The intervals of RankMe and {name_of(nearest)} overlap, so their order is not settled." if overlap else ""
     )
     if not stronger:
         return f"RankMe orders quality more closely than {join([name_of(x) for x in rivals])}.{caution}"
@@ -105,16 +97,12 @@ def _verdict(rank: Interval, rivals: dict[str, Interval]) -> str:
 
 def _seeds(results: StudyResults) -> str:
     if len(results.seeds) < 2:
-        return (
-            "With one seed, the spread between seeds is unknown, so no small difference here can be trusted."
-        )
+        return "With one seed, the spread between seeds is unknown, so no small difference here can be trusted."
     spread = results.laws.seed_spread
     known = [(name, value) for name, value in spread.items() if math.isfinite(value)]
     if not known:
         return "The spread between seeds was not computed."
-    listed = join(
-        [f"{decimal(value, 1 if 'rankme' in name else 3)} in {name_of(name)}" for name, value in known]
-    )
+    listed = join([f"{decimal(value, 1 if 'rankme' in name else 3)} in {name_of(name)}" for name, value in known])
     return f"Runs that differ in their seed alone spread by {listed}; a smaller difference is no finding."
 
 

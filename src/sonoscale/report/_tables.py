@@ -120,9 +120,7 @@ def runs_table(results: StudyResults, *, final_only: bool = False, tasks: bool =
             row += [_decimal(point.scores.get(task, math.nan)) for task in results.tasks]
         rows.append(tuple(row))
     which = "largest budget of each run" if final_only else "one row per run and training budget"
-    return Table(
-        f"Measured encoders, {which}.", tuple(columns), tuple(rows), empty="No encoder was measured."
-    )
+    return Table(f"Measured encoders, {which}.", tuple(columns), tuple(rows), empty="No encoder was measured.")
 
 
 def _run_row(point: Point) -> list[Cell]:

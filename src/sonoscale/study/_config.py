@@ -30,7 +30,7 @@ class StudyConfig(Config):
     train: TrainConfig = TrainConfig()
     seeds: tuple[int, ...] = (0, 1)  # each configuration is trained once per seed
     design: Literal["one-at-a-time", "grid"] = "one-at-a-time"  # vary each key from the base, or all combinations
-    sweep: dict[str, tuple[Any, ...]] = {}  # dotted key of the base run -> values
+    sweep: dict[str, tuple[Any, ...]] = Field(default_factory=dict)  # dotted key of the base run -> values
     tasks: tuple[TaskConfig, ...] = Field(min_length=1)
     law: LawConfig = LawConfig()
     workers: int | None = Field(default=None, ge=1)  # processes; by default one per core

@@ -12,7 +12,13 @@ from sonoscale.laws import compare, spearman
 from sonoscale.study._config import LawConfig
 from sonoscale.study._ledger import run_table
 
-RISING = ("rankme", "rankme_centred", "params_encoder", "train_hours", "flops_total")  # quality should rise with these
+RISING = (
+    "rankme",
+    "rankme_centred",
+    "params_encoder",
+    "train_hours",
+    "flops_total",
+)  # quality should rise with these
 FALLING = ("loss",)  # and fall with this, for which a saturating law in 1 / x has no meaning
 
 

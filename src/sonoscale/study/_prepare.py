@@ -61,9 +61,7 @@ def prepare(
         return _bind(runs, tasks, sources, _Features(cache, pool, report), out)
 
 
-def _bind(
-    runs: list[PlannedRun], tasks: list[Task], sources: _Sources, features: _Features, out: Path
-) -> list[RunJob]:
+def _bind(runs: list[PlannedRun], tasks: list[Task], sources: _Sources, features: _Features, out: Path) -> list[RunJob]:
     jobs = []
     for run in runs:
         front_end, data = run.config.encoder.front_end, run.config.data

@@ -85,9 +85,7 @@ def test_other_processes_make_the_same_bits() -> None:
         "PAD": "x" * 5000,
     }
     run = [sys.executable, "-c", script]
-    fresh = subprocess.run(
-        run, env={**os.environ, **surroundings}, capture_output=True, text=True, check=True
-    )
+    fresh = subprocess.run(run, env={**os.environ, **surroundings}, capture_output=True, text=True, check=True)
     spoken, sounds = (line.split() for line in fresh.stdout.splitlines())
     assert sounds[::-1] + spoken == here
     with multiprocessing.get_context("fork").Pool(2) as pool:

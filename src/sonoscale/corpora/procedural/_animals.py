@@ -46,11 +46,7 @@ def bird(draw: Draw, samples: int) -> Wave:
             f = f * (1.0 + draw.uniform(0.02, 0.12) * np.sin(2 * np.pi * draw.uniform(25.0, 90.0) * time(n)))
         wave = wave_table(phase(np.minimum(f, 7600.0), n), np.array([1.0]))
         second = wave_table(phase(np.minimum(2 * f, 7800.0), n), np.array([1.0])) * (2 * f < 7600.0)
-        return (
-            (wave + draw.uniform(0.0, 0.25) * second)
-            * _swell(n, draw.uniform(0.2, 0.7))
-            * draw.uniform(0.5, 1.0)
-        )
+        return (wave + draw.uniform(0.0, 0.25) * second) * _swell(n, draw.uniform(0.2, 0.7)) * draw.uniform(0.5, 1.0)
 
     repertoire = [syllable() for _ in range(int(draw.rng.integers(1, 4)))]
     track, at = np.zeros(samples), draw.uniform(0.0, 0.4)
@@ -107,10 +103,7 @@ def dog_bark(draw: Draw, samples: int) -> Wave:
         n = int(draw.uniform(0.11, 0.26) / size**0.5 * SAMPLE_RATE)
         peak = 430.0 * size * draw.uniform(0.85, 1.2)
         f = interpolate([0.55 * peak, peak, 0.9 * peak, 0.5 * peak], n)
-        return (
-            _voiced(draw, f, formants, draw.uniform(0.03, 0.12), 0.12)
-            * _swell(n, draw.uniform(0.2, 0.4)) ** 0.7
-        )
+        return _voiced(draw, f, formants, draw.uniform(0.03, 0.12), 0.12) * _swell(n, draw.uniform(0.2, 0.4)) ** 0.7
 
     barks = [bark() for _ in range(2)]
     track, at = np.zeros(samples), draw.uniform(0.0, 0.5)

@@ -94,27 +94,17 @@ class Constraints:
         within = values.get("domain", domains)
         for key in values:
             if key in _ABOUT and _ABOUT[key] not in within:
-                raise SonoscaleError(
-                    f"fixed {key} is about {_ABOUT[key]}, which is not among the domains {within}"
-                )
+                raise SonoscaleError(f"fixed {key} is about {_ABOUT[key]}, which is not among the domains {within}")
         if "word" in values and values.get("words", (1,)) != (1,):
-            raise SonoscaleError(
-                f"fixed words={values['words']} contradicts a fixed word: a word is said alone"
-            )
+            raise SonoscaleError(f"fixed words={values['words']} contradicts a fixed word: a word is said alone")
         if "pitch" in values and values.get("material", ("note",)) != ("note",):
-            raise SonoscaleError(
-                f"fixed material={values['material']} contradicts a fixed pitch: only a note has one"
-            )
+            raise SonoscaleError(f"fixed material={values['material']} contradicts a fixed pitch: only a note has one")
         if "pitch" in values or {"chord", "melody"} & set(values.get("material", ())):
             unpitched = sorted(UNPITCHED & set(values.get("instrument", ())))
             if unpitched:
-                raise SonoscaleError(
-                    f"fixed instrument={unpitched[0]!r} has no pitch, but the constraints need one"
-                )
+                raise SonoscaleError(f"fixed instrument={unpitched[0]!r} has no pitch, but the constraints need one")
         return cls(values)
 
     def needs(self, domain: str) -> bool:
         """Whether a constraint makes sense only if this domain is made."""
-        return domain in self.values.get("domain", ()) or any(
-            _ABOUT.get(key) == domain for key in self.values
-        )
+        return domain in self.values.get("domain", ()) or any(_ABOUT.get(key) == domain for key in self.values)

@@ -55,9 +55,7 @@ def _without_speech(domains: tuple[str, ...], constraints: Constraints) -> tuple
         raise SonoscaleError(f"procedural speech needs eSpeak NG: {_espeak.INSTALL}")
     if not _told_of_missing_speech:
         _told_of_missing_speech = True
-        message = (
-            f"no speech in the procedural corpus, only {' and '.join(rest)}; for speech: {_espeak.INSTALL}"
-        )
+        message = f"no speech in the procedural corpus, only {' and '.join(rest)}; for speech: {_espeak.INSTALL}"
         warnings.warn(message, UserWarning, stacklevel=3)
     return rest
 
@@ -250,11 +248,7 @@ class ProceduralCorpus:
             material = options[int(rng.integers(len(options)))]
         pitch = ""
         if material == "note" and pitched:
-            pitch = (
-                self._turn("pitch", fixed["pitch"], position)
-                if "pitch" in fixed
-                else PITCHES[rng.integers(24)]
-            )
+            pitch = self._turn("pitch", fixed["pitch"], position) if "pitch" in fixed else PITCHES[rng.integers(24)]
         return _Plan("music", instrument=instrument, material=material, pitch=pitch)
 
     def _dry(self, plan: _Plan, draw: Draw) -> Wave:

@@ -159,9 +159,7 @@ def speak(text: str, voice: Voice, *, seed: int = 1) -> tuple[NDArray[np.int16],
             ctypes.CDLL(None).srand(ctypes.c_uint(seed))
             _check(library.espeak_SetVoiceByName(name.encode()), f"voice {name!r}")
             for parameter, value in ((_RATE, voice.rate), (_PITCH, voice.pitch), (_RANGE, voice.range)):
-                _check(
-                    library.espeak_SetParameter(parameter, int(value), 0), f"parameter {parameter}={value}"
-                )
+                _check(library.espeak_SetParameter(parameter, int(value), 0), f"parameter {parameter}={value}")
             size = ctypes.c_size_t(len(utterance) + 1)
             code = library.espeak_Synth(utterance, size, 0, _CHARACTERS, 0, _UTF8, None, None)
             _check(code, f"synthesis of {text!r}")

@@ -43,9 +43,7 @@ def _body(
     return f, 1.0 / (1.0 / internal + 1.0 / ring)
 
 
-def _strike(
-    draw: Draw, body: tuple[np.ndarray, np.ndarray], samples: int, hardness: float, click: float
-) -> Wave:
+def _strike(draw: Draw, body: tuple[np.ndarray, np.ndarray], samples: int, hardness: float, click: float) -> Wave:
     """One blow at a random place: a contact of finite hardness is a low-pass, with a click of its own."""
     f, decay = body
     amplitude = draw.uniforms(0.15, 1.0, f.size) * np.exp(-f / hardness)
@@ -71,9 +69,7 @@ def _bounces(draw: Draw, seconds: float) -> list[tuple[float, float]]:
     return blows
 
 
-def _blows(
-    draw: Draw, samples: int, body: tuple[np.ndarray, np.ndarray], hardness: float, click: float
-) -> Wave:
+def _blows(draw: Draw, samples: int, body: tuple[np.ndarray, np.ndarray], hardness: float, click: float) -> Wave:
     longest = min(samples, int(1.2 * SAMPLE_RATE * float(np.max(body[1]))) + 800)
     takes = [_strike(draw, body, longest, hardness, click) for _ in range(2)]
     track = np.zeros(samples)
@@ -199,9 +195,7 @@ def keyboard(draw: Draw, samples: int) -> Wave:
 
     def clack(level: float) -> Wave:
         n = 700
-        click = resonance(
-            draw.rng.standard_normal(n) * decays(n, 0.0004, 0.015), draw.uniform(2200.0, 4800.0), 1.2
-        )
+        click = resonance(draw.rng.standard_normal(n) * decays(n, 0.0004, 0.015), draw.uniform(2200.0, 4800.0), 1.2)
         thock = modes(plate * draw.uniforms(0.9, 1.1, 3) * [1.0, 1.9, 3.1], 0.05, [1.0, 0.6, 0.4], n)
         return level * (normalise(click) + 0.5 * normalise(thock))
 

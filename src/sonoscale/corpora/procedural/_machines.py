@@ -58,9 +58,7 @@ def helicopter(draw: Draw, samples: int) -> Wave:
     low = shaped_noise(draw.rng, samples, [30, 80, 250, 900, 3000], [-6, 0, -5, -18, -36])
     blade = np.gradient(slap)
     wash = shaped_noise(draw.rng, samples, [200, 900, 4000], [-12, 0, -18])
-    whine = np.sin(
-        2 * np.pi * phase(draw.uniform(1800.0, 4200.0), samples) + 0.3 * drift(draw.rng, samples, 4.0)
-    )
+    whine = np.sin(2 * np.pi * phase(draw.uniform(1800.0, 4200.0), samples) + 0.3 * drift(draw.rng, samples, 4.0))
     wave = low * slap + draw.uniform(0.8, 2.0) * blade / np.max(np.abs(blade))
     wave += draw.uniform(0.1, 0.3) * wash * (0.4 + slap) + draw.uniform(0.01, 0.08) * whine
     return normalise(wave * (1.0 + 0.15 * drift(draw.rng, samples, 0.7)))
@@ -134,11 +132,7 @@ def vacuum(draw: Draw, samples: int) -> Wave:
     """A vacuum cleaner or fan: a motor's whine and its harmonics in a steady rush of air."""
     speed = draw.span("vacuum.speed", 160.0, 360.0, test=(380.0, 520.0))
     t = time(samples)
-    rise = (
-        1.0 - draw.uniform(0.0, 0.4) * np.exp(-t / draw.uniform(0.2, 0.6))
-        if draw.chance(0.4)
-        else np.ones(samples)
-    )
+    rise = 1.0 - draw.uniform(0.0, 0.4) * np.exp(-t / draw.uniform(0.2, 0.6)) if draw.chance(0.4) else np.ones(samples)
     f = speed * rise * (1.0 + 0.003 * drift(draw.rng, samples, 5.0))
     k = np.arange(1, int(7000.0 / speed))
     amplitude = draw.uniforms(0.1, 1.0, k.size) ** 2 / k**0.7
@@ -159,9 +153,7 @@ def sawing(draw: Draw, samples: int) -> Wave:
     teeth = draw.uniform(150.0, 330.0)
     cycles = phase(teeth * (0.2 + speed), samples)
     rasp = shaped_noise(draw.rng, samples, [200, 900, 3500, 8000], [-18, -4, 0, -9])
-    bite = (0.25 + np.clip(np.sin(2 * np.pi * cycles), 0.0, 1.0) ** 2) * (
-        1.0 + 0.3 * drift(draw.rng, samples, 60.0)
-    )
+    bite = (0.25 + np.clip(np.sin(2 * np.pi * cycles), 0.0, 1.0) ** 2) * (1.0 + 0.3 * drift(draw.rng, samples, 60.0))
     wave = rasp * bite * speed**1.5
     board = resonance(wave, draw.uniform(250.0, 700.0), 4.0)
     dust = 0.02 * coloured_noise(draw.rng, samples, 1.0)

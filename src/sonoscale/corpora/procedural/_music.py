@@ -72,11 +72,7 @@ def _rhythm(draw: Draw, note: Note, track: Wave, seconds: float, pitched: bool) 
     pattern = draw.rng.random(8) < density
     pattern[0] = True
     root = float(draw.rng.integers(LOWEST, LOWEST + 16))
-    pieces = (
-        [root, root + float(draw.pick("interval", (3, 5, 7, 12)))]
-        if pitched
-        else [45.0, 57.0, 62.0, 65.0, 71.0]
-    )
+    pieces = [root, root + float(draw.pick("interval", (3, 5, 7, 12)))] if pitched else [45.0, 57.0, 62.0, 65.0, 71.0]
     order = draw.rng.integers(len(pieces), size=8)
     hits = {
         piece: note(_frequency(pieces[piece]), _samples(step * 2.2 + 0.1), 1.0)

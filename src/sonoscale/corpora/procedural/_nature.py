@@ -117,9 +117,7 @@ def fire(draw: Draw, samples: int) -> Wave:
         if draw.chance(0.6):
             grain = resonance(grain, draw.uniform(700.0, 6000.0), 2.0)
         add(crackles, grain, at, min(6.0, draw.rng.pareto(1.6) + 0.3))
-    lapping = coloured_noise(draw.rng, samples, 1.6) * np.clip(
-        0.6 + 0.4 * drift(draw.rng, samples, 6.0), 0.0, 2.0
-    )
+    lapping = coloured_noise(draw.rng, samples, 1.6) * np.clip(0.6 + 0.4 * drift(draw.rng, samples, 6.0), 0.0, 2.0)
     hiss = shaped_noise(draw.rng, samples, [500, 3000, 8000], [-40, -6, 0])
     hiss *= np.clip(drift(draw.rng, samples, 3.0) - 0.2, 0.0, 2.0) ** 2
     wave = normalise(crackles) + draw.uniform(0.04, 0.12) * lapping + draw.uniform(0.01, 0.06) * hiss

@@ -56,9 +56,7 @@ class Draw:
         """A number from [low, high), or in the test split from `test`; uniform, or so in its logarithm."""
         if test is not None and self.test:
             low, high = test
-        value = float(
-            np.exp(self.rng.uniform(np.log(low), np.log(high))) if log else self.rng.uniform(low, high)
-        )
+        value = float(np.exp(self.rng.uniform(np.log(low), np.log(high))) if log else self.rng.uniform(low, high))
         if test is not None:
             self.trace.setdefault(name, []).append(value)
         return value

@@ -28,9 +28,7 @@ def _bands(noise: Wave) -> list[Wave]:
     size = fft_size(noise.size)
     spectrum = np.fft.rfft(noise, size)
     frequency = np.linspace(0.0, SAMPLE_RATE / 2, spectrum.size)
-    low, middle = (
-        np.fft.irfft(spectrum / (1.0 + (frequency / f) ** 4), size)[: noise.size] for f in _CROSSOVERS
-    )
+    low, middle = (np.fft.irfft(spectrum / (1.0 + (frequency / f) ** 4), size)[: noise.size] for f in _CROSSOVERS)
     return [low, middle - low, noise - middle]
 
 

@@ -39,9 +39,7 @@ class Vocabulary:
 
 
 def _data(name: str) -> dict[str, Any]:
-    return yaml.safe_load(
-        resources.files("sonoscale.corpora.procedural").joinpath(name).read_text(encoding="utf-8")
-    )
+    return yaml.safe_load(resources.files("sonoscale.corpora.procedural").joinpath(name).read_text(encoding="utf-8"))
 
 
 @lru_cache(maxsize=1)

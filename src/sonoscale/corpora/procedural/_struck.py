@@ -71,9 +71,7 @@ def piano(draw: Draw) -> Note:
         decay = ring * (220.0 / frequency) ** 0.4 / (1.0 + 0.12 * k)
         beat = f * 2.0 ** (detune / 1200.0)
         p = draw.uniforms(-0.6, 0.6, 2 * k.size)
-        wave = modes(
-            np.append(f, beat), np.append(decay, 0.25 * decay), np.append(amplitude, amplitude), samples, p
-        )
+        wave = modes(np.append(f, beat), np.append(decay, 0.25 * decay), np.append(amplitude, amplitude), samples, p)
         n = min(samples, 2400)
         knock = shaped_noise(draw.rng, n, [60, 120, 400, 2000], [-12, 0, -6, -40]) * decays(n, 0.002, 0.1)
         wave[:n] += thump * np.max(np.abs(wave)) * knock / 3.0
@@ -146,9 +144,7 @@ def drum(draw: Draw) -> Note:
             wave += 0.15 * draw.rng.standard_normal(n) * decays(n, 0.0005, 0.03)
         elif piece == 2:
             rattle = shaped_noise(draw.rng, n, [150, 900, 3000, 8000], [-24, -4, 0, -4])
-            wave = membrane(n, 185.0 * head, 0.3 * ring) + 0.35 * wires * rattle * decays(
-                n, 0.001, 0.35 * ring
-            )
+            wave = membrane(n, 185.0 * head, 0.3 * ring) + 0.35 * wires * rattle * decays(n, 0.001, 0.35 * ring)
         else:
             decay = (0.12 if piece == 3 else 2.5) * ring * draw.uniform(0.7, 1.4)
             sizzle = shaped_noise(draw.rng, n, [800, 4000, 8000], [-36, -3, 0]) * decays(n, 0.001, decay)

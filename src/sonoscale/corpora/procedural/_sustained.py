@@ -65,9 +65,7 @@ def _blown(
         dark, bright = tables(f, velocity)
         p = draw.uniforms(0.0, 2 * np.pi, f.size)
         envelope = sustain(samples, attack, release)
-        wobble = (
-            1.0 + tremolo * np.sin(2 * np.pi * rate * time(samples)) + swell * drift(draw.rng, samples, 3.0)
-        )
+        wobble = 1.0 + tremolo * np.sin(2 * np.pi * rate * time(samples)) + swell * drift(draw.rng, samples, 3.0)
         loudness = np.clip(envelope * wobble, 0.0, 1.5)
         mix = np.clip(loudness * (0.4 + 0.6 * velocity), 0.0, 1.0) ** 2
         dark_wave = wave_table(cycles, dark / np.sqrt(np.sum(dark**2)), p)
@@ -209,9 +207,7 @@ def organ(draw: Draw) -> Note:
         cycles = phase(frequency, samples, draw.uniform(0.0, 1.0)) + 0.05 * turn
         wave = normalise(wave_table(cycles, amplitude, draw.uniforms(0.0, 2 * np.pi, count)))
         n = min(samples, 1600)
-        puff = resonance(draw.rng.standard_normal(n), min(3.0 * frequency, 6000.0), 3.0) * decays(
-            n, 0.01, 0.15
-        )
+        puff = resonance(draw.rng.standard_normal(n), min(3.0 * frequency, 6000.0), 3.0) * decays(n, 0.01, 0.15)
         wave[:n] += chiff * puff / (np.std(puff) + 1e-9)
         return velocity * normalise(wave * (1.0 + turn)) * sustain(samples, attack, 0.04)
 

@@ -141,9 +141,7 @@ def modes(
     f, d, a, p = f[keep], np.maximum(d[keep], 1e-3), a[keep], p[keep]
     blocks = -(-samples // _BLOCK)
     exponent = (2j * np.pi * f - np.log(1000.0) / d) / SAMPLE_RATE  # [modes]
-    slow = np.exp(_BLOCK * np.arange(blocks)[:, None] * exponent) * (
-        -1j * a * np.exp(1j * p)
-    )  # [blocks, modes]
+    slow = np.exp(_BLOCK * np.arange(blocks)[:, None] * exponent) * (-1j * a * np.exp(1j * p))  # [blocks, modes]
     fast = np.exp(exponent[:, None] * np.arange(_BLOCK))  # [modes, block]
     left = np.concatenate([slow.real, -slow.imag], axis=1)  # [blocks, 2 modes]
     right = np.concatenate([fast.real, fast.imag], axis=0)  # [2 modes, block]
