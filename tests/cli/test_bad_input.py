@@ -142,8 +142,8 @@ def test_an_output_folder_that_is_a_file(data, tmp_path):
 
 
 def test_a_failed_run_is_said_and_the_others_are_kept(data, tmp_path):
-    result = run_study(data, tmp_path, "--set", "sweep={train.lr: [1.0]}", "--set", "train.grad_clip=1e30",
-                       "--set", "train.budgets=[60]", "--set", "train.lr_width=100000000")  # fmt: skip
+    overrides = ["sweep={train.lr: [1.0]}", "train.lr=1e-9", "train.lr_width=100000000", "train.grad_clip=1e30"]
+    result = run_study(data, tmp_path, *(f"--set={o}" for o in [*overrides, "train.budgets=[60]"]))
     assert result.returncode == 1
     assert "1 run(s) failed; the others are kept" in result.stderr
     assert "lr=1.0, seed 0: the loss became" in result.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 import sys
 from typing import Annotated
 
@@ -33,11 +34,12 @@ def _main(
 
 def run() -> None:
     """Entry point: every foreseen error is one line on stderr and a non-zero exit status."""
+    signal.signal(signal.SIGINT, _interrupt)
     try:
         app()
     except SonoscaleError as error:
         _fail(str(error), 1)
-    except KeyboardInterrupt:
+    except _Interrupted:
         _fail("interrupted: whatever was finished is kept; the same command goes on from there", 130)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -46,6 +48,14 @@ def run() -> None:
         if error.errno in (errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST):
             _fail(f"{error.filename}: {(error.strerror or 'cannot be used').lower()}", 1)
         raise
+
+
+class _Interrupted(BaseException):
+    """Ctrl-C. Not a KeyboardInterrupt, which the command-line library would end without a word."""
+
+
+def _interrupt(*_: object) -> None:
+    raise _Interrupted
 
 
 def _fail(message: str, status: int) -> None:

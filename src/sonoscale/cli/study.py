@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from sonoscale.config import load_config
 from sonoscale.errors import SonoscaleError
 
 app = typer.Typer(help="Run a designed sweep of encoders and fit its laws.", no_args_is_help=True)
-console = Console()
+console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 150)
 
 
 @app.command("run")
@@ -51,7 +52,7 @@ def _draw(folder: Path) -> None:
     from sonoscale.report import load_study, terminal_summary, write_report
 
     paths = write_report(folder)
-    for part in terminal_summary(load_study(folder)):
+    for part in terminal_summary(load_study(folder), width=console.width):
         console.print(part)
     console.print(f"page     {paths.page}", highlight=False, soft_wrap=True)
     for figure in paths.figures:

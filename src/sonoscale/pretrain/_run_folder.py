@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -94,7 +95,9 @@ class RunWriter:
         }
         final = step == self.config.train.budgets[-1]
         name = "checkpoint.pt" if final else f"checkpoint-{step:06d}.pt"
-        torch.save(content, self._partial / name)
+        buffer = io.BytesIO()  # through memory: on a full disk torch.save itself raises no OSError
+        torch.save(content, buffer)
+        (self._partial / name).write_bytes(buffer.getbuffer())
 
     def close(self) -> None:
         """Write what is left and move the folder to its place."""

@@ -49,13 +49,13 @@ def laws_table(results: StudyResults) -> Table:
     columns = (
         Column("predictor", numeric=False),
         Column("form", numeric=False),
-        Column("formula", numeric=False, spare=1),
+        Column("formula", numeric=False, spare=3),
         Column(f"exponent [{results.laws.percent} interval]"),
-        Column("R²"),
+        Column("R²", spare=2),
         Column("left-out error"),
-        Column("AICc", spare=3),
-        Column(f"Spearman [{results.laws.percent} interval]"),
-        Column("points (configurations)", spare=2),
+        Column("AICc", spare=5),
+        Column(f"Spearman [{results.laws.percent} interval]", spare=1),
+        Column("points (configurations)", spare=4),
     )
     rows = [_law_row(results, fit) for fit in fits] + [_unfitted_row(results, x) for x in unfitted]
     return Table(
@@ -98,20 +98,20 @@ def runs_table(results: StudyResults, *, final_only: bool = False, tasks: bool =
     """The measured encoders: what they are, what they cost, and what came of it."""
     columns = [
         Column("configuration", numeric=False),
-        Column("swept", numeric=False, spare=4),
+        Column("swept", numeric=False, spare=5),
         Column("seed"),
-        Column("step"),
+        Column("step", spare=2),
         Column("parameters"),
-        Column("heard"),
-        Column("FLOPs"),
-        Column("time", spare=5),
+        Column("heard", spare=1),
+        Column("FLOPs", spare=1),
+        Column("time", spare=6),
         Column("loss"),
         Column("RankMe [95% interval]"),
-        Column("RankMe / dim", spare=3),
+        Column("RankMe / dim", spare=4),
         Column("quality"),
     ]
     if tasks:
-        columns += [Column(task, spare=2) for task in results.tasks]
+        columns += [Column(task, spare=3) for task in results.tasks]
     points = results.final_points if final_only else results.points
     rows = []
     for point in points:

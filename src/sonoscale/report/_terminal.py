@@ -23,14 +23,15 @@ def terminal_summary(results: StudyResults, *, width: int | None = None) -> list
         width: Columns of the terminal; by default what the terminal says.
 
     Returns:
-        Two rich tables (a `Text` where a table has no rows) and a sentence. Columns that do not fit are left
-        out, the least important first: time, swept variable, RankMe / dim, task scores.
+        Two rich tables (a `Text` where a table has no rows), a sentence, and the notes of the laws. Columns that
+        do not fit are left out, the least important first: time, swept variable, RankMe / dim, task scores.
     """
     room = shutil.get_terminal_size().columns if width is None else width
     return [
         _render(runs_table(results, final_only=True, tasks=True), "Runs at their largest budget", room),
         _render(laws_table(results), "Laws", room),
         Text(law_sentence(results)),
+        *(Text(f"- {note}") for note in results.laws.notes),
     ]
 
 
@@ -54,9 +55,11 @@ def _render(table: Table, title: str, room: int) -> RenderableType:
 
 
 def _widths(table: Table, columns: list[int]) -> list[int]:
-    """The width of each column, its head being allowed to wrap between words."""
+    """The width of each column; heads and words may wrap between words, numbers may not."""
     widths = []
     for index in columns:
-        head = max(len(word) for word in table.columns[index].head.split() or [""])
-        widths.append(max([head, *(Text(row[index].text).cell_len for row in table.rows)]))
+        column = table.columns[index]
+        cells = [row[index].text for row in table.rows]
+        parts = cells if column.numeric else [word for cell in cells for word in cell.split()]
+        widths.append(max(Text(part).cell_len for part in [*column.head.split(), *parts, ""]))
     return widths

@@ -47,7 +47,6 @@ def run_jobs(jobs: Sequence[RunJob], workers: int, watcher: Watcher) -> list[Fai
 
     Raises:
         SonoscaleError: the disk is full, or a worker process died.
-        KeyboardInterrupt: as it came.
     """
     if not jobs:
         return []

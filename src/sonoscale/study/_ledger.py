@@ -50,6 +50,12 @@ def run_table(ledger: pa.Table) -> dict[str, list[Any]]:
     return table.to_pydict()
 
 
+def final_quality(ledger: pa.Table) -> list[float]:
+    """Quality of each run at its largest budget."""
+    table = run_table(ledger)
+    return [q for q, final in zip(table.get("quality", []), table.get("is_final", []), strict=True) if final]
+
+
 def write_ledger(ledger: pa.Table, path: Path) -> None:
     """Write atomically."""
     partial = path.with_name(f".{path.name}")

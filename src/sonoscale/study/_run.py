@@ -14,11 +14,12 @@ import pyarrow as pa
 import yaml
 
 from sonoscale.processes import available_cores
+from sonoscale.study._baseline import baseline_note, logmel_baseline
 from sonoscale.study._config import StudyConfig
 from sonoscale.study._design import PlannedRun, expand
 from sonoscale.study._execute import Failure, run_jobs
 from sonoscale.study._laws import fit_laws
-from sonoscale.study._ledger import build_ledger, write_ledger
+from sonoscale.study._ledger import build_ledger, final_quality, write_ledger
 from sonoscale.study._prepare import RunJob, prepare
 from sonoscale.study._provenance import provenance
 from sonoscale.study._worker import is_finished
@@ -61,7 +62,8 @@ class StudyOutcome:
 def run_study(study: StudyConfig, out: Path, *, cache: Path, watcher: StudyWatcher) -> StudyOutcome:
     """Train, probe and fit what a study asks for; finished runs of an earlier call are reused.
 
-    The folder ends with `study.yaml`, `runs/`, `ledger.parquet`, `laws.json` and `provenance.json`.
+    The folder ends with `study.yaml`, `runs/`, `ledger.parquet`, `laws.json`, `baseline.json` and
+    `provenance.json`.
 
     Arguments:
         study: the configuration.
@@ -86,6 +88,9 @@ def run_study(study: StudyConfig, out: Path, *, cache: Path, watcher: StudyWatch
     failures = run_jobs(remaining, workers, watcher)
     ledger = build_ledger(jobs)
     laws = fit_laws(ledger, study.law)
+    baseline = logmel_baseline(jobs[0].tasks)
+    _write(out / "baseline.json", json.dumps(baseline, indent=1))
+    laws["notes"].append(baseline_note(baseline, final_quality(ledger)))
     if ledger.num_rows:
         write_ledger(ledger, out / "ledger.parquet")
         _write(out / "laws.json", json.dumps(laws, indent=1))
