@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= auto
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test lint format bench picture clean
 
 demo: $(STAMP)
 	$(BIN)/sonoscale study run studies/quickstart.yaml
@@ -27,6 +27,13 @@ format: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/stages.py
+
+# The picture in the README: the top of the demo's page in a real browser.
+picture:
+	chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --virtual-time-budget=8000 \
+		--disable-background-networking --disable-component-update --disable-sync --no-first-run \
+		--user-data-dir=$$(mktemp -d) --window-size=1200,1420 --screenshot=docs/report.png \
+		file://$(CURDIR)/results/quickstart/report.html
 
 clean:
 	rm -rf $(VENV) results .pytest_cache .ruff_cache

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
+from pathlib import Path
 
 import threadpoolctl
 import torch
 
-__all__ = ["available_cores", "die_with_parent", "single_threaded"]
+__all__ = ["available_cores", "die_with_parent", "remove_leftovers", "single_threaded"]
 
 
 def die_with_parent() -> None:
@@ -46,3 +48,21 @@ def available_cores() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on this platform
         return os.cpu_count() or 1
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the hidden folders `.NAME-PID` in which processes that are gone were writing."""
+    for unfinished in folder.glob(".*-*"):
+        pid = unfinished.name.rpartition("-")[2]
+        if unfinished.is_dir() and pid.isdigit() and not _is_running(int(pid)):
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it runs, but is not ours
+        return True
+    return True

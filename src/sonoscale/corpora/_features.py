@@ -22,7 +22,7 @@ from sonoscale.audio import LogMel, LogMelConfig
 from sonoscale.config import config_hash
 from sonoscale.corpora._base import Corpus
 from sonoscale.errors import SonoscaleError
-from sonoscale.processes import die_with_parent, single_threaded
+from sonoscale.processes import die_with_parent, remove_leftovers, single_threaded
 
 _CHUNK = 32  # clips a worker handles at a time
 Progress = Callable[[int, int], None]
@@ -122,6 +122,7 @@ def _write(
     progress: Progress | None,
     identity: str,
 ) -> None:
+    remove_leftovers(folder.parent)
     unfinished = folder.with_name(f".{folder.name}-{os.getpid()}")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)

@@ -48,7 +48,7 @@ def _render(table: Table, title: str, room: int) -> RenderableType:
     for index, width in zip(columns, _widths(table, columns), strict=True):
         column = table.columns[index]
         justify = "right" if column.numeric else "left"
-        rendered.add_column(Text(column.head), justify=justify, min_width=width if column.numeric else None)
+        rendered.add_column(Text(column.head), justify=justify, width=width if column.numeric else None)
     for row in table.rows:
         rendered.add_row(*(Text(row[i].text, style="bold" if row[i].strong else "") for i in columns))
     return rendered

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -13,7 +12,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 import yaml
 
-from sonoscale.processes import available_cores
+from sonoscale.processes import available_cores, remove_leftovers
 from sonoscale.study._baseline import baseline_note, logmel_baseline
 from sonoscale.study._config import StudyConfig
 from sonoscale.study._design import PlannedRun, expand
@@ -80,7 +79,7 @@ def run_study(study: StudyConfig, out: Path, *, cache: Path, watcher: StudyWatch
     workers = study.workers or available_cores()
     jobs = prepare(study, runs, out, cache, workers, watcher.preparing)
     (out / "runs").mkdir(parents=True, exist_ok=True)
-    _sweep_up(out / "runs")
+    remove_leftovers(out / "runs")
     _write(out / "study.yaml", yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False))
     remaining = [job for job in jobs if not is_finished(job)]
     reused = len(jobs) - len(remaining)
@@ -98,14 +97,6 @@ def run_study(study: StudyConfig, out: Path, *, cache: Path, watcher: StudyWatch
     facts = provenance(time.perf_counter() - started, len(remaining) - len(failures), reused)
     _write(out / "provenance.json", json.dumps(facts, indent=1))
     return StudyOutcome(out, ledger, laws, failures)
-
-
-def _sweep_up(runs: Path) -> None:
-    """Remove what killed processes have left half-written."""
-    for partial in runs.glob(".*-*"):
-        pid = partial.name.rpartition("-")[2]
-        if partial.is_dir() and pid.isdigit() and not Path(f"/proc/{pid}").exists():
-            shutil.rmtree(partial, ignore_errors=True)
 
 
 def _write(path: Path, text: str) -> None:
