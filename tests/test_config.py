@@ -41,6 +41,8 @@ def test_overrides_reach_nested_keys(study_file):
         ("train.budgets=[300, 100]", ["budgets = [300, 100]", "increase"]),
         ("train.warmup_steps=90", ["warmup_steps = 90", "step 80"]),
         ("train.lr=.nan", ["train.lr", "nan"]),
+        ("train.decay_fraction=1.0", ["budgets", "decay_fraction = 1.0", "same step"]),
+        ("law.level=0.999", ["bootstrap = 1000", "level = 0.999", "4000"]),
         ("seeds=[1, 1]", ["seeds = [1, 1]", "once"]),
         ("tasks=[]", ["tasks", "at least 1"]),
         ("name=a/b", ["name", "a/b"]),
@@ -75,6 +77,21 @@ def test_missing_file_is_named(tmp_path):
 def test_override_of_a_value_as_if_it_were_a_section(study_file):
     with pytest.raises(SonoscaleError, match="'name' is a value"):
         load_config(StudyConfig, study_file, ["name.first=x"])
+
+
+def test_a_swept_key_can_be_overridden(study_file):
+    study = load_config(StudyConfig, study_file, ["sweep.encoder.width=[16, 32]", "sweep.data.clips=[8]"])
+    assert study.sweep == {"encoder.width": (16, 32), "data.clips": (8,)}
+
+
+def test_two_ways_of_writing_a_run_have_one_outcome():
+    base = validate(RunConfig, {"encoder": {"width": 64}})
+    same = validate(RunConfig, {"encoder": {"width": 64, "heads": 2}, "objective": {"mask_ratio": 0.752},
+                                "train": {"lr_rule": "constant"}})  # fmt: skip
+    other = validate(RunConfig, {"encoder": {"width": 64, "heads": 4}})
+    assert base.outcome() == same.outcome()
+    assert base.outcome() != other.outcome()
+    assert base.outcome() != base.model_copy(update={"seed": 1}).outcome()
 
 
 def test_override_values_are_yaml():

@@ -52,7 +52,12 @@ def load_config(model: type[C], path: str | Path, overrides: Iterable[str] = ())
         raise SonoscaleError(f"{path}: a configuration file must be a mapping of keys, not {type(raw).__name__}")
     for text in overrides:
         key, value = parse_override(text)
-        set_key(raw, key, value)
+        section, _, rest = key.partition(".")
+        field = model.model_fields.get(section)
+        if rest and field is not None and typing.get_origin(field.annotation) is dict:
+            raw[section] = {**(raw.get(section) or {}), rest: value}  # its keys are dotted themselves
+        else:
+            set_key(raw, key, value)
     return validate(model, raw, source=str(path))
 
 

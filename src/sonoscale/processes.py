@@ -6,13 +6,23 @@ import multiprocessing
 import os
 import shutil
 import signal
+import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import threadpoolctl
 import torch
 
-__all__ = ["available_cores", "die_with_parent", "remove_leftovers", "single_threaded"]
+__all__ = [
+    "available_cores",
+    "die_with_parent",
+    "interrupt_held_back",
+    "remove_leftovers",
+    "single_threaded",
+    "unfinished_folder",
+]
 
 
 def die_with_parent() -> None:
@@ -50,12 +60,30 @@ def available_cores() -> int:
         return os.cpu_count() or 1
 
 
+def unfinished_folder(target: Path) -> Path:
+    """Where this process writes what will become `target`: hidden, beside it, named by machine and process."""
+    return target.with_name(f".{target.name}@{socket.gethostname()}@{os.getpid()}")
+
+
 def remove_leftovers(folder: Path) -> None:
-    """Remove the hidden folders `.NAME-PID` in which processes that are gone were writing."""
-    for unfinished in folder.glob(".*-*"):
-        pid = unfinished.name.rpartition("-")[2]
-        if unfinished.is_dir() and pid.isdigit() and not _is_running(int(pid)):
+    """Remove unfinished folders of processes of this machine that are gone; of other machines one cannot know."""
+    for unfinished in folder.glob(".*@*@*"):
+        _, host, pid = unfinished.name.rsplit("@", 2)
+        if host == socket.gethostname() and pid.isdigit() and not _is_running(int(pid)):
             shutil.rmtree(unfinished, ignore_errors=True)
+
+
+@contextmanager
+def interrupt_held_back() -> Iterator[None]:
+    """Ctrl-C waits until the block ends, and processes started in it never see one.
+
+    A process that is interrupted while it still imports would print a traceback of its own.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _is_running(pid: int) -> bool:

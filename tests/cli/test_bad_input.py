@@ -130,6 +130,11 @@ def test_empty_pool(data, tmp_path):
     assert "no audio files in this folder" in lone_error(run_study(data, tmp_path))
 
 
+def test_tasks_inside_the_pool(data, tmp_path):
+    message = lone_error(run_study(data, tmp_path, "--set", "data.audio=."))
+    assert "task toy: 18 of its clips are pre-training data too" in message
+
+
 def test_a_fold_with_one_class(data, tmp_path):
     text = (data / "toy.csv").read_text().replace(",b,1", ",a,1")
     (data / "toy.csv").write_text(text)

@@ -94,7 +94,6 @@ def test_a_task_keeps_its_folds(folder):
     task = FolderTaskConfig(kind="folder", name="toy", metadata=Path("metadata.csv")).load(folder)
     assert task.scheme == "folds"
     assert sorted(set(task.folds)) == ["0", "1", "2"]
-    assert task.chance == 0.5
     assert task.corpus.name(0).endswith(rows_of(folder)[0][0])
 
 
@@ -103,6 +102,23 @@ def test_a_task_may_name_its_columns_and_have_a_split(folder):
     rows = [(p, c, parts[f]) for p, c, f in rows_of(folder)]
     write_task(folder, rows, columns=("path", "animal", "split"))
     assert read_task("toy", folder / "metadata.csv", audio_root=folder, label="animal").scheme == "split"
+
+
+@pytest.mark.parametrize(
+    "names", [("train", "validation", "test"), ("Train", "val", "TEST"), ("training", "dev", "test")]
+)
+@pytest.mark.parametrize("column", ["split", "fold"])
+def test_a_split_under_other_names_is_not_cross_validated(folder, names, column):
+    write_task(folder, [(p, c, names[f]) for p, c, f in rows_of(folder)], columns=("path", "label", column))
+    task = read_task("toy", folder / "metadata.csv", audio_root=folder)
+    assert task.scheme == "split"
+    assert set(task.folds) == {"train", "valid", "test"}
+
+
+def test_a_metadata_file_in_another_encoding(folder):
+    (folder / "metadata.csv").write_bytes("path,label,fold\nä.wav,ö,1\n".encode("latin-1"))
+    with pytest.raises(SonoscaleError, match="not a CSV file in UTF-8"):
+        read_task("toy", folder / "metadata.csv", audio_root=folder)
 
 
 @pytest.mark.parametrize(
@@ -120,6 +136,11 @@ def test_a_task_may_name_its_columns_and_have_a_split(folder):
          "fold '2' holds one class only .'class0'"),
         (lambda r: [(p, c, ["train", "test", "test"][f]) for p, c, f in r], ("path", "label", "split"),
          "needs train, valid and test"),
+        (lambda r: [(p, c, ["train", "eval", "test"][f]) for p, c, f in r], ("path", "label", "split"),
+         "'eval' is not a part of a split"),
+        (lambda r: [*r, r[0]], ("path", "label", "fold"), "line 62: .* stands in line 2 already"),
+        (lambda r: [(p, "rare" if p == r[0][0] else c, f) for p, c, f in r], ("path", "label", "fold"),
+         "class 'rare' of fold '0' is in no other fold"),
     ],
 )  # fmt: skip
 def test_a_task_that_cannot_be_used(folder, rows, columns, expected):

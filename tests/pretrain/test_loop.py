@@ -79,6 +79,17 @@ def test_same_seed_same_numbers_other_seed_others(finished, stores, tmp_path):
     assert numbers(other) != numbers(record)
 
 
+def test_the_trunk_is_the_same_with_and_without_branches(finished, stores, tmp_path):
+    def trunk(folder):
+        rows = pq.read_table(folder / "metrics.parquet").to_pylist()
+        return [
+            (r["step"], r["loss"], r["clips_seen"]) for r in rows if r["phase"] == "trunk" and r["loss"] is not None
+        ]
+
+    train_run(run_config(budgets=(24,)), stores, tmp_path / "alone")
+    assert trunk(tmp_path / "alone") == trunk(finished[0])
+
+
 @pytest.mark.parametrize("budget", [12, 24])
 def test_a_budget_gives_what_training_it_alone_gives(finished, stores, tmp_path, budget):
     folder, record = finished

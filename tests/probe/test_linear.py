@@ -37,7 +37,14 @@ def test_separable_classes_score_one_and_random_labels_chance():
     shuffled = list(np.random.default_rng(1).permutation(y))
     result = linear_probe(x, shuffled, folds)
     assert abs(result.score - 0.25) < 0.1
-    assert result.chance == 0.25
+
+
+@pytest.mark.parametrize(("rare", "expected"), [(0.5, 0.5), (0.2, 0.8)])
+def test_chance_is_the_most_frequent_class_of_the_fitted_clips(rare, expected):
+    x, _, _ = blobs()
+    y = ["rare" if i % 10 < 10 * rare else "common" for i in range(300)]
+    folds = [str(i // 10 % 5) for i in range(300)]  # every fold has the classes in the same shares
+    assert linear_probe(x, y, folds).chance == pytest.approx(expected)
 
 
 def test_a_split_is_tested_once_and_its_valid_part_chooses():

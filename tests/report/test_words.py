@@ -92,7 +92,7 @@ def test_no_law_is_told_with_its_reason(results: StudyResults) -> None:
 def test_a_rival_that_wins_is_named(results: StudyResults) -> None:
     told = " ".join(summary(results))
     assert "RankMe does not win: quality is ordered more closely by training FLOPs." in told
-    assert "The intervals of RankMe and training FLOPs overlap" in told
+    assert "overlap, so their order is not settled." in told
     assert "held-out loss −0.40 [−0.70, 0.03]" in told
 
 
@@ -100,6 +100,24 @@ def test_a_negative_correlation_competes_by_its_size(results: StudyResults) -> N
     told = with_correlations(results, rankme=(0.5, 0.4, 0.6), loss=(-0.9, -0.95, -0.8))
     assert "more closely by held-out loss." in told
     assert "overlap" not in told
+
+
+def test_a_loss_that_rises_with_quality_does_not_win(results: StudyResults) -> None:
+    told = with_correlations(results, rankme=(0.5, 0.4, 0.6), loss=(0.9, 0.8, 0.95))
+    assert "does not win" not in told
+
+
+def test_every_unsettled_rival_is_named(results: StudyResults) -> None:
+    told = with_correlations(
+        results, rankme=(0.5, 0.3, 0.7), flops_total=(0.9, 0.8, 0.95), params_encoder=(0.51, 0.2, 0.7)
+    )
+    assert "more closely by training FLOPs and encoder parameters." in told
+    assert "The intervals of RankMe and encoder parameters overlap" in told
+
+
+def test_the_warnings_of_the_law_are_told_with_it(results: StudyResults) -> None:
+    fits = tuple(replace(fit, warnings=("no trend is shown",)) for fit in results.laws.fits)
+    assert "Be wary: no trend is shown." in law_sentence(replace(results, laws=replace(results.laws, fits=fits)))
 
 
 def test_rank_that_wins_is_told_too(results: StudyResults) -> None:

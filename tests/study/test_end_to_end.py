@@ -118,7 +118,7 @@ def test_killed_in_the_middle_then_the_same_command(finished, sonoscale, tiny, t
     assert 2 <= len(kept) < 5
     result = sonoscale("study", "run", tiny, "--out", out, "--workers", 2)
     assert result.returncode == 0, result.stderr
-    assert "runs are finished already" in result.stdout or "5 runs to do" in result.stdout
+    assert "runs are finished already" in result.stdout  # fewer than were kept, if one still lacks its probes
     for folder, written in kept.items():
         assert (folder / "record.json").stat().st_mtime_ns == written, "a finished run was trained again"
     assert hidden(out) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -35,6 +35,15 @@ class Corpus(Protocol):
         ...
 
 
+@runtime_checkable
+class Divisible(Protocol):
+    """A corpus that can give a part of itself, which is less to send to a worker."""
+
+    def part(self, indices: Sequence[int]) -> Corpus:
+        """The clips at `indices`, in that order."""
+        ...
+
+
 @dataclass(frozen=True)
 class Subset:
     """Some clips of a corpus, in a given order."""
@@ -54,6 +63,12 @@ class Subset:
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    def part(self, indices: Sequence[int]) -> Corpus:
+        """The clips at `indices` alone, as little of the whole as the corpus can do with."""
+        chosen = [self.indices[i] for i in indices]
+        whole = self.corpus
+        return whole.part(chosen) if isinstance(whole, Divisible) else take(whole, chosen)
 
     def wave(self, index: int) -> np.ndarray:
         """See `Corpus.wave`."""
@@ -133,11 +148,12 @@ class Task:
             found = {label for label, f in zip(self.labels, self.folds, strict=True) if f == fold}
             if len(found) < 2:
                 raise SonoscaleError(f"task {self.name}: fold {fold!r} holds one class only ({next(iter(found))!r})")
-
-    @property
-    def chance(self) -> float:
-        """Accuracy of always answering the most frequent class."""
-        return max(self.labels.count(label) for label in set(self.labels)) / len(self.labels)
+            elsewhere = {label for label, f in zip(self.labels, self.folds, strict=True) if f != fold}
+            if found - elsewhere and (self.scheme == "folds" or fold == "test"):
+                raise SonoscaleError(
+                    f"task {self.name}: class {min(found - elsewhere)!r} of fold {fold!r} is in no other fold, so "
+                    "nothing can be trained to know it"
+                )
 
 
 def take(corpus: Corpus, indices: Sequence[int]) -> Subset:

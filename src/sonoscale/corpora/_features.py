@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
@@ -20,9 +19,15 @@ import torch
 
 from sonoscale.audio import LogMel, LogMelConfig
 from sonoscale.config import config_hash
-from sonoscale.corpora._base import Corpus
+from sonoscale.corpora._base import Corpus, Divisible, take
 from sonoscale.errors import SonoscaleError
-from sonoscale.processes import die_with_parent, remove_leftovers, single_threaded
+from sonoscale.processes import (
+    die_with_parent,
+    interrupt_held_back,
+    remove_leftovers,
+    single_threaded,
+    unfinished_folder,
+)
 
 _CHUNK = 32  # clips a worker handles at a time
 Progress = Callable[[int, int], None]
@@ -123,7 +128,7 @@ def _write(
     identity: str,
 ) -> None:
     remove_leftovers(folder.parent)
-    unfinished = folder.with_name(f".{folder.name}-{os.getpid()}")
+    unfinished = unfinished_folder(folder)
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     try:
@@ -145,8 +150,9 @@ def _write(
             "front_end": front_end.model_dump(),
         }
         (unfinished / "meta.json").write_text(json.dumps(meta, indent=1))
-        if folder.exists():  # another process was faster, or an unreadable one is in the way
-            shutil.rmtree(folder)
+        if (folder / "meta.json").is_file():  # another process was faster; its runs may have it open
+            return
+        shutil.rmtree(folder, ignore_errors=True)
         unfinished.replace(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -178,12 +184,15 @@ def _compute(
     corpus: Corpus, front_end: LogMelConfig, dtype: str, pool: Executor | None
 ) -> Iterator[tuple[np.ndarray, list[int]]]:
     chunks = [range(i, min(i + _CHUNK, len(corpus))) for i in range(0, len(corpus), _CHUNK)]
-    work = partial(_chunk, corpus, front_end, dtype)
+    parts = (corpus.part(c) if isinstance(corpus, Divisible) else take(corpus, c) for c in chunks)
+    work = partial(_chunk, front_end, dtype)
     if pool is None:
-        yield from map(work, chunks)
+        yield from map(work, parts)
         return
     try:
-        yield from pool.map(work, chunks)
+        with interrupt_held_back():  # the processes start here
+            results = pool.map(work, parts)
+        yield from results
     except BrokenProcessPool as error:
         raise SonoscaleError(
             "a worker process that computed log-mels was killed (out of memory?): give the same command again, "
@@ -196,9 +205,9 @@ def _start_worker() -> None:
     single_threaded()
 
 
-def _chunk(corpus: Corpus, front_end: LogMelConfig, dtype: str, chunk: range) -> tuple[np.ndarray, list[int]]:
+def _chunk(front_end: LogMelConfig, dtype: str, corpus: Corpus) -> tuple[np.ndarray, list[int]]:
     front, parts = LogMel(front_end), []
-    for index in chunk:
+    for index in range(len(corpus)):
         try:
             wave = torch.from_numpy(corpus.wave(index))
             parts.append(front(wave[None])[0].T.numpy().astype(dtype))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -59,11 +61,15 @@ class FileCorpus:
                     content += stream.read(1 << 16)
             except OSError as error:
                 raise SonoscaleError(f"{file}: cannot be read ({error.strerror})") from error
-            digest.update(f"{path}\0{size}\0".encode() + hashlib.sha256(content).digest())
+            digest.update(os.fsencode(path) + f"\0{size}\0".encode() + hashlib.sha256(content).digest())
         return digest.hexdigest()
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def part(self, indices: Sequence[int]) -> FileCorpus:
+        """The files at `indices` alone, which is less to send to a worker."""
+        return FileCorpus(self.root, tuple(self.paths[i] for i in indices), self.sample_rate)
 
     def wave(self, index: int) -> np.ndarray:
         """See `Corpus.wave`."""
@@ -79,7 +85,8 @@ def read_task(
 ) -> Task:
     """A labelled task from a CSV file with a column `path`, a label column, and a column `fold` or `split`.
 
-    A `split` column must hold train, valid and test; a `fold` column any names, at least three.
+    A `split` column must hold train, valid and test (or training, validation, val, dev, in any case); a `fold`
+    column may hold any names, at least three.
 
     Arguments:
         name: of the task, for tables and messages.
@@ -94,10 +101,13 @@ def read_task(
     metadata, audio_root = Path(metadata), Path(audio_root)
     if not metadata.is_file():
         raise SonoscaleError(f"task {name}: {metadata}: no such file")
-    with metadata.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
-        columns = list(reader.fieldnames or [])
-        rows = list(reader)
+    try:
+        with metadata.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            columns = list(reader.fieldnames or [])
+            rows = list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise SonoscaleError(f"{metadata}: not a CSV file in UTF-8 ({error})") from error
     if fold is None:
         fold = next((c for c in ("fold", "split") if c in columns), "fold")
     for column in ("path", label, fold):
@@ -105,13 +115,37 @@ def read_task(
             raise SonoscaleError(f"{metadata}: no column '{column}'; its columns are {', '.join(columns)}")
     if not rows:
         raise SonoscaleError(f"{metadata}: no rows")
+    first_line: dict[str, int] = {}
     for line, row in enumerate(rows, start=2):
         for column in ("path", label, fold):
             if not (row[column] or "").strip():
                 raise SonoscaleError(f"{metadata}: line {line}: no value in column '{column}'")
         if not (audio_root / row["path"]).is_file():
             raise SonoscaleError(f"{metadata}: line {line}: no such audio file {audio_root / row['path']}")
-    folds = tuple(row[fold].strip() for row in rows)
-    scheme = "split" if set(folds) <= {"train", "valid", "test"} else "folds"
+        if row["path"] in first_line:
+            raise SonoscaleError(
+                f"{metadata}: line {line}: {row['path']} stands in line {first_line[row['path']]} already; a clip that "
+                "is in two folds would be tested on what was trained on"
+            )
+        first_line[row["path"]] = line
+    folds, scheme = _folds([row[fold].strip() for row in rows], fold)
     corpus = FileCorpus(audio_root, tuple(row["path"] for row in rows))
     return Task(name, corpus, tuple(row[label].strip() for row in rows), folds, scheme)
+
+
+_PARTS = {
+    "train": "train", "training": "train",
+    "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+
+
+def _folds(values: list[str], column: str) -> tuple[tuple[str, ...], str]:
+    """Folds and their scheme; the parts of a split under their usual names."""
+    parts = [_PARTS.get(value.lower()) for value in values]
+    if column.lower() != "split" and not all(parts):
+        return tuple(values), "folds"
+    unknown = sorted({value for value, part in zip(values, parts, strict=True) if part is None})
+    if unknown:
+        raise SonoscaleError(f"column '{column}': '{unknown[0]}' is not a part of a split; use train, valid and test")
+    return tuple(part for part in parts if part), "split"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field, model_validator
 
 from sonoscale.config import Config
@@ -39,13 +41,23 @@ class TrainConfig(Config):
             raise ValueError(f"budgets = {list(self.budgets)}: give at least one number of steps, each 2 or more")
         if list(self.budgets) != sorted(set(self.budgets)):
             raise ValueError(f"budgets = {list(self.budgets)} must increase")
-        first = self.decay_start(self.budgets[0])
+        starts = [self.decay_start(b) for b in self.budgets]
+        if len(set(starts)) < len(starts):
+            raise ValueError(
+                f"budgets = {list(self.budgets)} with decay_fraction = {self.decay_fraction}: two of them would start "
+                "to decay at the same step; put the budgets further apart or lower decay_fraction"
+            )
+        first = starts[0]
         if self.warmup_steps > first:
             raise ValueError(
                 f"warmup_steps = {self.warmup_steps} reaches beyond step {first}, where the smallest budget "
                 f"({self.budgets[0]} steps) starts to decay; no result may come from inside the warm-up"
             )
         return self
+
+    def hidden_lr_factor(self, width: int) -> float:
+        """What the learning rate of hidden matrices is multiplied by, at a width."""
+        return self.lr_width / width if self.lr_rule == "inverse_width" else 1.0
 
     def decay_start(self, budget: int) -> int:
         """Step at which the decay of a budget branches off the trunk."""
@@ -100,6 +112,15 @@ class RunConfig(Config):
     def kept(self) -> int:
         """Visible patches of a training example."""
         return round(self.patches * (1 - self.objective.mask_ratio))
+
+    def outcome(self) -> dict[str, Any]:
+        """All that decides the outcome but the data, resolved: equal for two ways of writing the same run."""
+        content = self.model_dump(mode="json", exclude={"data"})
+        content["encoder"]["heads"] = self.encoder.n_heads
+        content["objective"]["mask_ratio"] = self.kept / self.patches
+        content["train"]["lr_rule"] = content["train"]["lr_width"] = None
+        content["train"]["hidden_lr"] = self.train.lr * self.train.hidden_lr_factor(self.encoder.width)
+        return content
 
     @property
     def decoder_width(self) -> int:

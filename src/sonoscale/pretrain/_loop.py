@@ -113,7 +113,9 @@ def pretrain(
                 measure(step, None)
             if step in branch_at:
                 budget = branch_at[step]
-                state = copy.deepcopy((model.state_dict(), optimiser.state_dict(), masks.get_state(), batches.state()))
+                state = copy.deepcopy(
+                    (model.state_dict(), optimiser.state_dict(), masks.get_state(), batches.state(), smooth)
+                )
                 for branch_step in range(step, budget):
                     train_step(branch_step, budget)
                 measure(budget, budget)
@@ -121,6 +123,7 @@ def pretrain(
                 optimiser.load_state_dict(state[1])
                 masks.set_state(state[2])
                 batches.restore(state[3])
+                smooth = state[4]
             if step < trunk_end:
                 train_step(step, None)
         writer.close()

@@ -23,7 +23,7 @@ def make_optimiser(model: nn.Module, config: TrainConfig, width: int) -> torch.o
             hidden.append(parameter)
         else:
             matrices.append(parameter)
-    factor = config.lr_width / width if config.lr_rule == "inverse_width" else 1.0
+    factor = config.hidden_lr_factor(width)
     groups = [
         {"params": hidden, "weight_decay": config.weight_decay, "factor": factor},
         {"params": matrices, "weight_decay": config.weight_decay, "factor": 1.0},

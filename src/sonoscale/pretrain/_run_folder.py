@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,13 @@ import pyarrow.parquet as pq
 import torch
 import yaml
 
+from sonoscale import __version__
 from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain._config import RunConfig
 from sonoscale.pretrain._flops import Cost
 from sonoscale.pretrain._mae import MaskedAutoencoder
 from sonoscale.pretrain._monitor import RankReading
+from sonoscale.processes import unfinished_folder
 
 _METRICS = pa.schema(
     [("step", pa.int64()), ("phase", pa.string())]
@@ -47,7 +48,7 @@ class RunWriter:
     ) -> None:
         self.config = config
         self.folder = folder
-        self._partial = folder.with_name(f".{folder.name}-{os.getpid()}")
+        self._partial = unfinished_folder(folder)
         shutil.rmtree(self._partial, ignore_errors=True)
         self._partial.mkdir(parents=True)
         self._rows: list[dict[str, Any]] = []
@@ -58,6 +59,7 @@ class RunWriter:
             "hours": train_seconds / 3600,
             "params_encoder": cost.params_encoder,
             "params_decoder": cost.params_decoder,
+            "versions": {"sonoscale": __version__, "torch": torch.__version__, "numpy": np.__version__},
             "budgets": [],
         }
         content = config.model_dump(mode="json")
@@ -106,8 +108,9 @@ class RunWriter:
         pq.write_table(table, self._partial / "metrics.parquet", compression="zstd")
         np.savez_compressed(self._partial / "spectra.npz", **self._spectra)  # pyright: ignore[reportArgumentType]
         (self._partial / "record.json").write_text(json.dumps(self._record, indent=1))
-        if self.folder.exists():  # an unfinished or unreadable one; a finished one is never trained again
-            shutil.rmtree(self.folder)
+        if (self.folder / "record.json").is_file():  # another process was faster
+            return
+        shutil.rmtree(self.folder, ignore_errors=True)
         self._partial.replace(self.folder)
 
     def discard(self) -> None:

@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 from sonoscale.errors import SonoscaleError
 
+PROTOCOL = "linear/1"  # raise the number with any change that can change a score
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # inverse L2 strength C of scikit-learn, from strong to weak
 
 
@@ -23,11 +24,11 @@ class ProbeResult:
     score: float  # mean over the test folds
     per_fold: dict[str, float]
     strengths: dict[str, float]  # what the validation fold chose, by test fold
-    chance: float  # accuracy of the most frequent class
+    chance: float  # mean accuracy of always answering the class most frequent among the clips that are fitted
     n: int
     classes: int
     metric: str = "accuracy"
-    protocol: str = "linear/1"
+    protocol: str = PROTOCOL
 
     def as_dict(self) -> dict[str, Any]:
         """All fields, JSON-able."""
@@ -68,7 +69,7 @@ def linear_probe(
     if not np.isfinite(x).all():
         raise SonoscaleError(f"probe: the embedding of clip {int(np.argmin(np.isfinite(x).all(1)))} is not finite")
     classes, codes = np.unique(y, return_inverse=True)
-    per_fold, chosen = {}, {}
+    per_fold, chosen, chances = {}, {}, []
     for test, valid in _rounds(parts, scheme):
         is_test, is_valid = parts == test, parts == valid
         is_train = ~is_test & ~is_valid
@@ -77,9 +78,10 @@ def linear_probe(
         best = strengths[int(np.argmax(scores))]
         per_fold[test] = _fit_scores(x, codes, is_train | is_valid, is_test, [best])[0]
         chosen[test] = float(best)
+        chances.append(float(np.mean(codes[is_test] == np.bincount(codes[is_train | is_valid]).argmax())))
     return ProbeResult(
         score=float(np.mean(list(per_fold.values()))), per_fold=per_fold, strengths=chosen,
-        chance=float(np.bincount(codes).max() / len(codes)), n=len(x), classes=len(classes),
+        chance=float(np.mean(chances)), n=len(x), classes=len(classes),
     )  # fmt: skip
 
 

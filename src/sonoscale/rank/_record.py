@@ -17,8 +17,8 @@ from sonoscale.rank._sketch import SpectralSketch
 class RankRecord:
     """One effective rank with its interval and provenance.
 
-    `lo` and `hi` bound the rank that another sample of the *same size* from the same corpus would give; the bias
-    of a finite sample (a population's rank is higher) is not in it.
+    `lo` and `hi` bound the mean rank of samples of this size from the same population: a single other sample spreads
+    about sqrt(2) wider, and the bias of a finite sample (the population's own rank is higher) is not in it.
     """
 
     value: float

@@ -38,10 +38,9 @@ class Interval:
         """Whether two intervals share a value (false where an end is unknown)."""
         return self.lo <= other.hi and other.lo <= self.hi
 
-    def magnitude(self) -> Interval:
-        """The interval of the absolute value."""
-        ends = sorted((abs(self.lo), abs(self.hi))) if self.bounded else [NAN, NAN]
-        return Interval(abs(self.value), 0.0 if self.includes_zero else ends[0], ends[1])
+    def negated(self) -> Interval:
+        """The interval of the number with its sign turned."""
+        return Interval(-self.value, -self.hi, -self.lo)
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,10 @@ def law_sentence(results: StudyResults) -> str:
     sentence = "".join(parts) + (f"; {', '.join(quality)}." if quality else ".")
     if slope and slope.bounded and slope.includes_zero:
         sentence += " That interval includes zero: these runs do not show that quality follows rank."
+    elif slope and slope.bounded and slope.hi < 0:
+        sentence += " The exponent is negative: a higher rank goes with a lower quality here."
+    if fit.warnings:
+        sentence += f" Be wary: {'; '.join(fit.warnings)}."
     return sentence
 
 
@@ -74,23 +78,23 @@ def _rank_against_rivals(results: StudyResults) -> list[str]:
     elif rank.value < 0:
         sentences.append("The correlation with RankMe is negative: a higher rank went with a lower quality here.")
     rivals = [x for x in xs if x not in ("rankme", "rankme_centred")]
-    if rivals:
+    if rivals and rank.value > 0 and not (rank.bounded and rank.includes_zero):
         sentences.append(_verdict(rank, {x: found[x] for x in rivals}))
     return sentences
 
 
 def _verdict(rank: Interval, rivals: dict[str, Interval]) -> str:
-    stronger = sorted(
-        (x for x, rival in rivals.items() if abs(rival.value) > abs(rank.value)),
-        key=lambda x: -abs(rivals[x].value),
-    )
-    nearest = stronger[0] if stronger else max(rivals, key=lambda x: abs(rivals[x].value))
-    overlap = rank.magnitude().overlaps(rivals[nearest].magnitude())
+    """Who orders quality more closely, each rival taken in the direction that helps it (a loss should fall)."""
+    helpful = {x: rival.negated() if x == "loss" else rival for x, rival in rivals.items()}
+    stronger = sorted((x for x in helpful if helpful[x].value > rank.value), key=lambda x: -helpful[x].value)
+    unsettled = [x for x in helpful if rank.overlaps(helpful[x])]
     caution = (
-        f" The intervals of RankMe and {name_of(nearest)} overlap, so their order is not settled." if overlap else ""
+        f" The intervals of RankMe and {join([name_of(x) for x in unsettled])} overlap, so their order is not settled."
+        if unsettled
+        else ""
     )
     if not stronger:
-        return f"RankMe orders quality more closely than {join([name_of(x) for x in rivals])}.{caution}"
+        return f"RankMe orders quality more closely than {join([name_of(x) for x in helpful])}.{caution}"
     winners = join([name_of(x) for x in stronger])
     return f"RankMe does not win: quality is ordered more closely by {winners}.{caution}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -17,6 +18,13 @@ class LawConfig(Config):
 
     bootstrap: int = Field(default=1000, ge=100)  # resamples of whole configurations
     level: float = Field(default=0.95, gt=0.5, lt=1)  # coverage of all intervals
+
+    @model_validator(mode="after")
+    def _check(self) -> LawConfig:
+        need = math.ceil(4 / (1 - self.level) - 1e-9)
+        if self.bootstrap < need:
+            raise ValueError(f"bootstrap = {self.bootstrap} is too few for level = {self.level}: give at least {need}")
+        return self
 
 
 class StudyConfig(Config):

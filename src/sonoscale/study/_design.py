@@ -25,8 +25,8 @@ class PlannedRun:
 
     @property
     def config_id(self) -> str:
-        """Digest of the configuration without the seed: runs that share it are replicates."""
-        return config_hash(self.config.model_dump(mode="json", exclude={"seed": True, "data": {"root"}}))
+        """Digest of the configuration as it is written, without the seed."""
+        return config_hash(self.config.model_dump(mode="json", exclude={"seed": True}))
 
 
 def expand(study: StudyConfig) -> list[PlannedRun]:
@@ -57,6 +57,11 @@ def _points(study: StudyConfig, base: dict[str, Any]) -> Iterator[dict[str, Any]
         if section not in _SECTIONS or "." not in key:
             raise SonoscaleError(
                 f"sweep: '{key}' is not a key of a run; use section.key with a section of {', '.join(_SECTIONS)}"
+            )
+        if section == "data" and key != "data.clips":
+            raise SonoscaleError(
+                f"sweep: '{key}' would change the held-out clips, and ranks measured on different clips cannot be "
+                "compared; of the data only data.clips can be swept"
             )
     if study.design == "grid":
         for values in itertools.product(*study.sweep.values()):

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain import training_cost
-from sonoscale.processes import die_with_parent, single_threaded
+from sonoscale.processes import die_with_parent, interrupt_held_back, single_threaded
 from sonoscale.study._prepare import RunJob
 from sonoscale.study._worker import execute
 
@@ -54,9 +54,10 @@ def run_jobs(jobs: Sequence[RunJob], workers: int, watcher: Watcher) -> list[Fai
     messages = context.Queue()
     pool = ProcessPoolExecutor(min(workers, len(jobs)), context, _start, (messages,))
     order = sorted(range(len(jobs)), key=lambda i: -_work(jobs[i]))
-    futures: dict[Future[None], int] = {pool.submit(_run, i, jobs[i]): i for i in order}
     failures: list[Failure] = []
     try:
+        with interrupt_held_back():  # the processes start here
+            futures: dict[Future[None], int] = {pool.submit(_run, i, jobs[i]): i for i in order}
         pending = set(futures)
         while pending:
             done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws import compare, spearman
+from sonoscale.laws import Correlation, compare, spearman
 from sonoscale.study._config import LawConfig
 from sonoscale.study._ledger import run_table
 
@@ -43,7 +43,10 @@ def fit_laws(ledger: pa.Table, config: LawConfig) -> dict[str, Any]:
     }
     if not table:
         return content
-    for x, forms in ((RISING, ("power", "saturating")), (FALLING, ("power",))):
+    comparable = _loss_is_comparable(table)
+    for x, forms in ((RISING, ("power", "saturating")), (FALLING if comparable else (), ("power",))):
+        if not x:
+            continue
         try:
             comparison = compare(
                 table, y="quality", x=x, clusters="config", forms=forms, bootstrap=config.bootstrap,
@@ -56,23 +59,57 @@ def fit_laws(ledger: pa.Table, config: LawConfig) -> dict[str, Any]:
         content["skipped"] += comparison["skipped"]
         content["correlations"] |= comparison["correlations"]
         content["best"] |= comparison["best"]
-    content["per_task"] = {task: _correlations(ledger, task, config, content["notes"]) for task in tasks}
+    variables = (*RISING, *FALLING) if comparable else RISING
+    for task in tasks:
+        rows = [row for row in ledger.to_pylist() if row["task"] == task]
+        found = {x: _correlation(rows, x, "score", config) for x in variables}
+        content["per_task"][task] = {x: c.as_dict() for x, c in found.items() if c}
+    if not comparable:
+        content["notes"].append(_loss_note(table, config))
     return content
 
 
-def _correlations(ledger: pa.Table, task: str, config: LawConfig, notes: list[str]) -> dict[str, Any]:
-    """Spearman's rho of one task's score with each variable that varies."""
-    rows = [row for row in ledger.to_pylist() if row["task"] == task]
-    found = {}
-    for x in (*RISING, *FALLING):
-        try:
-            found[x] = spearman(
-                [r[x] for r in rows], [r["score"] for r in rows], clusters=[r["config"] for r in rows],
-                bootstrap=config.bootstrap, level=config.level,
-            ).as_dict()  # fmt: skip
-        except SonoscaleError as error:
-            notes.append(f"Task {task}: no correlation with {x} ({error}).")
-    return found
+def _correlation(rows: list[dict[str, Any]], x: str, y: str, config: LawConfig) -> Correlation | None:
+    """Spearman's rho, or None where it has no meaning: x is constant, or there are too few configurations."""
+    if len({row[x] for row in rows}) < 2 or len({row[y] for row in rows}) < 2:
+        return None
+    try:
+        return spearman(
+            [row[x] for row in rows],
+            [row[y] for row in rows],
+            clusters=[row["config"] for row in rows],
+            bootstrap=config.bootstrap,
+            level=config.level,
+        )
+    except SonoscaleError:
+        return None
+
+
+_LOSS_KEY = ("mask_ratio", "patch_mels", "patch_frames", "n_mels", "clip_seconds")
+
+
+def _loss_is_comparable(table: dict[str, list[Any]]) -> bool:
+    return len(set(zip(*(table[name] for name in _LOSS_KEY), strict=True))) == 1
+
+
+def _loss_note(table: dict[str, list[Any]], config: LawConfig) -> str:
+    """What the loss tells where it can be compared: among the runs of the commonest kind."""
+    keys = list(zip(*(table[name] for name in _LOSS_KEY), strict=True))
+    common = max(set(keys), key=lambda key: (keys.count(key), str(key)))
+    rows = [{name: table[name][i] for name in table} for i, key in enumerate(keys) if key == common]
+    correlation = _correlation(rows, "loss", "quality", config)
+    varied = [name for i, name in enumerate(_LOSS_KEY) if len({key[i] for key in keys}) > 1]
+    told = (
+        f"Spearman's correlation of quality with it is {correlation.value:.2f} "
+        f"[{correlation.interval.lo:.2f}, {correlation.interval.hi:.2f}] ({len(rows)} points)"
+        if correlation
+        else "there are too few points to correlate it with quality"
+    )
+    where = ", ".join(f"{name} = {common[_LOSS_KEY.index(name)]:g}" for name in varied)
+    return (
+        f"The held-out loss cannot be compared where {' or '.join(varied)} differs, so it is left out of the laws; "
+        f"among runs with {where}, {told}."
+    )
 
 
 def _seed_spread(table: dict[str, list[Any]]) -> dict[str, float]:
@@ -98,12 +135,10 @@ def _notes(table: dict[str, list[Any]]) -> list[str]:
     if not table:
         return ["No run is finished: there is nothing to fit."]
     notes = []
-    if len(set(zip(table["mask_ratio"], table["patch_mels"], table["patch_frames"], strict=True))) > 1:
-        notes.append("The held-out loss is not comparable between mask ratios or patch shapes, which vary here.")
     short = sorted({w for w, n in zip(table["width"], table["rank_n"], strict=True) if n < 8 * w})
     if short:
         notes.append(
-            f"The rank is measured on {table['rank_n'][0]} clips, fewer than 8 per dimension at width "
+            f"The rank is measured on {min(table['rank_n'])} clips, fewer than 8 per dimension at width "
             f"{', '.join(map(str, short))}: there the finite sample biases it down."
         )
     if len(set(table["seed"])) == 1:

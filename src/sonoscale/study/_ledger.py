@@ -67,7 +67,7 @@ def _fixed(job: RunJob, record: dict[str, Any]) -> dict[str, Any]:
     config = job.plan.config
     return {
         "run": job.folder.name,
-        "config": job.plan.config_id,
+        "config": job.config_id,
         "label": job.plan.label,
         "axis": job.plan.axis,
         "seed": config.seed,

@@ -12,6 +12,7 @@ from sonoscale.audio import LogMelConfig
 from sonoscale.config import config_hash
 from sonoscale.corpora import Corpus, DataConfig, FeatureStore, FolderData, Task, build_features, feature_pool
 from sonoscale.errors import SonoscaleError
+from sonoscale.probe import PROTOCOL
 from sonoscale.study._config import StudyConfig
 from sonoscale.study._design import PlannedRun
 
@@ -37,6 +38,7 @@ class RunJob:
     """One run as a worker needs it; `folder` is named by the hash of all that decides its outcome."""
 
     plan: PlannedRun
+    config_id: str  # digest of the identity without the seed: runs that share it are replicates
     folder: Path
     identity: dict[str, Any]
     train_store: Path
@@ -57,6 +59,8 @@ def prepare(
     sources = _Sources()
     for run in runs:  # all checks before the first long computation
         sources.training(run.config.data)
+    if isinstance(study.data, FolderData):
+        _check_overlap(sources.training(_source(study.data)), sources.heldout(study.data), tasks)
     with feature_pool(workers) as pool:
         return _bind(runs, tasks, sources, _Features(cache, pool, report), out)
 
@@ -76,15 +80,20 @@ def _bind(runs: list[PlannedRun], tasks: list[Task], sources: _Sources, features
             _check_lengths(what, store, corpus, run)
         identity = {
             "format": FORMAT,
-            "run": run.config.model_dump(mode="json", exclude={"data"}),
+            "run": run.config.outcome(),
             "train": config_hash(sources.training(_source(data)).identity, 16),  # whatever the volume
             "clips": sources.clips(data),
             "heldout": held.corpus,
         }
+        folder = out / "runs" / config_hash(identity)
+        if any(job.folder == folder for job in jobs):
+            continue  # the same run, written in two ways
+        replicate = {**identity, "run": {k: v for k, v in identity["run"].items() if k != "seed"}}
         jobs.append(
             RunJob(
                 plan=run,
-                folder=out / "runs" / config_hash(identity),
+                config_id=config_hash(replicate),
+                folder=folder,
                 identity=identity,
                 train_store=train.folder,
                 heldout_store=held.folder,
@@ -153,6 +162,18 @@ def _check_lengths(what: str, store: FeatureStore, corpus: Corpus, run: PlannedR
         )
 
 
+def _check_overlap(training: Corpus, heldout: Corpus, tasks: list[Task]) -> None:
+    """No clip of a task may be among the clips to pre-train on or to measure the rank on."""
+    pool = {corpus.name(i) for corpus in (training, heldout) for i in range(len(corpus))}
+    for task in tasks:
+        both = pool.intersection(task.corpus.name(i) for i in range(len(task.corpus)))
+        if both:
+            raise SonoscaleError(
+                f"task {task.name}: {len(both)} of its clips are pre-training data too, for example {min(both)}; "
+                "set data.audio to a folder without the tasks"
+            )
+
+
 def _task_job(task: Task, store: FeatureStore) -> TaskJob:
-    key = config_hash([store.corpus, task.labels, task.folds, task.scheme])
+    key = config_hash([PROTOCOL, store.corpus, task.labels, task.folds, task.scheme])
     return TaskJob(task.name, key, store.folder, task.labels, task.folds, task.scheme)

@@ -85,6 +85,7 @@ def run_study(study: StudyConfig, out: Path, *, cache: Path, watcher: StudyWatch
     reused = len(jobs) - len(remaining)
     watcher.started(remaining, reused)
     failures = run_jobs(remaining, workers, watcher)
+    _write(out / "failed.json", json.dumps([asdict(f) for f in failures], indent=1))
     ledger = build_ledger(jobs)
     laws = fit_laws(ledger, study.law)
     baseline = logmel_baseline(jobs[0].tasks)
@@ -93,7 +94,6 @@ def run_study(study: StudyConfig, out: Path, *, cache: Path, watcher: StudyWatch
     if ledger.num_rows:
         write_ledger(ledger, out / "ledger.parquet")
         _write(out / "laws.json", json.dumps(laws, indent=1))
-    _write(out / "failed.json", json.dumps([asdict(f) for f in failures], indent=1))
     facts = provenance(time.perf_counter() - started, len(remaining) - len(failures), reused)
     _write(out / "provenance.json", json.dumps(facts, indent=1))
     return StudyOutcome(out, ledger, laws, failures)

@@ -30,16 +30,14 @@ def execute(job: RunJob, progress: Progress) -> None:
         )
     missing = [task for task in job.tasks if read_probe(job.folder, task) is None]
     steps = job.plan.config.train.budgets
-    results: dict[str, dict[str, Any]] = {task.name: {} for task in missing}
-    for i, step in enumerate(steps):
-        encoder = load_encoder(checkpoint_file(job.folder, step, steps[-1]))
-        for j, task in enumerate(missing):
-            embeddings = embed_store(encoder, FeatureStore.open(task.store))
-            result = linear_probe(embeddings, task.labels, task.folds, scheme=task.scheme)
-            results[task.name][str(step)] = result.as_dict()
-            progress("probe", i * len(missing) + j + 1, len(steps) * len(missing), float("nan"))
-    for task in missing:
-        _write_json(_probe_file(job.folder, task), {"task": task.name, "key": task.key, "steps": results[task.name]})
+    encoders = [load_encoder(checkpoint_file(job.folder, step, steps[-1])) for step in steps] if missing else []
+    for i, task in enumerate(missing):
+        store, results = FeatureStore.open(task.store), {}
+        for j, (step, encoder) in enumerate(zip(steps, encoders, strict=True)):
+            embeddings = embed_store(encoder, store)
+            results[str(step)] = linear_probe(embeddings, task.labels, task.folds, scheme=task.scheme).as_dict()
+            progress("probe", i * len(steps) + j + 1, len(missing) * len(steps), float("nan"))
+        _write_json(_probe_file(job.folder, task), {"task": task.name, "key": task.key, "steps": results})
 
 
 def is_finished(job: RunJob) -> bool:
