@@ -14,7 +14,7 @@ demo: $(STAMP)
 	$(BIN)/sonoscale study run studies/quickstart.yaml
 
 test: lint
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -33,8 +33,7 @@ from sonoscale.pretrain import (
 from sonoscale.probe import linear_probe
 from sonoscale.processes import single_threaded
 from sonoscale.rank import SpectralSketch, measure_rank
-from sonoscale.study import StudyConfig, expand
-from sonoscale.study._provenance import provenance
+from sonoscale.study import StudyConfig, expand, provenance
 
 ROUNDS = 5
 STUDY = Path(__file__).parent.parent / "studies" / "quickstart.yaml"

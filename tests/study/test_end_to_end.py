@@ -52,6 +52,14 @@ def test_a_study_ends_with_its_files(finished):
     assert str(folder / "report.html") in printed.replace("\n", "")
 
 
+def test_a_probe_without_any_encoder_stands_beside_the_models(finished):
+    folder, printed = finished
+    baseline = json.loads((folder / "baseline.json").read_text())
+    assert set(baseline) == {"event", "instrument"}
+    score = np.mean([task["score"] for task in baseline.values()])
+    assert f"scores {score:.3f}" in " ".join(printed.split())
+
+
 def test_the_ledger_has_a_row_per_run_budget_and_task(finished):
     rows = table(finished[0])
     assert len(rows) == 5 * 2 * 2

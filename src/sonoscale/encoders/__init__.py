@@ -6,7 +6,7 @@ from sonoscale.encoders._extract import embed_store
 from sonoscale.encoders._load import load_encoder
 from sonoscale.encoders._positions import sincos_positions
 from sonoscale.encoders._protocol import Encoder
-from sonoscale.encoders._vit import Block, PatchViT, patchify
+from sonoscale.encoders._vit import Block, PatchViT, init_weights, patchify
 
 __all__ = [
     "AudioEncoder",
@@ -15,6 +15,7 @@ __all__ = [
     "EncoderConfig",
     "PatchViT",
     "embed_store",
+    "init_weights",
     "load_encoder",
     "patchify",
     "sincos_positions",

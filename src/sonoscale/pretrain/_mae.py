@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sonoscale.encoders import AudioEncoder, Block, sincos_positions
-from sonoscale.encoders._vit import init_weights
+from sonoscale.encoders import AudioEncoder, Block, init_weights, sincos_positions
 from sonoscale.pretrain._config import RunConfig
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import threadpoolctl
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
@@ -117,7 +118,8 @@ def _fit_scores(
     results = []
     for strength in strengths:
         model = LogisticRegression(C=strength, max_iter=300, tol=1e-3)
-        with warnings.catch_warnings():
+        # One thread: at these sizes BLAS threads mostly wait for one another.
+        with warnings.catch_warnings(), threadpoolctl.threadpool_limits(1, user_api="blas"):
             # A weak strength that does not converge within the limit is scored as it stands.
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(features[fit], y[fit])

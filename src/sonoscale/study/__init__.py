@@ -6,6 +6,7 @@ from sonoscale.study._execute import Failure
 from sonoscale.study._laws import fit_laws
 from sonoscale.study._ledger import build_ledger, run_table
 from sonoscale.study._prepare import RunJob, prepare
+from sonoscale.study._provenance import provenance
 from sonoscale.study._run import StudyOutcome, StudyWatcher, run_study
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "expand",
     "fit_laws",
     "prepare",
+    "provenance",
     "run_study",
     "run_table",
 ]
