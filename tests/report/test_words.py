@@ -107,6 +107,12 @@ def test_a_loss_that_rises_with_quality_does_not_win(results: StudyResults) -> N
     assert "does not win" not in told
 
 
+def test_a_baseline_that_beats_the_models_is_in_the_summary(results: StudyResults) -> None:
+    told = summary(replace(results, laws=replace(results.laws, baseline="Without any encoder: 0.9.")))
+    assert "Without any encoder: 0.9." in told
+    assert "" not in summary(results)
+
+
 def test_every_unsettled_rival_is_named(results: StudyResults) -> None:
     told = with_correlations(
         results, rankme=(0.5, 0.3, 0.7), flops_total=(0.9, 0.8, 0.95), params_encoder=(0.51, 0.2, 0.7)

@@ -38,6 +38,7 @@ def parse_laws(raw: Mapping[str, Any], path: Path) -> Laws:
             seed_spread={str(k): _number(v) for k, v in (raw.get("seed_spread") or {}).items()},
             notes=tuple(str(note) for note in raw.get("notes") or ()),
             level=_level(raw),
+            baseline=str(raw.get("baseline") or ""),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise SonoscaleError(f"{path} is not of the expected shape: {type(error).__name__}: {error}") from error

@@ -92,6 +92,7 @@ class Laws:
     seed_spread: Mapping[str, float]
     notes: tuple[str, ...]
     level: float = 0.95
+    baseline: str = ""
 
     @property
     def percent(self) -> str:

@@ -12,8 +12,14 @@ __all__ = ["law_sentence", "summary"]
 
 
 def summary(results: StudyResults) -> list[str]:
-    """The summary's sentences: the scope, the law, rank against its rivals, the seeds, the failures."""
-    sentences = [_scope(results), law_sentence(results), *_rank_against_rivals(results), _seeds(results)]
+    """The summary's sentences: scope, law, rank against its rivals, seeds, the probe without encoder, failures."""
+    sentences = [
+        _scope(results),
+        law_sentence(results),
+        *_rank_against_rivals(results),
+        _seeds(results),
+        results.laws.baseline,
+    ]
     if results.failures:
         verb = "was" if len(results.failures) == 1 else "were"
         sentences.append(f"{plural(len(results.failures), 'run')} failed and {verb} left out.")

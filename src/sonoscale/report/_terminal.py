@@ -31,7 +31,7 @@ def terminal_summary(results: StudyResults, *, width: int | None = None) -> list
         _render(runs_table(results, final_only=True, tasks=True), "Runs at their largest budget", room),
         _render(laws_table(results), "Laws", room),
         Text(law_sentence(results)),
-        *(Text(f"- {note}") for note in results.laws.notes),
+        *(Text(note) for note in (results.laws.baseline, *results.laws.notes) if note),
     ]
 
 

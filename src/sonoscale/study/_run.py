@@ -90,7 +90,7 @@ def run_study(study: StudyConfig, out: Path, *, cache: Path, watcher: StudyWatch
     laws = fit_laws(ledger, study.law)
     baseline = logmel_baseline(jobs[0].tasks)
     _write(out / "baseline.json", json.dumps(baseline, indent=1))
-    laws["notes"].append(baseline_note(baseline, final_quality(ledger)))
+    laws["baseline"] = baseline_note(baseline, final_quality(ledger))
     if ledger.num_rows:
         write_ledger(ledger, out / "ledger.parquet")
         _write(out / "laws.json", json.dumps(laws, indent=1))
