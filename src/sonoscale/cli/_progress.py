@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from sonoscale.study import Failure, PlannedRun, RunJob
+if TYPE_CHECKING:
+    from sonoscale.study import Failure, PlannedRun, RunJob
 
 
 class RichWatcher:

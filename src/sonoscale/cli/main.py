@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from sonoscale import __version__
-from sonoscale.cli import data, study
+from sonoscale.cli import data, measure, study
 from sonoscale.errors import SonoscaleError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command("measure")(measure.measure)
 app.add_typer(study.app, name="study")
 app.add_typer(data.app, name="data")
 

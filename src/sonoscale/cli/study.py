@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from sonoscale.cli._progress import RichWatcher
-from sonoscale.config import load_config
+from sonoscale.cli._console import console
 from sonoscale.errors import SonoscaleError
 
 app = typer.Typer(help="Run a designed sweep of encoders and fit its laws.", no_args_is_help=True)
-console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 150)
 
 
 @app.command("run")
@@ -27,6 +23,8 @@ def run(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes [default: one per core].")] = None,
 ) -> None:
     """Train, probe, fit and report. Finished runs are reused, so the same command resumes."""
+    from sonoscale.cli._progress import RichWatcher
+    from sonoscale.config import load_config
     from sonoscale.study import StudyConfig, run_study
 
     study = load_config(StudyConfig, file, set_ or [])

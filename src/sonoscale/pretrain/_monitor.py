@@ -34,10 +34,10 @@ def read_rank(model: MaskedAutoencoder, heldout: FeatureStore, *, encoder_id: st
     model.train(was_training)
     seconds = heldout.seconds() / len(heldout)
     uncentred, centred = (
-        measure_rank(sketch, centred=c, encoder=encoder_id, corpus=heldout.corpus, mean_seconds=seconds)
-        for c in (False, True)
+        measure_rank(sketch, name, encoder=encoder_id, corpus=heldout.corpus, mean_seconds=seconds)
+        for name in ("rankme", "rankme_centred")
     )
-    return RankReading(uncentred, centred, sketch.singular_values(), sketch.singular_values(centred=True))
+    return RankReading(uncentred, centred, sketch.spectrum(), sketch.spectrum(centred=True))
 
 
 @torch.inference_mode()

@@ -1,38 +1,149 @@
-"""Effective-rank estimators: singular values in, one number out."""
+"""Every estimator that depends on the spectrum alone, by name: what it is called, how it is computed, who does so."""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
 
 import numpy as np
 
 from sonoscale.errors import SonoscaleError
+from sonoscale.rank._dispersion import condition_number, nesum, numerical_rank, participation_ratio, stable_rank
+from sonoscale.rank._entropy import (
+    collapse,
+    rankme,
+    rankme_eigenvalues,
+    rankme_positive,
+    rankme_share,
+    rankme_twice_smoothed,
+    renyi,
+)
+from sonoscale.rank._moments import About
+from sonoscale.rank._powerlaw import alpha_req
+
+Bounds = Callable[[int, int], tuple[float, float]]
 
 
-def rankme(singular_values: np.ndarray, *, eps: float = 0.0) -> float:
-    """RankMe: the exponential of the Shannon entropy of the normalised singular values.
+@dataclass(frozen=True)
+class Estimator:
+    """One number out of a spectrum, and everything that decides its value.
 
-    With `p_k = s_k / sum(s) + eps`, `RankMe = exp(-sum(p_k ln p_k))`, and `0 ln 0 = 0`. Garrido et al.,
-    arXiv 2210.02885, equation 1, use `eps = 1e-7`, added after normalising, which inflates the value with the
-    number of singular values; the default here is 0. The same quantity is the effective rank of Roy & Vetterli
-    (EUSIPCO 2007).
+    Attributes:
+        name: as in records and on the command line.
+        about: which spectrum: of the rows as they are, about their mean, or standardised.
+        formula: in words of one line.
+        source: who defined it, or computes it so.
+        compute: from singular values `[min(n, dim)]`, n and dim to the number.
+        bounds: the smallest and largest value possible for given n and dim.
+        eps: the constant added somewhere in it, if any.
+    """
 
-    Arguments:
-        singular_values: `[k]`, non-negative, in any order, not all zero.
-        eps: added to every normalised singular value.
+    name: str
+    about: About
+    formula: str
+    source: str
+    compute: Callable[[np.ndarray, int, int], float]
+    bounds: Bounds
+    eps: float = 0.0
 
-    Returns:
-        a number in [1, k] when `eps` is 0.
+    @property
+    def centred(self) -> bool:
+        """Whether the mean is taken out first."""
+        return self.about != "uncentred"
+
+
+def get_estimator(name: str) -> Estimator:
+    """An estimator of the table, or `renyi_<order>` and `renyi_<order>_centred` of any order.
 
     Raises:
-        SonoscaleError: negative or non-finite values, none at all, or all zero.
+        SonoscaleError: no such name (the message lists those there are).
     """
-    s = np.asarray(singular_values, dtype=np.float64)
-    if s.ndim != 1 or s.size == 0:
-        raise SonoscaleError(f"singular values must be a non-empty vector, not of shape {list(s.shape)}")
-    if not np.isfinite(s).all() or (s < 0).any():
-        raise SonoscaleError("singular values must be finite and non-negative")
-    total = s.sum()
-    if total == 0:
-        raise SonoscaleError("all singular values are zero: the embeddings are all zero (or all equal, if centred)")
-    p = s / total + eps
-    p = p[p > 0]
-    return float(np.exp(-np.sum(p * np.log(p))))
+    if name in ESTIMATORS:
+        return ESTIMATORS[name]
+    match = re.fullmatch(r"renyi_(\d+(?:\.\d+)?|inf)(_centred)?", name)
+    if match:
+        return _renyi(name, float(match[1]), "centred" if match[2] else "uncentred")
+    raise SonoscaleError(
+        f"no estimator {name!r}: there are {', '.join(ESTIMATORS)}, and renyi_<order>[_centred] of any order"
+    )
+
+
+def _any_rank(n: int, dim: int) -> tuple[float, float]:
+    return 1.0, float(min(n, dim))
+
+
+def _centred_rank(n: int, dim: int) -> tuple[float, float]:
+    return 1.0, float(max(1, min(n - 1, dim)))
+
+
+def _smoothed(n: int, dim: int) -> tuple[float, float]:
+    return 1.0, float(dim) * 1.01  # a constant in every p makes them sum to a little more than one
+
+
+def _share(n: int, dim: int) -> tuple[float, float]:
+    return 0.0, 1.0
+
+
+def _positive(n: int, dim: int) -> tuple[float, float]:
+    return 0.0, float("inf")
+
+
+def _of(function: Callable[..., float], **settings: float) -> Callable[[np.ndarray, int, int], float]:
+    """An estimator that needs neither n nor dim."""
+    return lambda s, n, dim: float(partial(function, **settings)(s))
+
+
+def _renyi(name: str, order: float, about: About) -> Estimator:
+    bounds = _any_rank if about == "uncentred" else _centred_rank
+    formula = f"sum(p^{order:g})^(1/(1-{order:g})), p = s/sum(s)" if np.isfinite(order) else "sum(s) / max(s)"
+    return Estimator(name, about, formula, "Renyi (1961), Hill (1973)", _of(renyi, order=order), bounds)
+
+
+ENTROPY = "exp(-sum p ln p), p = "
+
+_TABLE = [
+    Estimator("rankme", "uncentred", ENTROPY + "s/sum(s)", "Garrido et al. 2023, without eps; Roy & Vetterli 2007",
+              _of(rankme), _any_rank),
+    Estimator("rankme_centred", "centred", ENTROPY + "s/sum(s)", "the same about the mean",
+              _of(rankme), _centred_rank),
+    Estimator("rankme_standardised", "standardised", ENTROPY + "s/sum(s)",
+              "the same of the correlation matrix", _of(rankme), _centred_rank),
+    Estimator("rankme_normalised", "uncentred", "rankme / min(n, dim)", "share of the largest rank possible",
+              lambda s, n, dim: rankme(s) / min(n, dim), _share),
+    Estimator("rankme_paper", "uncentred", ENTROPY + "s/sum(s) + eps", "Garrido et al. 2023, to the letter",
+              _of(rankme, eps=1e-7), _smoothed, eps=1e-7),
+    Estimator("rankme_eigenvalues", "uncentred", ENTROPY + "s^2/sum(s^2)", "von Neumann entropy of the Gram matrix",
+              _of(rankme_eigenvalues), _any_rank),
+    Estimator("rankme_reptrix", "centred", ENTROPY + "s^2/sum(s^2) + eps", "reptrix 0.1.0",
+              _of(rankme_eigenvalues, eps=1e-7), _smoothed, eps=1e-7),
+    Estimator("rankme_stable_pretraining", "uncentred", ENTROPY + "s/sum(s) + eps",
+              "stable-pretraining 0.1.8 (torch)", _of(rankme, eps=1e-5),
+              lambda n, dim: (1.0, 1.2 * dim + 1.0), eps=1e-5),
+    Estimator("rankme_stable_pretraining_jax", "uncentred", ENTROPY + "s/(sum(s) + eps) + eps",
+              "stable-pretraining 0.1.8 (JAX)", _of(rankme_twice_smoothed, eps=1e-7), _smoothed, eps=1e-7),
+    Estimator("rankme_radio", "uncentred", ENTROPY + "s/(sum(s) + eps), s > 0", "RADIO, ssl_metrics",
+              _of(rankme_positive, eps=1e-7), _any_rank, eps=1e-7),
+    Estimator("rankme_lightly", "uncentred", "exp(-sum p ln(p + eps)) / min(n, dim)", "lightly 1.6, DSERegularizer",
+              _of(rankme_share, eps=1e-12), _share, eps=1e-12),
+    Estimator("collapse_monai", "centred", "1 - rankme_centred / min(n - 1, dim)", "MONAI 1.6",
+              lambda s, n, dim: collapse(s, most=min(n - 1, dim)), _share),
+    _renyi("renyi_0.5", 0.5, "uncentred"),
+    _renyi("renyi_2", 2.0, "uncentred"),
+    _renyi("renyi_inf", float("inf"), "uncentred"),
+    Estimator("participation_ratio", "centred", "sum(s^2)^2 / sum(s^4)", "Gao et al. 2017",
+              _of(participation_ratio), _centred_rank),
+    Estimator("stable_rank", "uncentred", "sum(s^2) / max(s)^2", "Rudelson & Vershynin 2007",
+              _of(stable_rank), _any_rank),
+    Estimator("nesum", "centred", "sum(s^2) / max(s)^2", "He & Ozay 2022", _of(nesum), _centred_rank),
+    Estimator("numerical_rank", "uncentred", "count of s > 1e-6 max(s)", "Golub & Van Loan, 5.4",
+              _of(numerical_rank, rtol=1e-6), _any_rank),
+    Estimator("condition_number", "uncentred", "max(s) / min(s)", "Golub & Van Loan, 2.6",
+              _of(condition_number), lambda n, dim: (1.0, float("inf"))),
+    Estimator("alpha_req", "centred", "s^2 ~ index^-alpha on indices 11 to 100", "Agrawal et al. 2022",
+              lambda s, n, dim: alpha_req(s).alpha, _positive),
+]  # fmt: skip
+
+ESTIMATORS: Mapping[str, Estimator] = MappingProxyType({each.name: each for each in _TABLE})

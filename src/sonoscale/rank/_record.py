@@ -1,106 +1,156 @@
-"""A rank and how it was measured: the number never travels alone."""
+"""A number and how it was measured: it never travels alone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-from scipy import stats
-
-from sonoscale.rank._estimators import rankme
-from sonoscale.rank._sketch import SpectralSketch
+from sonoscale.errors import SonoscaleError
 
 
 @dataclass(frozen=True)
 class RankRecord:
-    """One effective rank with its interval and provenance.
+    """One number out of the spectrum of embeddings, with its interval and provenance.
 
-    `lo` and `hi` bound the mean rank of samples of this size from the same population: a single other sample spreads
-    about sqrt(2) wider, and the bias of a finite sample (the population's own rank is higher) is not in it.
+    `low` and `high` bound the mean of the estimator over samples of this size from the same population: a single
+    other sample spreads about sqrt(2) wider, and the bias of a finite sample (the population's own rank is higher) is
+    not in it; see `extrapolate` for that.
+
+    Attributes:
+        estimator: name, as in `ESTIMATORS`, which fixes the formula.
+        value: the number, without unit.
+        low, high: interval, by the jackknife over blocks of rows.
+        level: its nominal coverage.
+        eps: the constant added somewhere in the formula, 0 if none.
+        centred: whether the mean was taken out.
+        n: embeddings measured.
+        dim: width of the embeddings.
+        mean_energy: share of the uncentred energy that lies in the mean, in [0, 1].
+        method: how the spectrum was accumulated, "gram" or "qr".
+        dtype: of the embeddings, e.g. "float32".
+        omitted: rows left out as they held NaN or infinity.
+        layer: layer of the encoder, if known: None is the encoder's output.
+        mean_seconds: mean duration of the clips, if known.
+        encoder, corpus: identities, if known.
+        version: of Sonoscale.
+        warnings: what should stop a reader from trusting the number.
     """
 
-    value: float
-    lo: float
-    hi: float
-    level: float
     estimator: str
+    value: float
+    low: float
+    high: float
+    level: float
     eps: float
     centred: bool
     n: int
     dim: int
     mean_energy: float
+    method: str = "gram"
+    dtype: str = ""
+    omitted: int = 0
+    layer: int | None = None
+    mean_seconds: float | None = None
     encoder: str = ""
     corpus: str = ""
-    mean_seconds: float | None = None
+    version: str = ""
     warnings: tuple[str, ...] = ()
 
     @property
-    def clips_per_dim(self) -> float:
+    def n_per_dim(self) -> float:
         """n / dim."""
         return self.n / self.dim
 
     @property
     def normalised(self) -> float:
-        """The rank as a share of the largest possible one, min(n, dim)."""
+        """The value as a share of min(n, dim), the largest rank there can be."""
         return self.value / min(self.n, self.dim)
 
     def as_dict(self) -> dict[str, Any]:
-        """All fields, JSON-able."""
-        return {**asdict(self), "warnings": list(self.warnings)}
+        """All fields and `n_per_dim`, JSON-able: what is not finite becomes None."""
+        told = {**dataclasses.asdict(self), "n_per_dim": self.n_per_dim, "warnings": list(self.warnings)}
+        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in told.items()}
+
+    @classmethod
+    def from_dict(cls, told: dict[str, Any]) -> RankRecord:
+        """What `as_dict` gave.
+
+        Raises:
+            SonoscaleError: a field is missing or unknown.
+        """
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        values = {key: value for key, value in told.items() if key != "n_per_dim"}
+        missing = {k for k, f in fields.items() if f.default is dataclasses.MISSING} - set(values)
+        if missing or set(values) - set(fields):
+            raise SonoscaleError(
+                f"not a rank record: missing {sorted(missing)}, unknown {sorted(set(values) - set(fields))}"
+            )
+        if values["low"] is None and values["high"] is None:  # measured without an interval
+            values["low"] = values["high"] = math.nan
+        values |= {key: math.inf for key in ("value", "low", "high") if values[key] is None}
+        return cls(**{**values, "warnings": tuple(values.get("warnings") or ())})
 
 
-def measure_rank(
-    sketch: SpectralSketch,
-    *,
-    centred: bool = False,
-    eps: float = 0.0,
-    level: float = 0.95,
-    encoder: str = "",
-    corpus: str = "",
-    mean_seconds: float | None = None,
-) -> RankRecord:
-    """RankMe of what the sketch has seen, with a block-jackknife interval.
-
-    The interval is `value ± t * se`, where `se` is the delete-one-block jackknife standard error over the blocks
-    of the sketch and t has blocks - 1 degrees of freedom (Efron & Tibshirani, 1993, chapter 11).
+def write_records(records: Iterable[RankRecord], path: Path | str, **more: Any) -> None:
+    """Write records to a `.json` file (`{"records": [...]}`) or a `.parquet` file, by atomic rename.
 
     Arguments:
-        sketch: the embeddings seen.
-        centred: take the mean out first.
-        eps: see `rankme`.
-        level: coverage of the interval.
-        encoder, corpus: identities to keep with the number.
-        mean_seconds: mean duration of the clips.
+        records: what to write.
+        path: where to.
+        more: further keys of the JSON file.
 
-    Returns:
-        the record; its `warnings` say what should stop a reader from trusting it.
+    Raises:
+        SonoscaleError: neither JSON nor Parquet by its name.
     """
-    value, half = _jackknife(sketch, lambda s: rankme(s, eps=eps), centred, level)
-    n, dim, mean_energy = sketch.n, sketch.dim, sketch.mean_energy()
-    warnings = []
-    if n < 8 * dim:
-        warnings.append(f"n = {n} is under 8 * dim = {8 * dim}: the finite sample biases the rank down")
-    if not centred and mean_energy > 0.9:
-        warnings.append(f"the mean holds {mean_energy:.0%} of the energy: the uncentred rank mostly measures it")
-    if value > 0.95 * min(n, dim):
-        warnings.append(f"the rank is within 5% of its ceiling {min(n, dim)}")
-    return RankRecord(
-        value=value, lo=max(1.0, value - half), hi=min(float(min(n, dim)), value + half), level=level,
-        estimator="rankme", eps=eps, centred=centred, n=n, dim=dim, mean_energy=mean_energy,
-        encoder=encoder, corpus=corpus, mean_seconds=mean_seconds, warnings=tuple(warnings),
-    )  # fmt: skip
+    path, rows = Path(path), [record.as_dict() for record in records]
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        if path.suffix == ".json":
+            unfinished.write_text(json.dumps({"records": rows, **more}, indent=2, allow_nan=False) + "\n")
+        elif path.suffix == ".parquet":
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+
+            pq.write_table(pa.Table.from_pylist(rows, schema=_schema(pa)), unfinished)
+        else:
+            raise SonoscaleError(f"{path}: records are written to .json or .parquet files")
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
-def _jackknife(
-    sketch: SpectralSketch, estimator: Callable[[np.ndarray], float], centred: bool, level: float
-) -> tuple[float, float]:
-    """The estimate on all rows, and the half-width of its interval."""
-    value = estimator(sketch.singular_values(centred=centred))
-    if sketch.n < 2 * sketch.blocks:
-        return value, float("inf")
-    b = sketch.blocks
-    without = np.array([estimator(sketch.singular_values(centred=centred, leave_out=i)) for i in range(b)])
-    error = np.sqrt((b - 1) / b * np.square(without - without.mean()).sum())
-    return value, float(stats.t.ppf(0.5 + level / 2, b - 1) * error)
+def read_records(path: Path | str) -> list[RankRecord]:
+    """Read what `write_records` wrote.
+
+    Raises:
+        SonoscaleError: no such file, or not one of records.
+    """
+    path = Path(path)
+    try:
+        if path.suffix == ".parquet":
+            import pyarrow.parquet as pq
+
+            rows = pq.read_table(path).to_pylist()
+        else:
+            rows = json.loads(path.read_text())["records"]
+        return [RankRecord.from_dict(row) for row in rows]
+    except FileNotFoundError:
+        raise SonoscaleError(f"{path}: no such file") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SonoscaleError) as error:
+        raise SonoscaleError(f"{path}: not a file of rank records: {str(error).splitlines()[0]}") from None
+
+
+def _schema(pa: Any) -> Any:
+    """The columns and their types, which an empty column could not tell."""
+    types = {
+        "str": pa.string(), "float": pa.float64(), "float | None": pa.float64(), "bool": pa.bool_(),
+        "int": pa.int64(), "int | None": pa.int64(), "tuple[str, ...]": pa.list_(pa.string()),
+    }  # fmt: skip
+    columns = [(field.name, types[str(field.type)]) for field in dataclasses.fields(RankRecord)]
+    return pa.schema([*columns, ("n_per_dim", pa.float64())])

@@ -1,131 +1,276 @@
-"""The one accumulator behind every spectral estimator: count, mean and Gram matrix, float64, in blocks."""
+"""The one accumulator behind every spectral estimator: count, mean and scatter of the rows, float64, in blocks."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from sonoscale.errors import SonoscaleError
+from sonoscale.rank._moments import About, Gram, Triangle, leave_one_out, merged
+from sonoscale.rank._rows import NanPolicy, as_mask, as_rows, blocks_of, dtype_name, usable
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.distributed import ProcessGroup
+
+    from sonoscale.rank._device import DeviceGrams
+
+Method = Literal["gram", "qr"]
 
 
 class SpectralSketch:
-    """Streaming second moments of embeddings, kept in blocks so that an interval can be jackknifed.
+    """Streaming, mergeable second moments of embeddings, kept in blocks so that an interval can be jackknifed.
 
-    Rows are dealt to `blocks` groups in turn (row i of the stream goes to block i mod blocks). For each block the
-    sketch keeps the count, the sum, and the Gram matrix of the rows minus a shift (the mean of the first batch):
-    taking a large common mean out before the products keeps the centred spectrum accurate to float64 rounding.
+    Rows are dealt to `blocks` groups in turn (row i of the stream goes to block i mod blocks), or by a hash of their
+    group, if groups are given. For each block the sketch keeps the count, the mean, and the scatter about that mean,
+    in float64 whatever the dtype of the embeddings. Memory is `blocks * dim**2` float64 numbers and a buffer of a few
+    thousand rows, whatever the number of rows; small batches are collected in the buffer first, so the numbers do not
+    depend on the size of the batches, to the last bit.
 
-    Memory is `blocks * dim**2` float64 numbers, whatever the number of rows.
+    Embeddings on a CUDA device are accumulated there.
 
     Arguments:
         dim: width of the embeddings.
         blocks: number of jackknife groups, at least 2.
+        method: `"gram"` keeps Gram matrices, which resolve singular values down to 4e-8 of the largest. `"qr"` keeps
+            triangular factors, at several times the cost, which resolve them down to dim * 2e-16.
+        nan_policy: what to do with rows that hold NaN or infinity: `"raise"`, or `"omit"` and count them in `omitted`.
+
+    Raises:
+        SonoscaleError: arguments out of range.
     """
 
-    def __init__(self, dim: int, *, blocks: int = 16) -> None:
+    def __init__(self, dim: int, *, blocks: int = 16, method: Method = "gram", nan_policy: NanPolicy = "raise") -> None:
         if dim < 1 or blocks < 2:
             raise SonoscaleError(f"a sketch needs dim >= 1 and blocks >= 2, not dim={dim}, blocks={blocks}")
+        if method not in ("gram", "qr"):
+            raise SonoscaleError(f'method must be "gram" or "qr", not {method!r}')
+        if nan_policy not in ("raise", "omit"):
+            raise SonoscaleError(f'nan_policy must be "raise" or "omit", not {nan_policy!r}')
         self.dim = dim
         self.blocks = blocks
-        self._shift: np.ndarray | None = None  # [dim]
-        self._count = np.zeros(blocks, dtype=np.int64)
-        self._sum = np.zeros((blocks, dim))  # of shifted rows
-        self._gram = np.zeros((blocks, dim, dim))  # of shifted rows
+        self.method: Method = method
+        self.nan_policy: NanPolicy = nan_policy
+        self.omitted = 0
+        self.dtypes: set[str] = set()
+        self.seen = 0  # rows offered, those omitted too
+        form = Gram if method == "gram" else Triangle
+        self._parts: list[Any] = [form.empty(dim) for _ in range(blocks)]
+        self._device: DeviceGrams | None = None
+        self._buffer: np.ndarray | None = None  # [capacity, dim]
+        self._assigned = np.empty(0, dtype=np.int64)
+        self._room: np.ndarray | None = None
+        self._held = 0
+        self._spectra: dict[tuple[About, int | None], np.ndarray] = {}
 
     @property
     def n(self) -> int:
-        """Number of rows seen."""
-        return int(self._count.sum())
+        """Number of rows taken in."""
+        return self.seen - self.omitted
 
-    def update(self, embeddings: np.ndarray | Tensor) -> None:
+    @property
+    def dtype(self) -> str:
+        """The dtype of the embeddings seen: `float32`, or `float16+float32` where they were mixed."""
+        return "+".join(sorted(self.dtypes))
+
+    def update(self, embeddings: np.ndarray | Tensor, groups: Sequence[Hashable] | np.ndarray | None = None) -> None:
         """Add rows.
 
         Arguments:
-            embeddings: `[batch, dim]`, any float dtype, NumPy or torch on any device.
+            embeddings: `[batch, dim]`, float16, bfloat16, float32 or float64, NumPy or torch, on the CPU or on CUDA,
+                contiguous or not.
+            groups: what each row belongs to (a recording, a speaker), one per row. Rows of a group go to one block,
+                so that the interval is over groups; give them where clips of one group resemble each other.
 
         Raises:
-            SonoscaleError: wrong shape, or NaN or infinity in a row (named); the sketch is then unchanged.
+            SonoscaleError: wrong shape or dtype, or NaN or infinity in a row (how many, and the first), unless they
+                are to be omitted; the sketch is then unchanged.
         """
-        rows = _as_float64(embeddings)
-        if rows.ndim != 2 or rows.shape[1] != self.dim:
-            raise SonoscaleError(f"embeddings must be [batch, {self.dim}], not {list(rows.shape)}")
-        if rows.shape[0] == 0:
+        rows: Any = as_rows(embeddings, self.dim)
+        assigned = (
+            np.arange(self.seen, self.seen + len(rows)) % self.blocks
+            if groups is None
+            else blocks_of(groups, len(rows), self.blocks)
+        )
+        self.update_blocks(rows, assigned, dtype=dtype_name(embeddings))
+
+    def update_blocks(self, rows: Any, assigned: np.ndarray, *, dtype: str) -> None:
+        """`update` with the block of each row given: rows as from `as_rows`, `assigned` `[batch]` in [0, blocks)."""
+        if len(rows) == 0:
             return
-        finite = np.isfinite(rows).all(axis=1)
-        if not finite.all():
-            raise SonoscaleError(f"embedding {self.n + int(np.argmin(finite))} holds NaN or infinity")
-        if self._shift is None:
-            self._shift = rows.mean(axis=0)
-        shifted = rows - self._shift
-        start = self.n
-        for block in range(min(self.blocks, len(shifted))):
-            part = shifted[block :: self.blocks]
-            target = (start + block) % self.blocks
-            self._count[target] += len(part)
-            self._sum[target] += part.sum(axis=0)
-            self._gram[target] += part.T @ part
+        keep = usable(rows, seen=self.seen, policy=self.nan_policy)
+        self.seen += len(rows)
+        self.dtypes.add(dtype)
+        self._spectra.clear()
+        if keep is not None:
+            rows, kept = rows[keep], as_mask(keep)
+            self.omitted += len(assigned) - len(rows)
+            assigned = assigned[kept]
+        on_device = not isinstance(rows, np.ndarray)
+        if self._device is None and on_device and self.method == "gram":
+            from sonoscale.rank._device import DeviceGrams
+
+            self._device = DeviceGrams(self.dim, self.blocks, rows.device)
+        if self._device is not None:
+            if not on_device:
+                import torch
+
+                rows = torch.from_numpy(np.ascontiguousarray(rows))
+            self._device.add(rows, assigned)
+        else:
+            self._take(rows.double().cpu().numpy() if on_device else rows, assigned)
 
     def merge(self, other: SpectralSketch) -> SpectralSketch:
-        """A new sketch of the rows of both; associative and commutative up to rounding, counts exact."""
-        if (other.dim, other.blocks) != (self.dim, self.blocks):
-            raise SonoscaleError(
-                f"cannot merge a sketch of dim {other.dim}, {other.blocks} blocks into one of dim {self.dim}, "
-                f"{self.blocks} blocks"
-            )
-        merged = SpectralSketch(self.dim, blocks=self.blocks)
-        if self._shift is None or other._shift is None:
-            source = other if self._shift is None else self
-            merged._shift = source._shift
-            merged._count, merged._sum, merged._gram = (
-                source._count.copy(),
-                source._sum.copy(),
-                source._gram.copy(),
-            )
-            return merged
-        merged._shift = self._shift
-        move = other._shift - self._shift  # other's rows, minus our shift, are their rows minus theirs plus this
-        cross = other._sum[:, :, None] * move
-        merged._count = self._count + other._count
-        merged._sum = self._sum + other._sum + other._count[:, None] * move
-        merged._gram = (
-            self._gram + other._gram + cross + cross.transpose(0, 2, 1)
-            + other._count[:, None, None] * np.outer(move, move)
-        )  # fmt: skip
+        """A new sketch of the rows of both; associative and commutative up to rounding, counts exact.
+
+        Raises:
+            SonoscaleError: the sketches differ in dim, blocks or method.
+        """
+        for key in ("dim", "blocks", "method"):
+            mine, theirs = getattr(self, key), getattr(other, key)
+            if mine != theirs:
+                raise SonoscaleError(f"cannot merge sketches of {key} {mine} and {theirs}")
+        merged = SpectralSketch(self.dim, blocks=self.blocks, method=self.method, nan_policy=self.nan_policy)
+        merged.seen, merged.omitted = self.seen + other.seen, self.omitted + other.omitted
+        merged.dtypes = self.dtypes | other.dtypes
+        for i, (mine, theirs) in enumerate(zip(self.parts(), other.parts(), strict=True)):
+            part = mine.copy()
+            if theirs.count:
+                part.merge(theirs)
+            merged._parts[i] = part
         return merged
 
-    def singular_values(self, *, centred: bool = False, leave_out: int | None = None) -> np.ndarray:
+    def all_reduce(self, group: ProcessGroup | None = None) -> None:
+        """Turn the sketch of each process into the sketch of the rows of all, by `torch.distributed`.
+
+        A collective: every process of the group must call it, also one that has seen no rows.
+
+        Arguments:
+            group: the process group, the default one if None.
+
+        Raises:
+            SonoscaleError: no process group, or sketches of different shape (in every process).
+        """
+        from sonoscale.rank._distributed import all_reduce
+
+        all_reduce(self, group)
+
+    def save(self, path: Path | str) -> None:
+        """Write to a safetensors file, by atomic rename."""
+        from sonoscale.rank._storage import write
+
+        write(Path(path), {"spectral": self})
+
+    @classmethod
+    def load(cls, path: Path | str) -> SpectralSketch:
+        """Read what `save` wrote.
+
+        Raises:
+            SonoscaleError: no such file, or not a whole sketch.
+        """
+        from sonoscale.rank._storage import read
+
+        return read(Path(path), ["spectral"])[0]["spectral"]
+
+    def spectrum(self, *, centred: bool = False, standardised: bool = False) -> np.ndarray:
         """Singular values of the matrix of rows, descending.
 
         Arguments:
             centred: subtract the mean row first.
-            leave_out: drop this block (for the jackknife).
+            standardised: subtract the mean row and divide each dimension by its standard deviation: the squares are n
+                times the eigenvalues of the correlation matrix. A constant dimension counts as zero.
 
         Returns:
-            float64 `[min(n, dim)]`.
+            float64 `[min(n, dim)]`. With `method="gram"` those under 4e-8 of the largest are zero.
+
+        Raises:
+            SonoscaleError: the sketch is empty.
         """
-        keep = np.arange(self.blocks) != (-1 if leave_out is None else leave_out)
-        count = int(self._count[keep].sum())
-        if self._shift is None or count == 0:
+        about: About = "standardised" if standardised else "centred" if centred else "uncentred"
+        if self.n == 0:
             raise SonoscaleError("the sketch is empty: it has seen no embeddings")
-        total, gram = self._sum[keep].sum(axis=0), self._gram[keep].sum(axis=0)
-        gram = gram - np.outer(total, total) / count  # about the mean
-        if not centred:
-            mean = total / count + self._shift
-            gram = gram + count * np.outer(mean, mean)
-        eigenvalues = np.linalg.eigvalsh(gram)[::-1][: min(count, self.dim)]
-        return np.sqrt(np.maximum(eigenvalues, 0.0))
+        if (about, None) not in self._spectra:
+            self._spectra[about, None] = self.total().spectrum(about)
+        return self._spectra[about, None].copy()
+
+    def leave_one_out(self, about: About) -> list[tuple[int, np.ndarray]]:
+        """For each block that holds rows, the number of its rows and the spectrum of all other rows."""
+        parts = self.parts()
+        full = [i for i, part in enumerate(parts) if part.count]
+        if len(full) > 1 and (about, full[0]) not in self._spectra:
+            for i, rest in zip(full, leave_one_out([parts[i] for i in full]), strict=True):
+                self._spectra[about, i] = rest.spectrum(about)
+        return [(parts[i].count, self._spectra[about, i]) for i in full] if len(full) > 1 else []
 
     def mean_energy(self) -> float:
         """Share of the uncentred energy (sum of squared singular values) that lies in the mean, in [0, 1]."""
-        total = float(np.square(self.singular_values()).sum())
-        return 1.0 - float(np.square(self.singular_values(centred=True)).sum()) / total if total > 0 else 0.0
+        total = float(np.square(self.spectrum()).sum())
+        return max(0.0, 1.0 - float(np.square(self.spectrum(centred=True)).sum()) / total) if total > 0 else 0.0
 
+    def mean_row(self) -> np.ndarray:
+        """The mean of the rows, float64 `[dim]`."""
+        return self.total().mean.copy()
 
-def _as_float64(embeddings: Any) -> np.ndarray:
-    if hasattr(embeddings, "detach"):  # a torch tensor, without importing torch
-        embeddings = embeddings.detach().double().cpu().numpy()
-    return np.asarray(embeddings, dtype=np.float64)
+    def parts(self) -> list[Any]:
+        """The moments of each block, with everything taken in so far. Not to be changed."""
+        self._flush()
+        return self._device.pull() if self._device is not None else self._parts
+
+    def adopt(self, parts: list[Any], *, seen: int, omitted: int, dtypes: set[str]) -> None:
+        """Replace everything taken in so far."""
+        self._parts, self._device, self._held = parts, None, 0
+        self.seen, self.omitted, self.dtypes = seen, omitted, set(dtypes)
+        self._spectra.clear()
+
+    def __getstate__(self) -> dict[str, Any]:
+        parts = self.parts()
+        return {
+            **self.__dict__,
+            "_parts": parts,
+            "_device": None,
+            "_buffer": None,
+            "_room": None,
+            "_held": 0,
+            "_spectra": {},
+        }
+
+    def total(self) -> Any:
+        """The moments of all rows."""
+        return merged([part for part in self.parts() if part.count])
+
+    def _take(self, rows: np.ndarray, assigned: np.ndarray) -> None:
+        """Absorb rows at fixed places of the stream, however they are cut into batches."""
+        if self._buffer is None:
+            per_block = self.dim if self.method == "qr" else min(512, max(64, 2**18 // self.dim))
+            self._buffer = np.empty((per_block * self.blocks, self.dim))
+            self._assigned = np.empty(len(self._buffer), dtype=np.int64)
+        capacity, start = len(self._buffer), 0
+        while start < len(rows):
+            if self._held == 0 and len(rows) - start >= capacity:
+                self._absorb(rows[start : start + capacity], assigned[start : start + capacity])
+                start += capacity
+                continue
+            taken = min(capacity - self._held, len(rows) - start)
+            self._buffer[self._held : self._held + taken] = rows[start : start + taken]
+            self._assigned[self._held : self._held + taken] = assigned[start : start + taken]
+            self._held += taken
+            start += taken
+            if self._held == capacity:
+                self._flush()
+
+    def _flush(self) -> None:
+        if self._held and self._buffer is not None:
+            held, self._held = self._held, 0
+            self._absorb(self._buffer[:held], self._assigned[:held])
+
+    def _absorb(self, rows: np.ndarray, assigned: np.ndarray) -> None:
+        for block in np.unique(assigned):
+            mine = np.flatnonzero(assigned == block)
+            if self._room is None or len(self._room) <= len(mine):
+                self._room = np.empty((len(mine) + 1, self.dim))
+            room = self._room[: len(mine) + 1]
+            room[:-1] = rows[mine]
+            self._parts[block].add(room)

@@ -6,9 +6,18 @@ page and by matplotlib for print, so that the two never disagree.
 
 from __future__ import annotations
 
+from sonoscale.report._figure_spectrum import spectrum_figure, write_figure
 from sonoscale.report._load import load_study
 from sonoscale.report._model import StudyResults
 from sonoscale.report._terminal import terminal_summary
 from sonoscale.report._write import ReportPaths, write_report
 
-__all__ = ["ReportPaths", "StudyResults", "load_study", "terminal_summary", "write_report"]
+__all__ = [
+    "ReportPaths",
+    "StudyResults",
+    "load_study",
+    "spectrum_figure",
+    "terminal_summary",
+    "write_figure",
+    "write_report",
+]

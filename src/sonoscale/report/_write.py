@@ -16,7 +16,7 @@ from sonoscale.report._model import StudyResults
 from sonoscale.report._page import page_html
 from sonoscale.report._spec import FigureSpec
 
-__all__ = ["ReportPaths", "figures_of", "write_report"]
+__all__ = ["ReportPaths", "figures_of", "replace_file", "write_report"]
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ def write_report(folder: Path) -> ReportPaths:
             if spec.empty:
                 path.unlink(missing_ok=True)
             else:
-                _replace(path, figure_png(spec))
+                replace_file(path, figure_png(spec))
                 figures.append(path)
-        _replace(page, page_html(results, specs).encode("utf-8"))
+        replace_file(page, page_html(results, specs).encode("utf-8"))
     except OSError as error:
         raise SonoscaleError(f"cannot write the report into {folder}: {error}") from error
     return ReportPaths(page, figures)
@@ -75,7 +75,8 @@ def figures_of(results: StudyResults) -> list[FigureSpec]:
     ]
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
+    """Replace a file at once: a reader sees the old one or the new one."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

@@ -1,0 +1,96 @@
+"""Which numbers may be compared, and by how much they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from sonoscale.errors import SonoscaleError
+from sonoscale.rank._estimators import Estimator, get_estimator
+from sonoscale.rank._interval import paired
+from sonoscale.rank._record import RankRecord
+from sonoscale.rank._sketch import SpectralSketch
+
+FIXED = ("estimator", "eps", "centred", "n", "corpus", "mean_seconds", "layer", "omitted")
+"""What must be the same for two ranks to say something about two encoders."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """`value` is second minus first, `low` to `high` its interval at `level`; `paired` if over the same clips."""
+
+    value: float
+    low: float
+    high: float
+    level: float
+    paired: bool
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether the interval leaves out zero."""
+        return not self.low <= 0.0 <= self.high
+
+
+def check_comparable(first: RankRecord, second: RankRecord, *, vary: Collection[str] = ()) -> None:
+    """Refuse to compare numbers that were measured differently.
+
+    Arguments:
+        vary: fields that may differ because they are what is compared, such as `layer`.
+
+    Raises:
+        SonoscaleError: the fields of `FIXED` in which the records differ.
+    """
+    differing = [
+        f"{key} ({getattr(first, key)!r} and {getattr(second, key)!r})"
+        for key in FIXED
+        if key not in vary and getattr(first, key) != getattr(second, key)
+    ]
+    if differing:
+        raise SonoscaleError(
+            f"these ranks were measured differently and cannot be compared: {', '.join(differing)}; "
+            "measure them alike, or force the comparison"
+        )
+
+
+def compare(first: RankRecord, second: RankRecord, *, force: bool = False, vary: Collection[str] = ()) -> Difference:
+    """Second minus first, from two records alone, as if their errors were independent.
+
+    Over the same clips they are not: `compare_sketches` is then much sharper.
+
+    Raises:
+        SonoscaleError: measured differently (see `check_comparable`), unless forced; or at different levels.
+    """
+    if not force:
+        check_comparable(first, second, vary=vary)
+    if first.level != second.level:
+        raise SonoscaleError(f"intervals at levels {first.level} and {second.level} cannot be joined")
+    value = second.value - first.value
+    # The half-widths towards the difference, added as independent errors.
+    down = ((second.value - second.low) ** 2 + (first.high - first.value) ** 2) ** 0.5
+    up = ((second.high - second.value) ** 2 + (first.value - first.low) ** 2) ** 0.5
+    return Difference(value, value - down, value + up, first.level, paired=False)
+
+
+def compare_sketches(
+    first: SpectralSketch, second: SpectralSketch, estimator: str | Estimator = "rankme", *, level: float = 0.95
+) -> Difference:
+    """Second minus first where row i of both is the same clip, with a paired jackknife interval.
+
+    Arguments:
+        first, second: sketches of the same clips in the same order by two encoders, with as many blocks.
+        estimator: see `measure_rank`.
+        level: coverage of the interval.
+
+    Raises:
+        SonoscaleError: not the same number of rows in each block, so that they cannot be the same clips.
+    """
+    chosen = get_estimator(estimator) if isinstance(estimator, str) else estimator
+    counts = [[part.count for part in sketch.parts()] for sketch in (first, second)]
+    if counts[0] != counts[1]:
+        raise SonoscaleError(
+            f"the sketches do not hold the same clips in the same order: {first.n} rows in {first.blocks} blocks, "
+            f"and {second.n} in {second.blocks}"
+        )
+    found = paired(first, second, chosen.compute, chosen.about)
+    half = found.half_width(level)
+    return Difference(found.value, found.value - half, found.value + half, level, paired=True)

@@ -1,0 +1,137 @@
+"""Effective ranks by Shannon entropy: RankMe, and every way in which it has been computed.
+
+All take singular values `[k]`, non-negative, in any order, and return a number without unit. They differ in what is
+made a distribution (singular values or their squares) and in where a small constant is added, if any.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sonoscale.errors import SonoscaleError
+
+
+def rankme(singular_values: np.ndarray, *, eps: float = 0.0) -> float:
+    """RankMe: the exponential of the Shannon entropy of the normalised singular values.
+
+    `p_k = s_k / sum(s) + eps`, `RankMe = exp(-sum(p_k ln p_k))`, `0 ln 0 = 0`. Garrido et al., arXiv 2210.02885,
+    equation 1, with `eps = 1e-7` there (float32); the default here is 0, as a constant added after normalising grows
+    the value with the number of dimensions. With `eps = 0` it is the effective rank of Roy & Vetterli (EUSIPCO 2007,
+    definition 1).
+
+    Arguments:
+        singular_values: `[k]`, non-negative, not all zero.
+        eps: added to every normalised singular value, zeros included.
+
+    Returns:
+        a number in [1, k] when `eps` is 0.
+
+    Raises:
+        SonoscaleError: negative or non-finite values, none at all, or all zero.
+    """
+    return entropy_rank(checked(singular_values), eps=eps)
+
+
+def rankme_eigenvalues(singular_values: np.ndarray, *, eps: float = 0.0) -> float:
+    """The same entropy over eigenvalues of the covariance, that is over squared singular values.
+
+    `p_k = s_k**2 / sum(s**2) + eps`. Lower than RankMe, as squaring widens the spectrum. reptrix 0.1.0
+    (`reptrix.rankme.get_rankme`) computes this, centred, with `eps = 1e-7`, under the name RankMe.
+
+    Returns:
+        a number in [1, k] when `eps` is 0.
+    """
+    return entropy_rank(np.square(checked(singular_values)), eps=eps)
+
+
+def rankme_twice_smoothed(singular_values: np.ndarray, *, eps: float = 1e-7) -> float:
+    """`p_k = s_k / (sum(s) + eps) + eps`: the JAX variant of stable-pretraining 0.1.8.
+
+    Not invariant to scale where `sum(s)` is not large against `eps`.
+    """
+    s = checked(singular_values)
+    p = s / (s.sum() + eps) + eps
+    return float(np.exp(-np.sum(p * np.log(p))))
+
+
+def rankme_positive(singular_values: np.ndarray, *, eps: float = 1e-7) -> float:
+    """`p_k = s_k / (sum(s) + eps)` over the positive `s_k`: RADIO (`examples/ssl_metrics.py`, `smooth_rank`)."""
+    s = checked(singular_values)
+    p = s[s > 0] / (s.sum() + eps)
+    return float(np.exp(-np.sum(p * np.log(p))))
+
+
+def rankme_share(singular_values: np.ndarray, *, eps: float = 1e-12) -> float:
+    """`exp(-sum(p_k ln(p_k + eps))) / k` with `p_k = s_k / (sum(s) + eps)`: lightly 1.6 (`DSERegularizer`).
+
+    `k` is the number of singular values, min(n, dim).
+
+    Returns:
+        a share in (0, 1].
+    """
+    s = checked(singular_values)
+    p = s / (s.sum() + eps)
+    return float(np.exp(-np.sum(p * np.log(p + eps))) / len(s))
+
+
+def collapse(singular_values: np.ndarray, *, most: int) -> float:
+    """`1 - RankMe / most`: the collapse score of MONAI 1.6 (`EmbeddingCollapseMetric`), from centred singular values.
+
+    Arguments:
+        most: the largest rank there can be, min(n - 1, dim).
+
+    Returns:
+        0 for a flat spectrum, towards 1 for a collapsed one; all singular values zero give 1.
+    """
+    s = np.asarray(singular_values, dtype=np.float64)
+    if not s.any():
+        return 1.0
+    return float(np.clip(1.0 - rankme(s) / most, 0.0, 1.0))
+
+
+def renyi(singular_values: np.ndarray, order: float) -> float:
+    """The exponential of the Renyi entropy of the normalised singular values: a Hill number.
+
+    `(sum(p_k**order))**(1 / (1 - order))`. Order 0 counts the non-zero values, order 1 is RankMe, order 2 the inverse
+    Simpson index, order infinity `sum(s) / max(s)`. Never rises with the order. Renyi (1961); Hill, Ecology 54 (1973).
+
+    Arguments:
+        order: at least 0.
+
+    Returns:
+        a number in [1, k].
+    """
+    s = checked(singular_values)
+    if not order >= 0:
+        raise SonoscaleError(f"the order of a Renyi entropy must be at least 0, not {order}")
+    p = s[s > 0] / s.sum()
+    if order == 1:
+        return entropy_rank(p)
+    if np.isinf(order):
+        return float(1.0 / p.max())
+    # Relative to the largest, so that no power underflows.
+    log_sum = np.log(np.sum((p / p.max()) ** order)) + order * np.log(p.max())
+    return float(np.exp(log_sum / (1.0 - order)))
+
+
+def entropy_rank(weights: np.ndarray, *, eps: float = 0.0) -> float:
+    """The exponential of the entropy of weights made to sum to one, plus `eps`."""
+    p = weights / weights.sum() + eps
+    p = p[p > 0]
+    return float(np.exp(-np.sum(p * np.log(p))))
+
+
+def checked(singular_values: np.ndarray) -> np.ndarray:
+    """Singular values as float64, scaled so that no square leaves float64.
+
+    Raises:
+        SonoscaleError: not a vector, empty, negative, non-finite, or all zero.
+    """
+    s = np.asarray(singular_values, dtype=np.float64)
+    if s.ndim != 1 or s.size == 0:
+        raise SonoscaleError(f"singular values must be a non-empty vector, not of shape {list(s.shape)}")
+    if not np.isfinite(s).all() or (s < 0).any():
+        raise SonoscaleError("singular values must be finite and non-negative")
+    if not s.any():
+        raise SonoscaleError("all singular values are zero: the embeddings are all zero (or all equal, if centred)")
+    return s

@@ -1,0 +1,339 @@
+"""Embeddings that others have saved: one file of any usual format, as chunks of rows in bounded memory."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sonoscale.errors import SonoscaleError
+from sonoscale.rank._npy import npy_arrays, npy_chunks, npz_arrays, npz_chunks
+
+_FLOATS = ("float16", "bfloat16", "float32", "float64")
+_BUFFER = 1 << 16  # bytes read ahead in a column of a Parquet file, instead of all that its row group holds
+
+Arrays = dict[str | None, tuple[tuple[int, ...], str]]  # key -> shape, dtype name
+
+
+@dataclass(frozen=True)
+class EmbeddingFile:
+    """A file that holds a `[n, dim]` array of embeddings; only its head has been read.
+
+    `key` names the array, column, tensor or dataset (None where the format has just one nameless array, or where
+    the float columns of a Parquet file are the dimensions); `dtype` is as stored, one of float16, bfloat16,
+    float32, float64.
+    """
+
+    path: Path
+    key: str | None
+    n: int
+    dim: int
+    dtype: str
+
+    def chunks(self, rows: int = 4096) -> Iterator[np.ndarray]:
+        """The embeddings in the file's order; memory is about one chunk, whatever the size of the file.
+
+        Arguments:
+            rows: most rows of a chunk.
+
+        Returns:
+            an iterator of `[<= rows, dim]` arrays of the stored dtype in native byte order; bfloat16 comes as
+            float32, which holds it exactly. NaN and infinity are passed on.
+
+        Raises:
+            SonoscaleError: `rows` is under 1; while iterating: the data are truncated or damaged, the file has
+                changed since it was opened, or a row of a Parquet file is null, holds a null or is of another
+                length (named, counted from 0).
+        """
+        if rows < 1:
+            raise SonoscaleError(f"{self.path}: chunks need at least 1 row, not {rows}")
+        return self._chunks(rows)
+
+    def _chunks(self, rows: int) -> Iterator[np.ndarray]:
+        form, seen = _FORMATS[self.path.suffix.lower()], 0
+        with _told(self.path, form.name):
+            if form.arrays(self.path).get(self.key) != ((self.n, self.dim), self.dtype):
+                raise SonoscaleError(f"{self.path}: has changed since it was opened; open it again")
+            for chunk in form.chunks(self.path, self.key, (self.n, self.dim), rows):
+                seen += len(chunk)
+                yield np.ascontiguousarray(chunk, chunk.dtype.newbyteorder("="))
+        if seen != self.n:
+            raise SonoscaleError(
+                f"{self.path}: gave {seen} rows where its head says {self.n}: damaged, or changed meanwhile"
+            )
+
+
+def open_embeddings(path: Path | str, *, key: str | None = None) -> EmbeddingFile:
+    """Find the embeddings in a file: .npy, .npz, .parquet, .safetensors, .pt, .pth, .h5 or .hdf5.
+
+    Nothing in a file is ever executed: pickled NumPy objects are refused, and torch files load weights only.
+
+    Arguments:
+        path: the file; its suffix says the format.
+        key: the array, column, tensor or dataset to take; not needed where only one is `[clips, dim]` of floats.
+            A Parquet file without any column of lists gives its float columns as dimensions, without a key.
+
+    Returns:
+        the file, opened as far as its head.
+
+    Raises:
+        SonoscaleError: missing, unreadable, empty, truncated or not of its format; no array, or several and no
+            key, or a key that is not there; an array that is not 2-D, not of floats, or without rows or columns;
+            a package that reads the format is not installed.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    try:
+        if path.is_dir():
+            raise SonoscaleError(f"{path}: is a folder; give one file of embeddings")
+        if not path.is_file():
+            raise SonoscaleError(f"{path}: no such file")
+        if suffix not in _FORMATS:
+            raise SonoscaleError(f"{path}: embeddings are read from {', '.join(_FORMATS)}, not from {suffix or 'this'}")
+        with path.open("rb") as stream:
+            if not stream.read(1):
+                raise SonoscaleError(f"{path}: is empty (0 bytes)")
+    except OSError as error:
+        raise SonoscaleError(f"{path}: cannot be opened ({error.strerror})") from error
+    form = _FORMATS[suffix]
+    with _told(path, form.name):
+        arrays = form.arrays(path)
+    key = _chosen(path, form.noun, arrays, key)
+    (n, dim), dtype = arrays[key]
+    return EmbeddingFile(path=path, key=key, n=n, dim=dim, dtype=dtype)
+
+
+def _chosen(path: Path, noun: str, arrays: Arrays, key: str | None) -> str | None:
+    """The key of the array to read, which is then sure to be `[>= 1, >= 1]` of floats."""
+    if not arrays:
+        raise SonoscaleError(f"{path}: holds no {noun}")
+    if key is not None and key not in arrays:
+        if list(arrays) == [None]:
+            raise SonoscaleError(f"{path}: has one {noun} without a name, so none is named {key!r}: leave the key out")
+        raise SonoscaleError(f"{path}: no {noun} is named {key!r}; there are {_listed(arrays)}")
+    if key is None:
+        fits = {k: v for k, v in arrays.items() if _fault(*v) is None}
+        if len(fits) > 1:
+            raise SonoscaleError(f"{path}: more than one {noun} fits, choose one with --key: {_listed(fits)}")
+        if not fits and len(arrays) > 1:
+            raise SonoscaleError(f"{path}: no {noun} is [clips, dim] of floats; there are {_listed(arrays)}")
+        key = next(iter(fits or arrays))
+    shape, dtype = arrays[key]
+    what = f"{path}: the {noun}" if key is None else f"{path}: {noun} {key!r}"
+    fault = _fault(shape, dtype)
+    if fault is not None:
+        raise SonoscaleError(f"{what} {fault}")
+    if shape[0] < 1:
+        raise SonoscaleError(f"{what} holds no rows: its shape is {list(shape)}")
+    if shape[1] < 1:
+        raise SonoscaleError(f"{what} holds no values in row 0: [clips, dim] is needed, with dim at least 1")
+    return key
+
+
+def _fault(shape: tuple[int, ...], dtype: str) -> str | None:
+    """Why this cannot be embeddings, or None."""
+    if dtype.startswith(("int", "uint", "bool")):
+        return f"is {dtype} {list(shape)}: integers are not embeddings; convert to float32 if they really are"
+    if dtype not in _FLOATS:
+        pickled = " (a pickle, never loaded)" if dtype == "object" else ""
+        return f"is {dtype}{pickled} {list(shape)}: embeddings are {', '.join(_FLOATS[:-1])} or {_FLOATS[-1]}"
+    if len(shape) != 2:
+        return f"is of shape {list(shape)}: embeddings are [clips, dim]"
+    return None
+
+
+def _listed(arrays: Arrays) -> str:
+    texts = [f"{key!r} {list(shape)} {dtype}" for key, (shape, dtype) in arrays.items() if key is not None]
+    return ", ".join(texts[:12]) + (f" and {len(texts) - 12} more" if len(texts) > 12 else "")
+
+
+@contextmanager
+def _told(path: Path, name: str) -> Iterator[None]:
+    """What a decoder makes of damaged bytes can be any exception: tell it in one line, with the file."""
+    try:
+        yield
+    except SonoscaleError:
+        raise
+    except ModuleNotFoundError as error:
+        package = {"h5py": "'sonoscale[hdf5]'"}.get(str(error.name), str(error.name).split(".")[0])
+        raise SonoscaleError(f"{path}: {error.name} is needed to read {name}: pip install {package}") from error
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise SonoscaleError(f"{path}: cannot be read as {name} ({reason})") from error
+
+
+def _parquet(path: Path) -> Any:
+    from pyarrow.parquet import ParquetFile
+
+    return ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER)
+
+
+def _is_list(arrow_type: Any) -> bool:
+    from pyarrow import types
+
+    return types.is_list(arrow_type) or types.is_large_list(arrow_type) or types.is_fixed_size_list(arrow_type)
+
+
+def _float_columns(schema: Any) -> list[str]:
+    return [field.name for field in schema if _arrow_name(field.type) in _FLOATS]
+
+
+def _arrow_name(arrow_type: Any) -> str:
+    text = str(arrow_type)
+    return {"halffloat": "float16", "float": "float32", "double": "float64"}.get(text, text)
+
+
+def _parquet_arrays(path: Path) -> Arrays:
+    with _parquet(path) as file:
+        schema, n = file.schema_arrow, file.metadata.num_rows
+        arrays: Arrays = {field.name: ((n,), _arrow_name(field.type)) for field in schema}
+        lists = [field.name for field in schema if _is_list(field.type)]
+        floats = _float_columns(schema)
+        if floats and not lists:
+            arrays[None] = ((n, len(floats)), np.result_type(*(arrays[name][1] for name in floats)).name)
+        if lists:
+            head = next(file.iter_batches(1, columns=lists), None)
+            for name in lists:
+                row = head.column(name)[0].as_py() if head is not None else None
+                arrays[name] = ((n, len(row or ())), _arrow_name(schema.field(name).type.value_type))
+    return arrays
+
+
+def _parquet_chunks(path: Path, key: str | None, shape: tuple[int, int], rows: int) -> Iterator[np.ndarray]:
+    first = 0
+    with _parquet(path) as file:
+        floats = _float_columns(file.schema_arrow)
+        for batch in file.iter_batches(rows, columns=floats if key is None else [key]):
+            if key is None:
+                columns = [_values(path, name, batch.column(name), 1, first) for name in floats]
+                yield np.concatenate(columns, axis=1)
+            else:
+                yield _list_rows(path, key, batch.column(key), shape[1], first)
+            first += batch.num_rows
+
+
+def _list_rows(path: Path, key: str, column: Any, dim: int, first: int) -> np.ndarray:
+    from pyarrow.compute import call_function
+
+    lengths = call_function("list_value_length", [column]).fill_null(-1).to_numpy()
+    wrong = np.flatnonzero(lengths != dim)
+    if wrong.size:
+        length = lengths[wrong[0]]
+        found = "is null" if length < 0 else f"holds {length} values"
+        raise SonoscaleError(f"{path}: row {first + wrong[0]} of column {key!r} {found}; row 0 holds {dim}")
+    return _values(path, key, column.flatten(), dim, first)
+
+
+def _values(path: Path, key: str, values: Any, dim: int, first: int) -> np.ndarray:
+    """`[rows, dim]` of a flat Arrow array without nulls."""
+    if values.null_count:
+        row = first + int(values.is_null().to_numpy(zero_copy_only=False).argmax()) // dim
+        raise SonoscaleError(f"{path}: row {row} of column {key!r} holds a null; drop the row or fill it")
+    return values.to_numpy(zero_copy_only=False).reshape(-1, dim)
+
+
+def _safetensors_arrays(path: Path) -> Arrays:
+    from safetensors import safe_open
+
+    words = {"BF": "bfloat", "F": "float", "I": "int", "U": "uint", "C": "complex", "BOOL": "bool"}
+    arrays: Arrays = {}
+    with safe_open(str(path), framework="np") as file:
+        for key in file.keys():  # noqa: SIM118  not a dict
+            part = file.get_slice(key)
+            name = re.sub(r"^(BF|F|I|U|C)(?=\d+$)|^BOOL$", lambda found: words[found[0]], part.get_dtype())
+            arrays[key] = (tuple(part.get_shape()), name)
+    return arrays
+
+
+def _safetensors_chunks(path: Path, key: str | None, shape: tuple[int, int], rows: int) -> Iterator[np.ndarray]:
+    from safetensors import safe_open
+
+    halves = _safetensors_arrays(path)[key][1] == "bfloat16"  # which NumPy has not
+    for start in range(0, shape[0], rows):  # opened anew each time: pages once read would stay mapped
+        with safe_open(str(path), framework="pt" if halves else "np") as file:
+            part = file.get_slice(key)[start : min(start + rows, shape[0])]
+        yield part.float().numpy() if halves else part
+
+
+def _tensors(path: Path) -> dict[str | None, Any]:
+    """The tensors of a file of `torch.save`, mapped, not read."""
+    import torch
+
+    with path.open("rb") as stream:
+        if stream.read(4) != b"PK\x03\x04":
+            raise SonoscaleError(
+                f"{path}: not a file of torch.save, or one of torch before 1.6: load and save it again"
+            )
+    try:
+        held = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise SonoscaleError(f"{path}: holds more than tensors; save the tensor alone with torch.save") from error
+    if isinstance(held, torch.Tensor):
+        return {None: held}
+    if not isinstance(held, dict):
+        raise SonoscaleError(f"{path}: holds a {type(held).__name__}; a tensor or a dict of tensors is needed")
+    return {str(key): value for key, value in held.items() if isinstance(value, torch.Tensor)}
+
+
+def _torch_arrays(path: Path) -> Arrays:
+    return {key: (tuple(t.shape), str(t.dtype).removeprefix("torch.")) for key, t in _tensors(path).items()}
+
+
+def _torch_chunks(path: Path, key: str | None, shape: tuple[int, int], rows: int) -> Iterator[np.ndarray]:
+    import torch
+
+    for start in range(0, shape[0], rows):  # mapped anew each time: pages once read would stay resident
+        part = _tensors(path)[key].detach()[start : start + rows]
+        part = part.float() if part.dtype == torch.bfloat16 else part.clone()
+        yield part.numpy()
+
+
+def _hdf5_arrays(path: Path) -> Arrays:
+    import h5py
+
+    arrays: Arrays = {}
+
+    def visit(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            arrays[name] = (item.shape or (), item.dtype.name)
+
+    with h5py.File(path, "r") as file:
+        file.visititems(visit)
+    return arrays
+
+
+def _hdf5_chunks(path: Path, key: str | None, shape: tuple[int, int], rows: int) -> Iterator[np.ndarray]:
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        dataset: Any = file[key]
+        if dataset.is_virtual:
+            raise SonoscaleError(
+                f"{path}: dataset {key!r} is virtual, and missing parts would read as 0; copy it whole"
+            )
+        for start in range(0, shape[0], rows):
+            yield dataset[start : start + rows]
+
+
+class _Format(NamedTuple):
+    name: str
+    noun: str
+    arrays: Callable[[Path], Arrays]
+    chunks: Callable[[Path, str | None, tuple[int, int], int], Iterator[np.ndarray]]
+
+
+_TORCH = _Format("a file of torch.save", "tensor", _torch_arrays, _torch_chunks)
+_HDF5 = _Format("HDF5", "dataset", _hdf5_arrays, _hdf5_chunks)
+_FORMATS = {
+    ".npy": _Format("a NumPy .npy file", "array", npy_arrays, npy_chunks),
+    ".npz": _Format("a NumPy .npz file", "array", npz_arrays, npz_chunks),
+    ".parquet": _Format("Parquet", "column", _parquet_arrays, _parquet_chunks),
+    ".safetensors": _Format("safetensors", "tensor", _safetensors_arrays, _safetensors_chunks),
+    ".pt": _TORCH, ".pth": _TORCH, ".h5": _HDF5, ".hdf5": _HDF5,
+}  # fmt: skip

@@ -1,0 +1,85 @@
+"""Sketches as safetensors files."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sonoscale.errors import SonoscaleError
+from sonoscale.rank._moments import Gram, Triangle
+
+if TYPE_CHECKING:
+    from sonoscale.rank._sketch import SpectralSketch
+
+FORMAT = "sonoscale-sketch/1"
+
+
+def write(path: Path, sketches: Mapping[str, SpectralSketch], **about: Any) -> None:
+    """Write named sketches to one file, with anything else about them that is JSON-able."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    tensors, told = {}, {}
+    for name, sketch in sketches.items():
+        parts = sketch.parts()
+        tensors[f"{name}.count"] = np.array([part.count for part in parts], dtype=np.int64)
+        tensors[f"{name}.mean"] = np.stack([part.mean for part in parts])
+        # Blocks that hold no rows are left out.
+        tensors |= {f"{name}.factor.{i}": np.ascontiguousarray(p.factor) for i, p in enumerate(parts) if p.count}
+        told[name] = {
+            "dim": sketch.dim, "blocks": sketch.blocks, "method": sketch.method, "nan_policy": sketch.nan_policy,
+            "seen": sketch.seen, "omitted": sketch.omitted, "dtypes": sorted(sketch.dtypes),
+        }  # fmt: skip
+    if not path.parent.is_dir():
+        raise SonoscaleError(f"{path}: no folder {path.parent} to write it to")
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        metadata = {"format": FORMAT, "sketches": json.dumps(told), "about": json.dumps(about)}
+        save_file(tensors, unfinished, metadata=metadata)
+        unfinished.replace(path)
+    except SafetensorError as error:
+        raise SonoscaleError(f"{path}: cannot be written: {error}") from None
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def read(path: Path, names: Collection[str]) -> tuple[dict[str, SpectralSketch], dict[str, Any]]:
+    """The sketches of a file, which must be those named, and what else it says.
+
+    Raises:
+        SonoscaleError: no such file, cut off, or not of these sketches.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise SonoscaleError(f"{path}: no such file")
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+            told = json.loads(metadata.get("sketches", "{}"))
+            if metadata.get("format") != FORMAT or set(told) != set(names):
+                raise SonoscaleError(f"{path}: holds no {' and '.join(names)} sketch of the format {FORMAT}")
+            sketches = {name: _unpack(file, name, about) for name, about in told.items()}
+            return sketches, json.loads(metadata["about"])
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise SonoscaleError(f"{path}: cannot be read as a sketch: {str(error).splitlines()[0]}") from None
+
+
+def _unpack(file: Any, name: str, about: dict[str, Any]) -> SpectralSketch:
+    from sonoscale.rank._sketch import SpectralSketch
+
+    sketch = SpectralSketch(
+        about["dim"], blocks=about["blocks"], method=about["method"], nan_policy=about["nan_policy"]
+    )
+    parts = []
+    counts, means = file.get_tensor(f"{name}.count"), file.get_tensor(f"{name}.mean")
+    for i, (count, mean) in enumerate(zip(counts, means, strict=True)):
+        form = Gram if sketch.method == "gram" else Triangle
+        parts.append(form(int(count), mean, file.get_tensor(f"{name}.factor.{i}")) if count else form.empty(sketch.dim))
+    sketch.adopt(parts, seen=about["seen"], omitted=about["omitted"], dtypes=set(about["dtypes"]))
+    return sketch

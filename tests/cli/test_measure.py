@@ -1,0 +1,137 @@
+"""`sonoscale measure --embeddings` as a user runs it."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from sonoscale.rank import ESTIMATORS, rankme, read_records
+
+
+def command(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "sonoscale", "measure", *map(str, arguments)], capture_output=True, text=True,
+        timeout=120, check=False,
+    )  # fmt: skip
+
+
+def lone_error(result):
+    assert result.returncode == 1, (result.returncode, result.stdout, result.stderr)
+    (line,) = result.stderr.strip().splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+@pytest.fixture(scope="module")
+def embeddings():
+    """Two encoders on the same 900 clips: the second spreads a little more."""
+    clips = np.random.default_rng(0).standard_normal((900, 24))
+    return [(clips * np.arange(1, 25.0) ** -decay + 0.2).astype(np.float32) for decay in (1.0, 0.95)]
+
+
+@pytest.fixture
+def files(tmp_path, embeddings):
+    """As NumPy files."""
+    paths = [tmp_path / f"{name}.npy" for name in "ab"]
+    for path, rows in zip(paths, embeddings, strict=True):
+        np.save(path, rows)
+    return paths
+
+
+def test_records_of_every_estimator(tmp_path, files, embeddings):
+    out = tmp_path / "o.json"
+    result = command("--embeddings", files[0], "--all", "--json", out, "--plot", tmp_path / "o.png")
+    assert result.returncode == 0, result.stderr
+    told = json.loads(out.read_text())
+    records = {record["estimator"]: record for record in told["records"]}
+    assert set(records) | set(told["files"][0]["undefined"]) == {*ESTIMATORS, "two_nn", "uniformity"}
+    expected = rankme(np.linalg.svd(embeddings[0].astype(float), compute_uv=False))
+    assert records["rankme"]["value"] == pytest.approx(expected, rel=1e-9)
+    assert records["rankme"]["low"] < expected < records["rankme"]["high"]
+    assert (records["rankme"]["n"], records["rankme"]["dim"], records["rankme"]["level"]) == (900, 24, 0.95)
+    assert (records["rankme"]["dtype"], records["rankme"]["encoder"]) == ("float32", str(files[0]))
+    assert len(read_records(out)) == len(records)
+    assert (tmp_path / "o.png").read_bytes().startswith(b"\x89PNG")
+    assert "rankme_centred" in result.stdout
+    limit = told["files"][0]["limit"]
+    assert limit["trusted"]
+    assert limit["low"] < limit["value"] < limit["high"]
+    assert limit["value"] > records["rankme"]["value"]
+
+
+def test_two_encoders_on_the_same_clips_are_told_apart_by_pairing(tmp_path, files):
+    out = tmp_path / "o.json"
+    result = command("--embeddings", *files, "--json", out)
+    assert result.returncode == 0, result.stderr
+    told = json.loads(out.read_text())
+    first, second = (r for r in told["records"] if r["estimator"] == "rankme")
+    (found,) = (c["difference"] for c in told["comparisons"] if c["estimator"] == "rankme")
+    assert found["paired"]
+    assert found["value"] == pytest.approx(second["value"] - first["value"])
+    assert 0 < found["low"] < found["high"]
+    assert found["high"] - found["low"] < 0.5 * (first["high"] - first["low"])
+    assert "same rows, paired" in result.stdout
+
+
+def test_files_of_different_length_need_force(tmp_path, files, embeddings):
+    np.save(tmp_path / "short.npy", embeddings[1][:400])
+    assert "different numbers of embeddings" in lone_error(command("--embeddings", files[0], tmp_path / "short.npy"))
+    forced = command("--embeddings", files[0], tmp_path / "short.npy", "--force")
+    assert forced.returncode == 0
+    assert "not paired" in forced.stdout
+
+
+def test_a_later_bad_file_loses_nothing_already_computed(tmp_path, files, embeddings):
+    spoiled = embeddings[1].copy()
+    spoiled[7, 3] = np.nan
+    np.save(tmp_path / "bad.npy", spoiled)
+    error = lone_error(command("--embeddings", files[0], tmp_path / "bad.npy", "--json", tmp_path / "o.json"))
+    assert "bad.npy: 1 of 900 embeddings hold NaN or infinity, the first is row 7" in error
+    assert {r.encoder for r in read_records(tmp_path / "o.json")} == {str(files[0])}
+    kept = command("--embeddings", tmp_path / "bad.npy", "--nan-policy", "omit")
+    assert kept.returncode == 0
+    assert "n = 899" in kept.stdout
+    assert "1 embeddings with NaN or infinity were left out" in kept.stdout.replace("\n", " ")
+
+
+def test_other_choices(tmp_path, files):
+    out = tmp_path / "o.parquet"
+    result = command(
+        "--embeddings", files[0], "--estimator", "renyi_3_centred", "--method", "qr", "--level", "0.8", "--json", out
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    (record,) = read_records(out)
+    assert (record.estimator, record.method, record.level) == ("renyi_3_centred", "qr", 0.8)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "measure needs --embeddings FILE"),
+        (["--embeddings", "none.npy"], "none.npy"),
+        (["--embeddings", "A", "--estimator", "rank"], "no estimator 'rank'"),
+        (["--embeddings", "A", "--json", "o.csv"], "o.csv: must end in .json or .parquet"),
+        (["--embeddings", "A", "--plot", "none/o.png"], "in a folder that exists"),
+    ],
+)
+def test_bad_arguments_are_one_line(files, arguments, message):
+    assert message in lone_error(command(*[files[0] if a == "A" else a for a in arguments]))
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (np.zeros((10, 4), dtype=np.float32), "all zero"),
+        (np.ones((10, 4), dtype=np.float32), "all equal"),
+        (np.ones((1, 4), dtype=np.float32), "no interval can be told"),
+    ],
+    ids=["zero", "constant", "one row"],
+)
+def test_what_has_no_rank_says_so_and_is_no_failure(tmp_path, rows, message):
+    np.save(tmp_path / "a.npy", rows)
+    result = command("--embeddings", tmp_path / "a.npy", "--all", "--json", tmp_path / "o.json")
+    assert result.returncode == 0, result.stderr
+    assert message in result.stdout.replace("\n", " ")
+    json.loads((tmp_path / "o.json").read_text(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
