@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= auto
 
-.PHONY: demo test lint format bench picture clean
+.PHONY: demo test lint format bench docs picture clean
 
 demo: $(STAMP)
 	$(BIN)/sonoscale study run studies/quickstart.yaml
@@ -25,8 +25,12 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(STAMP)
+	$(BIN)/python benchmarks/rank_variants.py
+
 bench: $(STAMP)
 	$(BIN)/python benchmarks/stages.py
+	$(BIN)/python benchmarks/rank.py
 
 # The picture in the README: the top of the demo's page in a real browser.
 picture:

@@ -9,8 +9,8 @@ row, `sqrt(n1 n2 / (n1 + n2)) (m1 - m2)`, and is added as one.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, Self, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 from scipy.linalg import get_blas_funcs
@@ -19,7 +19,7 @@ About = Literal["uncentred", "centred", "standardised"]
 
 EPS = float(np.finfo(np.float64).eps)
 
-_syrk: Callable[..., np.ndarray] = get_blas_funcs("syrk", dtype=np.float64)
+_syrk: Any = get_blas_funcs("syrk", dtype=np.float64)
 
 M = TypeVar("M", bound="Moments")
 
@@ -32,6 +32,10 @@ class Moments(ABC):
         mean: `[dim]`.
         factor: what stands for the scatter about the mean.
     """
+
+    count: int
+    mean: np.ndarray
+    factor: np.ndarray
 
     def __init__(self, count: int, mean: np.ndarray, factor: np.ndarray) -> None:
         self.count = count
