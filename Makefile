@@ -31,6 +31,7 @@ docs: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/stages.py
 	$(BIN)/python benchmarks/rank.py
+	$(BIN)/python benchmarks/monitor.py
 
 # The picture in the README: the top of the demo's page in a real browser.
 picture:

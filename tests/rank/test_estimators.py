@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import pickle
 
 import numpy as np
 import pytest
@@ -119,6 +120,11 @@ def test_the_table_names_what_it_computes():
         assert estimator.name == name
         assert estimator.formula
         assert estimator.source
+
+
+def test_the_estimators_of_the_table_reach_other_processes():
+    for estimator in ESTIMATORS.values():
+        assert pickle.loads(pickle.dumps(estimator)) is estimator
 
 
 def test_other_orders_and_other_settings(population, sketch_of):

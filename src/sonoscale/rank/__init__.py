@@ -27,6 +27,7 @@ from sonoscale.rank._measure_files import (
     measure_file,
     write_measurements,
 )
+from sonoscale.rank._monitor import RankMonitor
 from sonoscale.rank._neighbours import TwoNN, two_nn
 from sonoscale.rank._powerlaw import PowerLaw, alpha_req
 from sonoscale.rank._record import RankRecord, read_records, write_records
@@ -53,6 +54,7 @@ __all__ = [
     "FileSketch",
     "LidarSketch",
     "PowerLaw",
+    "RankMonitor",
     "RankRecord",
     "SpectralSketch",
     "TwoNN",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -48,6 +49,11 @@ class Estimator:
     compute: Callable[[np.ndarray, int, int], float]
     bounds: Bounds
     eps: float = 0.0
+
+    def __reduce__(self) -> Any:
+        """Those of the table are sent to other processes by name."""
+        known = ESTIMATORS.get(self.name) is self
+        return (get_estimator, (self.name,)) if known else super().__reduce__()
 
     @property
     def centred(self) -> bool:

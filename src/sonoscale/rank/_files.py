@@ -14,11 +14,7 @@ import numpy as np
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.rank._npy import npy_arrays, npy_chunks, npz_arrays, npz_chunks
-
-_FLOATS = ("float16", "bfloat16", "float32", "float64")
-_BUFFER = 1 << 16  # bytes read ahead in a column of a Parquet file, instead of all that its row group holds
-
-Arrays = dict[str | None, tuple[tuple[int, ...], str]]  # key -> shape, dtype name
+from sonoscale.rank._parquet import FLOATS, Arrays, parquet_arrays, parquet_chunks
 
 
 @dataclass(frozen=True)
@@ -140,9 +136,9 @@ def _fault(shape: tuple[int, ...], dtype: str) -> str | None:
     """Why this cannot be embeddings, or None."""
     if dtype.startswith(("int", "uint", "bool")):
         return f"is {dtype} {list(shape)}: integers are not embeddings; convert to float32 if they really are"
-    if dtype not in _FLOATS:
+    if dtype not in FLOATS:
         pickled = " (a pickle, never loaded)" if dtype == "object" else ""
-        return f"is {dtype}{pickled} {list(shape)}: embeddings are {', '.join(_FLOATS[:-1])} or {_FLOATS[-1]}"
+        return f"is {dtype}{pickled} {list(shape)}: embeddings are {', '.join(FLOATS[:-1])} or {FLOATS[-1]}"
     if len(shape) != 2:
         return f"is of shape {list(shape)}: embeddings are [clips, dim]"
     return None
@@ -166,76 +162,6 @@ def _told(path: Path, name: str) -> Iterator[None]:
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise SonoscaleError(f"{path}: cannot be read as {name} ({reason})") from error
-
-
-def _parquet(path: Path) -> Any:
-    from pyarrow.parquet import ParquetFile
-
-    return ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER)
-
-
-def _is_list(arrow_type: Any) -> bool:
-    from pyarrow import types
-
-    return types.is_list(arrow_type) or types.is_large_list(arrow_type) or types.is_fixed_size_list(arrow_type)
-
-
-def _float_columns(schema: Any) -> list[str]:
-    return [field.name for field in schema if _arrow_name(field.type) in _FLOATS]
-
-
-def _arrow_name(arrow_type: Any) -> str:
-    text = str(arrow_type)
-    return {"halffloat": "float16", "float": "float32", "double": "float64"}.get(text, text)
-
-
-def _parquet_arrays(path: Path) -> Arrays:
-    with _parquet(path) as file:
-        schema, n = file.schema_arrow, file.metadata.num_rows
-        arrays: Arrays = {field.name: ((n,), _arrow_name(field.type)) for field in schema}
-        lists = [field.name for field in schema if _is_list(field.type)]
-        floats = _float_columns(schema)
-        if floats and not lists:
-            arrays[None] = ((n, len(floats)), np.result_type(*(arrays[name][1] for name in floats)).name)
-        if lists:
-            head = next(file.iter_batches(1, columns=lists), None)
-            for name in lists:
-                row = head.column(name)[0].as_py() if head is not None else None
-                arrays[name] = ((n, len(row or ())), _arrow_name(schema.field(name).type.value_type))
-    return arrays
-
-
-def _parquet_chunks(path: Path, key: str | None, shape: tuple[int, int], rows: int) -> Iterator[np.ndarray]:
-    first = 0
-    with _parquet(path) as file:
-        floats = _float_columns(file.schema_arrow)
-        for batch in file.iter_batches(rows, columns=floats if key is None else [key]):
-            if key is None:
-                columns = [_values(path, name, batch.column(name), 1, first) for name in floats]
-                yield np.concatenate(columns, axis=1)
-            else:
-                yield _list_rows(path, key, batch.column(key), shape[1], first)
-            first += batch.num_rows
-
-
-def _list_rows(path: Path, key: str, column: Any, dim: int, first: int) -> np.ndarray:
-    from pyarrow.compute import call_function
-
-    lengths = call_function("list_value_length", [column]).fill_null(-1).to_numpy()
-    wrong = np.flatnonzero(lengths != dim)
-    if wrong.size:
-        length = lengths[wrong[0]]
-        found = "is null" if length < 0 else f"holds {length} values"
-        raise SonoscaleError(f"{path}: row {first + wrong[0]} of column {key!r} {found}; row 0 holds {dim}")
-    return _values(path, key, column.flatten(), dim, first)
-
-
-def _values(path: Path, key: str, values: Any, dim: int, first: int) -> np.ndarray:
-    """`[rows, dim]` of a flat Arrow array without nulls."""
-    if values.null_count:
-        row = first + int(values.is_null().to_numpy(zero_copy_only=False).argmax()) // dim
-        raise SonoscaleError(f"{path}: row {row} of column {key!r} holds a null; drop the row or fill it")
-    return values.to_numpy(zero_copy_only=False).reshape(-1, dim)
 
 
 def _safetensors_arrays(path: Path) -> Arrays:
@@ -333,7 +259,7 @@ _HDF5 = _Format("HDF5", "dataset", _hdf5_arrays, _hdf5_chunks)
 _FORMATS = {
     ".npy": _Format("a NumPy .npy file", "array", npy_arrays, npy_chunks),
     ".npz": _Format("a NumPy .npz file", "array", npz_arrays, npz_chunks),
-    ".parquet": _Format("Parquet", "column", _parquet_arrays, _parquet_chunks),
+    ".parquet": _Format("Parquet", "column", parquet_arrays, parquet_chunks),
     ".safetensors": _Format("safetensors", "tensor", _safetensors_arrays, _safetensors_chunks),
     ".pt": _TORCH, ".pth": _TORCH, ".h5": _HDF5, ".hdf5": _HDF5,
 }  # fmt: skip

@@ -27,7 +27,8 @@ def as_rows(embeddings: Any, dim: int) -> np.ndarray | Tensor:
     on_device = False
     if hasattr(embeddings, "detach"):  # a torch tensor, without importing torch
         embeddings = embeddings.detach()
-        on_device = embeddings.device.type != "cpu"
+        on_device = embeddings.device.type == "cuda"
+        embeddings = embeddings if on_device else embeddings.cpu()
         floating, kind = embeddings.is_floating_point(), str(embeddings.dtype).removeprefix("torch.")
         if not on_device and floating:
             embeddings = (embeddings.float() if embeddings.element_size() < 4 else embeddings).numpy()
