@@ -26,7 +26,7 @@ from sonoscale.processes import single_threaded
 from sonoscale.rank import SpectralSketch, open_embeddings, rankme, sketch_file
 from sonoscale.study import provenance
 
-DIM, ROWS, SVD_ROWS, CHUNK = 768, 200_000, 20_000, 4096
+DIM, ROWS, SVD_ROWS, CHUNK = 768, 200_000, 100_000, 4096
 ROUNDS = 5
 
 

@@ -108,6 +108,12 @@ def test_warnings_say_what_should_stop_a_reader(population, sketch_of):
     assert full.normalised == pytest.approx(1.0, abs=0.01)
 
 
+def test_the_power_law_tells_its_range_and_its_fit(population, sketch_of):
+    record = measure_rank(sketch_of(population(2000, 40)), "alpha_req")
+    assert record.value == pytest.approx(2.0, abs=0.1)
+    assert any("eigenvalues 11 to 40, with R2 = 0.99" in w for w in record.warnings)
+
+
 def test_a_level_is_a_share(population, sketch_of):
     with pytest.raises(SonoscaleError, match="level must be between 0 and 1, not 95"):
         measure_rank(sketch_of(population(100, 4)), level=95)

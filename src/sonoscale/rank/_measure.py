@@ -11,6 +11,7 @@ from sonoscale import __version__
 from sonoscale.errors import SonoscaleError
 from sonoscale.rank._estimators import ESTIMATORS, Estimator, get_estimator
 from sonoscale.rank._interval import jackknife
+from sonoscale.rank._powerlaw import alpha_req
 from sonoscale.rank._record import RankRecord
 from sonoscale.rank._sketch import SpectralSketch
 
@@ -124,6 +125,9 @@ def _warnings(sketch: SpectralSketch, estimator: Estimator, value: float) -> lis
     if estimator.name.startswith("rankme") and estimator.bounds(n, dim)[1] >= most > 1 and value > 0.95 * most:
         found.append(f"the rank is within 5% of its ceiling {most}")
     spectrum = sketch.spectrum(centred=estimator.centred)
+    if estimator.name == "alpha_req":
+        law = alpha_req(spectrum)
+        found.append(f"fitted on eigenvalues {law.first} to {law.last}, with R2 = {law.r2:.3f}")
     unresolved = int((spectrum[: max(1, min(n - estimator.centred, dim))] == 0).sum())
     if unresolved:
         found.append(
