@@ -48,5 +48,6 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[procedural,hdf5,lightning,ray,dev]'
 	# What ranks are compared with in the tests. Without what they ask for: they would bring torchvision.
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps reptrix==0.1.0 monai==1.6.1
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		reptrix==0.1.0 monai==1.6.1 lightly==1.6.0
 	touch $@

@@ -72,7 +72,8 @@ def test_two_encoders_on_the_same_clips_are_told_apart_by_pairing(tmp_path, file
     assert found["value"] == pytest.approx(second["value"] - first["value"])
     assert 0 < found["low"] < found["high"]
     assert found["high"] - found["low"] < 0.5 * (first["high"] - first["low"])
-    assert "same rows, paired" in result.stdout
+    assert " paired" in result.stdout
+    assert "not paired" not in result.stdout
 
 
 def test_files_of_different_length_need_force(tmp_path, files, embeddings):
@@ -94,6 +95,76 @@ def test_a_later_bad_file_loses_nothing_already_computed(tmp_path, files, embedd
     assert kept.returncode == 0
     assert "n = 899" in kept.stdout
     assert "1 embeddings with NaN or infinity were left out" in kept.stdout.replace("\n", " ")
+
+
+def test_rows_left_out_of_one_file_alone_need_force(tmp_path, files, embeddings):
+    spoiled = embeddings[1].copy()
+    spoiled[7, 3] = np.nan
+    np.save(tmp_path / "bad.npy", spoiled)
+    arguments = ["--embeddings", files[0], tmp_path / "bad.npy", "--nan-policy", "omit", "--json", tmp_path / "o.json"]
+    assert "different numbers of embeddings were measured" in lone_error(command(*arguments))
+    assert {r.encoder for r in read_records(tmp_path / "o.json")} == {str(files[0]), str(tmp_path / "bad.npy")}
+    forced = command(*arguments, "--force")
+    assert forced.returncode == 0
+    assert "not paired" in forced.stdout
+
+
+@pytest.mark.parametrize("option", ["--json", "--plot"])
+def test_what_is_measured_is_not_overwritten(tmp_path, embeddings, option):
+    file = tmp_path / ("a.parquet" if option == "--json" else "a.npy")
+    if option == "--json":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        pq.write_table(pa.table({"z": list(embeddings[0])}), file)
+    else:
+        np.save(file, embeddings[0])
+        file = file.rename(tmp_path / "a.npy")
+    before = file.read_bytes()
+    out = file if option == "--json" else tmp_path / "a.png"
+    if option == "--plot":
+        out.symlink_to(file)
+    assert "would be overwritten" in lone_error(command("--embeddings", file, option, out))
+    assert file.read_bytes() == before
+
+
+def test_estimators_without_an_interval_or_a_limit_are_no_failure(tmp_path, embeddings):
+    dead = embeddings[0] * np.r_[np.ones(23), 0].astype(np.float32)
+    for name, rows in (("fine", embeddings[0]), ("dead", dead), ("few", dead[:20])):
+        np.save(tmp_path / f"{name}.npy", rows)
+    result = command(
+        "--embeddings", tmp_path / "fine.npy", tmp_path / "dead.npy", "--estimator", "condition_number",
+        "--estimator", "rankme", "--json", tmp_path / "o.json",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    comparisons = json.loads((tmp_path / "o.json").read_text())["comparisons"]
+    assert [(c["estimator"], c["reason"]) for c in comparisons] == [("condition_number", "infinite"), ("rankme", "")]
+    few = command(
+        "--embeddings", tmp_path / "few.npy", "--estimator", "condition_number", "--json", tmp_path / "o.json"
+    )
+    assert few.returncode == 0, few.stderr
+    assert "limit    not told" in few.stdout
+
+
+def test_every_estimator_asked_for_is_measured_and_compared(tmp_path, files):
+    result = command("--embeddings", *files, "--all", "--estimator", "renyi_3", "--json", tmp_path / "o.json")
+    assert result.returncode == 0, result.stderr
+    told = json.loads((tmp_path / "o.json").read_text())
+    assert {c["estimator"] for c in told["comparisons"]} == {*ESTIMATORS, "renyi_3"}
+    assert "renyi_3" in {r["estimator"] for r in told["records"]}
+
+
+def test_names_are_printed_as_they_are_on_any_terminal(tmp_path, embeddings, monkeypatch):
+    np.save(tmp_path / "e[red][b].npy", embeddings[0])
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    result = command("--embeddings", tmp_path / "e[red][b].npy")
+    assert result.returncode == 0, result.stderr
+    assert "e[red][b].npy" in result.stdout.replace("\n", "")
+
+
+def test_a_transposed_file_is_told_so(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((2, 300_000), dtype=np.float32))
+    assert "transpose the embeddings" in lone_error(command("--embeddings", tmp_path / "a.npy"))
 
 
 def test_other_choices(tmp_path, files):

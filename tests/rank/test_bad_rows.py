@@ -62,6 +62,7 @@ def test_what_is_not_embeddings_is_refused(rows, message):
     [
         ({"dim": 0}, "dim >= 1"),
         ({"dim": 4, "blocks": 1}, "blocks >= 2"),
+        ({"dim": 10**6}, "needs 119,209 GiB, more than this machine has"),
         ({"dim": 4, "method": "svd"}, '"gram" or "qr", not \'svd\''),
         ({"dim": 4, "nan_policy": "zero"}, '"raise" or "omit", not \'zero\''),
     ],

@@ -1,16 +1,35 @@
-"""What other implementations make of the same matrix, computed by them or by their formula on NumPy's SVD.
+"""What other implementations make of the same matrix.
 
-The formulas are those of stable-pretraining 0.1.8 (`callbacks/rankme.py`, torch and JAX), NVIDIA RADIO
-(`examples/ssl_metrics.py`) and lightly 1.6.0 (`loss/regularizer/dse.py`); reptrix 0.1.0 and MONAI 1.6.1 are run.
+reptrix 0.1.0, MONAI 1.6.1 and lightly 1.6.0 are run as installed; the paper, stable-pretraining 0.1.8
+(`callbacks/rankme.py`, torch and JAX) and RADIO (`examples/ssl_metrics.py`) by their formulas on NumPy's SVD.
 """
 
+import importlib.metadata
+import importlib.util
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from sonoscale.rank import alpha_req, measure_rank
+
+
+def module_of(distribution, name):
+    """One module of an installed package, without the rest of it: that asks for torchvision and more."""
+    try:
+        files = importlib.metadata.files(distribution) or []
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip(f"{distribution} is not installed")
+    path = next(Path(str(file.locate())) for file in files if str(file) == name)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
 
 CASES = {
     "steep": (600, 128, 1.5, 0.0),
@@ -47,18 +66,18 @@ def test_reptrix_alpha(case):
 
 
 def test_stable_pretraining(case):
+    """By its formulas: its package cannot be installed without the rest, as it hooks itself into Lightning."""
     _, s, sketch = case
     p = s / s.sum() + 1e-5
-    assert measure_rank(sketch, "rankme_stable_pretraining").value == pytest.approx(
-        np.exp(-np.sum(p * np.log(p))), rel=1e-6
-    )
+    ours = measure_rank(sketch, "rankme_stable_pretraining").value
+    assert ours == pytest.approx(np.exp(-np.sum(p * np.log(p))), rel=1e-6)
     p = s / (s.sum() + 1e-7) + 1e-7
-    assert measure_rank(sketch, "rankme_stable_pretraining_jax").value == pytest.approx(
-        np.exp(-np.sum(p * np.log(p))), rel=1e-6
-    )
+    ours = measure_rank(sketch, "rankme_stable_pretraining_jax").value
+    assert ours == pytest.approx(np.exp(-np.sum(p * np.log(p))), rel=1e-6)
 
 
 def test_radio(case):
+    """By the documented formula: RADIO is no package."""
     _, s, sketch = case
     positive = s[s > 0]
     p = positive / (positive.sum() + 1e-7)
@@ -66,9 +85,9 @@ def test_radio(case):
 
 
 def test_lightly(case):
-    matrix, s, sketch = case
-    p = torch.from_numpy(s) / (s.sum() + 1e-12)
-    expected = torch.exp(-torch.sum(p * torch.log(p + 1e-12))) / min(matrix.shape)
+    theirs = module_of("lightly", "lightly/loss/regularizer/dse.py")
+    matrix, _, sketch = case
+    expected = theirs.DSERegularizer()._effective_dimensionality(torch.from_numpy(matrix))
     assert measure_rank(sketch, "rankme_lightly").value == pytest.approx(expected.item(), rel=1e-6)
 
 

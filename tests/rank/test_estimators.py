@@ -59,6 +59,19 @@ def test_renyi_falls_with_the_order_from_the_count_to_the_largest_share(values):
     assert renyi(values**2, 2) == pytest.approx(participation_ratio(values), rel=1e-9)
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1e-200, 1e200, 1e307])
+def test_magnitudes_near_the_ends_of_float64(scale):
+    s = scale * np.full(5, 1.5)
+    for rank in (*RANKS, lambda s: renyi(s, 0.3), lambda s: renyi(s, 4)):
+        assert rank(s) == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize("gap", [1e-15, 1e-12, 1e-9, 1e-7])
+def test_orders_as_near_to_one_as_can_be(gap):
+    s = np.arange(1, 21.0) ** -0.5
+    assert renyi(s, 1 + gap) == pytest.approx(rankme(s), rel=1e-6)
+
+
 def test_published_eps_raises_the_rank_with_the_number_of_zeros():
     few, many = np.r_[1.0, np.zeros(100)], np.r_[1.0, np.zeros(4000)]
     assert rankme(few, eps=1e-7) < rankme(many, eps=1e-7)

@@ -9,6 +9,7 @@ from sonoscale.rank import (
     ESTIMATORS,
     SpectralSketch,
     clips_needed,
+    compare,
     compare_sketches,
     extrapolate,
     measure_rank,
@@ -98,8 +99,8 @@ def test_unequal_blocks_are_weighted():
     sizes = rng.integers(5, 60, 12)
     blocks = [rng.normal(3, 2, size) for size in sizes]
     rows = np.concatenate(blocks)
-    left_out = [(len(b), (rows.sum() - b.sum()) / (len(rows) - len(b))) for b in blocks]
-    found = from_left_out(rows.mean(), len(rows), left_out)
+    without = [(rows.sum() - b.sum()) / (len(rows) - len(b)) for b in blocks]
+    found = from_left_out(rows.mean(), len(rows), [len(b) for b in blocks], lambda: without)
     assert found.corrected == pytest.approx(rows.mean())
     expected = np.sqrt(np.mean([(b.mean() - rows.mean()) ** 2 / (len(rows) / len(b) - 1) for b in blocks]))
     assert found.error == pytest.approx(expected)
@@ -149,13 +150,92 @@ def test_as_many_clips_as_are_said_to_be_needed_are_enough():
 
 
 def test_too_little_to_extrapolate(population, sketch_of):
-    with pytest.raises(SonoscaleError, match="fewer than two blocks"):
-        extrapolate(sketch_of(population(1, 4)))
+    with pytest.raises(SonoscaleError, match=r"n = 7 is under 2 \* dim = 8: too few to extrapolate"):
+        extrapolate(sketch_of(population(7, 4)))
+    with pytest.raises(SonoscaleError, match="condition_number of these 100 embeddings has no error"):
+        extrapolate(sketch_of(population(100, 4) * [1, 1, 0, 1]), "condition_number")
+    with pytest.raises(SonoscaleError, match="level must be between 0 and 1, not 95"):
+        extrapolate(sketch_of(population(100, 4)), level=95)
     with pytest.raises(SonoscaleError, match="empty"):
         rank_curve(SpectralSketch(4))
     with pytest.raises(SonoscaleError, match="tolerance must be a positive share"):
         clips_needed(sketch_of(population(100, 4)), 0)
     assert not extrapolate(sketch_of(population(100, 20))).trusted
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.2])
+def test_the_limit_of_a_wide_flat_spectrum_holds_too(decay):
+    """Where the bias is many times the error, so that its second order decides."""
+    dim, held = 128, 0
+    spectrum = np.arange(1, dim + 1.0) ** -decay
+    truth = np.exp(stats.entropy(spectrum))
+    for seed in range(20):
+        sketch = SpectralSketch(dim)
+        sketch.update(np.random.default_rng(seed).standard_normal((8 * dim, dim)) * spectrum)
+        limit = extrapolate(sketch)
+        assert limit.high <= dim
+        assert abs(limit.value / truth - 1) < 0.003
+        assert limit.bias < -2 * (limit.high - limit.low)
+        held += limit.low <= truth <= limit.high
+    assert held >= 17
+
+
+@pytest.mark.parametrize("n", [2, 3, 7])
+def test_a_handful_of_rows_has_a_value_but_no_interval(population, sketch_of, n):
+    for name in ("rankme", "rankme_centred"):
+        sketch = sketch_of(population(n, 5))
+        record = measure_rank(sketch, name)
+        assert record.value == measure_rank(sketch, name, interval=False).value
+        assert (record.low, record.high) == ESTIMATORS[name].bounds(n, 5)
+        assert any("no interval can be told" in warning for warning in record.warnings)
+
+
+def test_a_value_is_not_lost_where_a_left_out_block_has_none(population, sketch_of):
+    record = measure_rank(sketch_of(population(16, 20)), "alpha_req")
+    assert record.value == measure_rank(sketch_of(population(16, 20)), "alpha_req", interval=False).value
+    assert any("no interval can be told" in warning for warning in record.warnings)
+
+
+def test_a_dimension_that_lives_in_one_block_only(sketch_of):
+    """A nearly dead unit: without its block it is constant, not rounding noise blown up to unit variance."""
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        rows = np.maximum(rng.standard_normal((640, 16)), 0).astype(np.float32)
+        rows[:, 3] = 0
+        rows[rng.integers(640), 3] = 1.234
+        gram, qr = (measure_rank(sketch_of(rows, method=m), "rankme_standardised") for m in ("gram", "qr"))
+        assert (gram.low, gram.high) == (pytest.approx(qr.low, rel=1e-6), pytest.approx(qr.high, rel=1e-6))
+
+
+def test_an_outlier_does_not_spoil_what_is_left_without_it(population, sketch_of):
+    rows = population(320, 8)
+    rows[5] *= 1e12
+    spectra = dict(enumerate(rest for _, rest in sketch_of(rows).leave_one_out("uncentred")))
+    others = np.delete(rows, np.arange(5, 320, 16), axis=0)
+    np.testing.assert_allclose(spectra[5], np.linalg.svd(others, compute_uv=False), rtol=1e-9)
+
+
+def test_differences_that_cannot_be_told_are_not_told_apart(population, sketch_of):
+    fine, dead = sketch_of(population(200, 4)), sketch_of(population(200, 4) * [1, 1, 0, 1])
+    for first, second in ((fine, dead), (dead, fine), (dead, dead)):
+        assert not compare_sketches(first, second, "condition_number").told_apart
+    one, other = (measure_rank(each, interval=False) for each in (fine, dead))
+    assert not compare(one, other).told_apart
+    with pytest.raises(SonoscaleError, match="level must be between 0 and 1, not 95"):
+        compare_sketches(fine, fine, level=95)
+
+
+def test_the_same_number_of_other_rows_omitted_is_not_the_same_clips(population):
+    sketches = []
+    for bad in (3, 19):
+        rows = population(200, 4)
+        rows[bad] = np.nan
+        sketches.append(SpectralSketch(4, nan_policy="omit"))
+        sketches[-1].update(rows[:100])
+        sketches[-1].update(rows[100:])
+    with pytest.raises(SonoscaleError, match="do not hold the same clips"):
+        compare_sketches(*sketches)
+    assert compare_sketches(sketches[0], sketches[0]).value == 0.0
 
 
 def test_pairing_cancels_what_two_encoders_share(population):

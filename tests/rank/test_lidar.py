@@ -122,3 +122,10 @@ def test_too_little_to_tell(views):
     with pytest.raises(SonoscaleError, match="NaN"):
         sketch.update(spoiled)
     assert sketch.measure().value == fed(views[:50]).measure().value
+    close = np.full((3, 2, 20), 1e-135) + 1e-145 * np.arange(2)[None, :, None]
+    with pytest.raises(SonoscaleError, match="cannot be squared"):
+        sketch.update(close)
+    assert sketch.measure().value == fed(views[:50]).measure().value
+    handful = fed(views[:3]).measure()
+    assert (handful.low, handful.high) == (1.0, 2.0)
+    assert any("no interval can be told" in warning for warning in handful.warnings)

@@ -212,13 +212,36 @@ def test_a_damaged_file_is_refused(tmp_path, population, sketch_of):
 
 def test_batched_products_on_a_device_give_the_same(population, sketch_of):
     rows = population(1000, 12, mean=4.0)
-    on_device = DeviceGrams(12, 16, "cpu")
+    on_device = DeviceGrams(SpectralSketch(12).parts(), "cpu")
     for start, stop in ((0, 700), (700, 707), (707, 1000)):
         on_device.add(torch.from_numpy(rows[start:stop]), np.arange(start, stop) % 16)
     sketch = SpectralSketch(12)
     sketch.adopt(on_device.pull(), seen=1000, omitted=0, dtypes={"float64"})
     for view in VIEWS:
         np.testing.assert_allclose(sketch.spectrum(**view), sketch_of(rows).spectrum(**view), rtol=1e-10)
+
+
+@pytest.mark.parametrize("order", ["array first", "tensor first", "loaded", "merged"])
+def test_what_was_seen_before_a_device_is_kept(population, sketch_of, monkeypatch, tmp_path, order):
+    """The CPU stands in for a device: rows that come as tensors are taken for rows on one."""
+    rows = population(300, 6, mean=2.0)
+    monkeypatch.setattr("sonoscale.rank._sketch.as_rows", lambda given, dim: given)
+    arrays, tensors = rows[:100], torch.from_numpy(rows[100:])
+    sketch = SpectralSketch(6)
+    if order == "tensor first":
+        sketch.update(tensors)
+        sketch.update(arrays)
+    else:
+        sketch.update(arrays)
+        if order == "loaded":
+            sketch.save(tmp_path / "s.safetensors")
+            sketch = SpectralSketch.load(tmp_path / "s.safetensors")
+        elif order == "merged":
+            sketch = sketch.merge(SpectralSketch(6))
+        sketch.update(tensors)
+    assert sum(part.count for part in sketch.parts()) == sketch.n == 300
+    for view in VIEWS:
+        np.testing.assert_allclose(sketch.spectrum(**view), direct(rows, **view), rtol=1e-9)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from rich.console import RenderableType
@@ -23,14 +24,15 @@ def record_lines(told: FileMeasurement, spectrum: np.ndarray) -> Iterator[Render
     about = f"{told.name}\nn = {told.n:,}, dim = {told.dim:,} (n/dim = {told.n / told.dim:.3g}), {told.dtype}"
     if first:
         about += f", {first.mean_energy:.1%} of the energy in the mean"
-    table = Table(title=about, title_justify="left", title_style="", show_edge=False, pad_edge=False)
+    table = Table(title=Text(about), title_justify="left", title_style="", show_edge=False, pad_edge=False)
     table.add_column("estimator")
     table.add_column("value", justify="right")
     table.add_column(f"{first.level:.0%} interval" if first else "interval", justify="right")
-    table.add_column("warnings")
-    common = set.intersection(*(set(record.warnings) for record in told.records)) if len(told.records) > 1 else set()
+    table.add_column("notes and warnings")
+    spectral = [set(record.warnings) for record in told.records if record.method in ("gram", "qr")]
+    common = set.intersection(*spectral) if len(spectral) > 1 else set()
     for record in told.records:
-        own = [warning for warning in record.warnings if warning not in common]
+        own = [*([record.note] if record.note else []), *(w for w in record.warnings if w not in common)]
         interval = "" if math.isnan(record.low) else f"[{_number(record.low)}, {_number(record.high)}]"
         table.add_row(record.estimator, _number(record.value), Text(interval), Text("; ".join(own)))
     for name, reason in told.undefined.items():
@@ -42,36 +44,40 @@ def record_lines(told: FileMeasurement, spectrum: np.ndarray) -> Iterator[Render
         yield Text(f"warning  {warning}")
     if told.limit and told.needed:
         limit, needed = told.limit, told.needed
-        doubt = "" if limit.trusted else " (n is under 8 * dim: the interval covers less often than it says)"
+        doubt = "" if limit.trusted else " (roughly: n is under 8 * dim)"
         yield Text(
             f"limit    {told.records[0].estimator} of infinitely many such clips: {_number(limit.value)} "
             f"[{_number(limit.low)}, {_number(limit.high)}]{doubt}"
         )
         yield Text(
             f"clips    {needed.n:,} are needed for ±{needed.tolerance:.2%} of it: {needed.for_interval:,} for the "
-            f"interval, {needed.for_bias:,} for the bias"
+            f"interval, {needed.for_bias:,} for the bias{doubt}"
         )
+    elif told.no_limit:
+        yield Text(f"limit    not told: {told.no_limit}")
     yield Text("")
 
 
 def comparison_table(comparisons: Sequence[FileComparison]) -> Table:
     """Differences between files."""
-    paired = all(each.difference.paired for each in comparisons if each.difference)
-    kind = "same rows, paired" if paired else "not paired: as if measured independently"
-    table = Table(title=f"differences ({kind})", title_justify="left", title_style="", show_edge=False, pad_edge=False)
+    table = Table(title="differences", title_justify="left", title_style="", show_edge=False, pad_edge=False)
     for column in ("estimator", "first", "second"):
         table.add_column(column)
     table.add_column("second - first", justify="right")
     table.add_column("interval", justify="right")
     table.add_column("told apart")
+    table.add_column("how")
+    names = {name for each in comparisons for name in (each.first, each.second)}
+    short = {name: Path(name).name for name in names}
+    if len(set(short.values())) < len(names):
+        short = {name: name for name in names}
     for each in comparisons:
-        found = each.difference
-        cells = (
-            (f"{found.value:+.4g}", f"[{found.low:+.4g}, {found.high:+.4g}]", "yes" if found.told_apart else "no")
-            if found
-            else ("-", "", each.reason)
-        )
-        table.add_row(each.estimator, Text(each.first), Text(each.second), *map(Text, cells))
+        found, cells = each.difference, ("-", "", "", each.reason)
+        if found:
+            interval = f"[{found.low:+.4g}, {found.high:+.4g}]" if math.isfinite(found.high) else "not told"
+            how = "paired" if found.paired else "not paired"
+            cells = (f"{found.value:+.4g}", interval, "yes" if found.told_apart else "no", how)
+        table.add_row(each.estimator, Text(short[each.first]), Text(short[each.second]), *map(Text, cells))
     return table
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import signal
 import sys
 from typing import Annotated
@@ -36,19 +37,26 @@ def _main(
 def run() -> None:
     """Entry point: every foreseen error is one line on stderr and a non-zero exit status."""
     signal.signal(signal.SIGINT, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without some sign shows another, and does not fail
     try:
         app()
     except SonoscaleError as error:
         _fail(str(error), 1)
     except _Interrupted:
-        _fail("interrupted: whatever was finished is kept; the same command goes on from there", 130)
+        _fail("interrupted: whatever was finished is kept, and a study goes on from there", 130)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             where = f" writing {error.filename}" if error.filename else ""
             _fail(f"no space left on the disk{where}: whatever was finished is kept", 1)
-        if error.errno in (errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST):
+        if error.errno in _USERS and error.filename:
             _fail(f"{error.filename}: {(error.strerror or 'cannot be used').lower()}", 1)
         raise
+
+
+_USERS = {errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT, errno.ENAMETOOLONG}
+"""Errors of the system that are about a path that the user gave."""
 
 
 class _Interrupted(BaseException):

@@ -51,10 +51,14 @@ def measure(
     force: Annotated[bool, typer.Option("--force", help="Compare also what was measured differently.")] = False,
 ) -> None:
     """Effective rank of embeddings, with interval and provenance. Several files are compared, row by row."""
+    from rich.markup import escape
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.text import Text
 
+    from sonoscale.cli._outputs import check_writable
     from sonoscale.cli._rank_tables import comparison_table, record_lines
     from sonoscale.rank import (
+        ESTIMATORS,
         compare_files,
         get_estimator,
         measure_file,
@@ -71,7 +75,12 @@ def measure(
     for out, suffixes in ((json, (".json", ".parquet")), (plot, (".png",))):
         if out and (out.suffix not in suffixes or not out.parent.is_dir()):
             raise SonoscaleError(f"{out}: must end in {' or '.join(suffixes)}, in a folder that exists")
-    files = [open_embeddings(path, key=key) for path in [*embeddings, *(more or [])]]
+    paths = [*embeddings, *(more or [])]
+    for out in filter(None, (json, plot)):
+        if out.resolve() in [path.resolve() for path in paths]:
+            raise SonoscaleError(f"{out}: is one of the files to measure, and would be overwritten")
+        check_writable(out)
+    files = [open_embeddings(path, key=None if path.suffix.lower() == ".npy" else key) for path in paths]
     if len({file.n for file in files}) > 1 and not force:
         told = ", ".join(f"{file.path} {file.n}" for file in files)
         raise SonoscaleError(
@@ -86,26 +95,28 @@ def measure(
     )  # fmt: skip
     with bars:
         for file in files:
-            task = bars.add_task(str(file.path), total=file.n)
+            task = bars.add_task(escape(str(file.path)), total=file.n)
             found = sketch_file(
                 file, blocks=blocks, method=method.value, nan_policy=nan_policy.value, sample=SAMPLE if all_ else 0,
                 progress=lambda rows, task=task: bars.advance(task, rows),
             )  # fmt: skip
             sketches.append(found)
-            measured.append(measure_file(found, None if all_ else names, level=level, tolerance=tolerance))
-            if json:
-                write_measurements(json, measured, [])
+            measured.append(measure_file(found, names, everything=all_, level=level, tolerance=tolerance))
             for part in record_lines(measured[-1], found.sketch.spectrum()):
                 console.print(part)
+            if json:
+                write_measurements(json, measured, [])
     if len(files) > 1:
-        comparisons = compare_files(sketches, measured, names, level=level)
+        compared = [*ESTIMATORS, *(name for name in names if name not in ESTIMATORS)] if all_ else names
+        comparisons = compare_files(sketches, measured, compared, level=level, force=force)
+        console.print(comparison_table(comparisons))
         if json:
             write_measurements(json, measured, comparisons)
-        console.print(comparison_table(comparisons))
     if plot:
         from sonoscale.report import spectrum_figure, write_figure
 
         write_figure(spectrum_figure({each.name: s.sketch for each, s in zip(measured, sketches, strict=True)}), plot)
-        console.print(f"figure   {plot}", highlight=False, soft_wrap=True)
+        console.print(Text(f"figure   {plot}"), soft_wrap=True)
     if json:
-        console.print(f"records  {json}", highlight=False, soft_wrap=True)
+        what = "records" if json.suffix == ".json" else "records alone, without limits and differences"
+        console.print(Text(f"{what}  {json}"), soft_wrap=True)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.rank._estimators import Estimator, get_estimator
-from sonoscale.rank._interval import paired
+from sonoscale.rank._interval import check_level, paired
 from sonoscale.rank._record import RankRecord
 from sonoscale.rank._sketch import SpectralSketch
 
-FIXED = ("estimator", "eps", "centred", "n", "corpus", "mean_seconds", "layer", "omitted")
+FIXED = ("estimator", "eps", "centred", "n", "corpus", "mean_seconds", "layer", "omitted", "dtype")
 """What must be the same for two ranks to say something about two encoders."""
 
 
@@ -28,7 +28,7 @@ class Difference:
     @property
     def told_apart(self) -> bool:
         """Whether the interval leaves out zero."""
-        return not self.low <= 0.0 <= self.high
+        return self.low > 0.0 or self.high < 0.0
 
 
 def check_comparable(first: RankRecord, second: RankRecord, *, vary: Collection[str] = ()) -> None:
@@ -84,12 +84,13 @@ def compare_sketches(
     Raises:
         SonoscaleError: not the same number of rows in each block, so that they cannot be the same clips.
     """
+    check_level(level)
     chosen = get_estimator(estimator) if isinstance(estimator, str) else estimator
     counts = [[part.count for part in sketch.parts()] for sketch in (first, second)]
-    if counts[0] != counts[1]:
+    if counts[0] != counts[1] or first.omitted_rows != second.omitted_rows:
         raise SonoscaleError(
             f"the sketches do not hold the same clips in the same order: {first.n} rows in {first.blocks} blocks, "
-            f"and {second.n} in {second.blocks}"
+            f"and {second.n} in {second.blocks}, or other rows omitted"
         )
     found = paired(first, second, chosen.compute, chosen.about)
     half = found.half_width(level)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,14 +18,18 @@ class DeviceGrams:
 
     Every row of a call is taken in by one batched product `[blocks, dim, rows] @ [blocks, rows, dim]`, so large calls
     are cheapest: each call reads and writes `blocks * dim**2` numbers besides.
+
+    Arguments:
+        parts: what each block holds so far.
+        device: a torch device.
     """
 
-    def __init__(self, dim: int, blocks: int, device: object) -> None:
+    def __init__(self, parts: Sequence[Gram], device: Any) -> None:
         import torch
 
-        self.count = np.zeros(blocks, dtype=np.int64)
-        self.mean = torch.zeros(blocks, dim, dtype=torch.float64, device=device)  # type: ignore[arg-type]
-        self.factor = torch.zeros(blocks, dim, dim, dtype=torch.float64, device=device)  # type: ignore[arg-type]
+        self.count = np.array([part.count for part in parts], dtype=np.int64)
+        self.mean = torch.from_numpy(np.stack([part.mean for part in parts])).to(device)
+        self.factor = torch.from_numpy(np.stack([part.factor for part in parts])).to(device)
 
     def add(self, rows: Tensor, assigned: np.ndarray) -> None:
         """Take in rows `[k, dim]`, each to its block."""

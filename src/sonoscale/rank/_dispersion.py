@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sonoscale.rank._entropy import checked
+from sonoscale.rank._entropy import relative
 
 
 def participation_ratio(singular_values: np.ndarray) -> float:
@@ -16,7 +16,7 @@ def participation_ratio(singular_values: np.ndarray) -> float:
     Returns:
         a number in [1, k].
     """
-    eigenvalues = _relative(singular_values) ** 2
+    eigenvalues = relative(singular_values) ** 2
     return float(eigenvalues.sum() ** 2 / np.square(eigenvalues).sum())
 
 
@@ -28,7 +28,7 @@ def stable_rank(singular_values: np.ndarray) -> float:
     Returns:
         a number in [1, k].
     """
-    return float(np.square(_relative(singular_values)).sum())
+    return float(np.square(relative(singular_values)).sum())
 
 
 def nesum(singular_values: np.ndarray) -> float:
@@ -52,7 +52,7 @@ def numerical_rank(singular_values: np.ndarray, *, rtol: float) -> int:
     Returns:
         an integer in [1, k].
     """
-    return int((_relative(singular_values) > rtol).sum())
+    return int((relative(singular_values) > rtol).sum())
 
 
 def condition_number(singular_values: np.ndarray) -> float:
@@ -61,11 +61,5 @@ def condition_number(singular_values: np.ndarray) -> float:
     Returns:
         a number in [1, inf]; infinite where the smallest is zero.
     """
-    smallest = float(_relative(singular_values).min())
+    smallest = float(relative(singular_values).min())
     return 1.0 / smallest if smallest > 0 else float("inf")
-
-
-def _relative(singular_values: np.ndarray) -> np.ndarray:
-    """Relative to the largest, so that no power overflows."""
-    s = checked(singular_values)
-    return s / s.max()

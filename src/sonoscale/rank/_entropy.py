@@ -29,7 +29,7 @@ def rankme(singular_values: np.ndarray, *, eps: float = 0.0) -> float:
     Raises:
         SonoscaleError: negative or non-finite values, none at all, or all zero.
     """
-    return entropy_rank(checked(singular_values), eps=eps)
+    return entropy_rank(relative(singular_values), eps=eps)
 
 
 def rankme_eigenvalues(singular_values: np.ndarray, *, eps: float = 0.0) -> float:
@@ -41,7 +41,7 @@ def rankme_eigenvalues(singular_values: np.ndarray, *, eps: float = 0.0) -> floa
     Returns:
         a number in [1, k] when `eps` is 0.
     """
-    return entropy_rank(np.square(checked(singular_values)), eps=eps)
+    return entropy_rank(np.square(relative(singular_values)), eps=eps)
 
 
 def rankme_twice_smoothed(singular_values: np.ndarray, *, eps: float = 1e-7) -> float:
@@ -101,12 +101,14 @@ def renyi(singular_values: np.ndarray, order: float) -> float:
     Returns:
         a number in [1, k].
     """
-    s = checked(singular_values)
+    s = relative(singular_values)
     if not order >= 0:
         raise SonoscaleError(f"the order of a Renyi entropy must be at least 0, not {order}")
     p = s[s > 0] / s.sum()
     if order == 1:
         return entropy_rank(p)
+    if abs(order - 1) < 0.1:  # the sum is near 1, and what matters is by how little it differs
+        return float(np.exp(np.log1p(np.sum(p * np.expm1((order - 1) * np.log(p)))) / (1 - order)))
     if np.isinf(order):
         return float(1.0 / p.max())
     # Relative to the largest, so that no power underflows.
@@ -122,7 +124,7 @@ def entropy_rank(weights: np.ndarray, *, eps: float = 0.0) -> float:
 
 
 def checked(singular_values: np.ndarray) -> np.ndarray:
-    """Singular values as float64, scaled so that no square leaves float64.
+    """Singular values as float64.
 
     Raises:
         SonoscaleError: not a vector, empty, negative, non-finite, or all zero.
@@ -135,3 +137,9 @@ def checked(singular_values: np.ndarray) -> np.ndarray:
     if not s.any():
         raise SonoscaleError("all singular values are zero: the embeddings are all zero (or all equal, if centred)")
     return s
+
+
+def relative(singular_values: np.ndarray) -> np.ndarray:
+    """Singular values over the largest, so that no power or sum leaves float64."""
+    s = checked(singular_values)
+    return s / s.max()

@@ -23,7 +23,7 @@ from sonoscale.rank._entropy import (
     renyi,
 )
 from sonoscale.rank._moments import About
-from sonoscale.rank._powerlaw import alpha_req
+from sonoscale.rank._powerlaw import PowerLaw, alpha_req
 
 Bounds = Callable[[int, int], tuple[float, float]]
 
@@ -40,6 +40,7 @@ class Estimator:
         compute: from singular values `[min(n, dim)]`, n and dim to the number.
         bounds: the smallest and largest value possible for given n and dim.
         eps: the constant added somewhere in it, if any.
+        note: what else a record should say of the value, from the singular values.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Estimator:
     compute: Callable[[np.ndarray, int, int], float]
     bounds: Bounds
     eps: float = 0.0
+    note: Callable[[np.ndarray], str] | None = None
 
     def __reduce__(self) -> Any:
         """Those of the table are sent to other processes by name."""
@@ -95,6 +97,10 @@ def _share(n: int, dim: int) -> tuple[float, float]:
 
 def _positive(n: int, dim: int) -> tuple[float, float]:
     return 0.0, float("inf")
+
+
+def _fit(law: PowerLaw) -> str:
+    return f"fitted on eigenvalues {law.first} to {law.last}, with R2 = {law.r2:.3f}"
 
 
 def _of(function: Callable[..., float], **settings: float) -> Callable[[np.ndarray, int, int], float]:
@@ -149,7 +155,7 @@ _TABLE = [
     Estimator("condition_number", "uncentred", "max(s) / min(s)", "Golub & Van Loan, 2.6",
               _of(condition_number), lambda n, dim: (1.0, float("inf"))),
     Estimator("alpha_req", "centred", "s^2 ~ index^-alpha on indices 11 to 100", "Agrawal et al. 2022",
-              lambda s, n, dim: alpha_req(s).alpha, _positive),
+              lambda s, n, dim: alpha_req(s).alpha, _positive, note=lambda s: _fit(alpha_req(s))),
 ]  # fmt: skip
 
 ESTIMATORS: Mapping[str, Estimator] = MappingProxyType({each.name: each for each in _TABLE})

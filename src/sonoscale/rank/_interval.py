@@ -8,10 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
+from sonoscale.errors import SonoscaleError
 from sonoscale.rank._moments import About
 from sonoscale.rank._sketch import SpectralSketch
 
 Compute = Callable[[np.ndarray, int, int], float]
+
+FEWEST_ROWS, FEWEST_BLOCKS = 8, 4
+NO_INTERVAL = "no interval can be told from so few embeddings: it is everything the value could be"
 
 
 @dataclass(frozen=True)
@@ -54,17 +58,37 @@ def jackknife(sketch: SpectralSketch, compute: Compute, about: About) -> Jackkni
     """
     n, dim = sketch.n, sketch.dim
     value = compute(_spectrum(sketch, about), n, dim)
-    left_out = [(size, compute(rest, n - size, dim)) for size, rest in sketch.leave_one_out(about)]
-    return from_left_out(value, n, left_out)
+    sizes = [part.count for part in sketch.parts() if part.count]
+    return from_left_out(
+        value, n, sizes, lambda: [compute(rest, n - size, dim) for size, rest in sketch.leave_one_out(about)]
+    )
 
 
-def from_left_out(value: float, n: int, left_out: list[tuple[int, float]]) -> Jackknife:
-    """From the estimate on all n rows, and for each block its size and the estimate without it."""
-    h = np.array([n / size for size, _ in left_out])
-    without = np.array([rest for _, rest in left_out])
-    if not np.isfinite([value, *without]).all():  # as of a condition number: there is no saying how far it is off
-        return Jackknife(value, np.empty(0), np.empty(0))
+def from_left_out(value: float, n: int, sizes: list[int], left_out: Callable[[], list[float]]) -> Jackknife:
+    """From the estimate on all n rows, the size of each block, and what gives the estimates without each.
+
+    No error can be told (there are no pseudo-values) from fewer than 8 rows or 4 blocks, or where the estimate is
+    infinite, or not defined without one of the blocks.
+    """
+    nothing = Jackknife(value, np.empty(0), np.empty(0))
+    if n < FEWEST_ROWS or len(sizes) < FEWEST_BLOCKS or not np.isfinite(value):
+        return nothing
+    try:
+        without = np.array(left_out())
+    except SonoscaleError:
+        return nothing
+    if not np.isfinite(without).all():
+        return nothing
+    h = n / np.array(sizes)
     return Jackknife(value, h * value - (h - 1) * without, h - 1)
+
+
+def check_level(level: float) -> None:
+    """Raises:
+    SonoscaleError: not between 0 and 1.
+    """
+    if not 0 < level < 1:
+        raise SonoscaleError(f"level must be between 0 and 1, not {level}")
 
 
 def paired(first: SpectralSketch, second: SpectralSketch, compute: Compute, about: About) -> Jackknife:
@@ -73,6 +97,8 @@ def paired(first: SpectralSketch, second: SpectralSketch, compute: Compute, abou
     What the two have in common, such as a hard or an easy block of clips, cancels.
     """
     a, b = jackknife(first, compute, about), jackknife(second, compute, about)
+    if not (np.isfinite([a.value, b.value]).all() and len(a.pseudo) and len(b.pseudo)):
+        return Jackknife(b.value - a.value if np.isfinite(a.value) else float("nan"), np.empty(0), np.empty(0))
     return Jackknife(b.value - a.value, b.pseudo - a.pseudo, a.weight)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,10 @@ import scipy.linalg
 from sonoscale import __version__
 from sonoscale.errors import SonoscaleError
 from sonoscale.rank._entropy import entropy_rank
-from sonoscale.rank._interval import from_left_out
-from sonoscale.rank._moments import EPS
+from sonoscale.rank._interval import NO_INTERVAL, from_left_out
+from sonoscale.rank._moments import EPS, leave_one_out
 from sonoscale.rank._record import RankRecord
-from sonoscale.rank._rows import as_rows, dtype_name
+from sonoscale.rank._rows import as_rows, dtype_name, usable
 from sonoscale.rank._sketch import SpectralSketch
 
 if TYPE_CHECKING:
@@ -69,9 +70,11 @@ class LidarSketch:
         double = rows.astype(np.float64) if isinstance(rows, np.ndarray) else rows.double()
         groups = double.reshape(clips, each, dim)
         means = groups.mean(1)
+        rest = (groups - means[:, None]).reshape(clips * each, dim)
+        for part in (rows, means, rest):  # refused before anything is taken in
+            usable(part, seen=self.n * each, policy="raise")
         assigned = np.arange(self.n, self.n + clips) % self._between.blocks
         self._between.update_blocks(means, assigned, dtype=dtype_name(views))
-        rest = (groups - means[:, None]).reshape(clips * each, dim)
         self._within.update_blocks(rest, np.repeat(assigned, each), dtype=dtype_name(views))
 
     def merge(self, other: LidarSketch) -> LidarSketch:
@@ -136,15 +139,14 @@ class LidarSketch:
         """
         value = self._rank(self.eigenvalues(delta=delta), eps)
         between, within = self._between, self._within
-        total_b, total_w = between.total(), within.total()
-        left_out = [
-            (b.count, self._rank(_eigenvalues(total_b.without(b), total_w.without(w), delta), eps))
-            for b, w in zip(between.parts(), within.parts(), strict=True)
-            if 0 < b.count < self.n - 1
-        ]
-        half = from_left_out(value, self.n, left_out).half_width(level) if len(left_out) > 1 else float("inf")
+        full = [(b, w) for b, w in zip(between.parts(), within.parts(), strict=True) if b.count]
+        rest = zip(leave_one_out([b for b, _ in full]), leave_one_out([w for _, w in full]), strict=True)
+        half = from_left_out(
+            value, self.n, [b.count for b, _ in full],
+            lambda: [self._rank(_eigenvalues(b, w, delta), eps) for b, w in rest],
+        ).half_width(level)  # fmt: skip
         most = float(min(self.n - 1, self.dim))
-        warnings = []
+        warnings = [] if math.isfinite(half) else [NO_INTERVAL]
         if self.n < self.dim:
             warnings.append(f"{self.n} clips are fewer than dim = {self.dim}: LiDAR cannot exceed clips - 1")
         if within.n < 2 * self.dim:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from sonoscale import __version__
 from sonoscale.errors import SonoscaleError
 from sonoscale.rank._estimators import ESTIMATORS, Estimator, get_estimator
-from sonoscale.rank._interval import jackknife
-from sonoscale.rank._powerlaw import alpha_req
+from sonoscale.rank._interval import NO_INTERVAL, check_level, jackknife
 from sonoscale.rank._record import RankRecord
 from sonoscale.rank._sketch import SpectralSketch
 
@@ -52,29 +52,23 @@ def measure_rank(
     Raises:
         SonoscaleError: the sketch is empty, or the estimator is not defined for what it has seen.
     """
-    if not 0 < level < 1:
-        raise SonoscaleError(f"level must be between 0 and 1, not {level}")
+    check_level(level)
     chosen = get_estimator(estimator) if isinstance(estimator, str) else estimator
-    warnings = []
+    spectrum = sketch.spectrum(centred=chosen.centred, standardised=chosen.about == "standardised")
+    value, low, high, warnings = chosen.compute(spectrum, sketch.n, sketch.dim), math.nan, math.nan, []
     if interval:
-        found = jackknife(sketch, chosen.compute, chosen.about)
-        value, half = found.value, found.half_width(level)
+        half = jackknife(sketch, chosen.compute, chosen.about).half_width(level)
         least, most = chosen.bounds(sketch.n, sketch.dim)
-        low, high = (least, most) if not math.isfinite(half) else (max(least, value - half), min(most, value + half))
+        low, high = max(least, value - half), min(most, value + half)
         if not math.isfinite(half):
-            warnings.append(
-                "no interval can be told from so few embeddings: it is everything the value could be"
-                if math.isfinite(value)
-                else "infinite: the smallest singular value is zero"
-            )
-    else:
-        spectrum = sketch.spectrum(centred=chosen.centred, standardised=chosen.about == "standardised")
-        value, low, high = chosen.compute(spectrum, sketch.n, sketch.dim), math.nan, math.nan
+            low, high = least, most
+            warnings.append(NO_INTERVAL if math.isfinite(value) else "infinite: the smallest singular value is zero")
     return RankRecord(
         estimator=chosen.name, value=value, low=min(low, value), high=max(high, value), level=level, eps=chosen.eps,
         centred=chosen.centred, n=sketch.n, dim=sketch.dim, mean_energy=sketch.mean_energy(), method=sketch.method,
         dtype=sketch.dtype, omitted=sketch.omitted, layer=layer, mean_seconds=mean_seconds, encoder=encoder,
-        corpus=corpus, version=__version__, warnings=tuple(warnings + _warnings(sketch, chosen, value)),
+        corpus=corpus, version=__version__, note=chosen.note(spectrum) if chosen.note else "",
+        warnings=tuple(warnings + _warnings(sketch, chosen, value, spectrum)),
     )  # fmt: skip
 
 
@@ -105,30 +99,24 @@ def measure_all(
     return records, undefined
 
 
-def renamed(estimator: str, name: str, **changes: Any) -> Estimator:
-    """An estimator of the table with something else about it, for `measure_rank`."""
-    return dataclasses.replace(get_estimator(estimator), name=name, **changes)
-
-
-def _warnings(sketch: SpectralSketch, estimator: Estimator, value: float) -> list[str]:
+def _warnings(sketch: SpectralSketch, estimator: Estimator, value: float, spectrum: np.ndarray) -> list[str]:
     n, dim, energy = sketch.n, sketch.dim, sketch.mean_energy()
     found = []
     if sketch.omitted:
         found.append(f"{sketch.omitted} embeddings with NaN or infinity were left out")
     if n < dim:
-        found.append(f"n = {n} is under dim = {dim}: the rank cannot exceed n, and says more of n than of the encoder")
+        found.append(f"n = {n} is under dim = {dim}: no rank can exceed n, and all say more of n than of the encoder")
     elif n < ROWS_PER_DIM * dim:
-        found.append(f"n = {n} is under 8 * dim = {ROWS_PER_DIM * dim}: the finite sample biases the rank down")
+        found.append(
+            f"n = {n} is under 8 * dim = {ROWS_PER_DIM * dim}: not yet what many clips would show (ranks come out low)"
+        )
     if estimator.about == "uncentred" and energy > 0.9:
         found.append(f"the mean holds {energy:.1%} of the energy: the uncentred spectrum mostly shows it")
-    most = min(n, dim)
-    if estimator.name.startswith("rankme") and estimator.bounds(n, dim)[1] >= most > 1 and value > 0.95 * most:
-        found.append(f"the rank is within 5% of its ceiling {most}")
-    spectrum = sketch.spectrum(centred=estimator.centred)
-    if estimator.name == "alpha_req":
-        law = alpha_req(spectrum)
-        found.append(f"fitted on eigenvalues {law.first} to {law.last}, with R2 = {law.r2:.3f}")
-    unresolved = int((spectrum[: max(1, min(n - estimator.centred, dim))] == 0).sum())
+    most = min(n - estimator.centred, dim)
+    ceiling = 1.0 if estimator.name in ("rankme_normalised", "rankme_lightly") else float(most)
+    if estimator.name.startswith("rankme") and most > 1 and value > 0.95 * ceiling:
+        found.append(f"the rank is within 5% of its ceiling {ceiling:g}")
+    unresolved = int((spectrum[: max(1, most)] == 0).sum())
     if unresolved:
         found.append(
             f"{unresolved} singular values are zero or under 4e-8 of the largest, which a Gram matrix cannot tell "

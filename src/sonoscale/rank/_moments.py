@@ -10,10 +10,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 from scipy.linalg import get_blas_funcs
+
+from sonoscale.errors import SonoscaleError
 
 About = Literal["uncentred", "centred", "standardised"]
 
@@ -90,14 +93,6 @@ class Gram(Moments):
         self.factor += other.factor
         self._update(other.count, other.mean, np.empty((1, len(self.mean))))
 
-    def without(self, part: Gram) -> Gram:
-        """The moments of these rows less those of `part`, which are among them."""
-        count = self.count - part.count
-        gap = self.mean - part.mean
-        factor = self.factor - part.factor
-        factor -= np.outer(gap * (part.count * self.count / count), gap)
-        return Gram(count, self.mean + gap * (part.count / count), factor)
-
     def spectrum(self, about: About) -> np.ndarray:
         scatter = self.factor
         if about == "uncentred":
@@ -105,7 +100,8 @@ class Gram(Moments):
         elif about == "standardised":
             scale = inverse_deviations(np.diag(scatter), self.mean, self.count)
             scatter = scatter * np.outer(scale, scale)
-        values = np.linalg.eigvalsh(scatter, UPLO="U")[::-1]
+        with refused():
+            values = np.linalg.eigvalsh(scatter, UPLO="U")[::-1]
         # Rounding leaves eigenvalues of a few eps of the largest where there should be none.
         values = np.where(values > 8 * EPS * values[0], values, 0.0)
         return self._known(np.sqrt(values), about)
@@ -143,7 +139,8 @@ class Triangle(Moments):
             rows = np.vstack([rows, self.mean * np.sqrt(self.count)])
         elif about == "standardised":
             rows = rows * inverse_deviations(np.square(rows).sum(axis=0), self.mean, self.count)
-        values = np.linalg.svd(rows, compute_uv=False)
+        with refused():
+            values = np.linalg.svd(rows, compute_uv=False)
         values[values <= len(self.mean) * EPS * values[0]] = 0.0  # rounding, as in numpy.linalg.matrix_rank
         return self._known(np.r_[values, np.zeros(len(self.mean))][: len(self.mean)], about)
 
@@ -156,17 +153,16 @@ class Triangle(Moments):
         self.count = together
 
 
-def leave_one_out(parts: Sequence[Moments]) -> Iterator[Moments]:
-    """The moments of all parts but one, for each of two or more."""
-    grams = [part for part in parts if isinstance(part, Gram)]
-    if grams:
-        total = merged(grams)
-        yield from (total.without(part) for part in grams)
-        return
-    after: list[list[Moments]] = [[]]  # the parts behind as one, or none; nearest last
+def leave_one_out(parts: Sequence[M]) -> Iterator[M]:
+    """The moments of all parts but one, for each of two or more.
+
+    By adding up those before and those after: to subtract one from the whole would leave rounding where nothing is,
+    as in a dimension that is zero in all other parts.
+    """
+    after: list[list[M]] = [[]]  # the parts behind as one, or none; nearest last
     for part in parts[:0:-1]:
         after.append([merged([part, *after[-1]])])
-    before: list[Moments] = []
+    before: list[M] = []
     for part in parts:
         yield merged([*before, *after.pop()])
         before = [merged([*before, part])]
@@ -178,6 +174,15 @@ def merged(parts: Sequence[M]) -> M:
     for part in parts[1:]:
         total.merge(part)
     return total
+
+
+@contextmanager
+def refused() -> Iterator[None]:
+    """A decomposition that does not converge, as an error that a user can understand."""
+    try:
+        yield
+    except np.linalg.LinAlgError as error:
+        raise SonoscaleError(f"the spectrum cannot be computed: {error}") from error
 
 
 def centre(rows: np.ndarray) -> np.ndarray:

@@ -39,6 +39,7 @@ class RankRecord:
         mean_seconds: mean duration of the clips, if known.
         encoder, corpus: identities, if known.
         version: of Sonoscale.
+        note: what else there is to say of the value, such as the range a law was fitted on.
         warnings: what should stop a reader from trusting the number.
     """
 
@@ -60,6 +61,7 @@ class RankRecord:
     encoder: str = ""
     corpus: str = ""
     version: str = ""
+    note: str = ""
     warnings: tuple[str, ...] = ()
 
     @property

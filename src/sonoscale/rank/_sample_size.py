@@ -9,8 +9,9 @@ import numpy as np
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.rank._estimators import Estimator, get_estimator
-from sonoscale.rank._interval import jackknife
+from sonoscale.rank._interval import Compute, check_level, jackknife
 from sonoscale.rank._measure import ROWS_PER_DIM
+from sonoscale.rank._moments import About, merged
 from sonoscale.rank._sketch import SpectralSketch
 
 
@@ -28,13 +29,11 @@ class Extrapolation:
     """The value of the estimator for infinitely many clips.
 
     Attributes:
-        value: the limit, if the bias falls as 1/n.
+        value: the limit, if the bias is a sum of terms in 1/n and 1/n**2.
         low, high: its interval at `level`.
         level: nominal coverage.
         bias: value at the n measured minus the limit (negative: the sample shows too low a rank).
         n, dim: what was measured.
-        trusted: whether n is at least 8 * dim. Below, the bias also has terms of higher order, and the interval
-            covers less often than it says.
     """
 
     value: float
@@ -47,6 +46,7 @@ class Extrapolation:
 
     @property
     def trusted(self) -> bool:
+        """Whether n is at least 8 * dim; below, the interval covers less often than it says."""
         return self.n >= ROWS_PER_DIM * self.dim
 
 
@@ -100,22 +100,38 @@ def rank_curve(sketch: SpectralSketch, estimator: str | Estimator = "rankme") ->
 
 
 def extrapolate(sketch: SpectralSketch, estimator: str | Estimator = "rankme", *, level: float = 0.95) -> Extrapolation:
-    """The limit for infinitely many clips, supposing a bias that falls as 1/n, with a jackknife interval.
+    """The limit for infinitely many clips, with an interval.
 
-    The mean of the jackknife's pseudo-values (Quenouille, 1956; Efron & Tibshirani, 1993, chapter 11). For RankMe of
-    Gaussian embeddings with n at least 8 * dim the 95% interval held the population's own rank in 93 to 98% of
-    samples over six spectra; with n = 2 * dim in as few as 40% (`benchmarks/coverage.py`).
+    The bias of a finite sample is taken to be `b / n + c / n**2`. Two extrapolations in 1/n leave two different
+    multiples of c: the mean of the jackknife's pseudo-values (Quenouille, 1956), and Richardson's from the two halves
+    of the blocks; together they leave none. The error is the jackknife's, and a quarter of the term in c is added to
+    the half-width for the terms beyond. `benchmarks/coverage.py` measures how often the interval holds.
 
     Raises:
-        SonoscaleError: fewer than two blocks hold rows, or the estimator is not defined for what was seen.
+        SonoscaleError: n is under 2 * dim, from which nothing can be extrapolated; too few rows for an error; or the
+            estimator is infinite or not defined for what was seen.
     """
+    check_level(level)
     chosen = get_estimator(estimator) if isinstance(estimator, str) else estimator
+    n, dim = sketch.n, sketch.dim
     found = jackknife(sketch, chosen.compute, chosen.about)
-    half = found.half_width(level)
-    if not math.isfinite(half):
-        raise SonoscaleError(f"{sketch.n} embeddings in fewer than two blocks cannot be extrapolated")
-    limit = found.corrected
-    return Extrapolation(limit, limit - half, limit + half, level, found.value - limit, sketch.n, sketch.dim)
+    if n < 2 * dim:
+        raise SonoscaleError(f"n = {n} is under 2 * dim = {2 * dim}: too few to extrapolate from")
+    if not math.isfinite(found.half_width(level)):
+        raise SonoscaleError(f"{chosen.name} of these {n} embeddings has no error that could be told")
+    parts = [part for part in sketch.parts() if part.count]
+    halves = [merged(parts[first::2]) for first in (0, 1)]
+    at_half = float(np.mean([chosen.compute(half.spectrum(chosen.about), half.count, dim) for half in halves]))
+    # Left of c / n**2 by either: with b blocks, -b / (b - 1) by the jackknife, -1 / share by the halves.
+    share = 1 / (float(np.mean([n / half.count for half in halves])) - 1)
+    richardson = found.value + (found.value - at_half) * share
+    left, left_richardson = len(parts) / (len(parts) - 1), 1 + 1 / share
+    second = (found.corrected - richardson) * left / (left_richardson - left)
+    half_width = found.half_width(level) + abs(second) / 4
+    least, most = chosen.bounds(10**12, dim)
+    limit = min(max(found.corrected + second, least), most)
+    low, high = max(least, limit - half_width), min(most, limit + half_width)
+    return Extrapolation(limit, low, high, level, found.value - limit, n, dim)
 
 
 def clips_needed(
@@ -135,9 +151,17 @@ def clips_needed(
         raise SonoscaleError(f"tolerance must be a positive share such as 0.01, not {tolerance}")
     limit = extrapolate(sketch, estimator, level=level)
     wanted = tolerance * abs(limit.value)
-    for_interval = math.ceil(limit.n * ((limit.high - limit.value) / wanted) ** 2)
+    if not wanted:
+        raise SonoscaleError(f"the limit is 0, of which {tolerance:g} is nothing: no number of clips is enough")
+    half = jackknife(sketch, *_of(estimator)).half_width(level)
+    for_interval = math.ceil(limit.n * (half / wanted) ** 2)
     for_bias = math.ceil(limit.n * abs(limit.bias) / wanted)
     return ClipsNeeded(max(for_interval, for_bias, 2), for_interval, for_bias, tolerance, limit.trusted)
+
+
+def _of(estimator: str | Estimator) -> tuple[Compute, About]:
+    chosen = get_estimator(estimator) if isinstance(estimator, str) else estimator
+    return chosen.compute, chosen.about
 
 
 def _value(part: object, estimator: Estimator, dim: int) -> float | None:

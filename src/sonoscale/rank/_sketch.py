@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,7 +11,7 @@ import numpy as np
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.rank._moments import About, Gram, Triangle, leave_one_out, merged
-from sonoscale.rank._rows import NanPolicy, as_mask, as_rows, blocks_of, dtype_name, usable
+from sonoscale.rank._rows import NanPolicy, as_mask, as_rows, blocks_of, digest, dtype_name, usable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
     from sonoscale.rank._device import DeviceGrams
 
 Method = Literal["gram", "qr"]
+
+
+def physical_memory() -> float:
+    """Bytes of the machine, infinite where it does not tell."""
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, ValueError, OSError):
+        return float("inf")
 
 
 class SpectralSketch:
@@ -50,11 +59,17 @@ class SpectralSketch:
             raise SonoscaleError(f'method must be "gram" or "qr", not {method!r}')
         if nan_policy not in ("raise", "omit"):
             raise SonoscaleError(f'nan_policy must be "raise" or "omit", not {nan_policy!r}')
+        if 8 * blocks * dim**2 > physical_memory():
+            raise SonoscaleError(
+                f"a sketch of dim {dim} in {blocks} blocks needs {8 * blocks * dim**2 / 2**30:,.0f} GiB, more than "
+                "this machine has: take fewer blocks, or transpose the embeddings if they are [dim, batch]"
+            )
         self.dim = dim
         self.blocks = blocks
         self.method: Method = method
         self.nan_policy: NanPolicy = nan_policy
         self.omitted = 0
+        self.omitted_rows = 0  # a digest of which: equal for the same rows
         self.dtypes: set[str] = set()
         self.seen = 0  # rows offered, those omitted too
         form = Gram if method == "gram" else Triangle
@@ -108,12 +123,13 @@ class SpectralSketch:
         if keep is not None:
             rows, kept = rows[keep], as_mask(keep)
             self.omitted += len(assigned) - len(rows)
+            self.omitted_rows ^= digest(self.seen - len(assigned) + np.flatnonzero(~kept))
             assigned = assigned[kept]
         on_device = not isinstance(rows, np.ndarray)
         if self._device is None and on_device and self.method == "gram":
             from sonoscale.rank._device import DeviceGrams
 
-            self._device = DeviceGrams(self.dim, self.blocks, rows.device)
+            self._device = DeviceGrams(self.parts(), rows.device)
         if self._device is not None:
             if not on_device:
                 import torch
@@ -135,6 +151,7 @@ class SpectralSketch:
                 raise SonoscaleError(f"cannot merge sketches of {key} {mine} and {theirs}")
         merged = SpectralSketch(self.dim, blocks=self.blocks, method=self.method, nan_policy=self.nan_policy)
         merged.seen, merged.omitted = self.seen + other.seen, self.omitted + other.omitted
+        merged.omitted_rows = self.omitted_rows ^ other.omitted_rows
         merged.dtypes = self.dtypes | other.dtypes
         for i, (mine, theirs) in enumerate(zip(self.parts(), other.parts(), strict=True)):
             part = mine.copy()
@@ -219,8 +236,9 @@ class SpectralSketch:
         self._flush()
         return self._device.pull() if self._device is not None else self._parts
 
-    def adopt(self, parts: list[Any], *, seen: int, omitted: int, dtypes: set[str]) -> None:
+    def adopt(self, parts: list[Any], *, seen: int, omitted: int = 0, omitted_rows: int = 0, dtypes: set[str]) -> None:
         """Replace everything taken in so far."""
+        self.omitted_rows = omitted_rows
         self._parts, self._device, self._held = parts, None, 0
         self.seen, self.omitted, self.dtypes = seen, omitted, set(dtypes)
         self._spectra.clear()

@@ -33,7 +33,8 @@ def write(path: Path, sketches: Mapping[str, SpectralSketch], **about: Any) -> N
         tensors |= {f"{name}.factor.{i}": np.ascontiguousarray(p.factor) for i, p in enumerate(parts) if p.count}
         told[name] = {
             "dim": sketch.dim, "blocks": sketch.blocks, "method": sketch.method, "nan_policy": sketch.nan_policy,
-            "seen": sketch.seen, "omitted": sketch.omitted, "dtypes": sorted(sketch.dtypes),
+            "seen": sketch.seen, "omitted": sketch.omitted, "omitted_rows": sketch.omitted_rows,
+            "dtypes": sorted(sketch.dtypes),
         }  # fmt: skip
     if not path.parent.is_dir():
         raise SonoscaleError(f"{path}: no folder {path.parent} to write it to")
@@ -81,5 +82,6 @@ def _unpack(file: Any, name: str, about: dict[str, Any]) -> SpectralSketch:
     for i, (count, mean) in enumerate(zip(counts, means, strict=True)):
         form = Gram if sketch.method == "gram" else Triangle
         parts.append(form(int(count), mean, file.get_tensor(f"{name}.factor.{i}")) if count else form.empty(sketch.dim))
-    sketch.adopt(parts, seen=about["seen"], omitted=about["omitted"], dtypes=set(about["dtypes"]))
+    numbers = {key: about[key] for key in ("seen", "omitted", "omitted_rows")}
+    sketch.adopt(parts, **numbers, dtypes=set(about["dtypes"]))
     return sketch
