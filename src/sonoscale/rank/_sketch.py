@@ -290,5 +290,7 @@ class SpectralSketch:
             if self._room is None or len(self._room) <= len(mine):
                 self._room = np.empty((len(mine) + 1, self.dim))
             room = self._room[: len(mine) + 1]
-            room[:-1] = rows[mine]
+            steps = np.diff(mine)
+            regular = len(steps) > 0 and bool((steps == steps[0]).all())  # then a view will do
+            room[:-1] = rows[mine[0] :: steps[0]][: len(mine)] if regular else rows[mine]
             self._parts[block].add(room)
