@@ -46,7 +46,7 @@ clean:
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Sonoscale needs Python 3.11 or later; set PYTHON=...") if sys.version_info < (3, 11) else 0'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[procedural,hdf5,lightning,ray,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[procedural,hdf5,hf,lightning,onnx,ray,dev]'
 	# What ranks are compared with in the tests. Without what they ask for: they would bring torchvision.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
 		reptrix==0.1.0 monai==1.6.1 lightly==1.6.0

@@ -10,7 +10,7 @@ import pytest
 import sonoscale
 
 SOURCE = Path(sonoscale.__file__).parent
-FLOORS = ["audio", "corpora", "encoders", "pretrain", "probe", "study", "report", "cli"]
+FLOORS = ["audio", "corpora", "encoders", "measure", "pretrain", "probe", "study", "report", "cli"]
 ALONE = ["rank", "laws"]  # import no floor, and any floor may import them
 GROUND = {"config", "errors", "processes", "__version__"}
 

@@ -180,7 +180,7 @@ def test_other_choices(tmp_path, files):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "measure needs --embeddings FILE"),
+        ([], "measure needs ENCODER AUDIO, or --embeddings FILE"),
         (["--embeddings", "none.npy"], "none.npy"),
         (["--embeddings", "A", "--estimator", "rank"], "no estimator 'rank'"),
         (["--embeddings", "A", "--json", "o.csv"], "o.csv: must end in .json or .parquet"),

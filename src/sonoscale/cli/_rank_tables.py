@@ -11,9 +11,9 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sonoscale.rank import FileComparison, FileMeasurement
+from sonoscale.rank import FileComparison, FileMeasurement, RankRecord
 
-__all__ = ["comparison_table", "record_lines"]
+__all__ = ["comparison_table", "interval", "number", "record_lines", "sparkline"]
 
 _BARS = " ▁▂▃▄▅▆▇█"
 
@@ -33,8 +33,7 @@ def record_lines(told: FileMeasurement, spectrum: np.ndarray) -> Iterator[Render
     common = set.intersection(*spectral) if len(spectral) > 1 else set()
     for record in told.records:
         own = [*([record.note] if record.note else []), *(w for w in record.warnings if w not in common)]
-        interval = "" if math.isnan(record.low) else f"[{_number(record.low)}, {_number(record.high)}]"
-        table.add_row(record.estimator, _number(record.value), Text(interval), Text("; ".join(own)))
+        table.add_row(record.estimator, number(record.value), interval(record), Text("; ".join(own)))
     for name, reason in told.undefined.items():
         table.add_row(name, "-", "", Text(reason))
     yield table
@@ -46,8 +45,8 @@ def record_lines(told: FileMeasurement, spectrum: np.ndarray) -> Iterator[Render
         limit, needed = told.limit, told.needed
         doubt = "" if limit.trusted else " (roughly: n is under 8 * dim)"
         yield Text(
-            f"limit    {told.records[0].estimator} of infinitely many such clips: {_number(limit.value)} "
-            f"[{_number(limit.low)}, {_number(limit.high)}]{doubt}"
+            f"limit    {told.records[0].estimator} of infinitely many such clips: {number(limit.value)} "
+            f"[{number(limit.low)}, {number(limit.high)}]{doubt}"
         )
         yield Text(
             f"clips    {needed.n:,} are needed for ±{needed.tolerance:.2%} of it: {needed.for_interval:,} for the "
@@ -74,9 +73,9 @@ def comparison_table(comparisons: Sequence[FileComparison]) -> Table:
     for each in comparisons:
         found, cells = each.difference, ("-", "", "", each.reason)
         if found:
-            interval = f"[{found.low:+.4g}, {found.high:+.4g}]" if math.isfinite(found.high) else "not told"
+            span = f"[{found.low:+.4g}, {found.high:+.4g}]" if math.isfinite(found.high) else "not told"
             how = "paired" if found.paired else "not paired"
-            cells = (f"{found.value:+.4g}", interval, "yes" if found.told_apart else "no", how)
+            cells = (f"{found.value:+.4g}", span, "yes" if found.told_apart else "no", how)
         table.add_row(each.estimator, Text(short[each.first]), Text(short[each.second]), *map(Text, cells))
     return table
 
@@ -94,5 +93,11 @@ def _ratio(spectrum: np.ndarray) -> str:
     return f"{spectrum[0] / spectrum[-1]:.3g}" if spectrum[-1] > 0 else "infinite"
 
 
-def _number(value: float) -> str:
+def interval(record: RankRecord) -> Text:
+    """The interval of a record, empty if it has none."""
+    return Text("" if math.isnan(record.low) else f"[{number(record.low)}, {number(record.high)}]")
+
+
+def number(value: float) -> str:
+    """A value to four digits."""
     return "infinite" if math.isinf(value) else f"{value:.4g}" if abs(value) < 1000 else f"{value:.6g}"

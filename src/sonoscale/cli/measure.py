@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from sonoscale.cli._console import console
 from sonoscale.errors import SonoscaleError
-
-if TYPE_CHECKING:
-    from sonoscale.rank import FileMeasurement, FileSketch
-
-SAMPLE = 4096
-"""Rows on which what needs pairs of embeddings is measured."""
 
 
 class Method(StrEnum):
@@ -32,91 +25,136 @@ class NanPolicy(StrEnum):
     OMIT = "omit"
 
 
+class Executor(StrEnum):
+    """Where encoders run."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
+class Precision(StrEnum):
+    """Of the encoder's forward pass."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+    FP16 = "fp16"
+
+
+ENCODERS, FILES, BOTH = "Encoders", "Files of embeddings", "Both"
+
+
 def measure(
-    more: Annotated[list[Path] | None, typer.Argument(metavar="[FILE]...", help="Further files to compare.")] = None,
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ENCODER AUDIO | FILE...]", help="An encoder and audio, or more files to compare."),
+    ] = None,
+    compare: Annotated[
+        list[str] | None, typer.Option(help="Another encoder for the same audio.", rich_help_panel=ENCODERS)
+    ] = None,
+    layers: Annotated[bool, typer.Option("--layers", help="Measure every layer.", rich_help_panel=ENCODERS)] = False,
+    by: Annotated[
+        str | None, typer.Option(help="Column of the audio to group clips by.", rich_help_panel=ENCODERS)
+    ] = None,
+    durations: Annotated[
+        str | None, typer.Option(help="Beginnings to measure, in seconds: 1,2,5.", rich_help_panel=ENCODERS)
+    ] = None,
+    rivals: Annotated[
+        bool, typer.Option("--rivals", help="Also what needs pairs of clips.", rich_help_panel=ENCODERS)
+    ] = False,
+    kind: Annotated[
+        str | None, typer.Option(help="What the audio is, if not what it looks like.", rich_help_panel=ENCODERS)
+    ] = None,
+    audio_root: Annotated[
+        Path | None, typer.Option(help="Folder that a manifest's paths are relative to.", rich_help_panel=ENCODERS)
+    ] = None,
+    max_seconds: Annotated[
+        float, typer.Option(min=0.1, help="Cut longer recordings into clips.", rich_help_panel=ENCODERS)
+    ] = 30.0,
+    max_broken: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of clips that may fail.", rich_help_panel=ENCODERS)
+    ] = 0.05,
+    save_embeddings: Annotated[
+        Path | None, typer.Option(help="Write them to this .parquet file.", rich_help_panel=ENCODERS)
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.", rich_help_panel=ENCODERS)] = "auto",
+    precision: Annotated[
+        Precision, typer.Option(help="Pooling is in fp32.", rich_help_panel=ENCODERS)
+    ] = Precision.FP32,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Threads that decode [default: cores].", rich_help_panel=ENCODERS)
+    ] = None,
+    executor: Annotated[Executor, typer.Option(help="Here, or on Ray.", rich_help_panel=ENCODERS)] = Executor.LOCAL,
     embeddings: Annotated[
         list[Path] | None,
-        typer.Option(help="File of embeddings: .npy, .npz, .parquet, .safetensors, .pt, .h5."),
+        typer.Option(help=".npy, .npz, .parquet, .safetensors, .pt, .h5.", rich_help_panel=FILES),
     ] = None,
-    key: Annotated[str | None, typer.Option(help="Which array of the file.")] = None,
-    estimator: Annotated[list[str] | None, typer.Option(help="Estimator; can be given again.")] = None,
-    all_: Annotated[bool, typer.Option("--all", help="Every estimator there is.")] = False,
-    json: Annotated[Path | None, typer.Option(help="Write the records to this file.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw the spectra into this PNG.")] = None,
-    level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Coverage of the intervals.")] = 0.95,
-    tolerance: Annotated[float, typer.Option(min=1e-5, max=1.0, help="Share to tell the clips needed for.")] = 0.01,
-    blocks: Annotated[int, typer.Option(min=2, max=256, help="Groups of rows for the jackknife.")] = 16,
-    method: Annotated[Method, typer.Option(help="qr resolves smaller singular values, more slowly.")] = Method.GRAM,
-    nan_policy: Annotated[NanPolicy, typer.Option(help="Rows with NaN or infinity.")] = NanPolicy.RAISE,
-    force: Annotated[bool, typer.Option("--force", help="Compare also what was measured differently.")] = False,
+    key: Annotated[str | None, typer.Option(help="Which array of the file.", rich_help_panel=FILES)] = None,
+    method: Annotated[
+        Method, typer.Option(help="qr resolves smaller singular values, more slowly.", rich_help_panel=FILES)
+    ] = Method.GRAM,
+    nan_policy: Annotated[
+        NanPolicy, typer.Option(help="Rows with NaN or infinity.", rich_help_panel=FILES)
+    ] = NanPolicy.RAISE,
+    estimator: Annotated[
+        list[str] | None, typer.Option(help="Estimator; can be given again.", rich_help_panel=BOTH)
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Every estimator there is.", rich_help_panel=BOTH)] = False,
+    json: Annotated[Path | None, typer.Option(help="Write the records to this file.", rich_help_panel=BOTH)] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the spectra into this PNG.", rich_help_panel=BOTH)] = None,
+    level: Annotated[
+        float, typer.Option(min=0.5, max=0.999, help="Coverage of the intervals.", rich_help_panel=BOTH)
+    ] = 0.95,
+    tolerance: Annotated[
+        float, typer.Option(min=1e-5, max=1.0, help="Share to tell the clips needed for.", rich_help_panel=BOTH)
+    ] = 0.01,
+    blocks: Annotated[int, typer.Option(min=2, max=256, help="Groups for the jackknife.", rich_help_panel=BOTH)] = 16,
+    force: Annotated[
+        bool, typer.Option("--force", help="Compare also what was measured differently.", rich_help_panel=BOTH)
+    ] = False,
 ) -> None:
-    """Effective rank of embeddings, with interval and provenance. Several files are compared, row by row."""
-    from rich.markup import escape
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-    from rich.text import Text
+    """Effective rank of an encoder's embeddings of audio, or of embeddings in files, with interval and provenance."""
+    from sonoscale.cli._measure_options import MeasureOptions
+    from sonoscale.rank import get_estimator
 
-    from sonoscale.cli._outputs import check_writable
-    from sonoscale.cli._rank_tables import comparison_table, record_lines
-    from sonoscale.rank import (
-        ESTIMATORS,
-        compare_files,
-        get_estimator,
-        measure_file,
-        open_embeddings,
-        sketch_file,
-        write_measurements,
-    )
-
-    if not embeddings:
-        raise SonoscaleError("measure needs --embeddings FILE")
     names = estimator or ["rankme", "rankme_centred", "rankme_standardised"]
     for name in names:
         get_estimator(name)
-    for out, suffixes in ((json, (".json", ".parquet")), (plot, (".png",))):
+    for out, suffixes in ((json, (".json", ".parquet")), (plot, (".png",)), (save_embeddings, (".parquet",))):
         if out and (out.suffix not in suffixes or not out.parent.is_dir()):
             raise SonoscaleError(f"{out}: must end in {' or '.join(suffixes)}, in a folder that exists")
-    paths = [*embeddings, *(more or [])]
-    for out in filter(None, (json, plot)):
-        if out.resolve() in [path.resolve() for path in paths]:
-            raise SonoscaleError(f"{out}: is one of the files to measure, and would be overwritten")
-        check_writable(out)
-    files = [open_embeddings(path, key=None if path.suffix.lower() == ".npy" else key) for path in paths]
-    if len({file.n for file in files}) > 1 and not force:
-        told = ", ".join(f"{file.path} {file.n}" for file in files)
-        raise SonoscaleError(
-            f"the files hold different numbers of embeddings ({told}), on which a rank depends: "
-            "measure the same clips, or compare all the same with --force"
-        )
-    sketches: list[FileSketch] = []
-    measured: list[FileMeasurement] = []
-    bars = Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        console=console, transient=True, disable=not console.is_terminal,
+    options = MeasureOptions(
+        names, all_, json, plot, level, tolerance, blocks, method.value, nan_policy.value, force
     )  # fmt: skip
-    with bars:
-        for file in files:
-            task = bars.add_task(escape(str(file.path)), total=file.n)
-            found = sketch_file(
-                file, blocks=blocks, method=method.value, nan_policy=nan_policy.value, sample=SAMPLE if all_ else 0,
-                progress=lambda rows, task=task: bars.advance(task, rows),
-            )  # fmt: skip
-            sketches.append(found)
-            measured.append(measure_file(found, names, everything=all_, level=level, tolerance=tolerance))
-            for part in record_lines(measured[-1], found.sketch.spectrum()):
-                console.print(part)
-            if json:
-                write_measurements(json, measured, [])
-    if len(files) > 1:
-        compared = [*ESTIMATORS, *(name for name in names if name not in ESTIMATORS)] if all_ else names
-        comparisons = compare_files(sketches, measured, compared, level=level, force=force)
-        console.print(comparison_table(comparisons))
-        if json:
-            write_measurements(json, measured, comparisons)
-    if plot:
-        from sonoscale.report import spectrum_figure, write_figure
+    if embeddings:
+        from sonoscale.cli._embedding_files import measure_embedding_files
 
-        write_figure(spectrum_figure({each.name: s.sketch for each, s in zip(measured, sketches, strict=True)}), plot)
-        console.print(Text(f"figure   {plot}"), soft_wrap=True)
-    if json:
-        what = "records" if json.suffix == ".json" else "records alone, without limits and differences"
-        console.print(Text(f"{what}  {json}"), soft_wrap=True)
+        measure_embedding_files([*embeddings, *map(Path, what or [])], key, options)
+        return
+    if not what or len(what) != 2:
+        raise SonoscaleError("measure needs ENCODER AUDIO, or --embeddings FILE")
+    from sonoscale.cli._encoders import EncoderOptions, measure_encoders
+
+    measure_encoders(
+        [what[0], *(compare or [])],
+        what[1],
+        EncoderOptions(
+            layers, by, seconds_of(durations), rivals, kind, audio_root, max_seconds, max_broken, save_embeddings,
+            device, precision.value, workers, executor.value,
+        ),
+        options,
+    )  # fmt: skip
+
+
+def seconds_of(text: str | None) -> list[float]:
+    """`1,2,5` as numbers.
+
+    Raises:
+        SonoscaleError: not positive numbers.
+    """
+    try:
+        found = [float(part) for part in text.split(",")] if text else []
+    except ValueError:
+        found = [0.0]
+    if any(not 0 < seconds < 1e6 for seconds in found):
+        raise SonoscaleError(f"--durations {text}: must be seconds, such as 1,2,5")
+    return found

@@ -1,5 +1,6 @@
 """What there is to hear: folders of files, labelled tasks, the procedural world, and their log-mels on disk."""
 
+from sonoscale.corpora._audio_corpus import AudioCorpus
 from sonoscale.corpora._base import Corpus, Joined, Subset, Task, take
 from sonoscale.corpora._config import (
     DataConfig,
@@ -11,8 +12,10 @@ from sonoscale.corpora._config import (
 )
 from sonoscale.corpora._features import FeatureStore, build_features, feature_pool
 from sonoscale.corpora._folder import FileCorpus, read_task
+from sonoscale.corpora._open import open_corpus
 
 __all__ = [
+    "AudioCorpus",
     "Corpus",
     "DataConfig",
     "FeatureStore",
@@ -27,6 +30,7 @@ __all__ = [
     "TaskConfig",
     "build_features",
     "feature_pool",
+    "open_corpus",
     "read_task",
     "take",
 ]

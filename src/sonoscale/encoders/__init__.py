@@ -1,6 +1,7 @@
 """Waveform -> embedding: our own backbone, and the protocol that every encoder follows."""
 
 from sonoscale.encoders._audio_encoder import AudioEncoder
+from sonoscale.encoders._checked import CheckedEncoder
 from sonoscale.encoders._config import EncoderConfig
 from sonoscale.encoders._extract import embed_store
 from sonoscale.encoders._load import load_encoder
@@ -11,6 +12,7 @@ from sonoscale.encoders._vit import Block, PatchViT, init_weights, patchify
 __all__ = [
     "AudioEncoder",
     "Block",
+    "CheckedEncoder",
     "Encoder",
     "EncoderConfig",
     "PatchViT",

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from sonoscale.audio import LogMel
 from sonoscale.encoders._config import EncoderConfig
+from sonoscale.encoders._identity import weights_hash
 from sonoscale.encoders._positions import sincos_positions
 from sonoscale.encoders._vit import PatchViT, patchify
 from sonoscale.errors import SonoscaleError
@@ -43,6 +44,21 @@ class AudioEncoder(nn.Module):
     def dim(self) -> int:
         """Width of the embedding."""
         return self.config.width
+
+    @property
+    def layers(self) -> int:
+        """Layers that `embed_layers` gives: the patch embedding and each block."""
+        return self.config.depth + 1
+
+    @property
+    def min_samples(self) -> int:
+        """Samples of the shortest clip that makes a patch."""
+        return self.config.front_end.samples(self.config.patch_frames)
+
+    @property
+    def identity(self) -> str:
+        """Hash of shape, weights and normalisation."""
+        return f"sonoscale weights:{weights_hash(self, self.config.model_dump_json())}"
 
     def patches(self, frames: Tensor) -> Tensor:
         """Log-mel frames `[batch, frames, mels]` (time first) -> normalised patches `[batch, n, patch]`.
@@ -84,13 +100,15 @@ class AudioEncoder(nn.Module):
 
     def embed_frames(self, wave: Tensor) -> tuple[Tensor, Tensor]:
         """See `Encoder.embed_frames`: a step is one patch long; its mel bands are averaged."""
-        tokens = self.tokens(self._frames(wave))
-        b, _, d = tokens.shape
-        steps = tokens.view(b, -1, self.config.mel_patches, d).mean(dim=2)
+        steps = self.tokens(self._frames(wave)).unflatten(1, (-1, self.config.mel_patches)).mean(dim=2)
+        return steps, self.centres(steps.shape[1])
+
+    def centres(self, steps: int) -> Tensor:
+        """Centres of the first `steps` patches along time, in ms."""
         c = self.config.front_end
         first = (c.n_fft + (self.config.patch_frames - 1) * c.hop) / 2  # centre of the first patch, samples
-        centres = first + torch.arange(steps.shape[1]) * self.config.patch_frames * c.hop
-        return steps, centres.float() * 1000 / c.sample_rate
+        centres = first + torch.arange(steps) * self.config.patch_frames * c.hop
+        return centres.float() * 1000 / c.sample_rate
 
     def _frames(self, wave: Tensor) -> Tensor:
         return self.front_end(wave).transpose(1, 2)

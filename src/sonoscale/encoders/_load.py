@@ -3,30 +3,110 @@
 from __future__ import annotations
 
 import pickle
+import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import torch
 
+from sonoscale.encoders._adapter import Adapter
 from sonoscale.encoders._audio_encoder import AudioEncoder
+from sonoscale.encoders._checked import CheckedEncoder, Precision, isolated
 from sonoscale.encoders._config import EncoderConfig
+from sonoscale.encoders._hear import HearEncoder
+from sonoscale.encoders._hf import load_hf
+from sonoscale.encoders._onnx import OnnxEncoder
+from sonoscale.encoders._own import OwnEncoder
+from sonoscale.encoders._python import load_python
+from sonoscale.encoders._xares import XaresEncoder
 from sonoscale.errors import SonoscaleError
 
+KINDS: dict[str, Callable[[str, str, torch.device], Adapter]] = {
+    "hear": HearEncoder,
+    "hf": load_hf,
+    "onnx": OnnxEncoder,
+    "python": load_python,
+    "xares": XaresEncoder,
+}
 
-def load_encoder(spec: str | Path) -> AudioEncoder:
-    """Load a trained encoder, in eval mode.
+
+@overload
+def load_encoder(spec: Path, *, device: str | torch.device = "cpu") -> AudioEncoder: ...
+
+
+@overload
+def load_encoder(
+    spec: str,
+    *,
+    device: str | torch.device = "cpu",
+    precision: Precision = "fp32",
+    layer: int | None = None,
+) -> CheckedEncoder: ...
+
+
+def load_encoder(
+    spec: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    precision: Precision = "fp32",
+    layer: int | None = None,
+) -> AudioEncoder | CheckedEncoder:
+    """Load a trained encoder, ours or not, in eval mode.
 
     Arguments:
-        spec: a run folder (its `checkpoint.pt` is read) or a checkpoint file.
+        spec: a `Path` is one of our run folders (its `checkpoint.pt` is read) or checkpoint files, and gives the
+            `AudioEncoder` itself. A string gives any encoder, checked and in inference mode:
+
+            - a run folder or checkpoint file of ours;
+            - `hf:owner/name`, `hf:owner/name@revision`, `hf:/folder`: transformers (`load_hf`);
+            - `hear:module`, `hear:module:weights`: the HEAR API (`HearEncoder`);
+            - `xares:file.py`, `xares:file.py:Class`: X-ARES (`XaresEncoder`);
+            - `onnx:file.onnx?rate=16000`: ONNX Runtime (`OnnxEncoder`);
+            - `python:module:factory`, `python:file.py:factory`: your own (`load_python`).
+
+            `hear:`, `xares:` and `python:` run the code that they name.
+        device: of the model and the embeddings.
+        precision: `fp32`, or `bf16` or `fp16` by autocast; pooling is in float32.
+        layer: embed with this layer, see `CheckedEncoder`.
 
     Raises:
-        SonoscaleError: nothing there, or not a Sonoscale checkpoint.
+        SonoscaleError: nothing there, not what the kind of spec asks for, or the device, precision or layer is not to
+            be had.
     """
-    path = Path(spec)
+    target = _device(device)
+    if isinstance(spec, Path):
+        if precision != "fp32" or layer is not None:
+            raise SonoscaleError(f"{spec}: precision and layer are for specs given as text, not as a Path")
+        return _checkpoint(spec).to(target)
+    kind, colon, rest = spec.partition(":")
+    with isolated(target):
+        if colon and kind in KINDS:
+            adapter = KINDS[kind](rest, spec, target)
+        elif re.fullmatch(r"[a-z]\w*", kind) and colon and not Path(spec).exists():
+            raise SonoscaleError(f"{spec}: {kind}: is no kind of encoder; kinds: {', '.join(KINDS)}, or a run folder")
+        else:
+            adapter = OwnEncoder(_checkpoint(Path(spec)).to(target), spec)
+    if precision != "fp32" and kind == "onnx":
+        raise SonoscaleError(f"{spec}: an ONNX file has the precision that it was exported with; drop {precision}")
+    return CheckedEncoder(adapter, spec=spec, device=target, precision=precision, layer=layer)
+
+
+def _device(device: str | torch.device) -> torch.device:
+    try:
+        target = torch.device(device)
+        torch.empty(0, device=target)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch without CUDA
+        raise SonoscaleError(f"device {device}: not there; use cpu, cuda or cuda:1") from error
+    return target
+
+
+def _checkpoint(path: Path) -> AudioEncoder:
+    folder = path
     if path.is_dir():
         path = path / "checkpoint.pt"
     if not path.is_file():
-        raise SonoscaleError(f"{spec}: no such run folder or checkpoint file")
+        raise SonoscaleError(f"{folder}: no such run folder or checkpoint file")
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         config = EncoderConfig.model_validate(content["config"]["encoder"])

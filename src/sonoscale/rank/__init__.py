@@ -31,6 +31,7 @@ from sonoscale.rank._monitor import RankMonitor
 from sonoscale.rank._neighbours import TwoNN, two_nn
 from sonoscale.rank._powerlaw import PowerLaw, alpha_req
 from sonoscale.rank._record import RankRecord, read_records, write_records
+from sonoscale.rank._sample_records import sample_records
 from sonoscale.rank._sample_size import (
     ClipsNeeded,
     CurvePoint,
@@ -84,6 +85,7 @@ __all__ = [
     "rankme_twice_smoothed",
     "read_records",
     "renyi",
+    "sample_records",
     "sketch_file",
     "stable_rank",
     "two_nn",

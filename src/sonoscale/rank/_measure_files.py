@@ -54,6 +54,10 @@ class FileComparison:
     difference: Difference | None
     reason: str = ""
 
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able: what is not finite is None."""
+        return _plain(dataclasses.asdict(self))
+
 
 def measure_file(
     measured: FileSketch,
