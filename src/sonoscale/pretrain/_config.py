@@ -64,6 +64,10 @@ class TrainConfig(Config):
         return budget - max(1, round(budget * self.decay_fraction))
 
 
+RUN_FORMAT = 2
+"""Of what a run folder holds: runs of another format are other runs."""
+
+
 class RunConfig(Config):
     """A pre-training run."""
 
@@ -120,6 +124,7 @@ class RunConfig(Config):
         content["objective"]["mask_ratio"] = self.kept / self.patches
         content["train"]["lr_rule"] = content["train"]["lr_width"] = None
         content["train"]["hidden_lr"] = self.train.lr * self.train.hidden_lr_factor(self.encoder.width)
+        content["format"] = RUN_FORMAT
         return content
 
     @property
