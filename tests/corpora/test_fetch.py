@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import io
 import json
+import shutil
 import subprocess
 import tarfile
 import threading
@@ -176,6 +177,9 @@ def test_addresses_that_do_not_answer(server, tmp_path):
     assert download([*urls, f"{server.address}/plain/data.bin"], tmp_path / "f", patience=IMPATIENT) == SHA
 
 
+needs_zip = pytest.mark.skipif(shutil.which("zip") is None, reason="Info-ZIP's zip is not installed")
+
+
 def zipped(files):
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -303,6 +307,7 @@ def test_a_zenodo_record_tells_its_checksums(server, tmp_path):
         fetch("toy", recipe([{"zenodo": "77", "match": "*.zip"}], zenodo_api=toy.zenodo_api), tmp_path / "none")
 
 
+@needs_zip
 def test_a_split_zip_is_put_together(server, tmp_path):
     """Info-ZIP cuts the archive; what comes out is what went in."""
     audio = tmp_path / "source" / "audio"
@@ -322,6 +327,7 @@ def test_a_split_zip_is_put_together(server, tmp_path):
     assert fetched_tree(tmp_path / "out" / "toy") == tree(tmp_path / "source")
 
 
+@needs_zip
 def test_a_split_zip_with_damage(tmp_path):
     (tmp_path / "data.bin").write_bytes(np.random.default_rng(0).bytes(200_000))
     subprocess.run(["zip", "-q", "-s", "64k", "cut.zip", "data.bin"], cwd=tmp_path, check=True)
