@@ -128,6 +128,11 @@ def test_both_stay_in_their_ranges_at_any_magnitude(rows, parameter, random):
     assert -4.0 * parameter <= uniformity(rows, t=parameter) <= 0.0
 
 
+def test_the_mean_of_many_largest_distances_is_not_over_it():
+    rows = np.tile([0.0, 0.0, 0.0, 1.0], (11, 1))
+    assert alignment(rows, -rows, alpha=0.5) == 2.0**0.5
+
+
 @settings(deadline=None, max_examples=50)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 40), st.integers(1, 8))
 def test_lengths_order_and_rotation_change_nothing(seed, n, dim):

@@ -44,7 +44,7 @@ def alignment(first: np.ndarray | Tensor, second: np.ndarray | Tensor, *, alpha:
     if x.shape != y.shape:
         raise SonoscaleError(f"positive pairs need embeddings of one shape, not {list(x.shape)} and {list(y.shape)}")
     distance = np.minimum(np.linalg.norm(x - y, axis=1), 2.0)  # over 2 by rounding only
-    return float(np.mean(distance**alpha))
+    return float(min(np.mean(distance**alpha), 2.0**alpha))  # over it by rounding only
 
 
 def uniformity(embeddings: np.ndarray | Tensor, *, t: float = 2.0) -> float:
