@@ -1,4 +1,4 @@
-"""The page in a real browser, without a network: the plots are drawn, the tables sort, the legend hides."""
+"""The pages in a real browser, without a network: the plots are drawn, the tables sort, the legend hides."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import json
 import re
 import shutil
 import subprocess
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from sonoscale.report import ReportPaths
+from sonoscale.rank import SpectralSketch, measure_all, measure_rank
+from sonoscale.report import Measured, Measurements, ReportPaths, write_measure_page
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -56,15 +59,26 @@ window.addEventListener("load", () => setTimeout(() => {
 </script>"""
 
 
-@pytest.fixture(scope="module")
-def seen(written: ReportPaths, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What a probe inside a copy of the page saw."""
-    page = written.page.read_text(encoding="utf-8")
-    folder = tmp_path_factory.mktemp("browser")
+MEASURE_PROBE = """<script>
+window.addEventListener("load", () => setTimeout(() => {
+  seen.plots = Object.fromEntries(Array.from(document.querySelectorAll(".plot")).map((plot) => [
+    plot.id, plot.querySelectorAll("path.point, path.js-line, path.js-fill").length]));
+  seen.loaded = performance.getEntriesByType("resource").map((entry) => entry.name);
+  const pre = document.createElement("pre");
+  pre.id = "seen";
+  pre.textContent = JSON.stringify(seen);
+  document.body.appendChild(pre);
+}, 50));
+</script>"""
+
+
+def what_is_seen(path: Path, probe: str, folder: Path) -> dict[str, Any]:
+    """What a probe inside a copy of a page saw."""
+    page = path.read_text(encoding="utf-8")
     copy = folder / "report.html"
     end = page.rindex("</body>")
     start = page.index("<title>")
-    copy.write_text(page[:start] + WATCH + page[start:end] + PROBE + page[end:], encoding="utf-8")
+    copy.write_text(page[:start] + WATCH + page[start:end] + probe + page[end:], encoding="utf-8")
     command = [
         str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
         "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -75,6 +89,12 @@ def seen(written: ReportPaths, tmp_path_factory: pytest.TempPathFactory) -> dict
     found = re.search(r'<pre id="seen">(.*?)</pre>', done.stdout, re.DOTALL)
     assert found, f"the probe did not run: {done.stderr[-2000:]}"
     return json.loads(html.unescape(found.group(1)))
+
+
+@pytest.fixture(scope="module")
+def seen(written: ReportPaths, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What is seen of the page of a study."""
+    return what_is_seen(written.page, PROBE, tmp_path_factory.mktemp("browser"))
 
 
 def test_nothing_failed_and_nothing_was_fetched(seen: dict[str, Any]) -> None:
@@ -101,3 +121,21 @@ def test_a_press_on_the_legend_hides_and_another_shows(seen: dict[str, Any]) -> 
     drawn = seen["plots"]["law-0"]["traces"]
     assert seen["hidden"] == {"traces": drawn - 4, "pressed": "false"}  # two seeds, two budgets
     assert seen["shown"] == {"traces": drawn, "pressed": "true"}
+
+
+def test_the_page_of_what_was_measured_is_drawn(tmp_path: Path) -> None:
+    sketch = SpectralSketch(6)
+    sketch.update(np.random.default_rng(0).standard_normal((96, 6)) * np.arange(1, 7) ** -1.0)
+    records, undefined = measure_all(sketch, ["rankme", "rankme_centred"])
+    layers = [measure_rank(sketch, layer=i) for i in range(3)]
+    by, durations = {"<b>": layers[0], "c": layers[1]}, [measure_rank(sketch, mean_seconds=s) for s in (1.0, 2.0)]
+    one = Measured("an encoder", "an encoder", sketch, records, undefined, layers, by, durations)
+    write_measure_page(tmp_path / "o.html", Measurements([one], audio="clips"))
+    found = what_is_seen(tmp_path / "o.html", MEASURE_PROBE, tmp_path)
+    assert found["errors"] == []
+    assert found["blocked"] == []
+    assert [name for name in found["loaded"] if not name.startswith(("data:", "blob:"))] == []
+    # A line for each spectrum; a band and its edge, a line, and a point per layer or duration; a point per group.
+    assert found["plots"] == {
+        "spectrum-0": 1, "spectrum-1": 1, "by_layer-0": 6, "by_duration-0": 5, "by_group-0": 2,
+    }  # fmt: skip

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from sonoscale.cli._console import console, progress_bars
 from sonoscale.cli._measure_options import MeasureOptions
-from sonoscale.cli._outputs import check_writable
+from sonoscale.cli._outputs import check_outputs
 from sonoscale.cli._rank_tables import comparison_table, record_lines
 from sonoscale.errors import SonoscaleError
 from sonoscale.rank import (
@@ -32,10 +32,7 @@ SAMPLE = 4096
 def measure_embedding_files(paths: list[Path], key: str | None, options: MeasureOptions) -> None:
     """Measure each file, and compare those after the first with it."""
     json, plot, names, all_, level = options.json, options.plot, options.estimators, options.everything, options.level
-    for out in filter(None, (json, plot)):
-        if out.resolve() in [path.resolve() for path in paths]:
-            raise SonoscaleError(f"{out}: is one of the files to measure, and would be overwritten")
-        check_writable(out)
+    check_outputs([json, plot, options.out], paths)
     files = [open_embeddings(path, key=None if path.suffix.lower() == ".npy" else key) for path in paths]
     if len({file.n for file in files}) > 1 and not options.force:
         told = ", ".join(f"{file.path} {file.n}" for file in files)
@@ -58,6 +55,7 @@ def measure_embedding_files(paths: list[Path], key: str | None, options: Measure
                 console.print(part)
             if json:
                 write_measurements(json, measured, [])
+    comparisons = []
     if len(files) > 1:
         compared = [*ESTIMATORS, *(name for name in names if name not in ESTIMATORS)] if all_ else names
         comparisons = compare_files(sketches, measured, compared, level=level, force=options.force)
@@ -69,6 +67,11 @@ def measure_embedding_files(paths: list[Path], key: str | None, options: Measure
 
         write_figure(spectrum_figure({each.name: s.sketch for each, s in zip(measured, sketches, strict=True)}), plot)
         console.print(Text(f"figure   {plot}"), soft_wrap=True)
+    if options.out:
+        from sonoscale.cli._measure_page import write_files_page
+
+        write_files_page(options.out, measured, sketches, comparisons, options)
+        console.print(Text(f"page     {options.out}"), soft_wrap=True)
     if json:
         what = "records" if json.suffix == ".json" else "records alone, without limits and differences"
         console.print(Text(f"{what}  {json}"), soft_wrap=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -12,7 +12,7 @@ from sonoscale.cli._rank_tables import interval, number, sparkline
 from sonoscale.measure import Measurement
 from sonoscale.rank import RankRecord
 
-__all__ = ["encoder_lines"]
+__all__ = ["encoder_lines", "encoders_table"]
 
 
 def encoder_lines(told: Measurement) -> Iterator[RenderableType]:
@@ -58,6 +58,28 @@ def encoder_lines(told: Measurement) -> Iterator[RenderableType]:
         f"({told.forward_seconds / told.wall_seconds:.0%} of it in the encoder)"
     )
     yield Text("")
+
+
+def encoders_table(found: Sequence[Measurement]) -> Table:
+    """A row per encoder: its ranks about zero and about the mean, on how much audio, and at what price."""
+    level = found[0].records[0].level if found[0].records else 0.95
+    table = Table(title="encoders", title_justify="left", title_style="", show_edge=False, pad_edge=False)
+    table.add_column("encoder", overflow="fold")
+    for column in ("rankme", f"{level:.0%} interval", "centred", f"{level:.0%} interval"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for column in ("n", "dim", "n/dim", "skipped", "s per h of audio"):
+        table.add_column(column, justify="right")
+    for told in found:
+        sketch, about = told.sketches.whole, {record.estimator: record for record in told.records}
+        cells: list[str | Text] = []
+        for name in ("rankme", "rankme_centred"):
+            record = about.get(name)
+            cells += [number(record.value), interval(record)] if record else ["-", ""]
+        table.add_row(
+            Text(told.encoder), *cells, f"{sketch.n:,}", f"{sketch.dim:,}",
+            f"{sketch.n / sketch.dim:.3g}", f"{len(told.skipped):,}", f"{told.wall_seconds / told.seconds * 3600:.3g}",
+        )  # fmt: skip
+    return table
 
 
 def _table(title: str, first: str, level: float) -> Table:

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from rich.markup import escape
 from rich.progress import Progress, TaskID
 from rich.text import Text
 
 from sonoscale.cli._console import console, progress_bars
-from sonoscale.cli._encoder_tables import encoder_lines
+from sonoscale.cli._encoder_tables import encoder_lines, encoders_table
 from sonoscale.cli._measure_options import MeasureOptions
-from sonoscale.cli._outputs import check_writable
+from sonoscale.cli._outputs import check_outputs
 from sonoscale.cli._rank_tables import comparison_table
 from sonoscale.corpora import open_corpus
 from sonoscale.encoders import load_encoder
@@ -57,13 +58,12 @@ class EncoderOptions:
 
 def measure_encoders(specs: list[str], audio: str, chosen: EncoderOptions, options: MeasureOptions) -> None:
     """Measure each encoder, and compare those after the first with it, clip by clip."""
-    for out in filter(None, (options.json, options.plot, chosen.save_embeddings)):
-        check_writable(out)
-    if chosen.save_embeddings and (len(specs) > 1 or chosen.executor == "ray"):
+    saved = chosen.save_embeddings
+    names = saved.with_suffix(".csv") if saved and saved.suffix == ".npy" else None
+    check_outputs([options.json, options.plot, options.out, saved, names], [Path(audio)])
+    if saved and (len(specs) > 1 or chosen.executor == "ray"):
         raise SonoscaleError("--save-embeddings is for one encoder, run here")
     device = ("cuda" if torch.cuda.is_available() else "cpu") if chosen.device == "auto" else chosen.device
-    loaded: dict[str, Any] = {"device": device, "precision": chosen.precision}
-    opened: dict[str, Any] = {"kind": chosen.kind, "max_seconds": chosen.max_seconds, "audio_root": chosen.audio_root}
     estimators = every_estimator(options.estimators) if options.everything else options.estimators
     how = Pass(
         options.blocks, chosen.layers, chosen.by, workers=chosen.workers or available_cores(),
@@ -71,12 +71,22 @@ def measure_encoders(specs: list[str], audio: str, chosen: EncoderOptions, optio
     )  # fmt: skip
     found: list[Measurement] = []
     for spec in specs:
-        encoder = load_encoder(spec, **loaded)
+        # Over Ray, only what the encoder says of itself is needed here; there may be no GPU.
+        here = device if chosen.executor == "local" else "cpu"
+        encoder = load_encoder(spec, device=here, precision=chosen.precision)
+        opened: dict[str, Any] = {
+            "kind": chosen.kind,
+            "max_seconds": chosen.max_seconds,
+            "audio_root": chosen.audio_root,
+        }
+        if encoder.max_samples:  # else longer recordings would have to be left out
+            opened["max_seconds"] = min(chosen.max_seconds, encoder.max_samples / encoder.sample_rate)
         corpus = open_corpus(audio, sample_rate=encoder.sample_rate, **opened)
         with ExitStack() as stack:
             show = _shown(stack.enter_context(progress_bars()), spec)
             sketch = None
             if chosen.executor == "ray":
+                loaded = {"device": device, "precision": chosen.precision}
                 sketch = ray_sketcher(spec, audio, opened=opened, loaded=loaded, progress=show)
             emit = None
             if chosen.save_embeddings:
@@ -91,8 +101,10 @@ def measure_encoders(specs: list[str], audio: str, chosen: EncoderOptions, optio
             console.print(part)
         if options.json:
             write_encoders(options.json, found, [])
+    comparisons = []
     if len(found) > 1:
-        comparisons = compare_encoders(found, options.estimators, level=options.level)
+        console.print(encoders_table(found))
+        comparisons = compare_encoders(found, estimators, level=options.level)
         console.print(comparison_table(comparisons))
         if options.json:
             write_encoders(options.json, found, comparisons)
@@ -100,7 +112,15 @@ def measure_encoders(specs: list[str], audio: str, chosen: EncoderOptions, optio
         from sonoscale.report import spectrum_figure, write_figure
 
         write_figure(spectrum_figure({each.encoder: each.sketches.whole for each in found}), options.plot)
-    for what, path in (("figure", options.plot), ("records", options.json), ("saved", chosen.save_embeddings)):
+    if options.out:
+        from sonoscale.cli._measure_page import write_encoders_page
+
+        write_encoders_page(
+            options.out, found, comparisons, options, specs=specs, audio=audio, chosen=chosen, device=device
+        )
+    for what, path in (
+        ("figure", options.plot), ("page", options.out), ("records", options.json), ("saved", chosen.save_embeddings),
+    ):  # fmt: skip
         if path:
             console.print(Text(f"{what:8} {path}"), soft_wrap=True)
 

@@ -17,6 +17,7 @@ class MeasureOptions:
     everything: bool
     json: Path | None
     plot: Path | None
+    out: Path | None
     level: float
     tolerance: float
     blocks: int

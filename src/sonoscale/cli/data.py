@@ -87,13 +87,11 @@ def describe(
     workers: Workers = None,
 ) -> None:
     """Lengths, rates, levels, silence, clipping, duplicates, broken files and metadata of audio."""
-    from sonoscale.cli._outputs import check_writable
+    from sonoscale.cli._outputs import check_outputs
     from sonoscale.corpora._describe import broken_lines, summary_rows
     from sonoscale.corpora._describe_page import describe_page, write_json
 
-    for path in (out, json):
-        if path:
-            check_writable(path)
+    check_outputs([out, json], [Path(audio)])
     scan, description = _scan(audio, kind, audio_root, max_seconds, min_seconds, workers)
     _print_lines(broken_lines(description.broken))
     _print_table(audio, summary_rows(description))

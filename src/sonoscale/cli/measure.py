@@ -74,7 +74,7 @@ def measure(
         float, typer.Option(min=0.0, max=1.0, help="Share of clips that may fail.", rich_help_panel=ENCODERS)
     ] = 0.05,
     save_embeddings: Annotated[
-        Path | None, typer.Option(help="Write them to this .parquet file.", rich_help_panel=ENCODERS)
+        Path | None, typer.Option(help="Write them to this .parquet or .npy file.", rich_help_panel=ENCODERS)
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.", rich_help_panel=ENCODERS)] = "auto",
     precision: Annotated[
@@ -101,6 +101,10 @@ def measure(
     all_: Annotated[bool, typer.Option("--all", help="Every estimator there is.", rich_help_panel=BOTH)] = False,
     json: Annotated[Path | None, typer.Option(help="Write the records to this file.", rich_help_panel=BOTH)] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the spectra into this PNG.", rich_help_panel=BOTH)] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write a page with spectra and tables to this .html file.", rich_help_panel=BOTH),
+    ] = None,
     level: Annotated[
         float, typer.Option(min=0.5, max=0.999, help="Coverage of the intervals.", rich_help_panel=BOTH)
     ] = 0.95,
@@ -119,11 +123,13 @@ def measure(
     names = estimator or ["rankme", "rankme_centred", "rankme_standardised"]
     for name in names:
         get_estimator(name)
-    for out, suffixes in ((json, (".json", ".parquet")), (plot, (".png",)), (save_embeddings, (".parquet",))):
-        if out and (out.suffix not in suffixes or not out.parent.is_dir()):
-            raise SonoscaleError(f"{out}: must end in {' or '.join(suffixes)}, in a folder that exists")
+    for path, suffixes in (
+        (json, (".json", ".parquet")), (plot, (".png",)), (out, (".html",)), (save_embeddings, (".parquet", ".npy")),
+    ):  # fmt: skip
+        if path and (path.suffix not in suffixes or not path.parent.is_dir()):
+            raise SonoscaleError(f"{path}: must end in {' or '.join(suffixes)}, in a folder that exists")
     options = MeasureOptions(
-        names, all_, json, plot, level, tolerance, blocks, method.value, nan_policy.value, force
+        names, all_, json, plot, out, level, tolerance, blocks, method.value, nan_policy.value, force
     )  # fmt: skip
     if embeddings:
         from sonoscale.cli._embedding_files import measure_embedding_files

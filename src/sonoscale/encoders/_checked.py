@@ -156,7 +156,7 @@ class CheckedEncoder:
                 f"{self.spec}: out of memory on {self.device} for {len(wave)} clips of {wave.shape[1]} samples; "
                 "put fewer into a batch"
             ) from error
-        except Exception as error:  # foreign code may raise anything
+        except (Exception, SystemExit) as error:  # foreign code may raise anything
             name = getattr(method, "__name__", "the call")
             raise SonoscaleError(f"{self.spec}: {name} failed on {list(wave.shape)}: {one_line(error)}") from error
 

@@ -48,7 +48,7 @@ def import_code(name: str, spec: str) -> ModuleType:
                 f"{spec}: no module named {error.name}; install it, or give the path of a .py file"
             ) from None
         raise SonoscaleError(f"{spec}: importing {name} failed: {one_line(error)}") from error
-    except Exception as error:  # any code may run in an import
+    except (Exception, SystemExit) as error:  # any code may run in an import
         raise SonoscaleError(f"{spec}: importing {name} failed: {one_line(error)}") from error
 
 
@@ -66,7 +66,7 @@ def _import_file(path: Path, spec: str) -> ModuleType:
     sys.modules[name] = module  # dataclasses and pickles look their module up
     try:
         found.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise SonoscaleError(f"{spec}: importing {path} failed: {one_line(error)}") from error
     return module

@@ -74,7 +74,8 @@ class HFEncoder(Adapter):
     def features(self, wave: Tensor, **options: Any) -> dict[str, Tensor]:
         """What the extractor makes of each clip, on the model's device, floats as float32."""
         clips = list(wave.cpu().numpy().astype(np.float32))
-        made = self.extractor(clips, sampling_rate=self.sample_rate, return_tensors="pt", **options)
+        with torch.autocast("cpu", enabled=False):
+            made = self.extractor(clips, sampling_rate=self.sample_rate, return_tensors="pt", **options)
         device = next(self.model.parameters()).device
         return {k: v.to(device, torch.float32) if v.is_floating_point() else v.to(device) for k, v in made.items()}
 

@@ -41,7 +41,7 @@ def load_python(rest: str, spec: str, device: torch.device) -> Adapter:
     if _is_factory(made):
         try:
             made = made()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise SonoscaleError(f"{spec}: {name}() failed: {one_line(error)}") from error
     made = ready(made, device)
     own = made.identity if isinstance(getattr(made, "identity", None), str) else None

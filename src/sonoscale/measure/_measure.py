@@ -7,7 +7,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from sonoscale.corpora import AudioCorpus
 from sonoscale.encoders import Encoder
 from sonoscale.errors import SonoscaleError
 from sonoscale.measure._sketches import Emit, Pass, Sketches, block_of_each, sketch_clips
+from sonoscale.measure._views import measure_lidar
 from sonoscale.rank import (
     Extrapolation,
     RankRecord,
@@ -112,6 +113,7 @@ def measure_encoder(
     how = how or Pass()
     if encoder.sample_rate != corpus.sample_rate:
         raise SonoscaleError(f"the corpus is at {corpus.sample_rate} Hz, and the encoder at {encoder.sample_rate} Hz")
+    enough = _long_enough(encoder, corpus, durations)
     started = time.perf_counter()
     assigned = block_of_each(corpus, how.blocks)
 
@@ -138,19 +140,29 @@ def measure_encoder(
     if how.sample:
         more, without = sample_records(np.concatenate(made.sample).astype(np.float64), dtype="float32", **about)
         records, undefined = records + more, undefined | without
+        try:
+            if sketch:
+                raise SonoscaleError("LiDAR is measured by one process only")
+            names = {"encoder_name": about["encoder"], "corpus_name": about["corpus"]}
+            records.append(measure_lidar(encoder, corpus, how=how, level=level, progress=progress, **names))
+        except SonoscaleError as error:
+            undefined["lidar"] = str(error)
     first = estimators[0]
-    layers = [measure_rank(each, first, layer=i, mean_seconds=mean, **about) for i, each in enumerate(made.layers)]
+    layers: list[RankRecord] = []
+    for i, each in enumerate(made.layers):
+        try:
+            layers.append(measure_rank(each, first, layer=i, mean_seconds=mean, **about))
+        except SonoscaleError as error:
+            undefined[f"{first} of layer {i}"] = str(error)
     by: dict[str, RankRecord] = {}
     for value, each in sorted(made.by.items()):
         try:
-            by[value] = dataclasses.replace(
-                measure_rank(each, first, **about), corpus=f"{about['corpus']} where {how.by}={value}"
-            )
+            by[value] = replace(measure_rank(each, first, **about), corpus=f"{about['corpus']} where {how.by}={value}")
         except SonoscaleError as error:
             undefined[f"{first} where {how.by}={value}"] = str(error)
     return Measurement(
         encoder.identity, about["corpus"], made.whole.n, made.seconds, skipped, records, layers, by,
-        _by_duration(over, corpus, how, durations, first, about), undefined, _limit(made, first, level),
+        _by_duration(over, enough, how, durations, first, about, undefined), undefined, _limit(made, first, level),
         time.perf_counter() - started, made.forward_seconds, made,
     )  # fmt: skip
 
@@ -169,7 +181,8 @@ def check_broken(skipped: Sequence[tuple[str, str]], heard: int, most: float) ->
     told = "\n".join(f"  {name}: {reason}" if name not in reason else f"  {reason}" for name, reason in skipped[:20])
     more = f"\n  and {len(skipped) - 20} more" if len(skipped) > 20 else ""
     raise SonoscaleError(
-        f"{len(skipped)} of {total} clips cannot be heard, more than the {most:.1%} allowed:\n{told}{more}"
+        f"{len(skipped)} of {total} clips cannot be heard, more than the {most:.1%} allowed; mend or remove them, "
+        f"or allow more (--max-broken):\n{told}{more}"
     )
 
 
@@ -187,22 +200,36 @@ def _limit(made: Sketches, estimator: str, level: float) -> Extrapolation | None
         return None
 
 
-def _by_duration(
-    over: Callable[[Pass, Sequence[int], str], Sketches], corpus: AudioCorpus, how: Pass, durations: Sequence[float],
-    estimator: str, about: dict[str, Any],
-) -> list[RankRecord]:  # fmt: skip
-    """Of the beginnings of the clips that are as long as the longest asked for."""
+def _long_enough(encoder: Encoder, corpus: AudioCorpus, durations: Sequence[float]) -> list[int]:
+    """The clips that are as long as the longest of the durations.
+
+    Raises:
+        SonoscaleError: fewer than 2 clips are, or a duration is shorter than the encoder takes.
+    """
     if not durations:
         return []
-    longest = max(durations)
+    rate, longest, shortest = corpus.sample_rate, max(durations), min(durations)
+    least = max(1, encoder.min_samples)
+    if round(shortest * rate) < least:
+        raise SonoscaleError(f"{shortest:g} s is shorter than the {least / rate:.3f} s that {encoder.identity} takes")
     lengths = np.array([corpus.seconds(i) or 0.0 for i in range(len(corpus))])
-    enough = np.flatnonzero(lengths >= longest - 0.5 / corpus.sample_rate).tolist()
+    enough = np.flatnonzero(lengths >= longest - 0.5 / rate).tolist()
     if len(enough) < 2:
         raise SonoscaleError(f"{len(enough)} clips are {longest:g} s long or longer: take shorter durations")
+    return enough
+
+
+def _by_duration(
+    over: Callable[[Pass, Sequence[int], str], Sketches], enough: list[int], how: Pass, durations: Sequence[float],
+    estimator: str, about: dict[str, Any], undefined: dict[str, str],
+) -> list[RankRecord]:  # fmt: skip
+    """Of the beginnings of the clips that are as long as the longest asked for; says why one has no value."""
     found = []
     for seconds in sorted(durations):
-        cut = dataclasses.replace(how, crop_seconds=seconds, layers=False, by=None)
-        made = over(cut, enough, f"first {seconds:g} s")
-        record = measure_rank(made.whole, estimator, mean_seconds=seconds, **about)
-        found.append(record)
+        cut = replace(how, crop_seconds=seconds, layers=False, by=None, sample=0)
+        try:
+            made = over(cut, enough, f"first {seconds:g} s")
+            found.append(measure_rank(made.whole, estimator, mean_seconds=seconds, **about))
+        except SonoscaleError as error:
+            undefined[f"{estimator} of the first {seconds:g} s"] = str(error)
     return found

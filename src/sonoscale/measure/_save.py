@@ -2,53 +2,57 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.lib import format as npy_format
 
 from sonoscale.corpora import AudioCorpus
 from sonoscale.errors import SonoscaleError
 
+SUFFIXES = (".parquet", ".npy")
+
+
+class _Sink(Protocol):
+    """A file of rows in the making."""
+
+    def write(self, names: list[str], groups: list[str], rows: np.ndarray) -> None: ...
+    def close(self) -> None: ...
+
 
 class EmbeddingWriter:
-    """A Parquet file with the columns name, group and embedding (float32 lists), there only when it is complete.
+    """A file of embeddings, there only when it is complete.
 
-    Rows are in the order in which batches came; `name` says which clip each is.
+    `.parquet` has the columns name, group and embedding (float32 lists). `.npy` is float32 `[clips, dim]`, which can
+    be memory-mapped, with a table of the same name, `.csv`, of the name and group of each row. Rows are in the order
+    in which batches came; the name says which clip each is.
 
     Arguments:
-        path: of the file, `.parquet`.
+        path: of the file.
         corpus: where the clips come from.
         dim: width of the embeddings.
+
+    Raises:
+        SonoscaleError: the suffix is another.
     """
 
     def __init__(self, path: Path, corpus: AudioCorpus, dim: int) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        if path.suffix != ".parquet":
-            raise SonoscaleError(f"{path}: embeddings are saved to a .parquet file")
-        self.path = path
+        if path.suffix not in SUFFIXES:
+            raise SonoscaleError(f"{path}: embeddings are saved to a {' or '.join(SUFFIXES)} file")
         self._corpus = corpus
-        self._unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-        self._schema = pa.schema(
-            [("name", pa.string()), ("group", pa.string()), ("embedding", pa.list_(pa.float32(), dim))]
-        )
-        self._writer: Any = pq.ParquetWriter(self._unfinished, self._schema)
+        self._finished = [path] if path.suffix == ".parquet" else [path, path.with_suffix(".csv")]
+        self._unfinished = [each.with_name(f".{each.name}.{os.getpid()}") for each in self._finished]
+        self._sink: _Sink = (_Parquet if path.suffix == ".parquet" else _Npy)(self._unfinished, dim)
 
     def __call__(self, indices: np.ndarray, embeddings: np.ndarray) -> None:
         """Write a batch: indices `[batch]`, embeddings `[batch, dim]`."""
-        import pyarrow as pa
-
-        flat = pa.array(embeddings.astype(np.float32, copy=False).reshape(-1))
-        columns = [
-            pa.array([self._corpus.name(int(i)) for i in indices]),
-            pa.array([self._corpus.group(int(i)) for i in indices]),
-            pa.FixedSizeListArray.from_arrays(flat, embeddings.shape[1]),
-        ]
-        self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema))
+        names = [_text(self._corpus.name(int(i))) for i in indices]
+        groups = [_text(self._corpus.group(int(i))) for i in indices]
+        self._sink.write(names, groups, np.ascontiguousarray(embeddings, dtype=np.float32))
 
     def __enter__(self) -> EmbeddingWriter:
         return self
@@ -56,8 +60,65 @@ class EmbeddingWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._sink.close()
+        for made, path in zip(reversed(self._unfinished), reversed(self._finished), strict=True):
+            if kind is None:
+                made.replace(path)
+            else:
+                made.unlink(missing_ok=True)
+
+
+def _text(name: str) -> str:
+    """A name as UTF-8 can hold it: names of files are bytes, and need not be text."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+class _Parquet:
+    def __init__(self, paths: list[Path], dim: int) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        self._schema = pa.schema(
+            [("name", pa.string()), ("group", pa.string()), ("embedding", pa.list_(pa.float32(), dim))]
+        )
+        self._writer: Any = pq.ParquetWriter(paths[0], self._schema)
+
+    def write(self, names: list[str], groups: list[str], rows: np.ndarray) -> None:
+        import pyarrow as pa
+
+        lists = pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), rows.shape[1])
+        columns = [pa.array(names), pa.array(groups), lists]
+        self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema))
+
+    def close(self) -> None:
         self._writer.close()
-        if kind is None:
-            self._unfinished.replace(self.path)
-        else:
-            self._unfinished.unlink(missing_ok=True)
+
+
+class _Npy:
+    """The header has room for any number of rows, and is written again when they are counted."""
+
+    def __init__(self, paths: list[Path], dim: int) -> None:
+        self._rows, self._dim = 0, dim
+        self._array = paths[0].open("wb")
+        self._names = paths[1].open("w", newline="", encoding="utf-8")
+        self._table = csv.writer(self._names)
+        self._table.writerow(["name", "group"])
+        self._header()
+        self._start = self._array.tell()
+
+    def _header(self) -> None:
+        self._array.seek(0)
+        told = {"descr": "<f4", "fortran_order": False, "shape": (self._rows, self._dim)}
+        npy_format.write_array_header_1_0(self._array, told)
+
+    def write(self, names: list[str], groups: list[str], rows: np.ndarray) -> None:
+        self._array.write(rows.astype("<f4", copy=False).tobytes())
+        self._table.writerows(zip(names, groups, strict=True))
+        self._rows += len(rows)
+
+    def close(self) -> None:
+        self._header()
+        if self._array.tell() != self._start:
+            raise SonoscaleError("the header of the .npy file has grown over its rows")
+        self._array.close()
+        self._names.close()

@@ -17,6 +17,12 @@ from sonoscale.rank import SpectralSketch
 
 Emit = Callable[[np.ndarray, np.ndarray], None]
 
+ALONE, ALONE_HALF = 1e-3, 5e-2
+"""Largest difference between a clip's embedding in a batch and alone that is rounding, in float32 and in half
+precision, relative to the embedding's RMS or, where it is larger, the value itself."""
+AUDIBLE = 1e-6
+"""Standard deviation of a wave above which it is no silence."""
+
 
 @dataclass(frozen=True)
 class Pass:
@@ -110,10 +116,11 @@ def sketch_clips(
         emit: given indices and embeddings `[batch, dim]`, to save them.
 
     Raises:
-        SonoscaleError: the encoder refuses or returns what is no embedding; there are no such layers.
+        SonoscaleError: the encoder refuses or returns what is no embedding, or mixes the clips of a batch; it gives
+            no layers.
     """
     if how.layers and not encoder.layers:
-        raise SonoscaleError(f"{encoder.identity}: gives no layers to measure")
+        raise SonoscaleError(f"{encoder.identity}: gives no layers to measure; measure its output alone")
     rate, dim = encoder.sample_rate, encoder.dim
     made = Sketches(
         SpectralSketch(dim, blocks=how.blocks),
@@ -130,20 +137,21 @@ def sketch_clips(
             else:
                 yield clip
 
+    checked = False
     for where, waves in batches(
         heard(), batch_samples=round(how.batch_seconds * rate), held_samples=round(how.held_seconds * rate)
     ):
         started = time.perf_counter()
-        if how.layers:
-            stack = encoder.embed_layers(torch.from_numpy(waves)).float().cpu().numpy()
-            rows = stack[-1]
-        else:
-            stack, rows = None, encoder.embed(torch.from_numpy(waves)).float().cpu().numpy()
+        try:
+            stack = _forward(encoder, waves, how.layers)
+        except SonoscaleError as error:
+            raise _with_clip(error, encoder, corpus, where, waves, how.layers) from error
         made.forward_seconds += time.perf_counter() - started
-        _take(made, corpus, where, assigned[where], rows, stack, how)
+        checked = checked or _check_alone(encoder, waves, stack, how.layers)
+        _take(made, corpus, where, assigned[where], stack, how)
         made.seconds += waves.size / rate
         if emit:
-            emit(where, rows)
+            emit(where, stack[-1])
         if progress:
             progress(len(where))
     return made
@@ -165,15 +173,68 @@ def _prepared(clip: Clip, encoder: Encoder, rate: int, crop_seconds: float | Non
             None,
             f"{len(wave) / rate:.3f} s is shorter than the encoder's {encoder.min_samples / rate:.3f} s",
         )
+    longest = getattr(encoder, "max_samples", None)
+    if longest is not None and len(wave) > longest:
+        reason = f"{len(wave) / rate:.3f} s is longer than the encoder's {longest / rate:.3f} s: cut recordings"
+        return Clip(clip.index, None, f"{reason} (--max-seconds)")
     return Clip(clip.index, wave)
 
 
+def _forward(encoder: Encoder, waves: np.ndarray, layers: bool) -> np.ndarray:
+    """The embeddings of every layer, or of the output as the only one: float32 `[layers, batch, dim]`."""
+    wave = torch.from_numpy(waves.copy())  # which the encoder may overwrite
+    out = encoder.embed_layers(wave) if layers else encoder.embed(wave)[None]
+    return out.float().cpu().numpy().copy()  # nor is it the encoder's to overwrite later
+
+
+def _with_clip(
+    error: SonoscaleError, encoder: Encoder, corpus: AudioCorpus, where: np.ndarray, waves: np.ndarray, layers: bool
+) -> SonoscaleError:
+    """The error, with the name of the first clip that raises one by itself."""
+    for i, index in enumerate(where):
+        try:
+            _forward(encoder, waves[i : i + 1], layers)
+        except SonoscaleError as alone:
+            return SonoscaleError(f"{alone} (hearing {corpus.name(int(index))})")
+    return error
+
+
+def _check_alone(encoder: Encoder, waves: np.ndarray, stack: np.ndarray, layers: bool) -> bool:
+    """Embed one clip of a batch by itself too; False if the batch has no two clips that are not silent.
+
+    Silence is no test, as its embedding may be rounding errors alone. Nor is the loudest clip, which an encoder that
+    scales the batch by its peak leaves as it is. So it is a clip of middling loudness.
+
+    Raises:
+        SonoscaleError: the embedding is another than in the batch.
+    """
+    loudness = waves.std(axis=1)
+    order = np.argsort(loudness, kind="stable")
+    audible = order[loudness[order] > AUDIBLE]
+    if len(audible) < 2:
+        return False
+    clip = int(audible[(len(audible) - 1) // 2])
+    try:
+        alone = _forward(encoder, waves[clip : clip + 1], layers)[:, 0].astype(np.float64)
+    except SonoscaleError as error:
+        raise SonoscaleError(f"{error}; it took {len(waves)} clips at once: put the encoder into eval mode") from error
+    together = stack[:, clip].astype(np.float64)
+    rms = np.sqrt(np.square(together).mean(axis=1, keepdims=True))
+    difference = float((np.abs(alone - together) / np.maximum(np.abs(together), np.maximum(rms, 1e-12))).max())
+    if difference > (ALONE if getattr(encoder, "precision", "fp32") == "fp32" else ALONE_HALF):
+        raise SonoscaleError(
+            f"{encoder.identity}: a clip's embedding depends on the other clips in its batch (alone it differs by "
+            f"{difference:.1%}): put the encoder into eval mode"
+        )
+    return True
+
+
 def _take(
-    made: Sketches, corpus: AudioCorpus, where: np.ndarray, blocks: np.ndarray, rows: np.ndarray,
-    stack: np.ndarray | None, how: Pass,
-) -> None:  # fmt: skip
+    made: Sketches, corpus: AudioCorpus, where: np.ndarray, blocks: np.ndarray, stack: np.ndarray, how: Pass
+) -> None:
+    rows = stack[-1]
     made.whole.update_blocks(rows, blocks, dtype="float32")
-    for sketch, layer in zip(made.layers, stack if stack is not None else (), strict=False):
+    for sketch, layer in zip(made.layers, stack, strict=False):
         sketch.update_blocks(layer, blocks, dtype="float32")
     if how.sample:
         made.sample.append(rows[where % -(-len(corpus) // how.sample) == 0])

@@ -22,17 +22,24 @@ class Clip:
     reason: str = ""
 
 
-def clips(corpus: AudioCorpus, indices: Sequence[int], *, workers: int, ahead: int = 64) -> Iterator[Clip]:
+UNKNOWN = 30.0
+"""Seconds that a clip whose length is not known counts for."""
+MOST_AHEAD = 1024
+"""Clips decoded ahead, however short."""
+
+
+def clips(corpus: AudioCorpus, indices: Sequence[int], *, workers: int, ahead_seconds: float = 256.0) -> Iterator[Clip]:
     """Decode clips ahead of their use, and give them in order.
 
     Threads, not processes: decoding and resampling happen in libraries that let go of the interpreter, and nothing
-    has to be copied. At most `ahead` waves wait.
+    has to be copied. The bound on what waits is in seconds, for it to hold several batches of short clips, and
+    little memory when they are long.
 
     Arguments:
         corpus: what to read from.
         indices: which clips.
         workers: threads.
-        ahead: most clips decoded and not yet used.
+        ahead_seconds: about the most audio decoded and not yet used; there are always clips enough for all threads.
     """
 
     def read(index: int) -> Clip:
@@ -41,17 +48,22 @@ def clips(corpus: AudioCorpus, indices: Sequence[int], *, workers: int, ahead: i
         except SonoscaleError as error:
             return Clip(index, None, str(error))
 
-    waiting: deque[Future[Clip]] = deque()
+    waiting: deque[tuple[Future[Clip], float]] = deque()
+    total = 0.0
     with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
         try:
             for index in indices:
-                waiting.append(pool.submit(read, index))
-                if len(waiting) >= ahead:
-                    yield waiting.popleft().result()
+                seconds = corpus.seconds(index) or UNKNOWN
+                waiting.append((pool.submit(read, index), seconds))
+                total += seconds
+                while len(waiting) > workers and (total > ahead_seconds or len(waiting) > MOST_AHEAD):
+                    future, seconds = waiting.popleft()
+                    total -= seconds
+                    yield future.result()
             while waiting:
-                yield waiting.popleft().result()
+                yield waiting.popleft()[0].result()
         finally:
-            for future in waiting:
+            for future, _ in waiting:
                 future.cancel()
 
 

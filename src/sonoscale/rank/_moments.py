@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
-from scipy.linalg import get_blas_funcs
+from scipy.linalg import get_blas_funcs, get_lapack_funcs
 
 from sonoscale.errors import SonoscaleError
 
@@ -23,6 +23,7 @@ About = Literal["uncentred", "centred", "standardised"]
 EPS = float(np.finfo(np.float64).eps)
 
 _syrk: Any = get_blas_funcs("syrk", dtype=np.float64)
+_pstrf: Any = get_lapack_funcs("pstrf", dtype=np.float64)
 
 M = TypeVar("M", bound="Moments")
 
@@ -101,7 +102,8 @@ class Gram(Moments):
             scale = inverse_deviations(np.diag(scatter), self.mean, self.count)
             scatter = scatter * np.outer(scale, scale)
         with refused():
-            values = np.linalg.eigvalsh(scatter, UPLO="U")[::-1]
+            few = 2 * self.count < len(scatter)
+            values = _eigenvalues_of_few(scatter) if few else np.linalg.eigvalsh(scatter, UPLO="U")[::-1]
         # Rounding leaves eigenvalues of a few eps of the largest where there should be none.
         values = np.where(values > 8 * EPS * values[0], values, 0.0)
         return self._known(np.sqrt(values), about)
@@ -151,6 +153,22 @@ class Triangle(Moments):
         self.factor = np.asarray(np.linalg.qr(np.vstack([self.factor, deviations, row]), mode="r"))
         self.mean = self.mean + gap * (count / together)
         self.count = together
+
+
+def _eigenvalues_of_few(scatter: np.ndarray) -> np.ndarray:
+    """Eigenvalues, descending, of a positive semi-definite matrix of low rank, from its upper triangle.
+
+    Through `P^T scatter P = L L^T`, `L` `[dim, rank]` (Cholesky with pivots), as those of `L^T L`: `dim * rank**2`
+    operations in place of `dim**3`.
+    """
+    dim, largest = len(scatter), float(np.diag(scatter).max())
+    # In Fortran's order the upper triangle is the lower one of the transpose.
+    lower, _, rank, info = _pstrf(scatter.T, tol=EPS * largest, lower=1)
+    if info < 0 or not 0 < rank < dim:
+        return np.linalg.eigvalsh(scatter, UPLO="U")[::-1]
+    factor = np.tril(lower)[:, :rank]
+    values = np.linalg.eigvalsh(factor.T @ factor)[::-1]
+    return np.r_[values, np.zeros(dim - rank)]
 
 
 def leave_one_out(parts: Sequence[M]) -> Iterator[M]:

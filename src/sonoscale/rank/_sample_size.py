@@ -114,9 +114,9 @@ def extrapolate(sketch: SpectralSketch, estimator: str | Estimator = "rankme", *
     check_level(level)
     chosen = get_estimator(estimator) if isinstance(estimator, str) else estimator
     n, dim = sketch.n, sketch.dim
-    found = jackknife(sketch, chosen.compute, chosen.about)
     if n < 2 * dim:
         raise SonoscaleError(f"n = {n} is under 2 * dim = {2 * dim}: too few to extrapolate from")
+    found = jackknife(sketch, chosen.compute, chosen.about)
     if not math.isfinite(found.half_width(level)):
         raise SonoscaleError(f"{chosen.name} of these {n} embeddings has no error that could be told")
     parts = [part for part in sketch.parts() if part.count]

@@ -6,7 +6,7 @@ import math
 
 from sonoscale.report._model import Interval
 
-__all__ = ["count", "decimal", "duration", "flops", "hours", "interval", "join", "name_of", "plural"]
+__all__ = ["count", "decimal", "duration", "flops", "hours", "interval", "join", "name_of", "plural", "significant"]
 
 _NAMES = {
     "quality": "quality",
@@ -70,6 +70,18 @@ def decimal(value: float, places: int = 3) -> str:
     if value != 0 and not 10.0 ** (-places - 1) <= abs(value) < 1e5:
         return f"{value:.2e}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e").replace("-", "−")
     return f"{value:.{places}f}".replace("-", "−")
+
+
+def significant(value: float, digits: int = 4) -> str:
+    """So many significant digits: "10.80", "0.01234", "48", "48,123"; with a true minus sign, or "infinite"."""
+    if math.isinf(value):
+        return "infinite" if value > 0 else "−infinite"
+    if math.isnan(value):
+        return UNKNOWN
+    if value != 0 and not 1e-4 <= abs(value) < 1e7:
+        return decimal(value)
+    whole = value == round(value) or abs(value) >= 10 ** (digits - 1)
+    return (f"{value:,.0f}" if whole else f"{value:#.{digits}g}".rstrip(".")).replace("-", "−")
 
 
 def interval(value: Interval | None, places: int = 3) -> str:

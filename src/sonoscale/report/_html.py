@@ -9,7 +9,7 @@ from typing import Any
 
 from sonoscale.report._plotly import panel_json
 from sonoscale.report._spec import SYMBOLS, FigureSpec, Key, colour_of
-from sonoscale.report._tables import Table
+from sonoscale.report._tables import Column, Table
 
 __all__ = ["definitions", "figure_html", "items", "paragraphs", "table_html"]
 
@@ -33,6 +33,7 @@ def figure_html(figure: FigureSpec) -> str:
         notes = dict.fromkeys(panel.note for panel in figure.panels if panel.note)
         missing = html.escape("; ".join(notes) or "nothing to show")
         return f'<figure id="{name}"><h3>{title}</h3><p class="missing">Not drawn: {missing}.</p></figure>'
+    height = f' style="height: {figure.height:g}rem"' if figure.height else ""
     panels = []
     for index, panel in enumerate(figure.panels):
         heading = f"<h4>{html.escape(panel.title)}</h4>" if panel.title else ""
@@ -43,7 +44,7 @@ def figure_html(figure: FigureSpec) -> str:
         words = html.escape(f"{panel.title}: {figure.alt}" if panel.title else figure.alt)
         panels.append(
             f'<div class="panel">{heading}'
-            f'<div class="plot" id="{name}-{index}" role="img" aria-label="{words}"></div>'
+            f'<div class="plot" id="{name}-{index}" role="img" aria-label="{words}"{height}></div>'
             f'<script type="application/json">{panel_json(panel, figure.alt)}</script>'
             f"{_legend(panel.legend)}</div>"
         )
@@ -86,7 +87,7 @@ def table_html(table: Table) -> str:
     if not table.rows:
         return f'<p class="missing">{html.escape(table.empty)}</p>'
     heads = "".join(
-        f'<th scope="col"{_number_class(column.numeric)}><button type="button">{html.escape(column.head)}</button></th>'
+        f'<th scope="col"{_class(column)}><button type="button">{html.escape(column.head)}</button></th>'
         for column in table.columns
     )
     rows = []
@@ -97,16 +98,16 @@ def table_html(table: Table) -> str:
             text = f"<strong>{text}</strong>" if cell.strong else text
             tag = 'th scope="row"' if index == 0 else "td"
             value = f' data-sort="{_sort_value(cell.sort)}"'
-            cells.append(f"<{tag}{_number_class(column.numeric)}{value}>{text}</{tag.split()[0]}>")
+            cells.append(f"<{tag}{_class(column)}{value}>{text}</{tag.split()[0]}>")
         rows.append(f"<tr>{''.join(cells)}</tr>")
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{caption}"><table class="sortable">'
-        f"<caption>{caption}</caption><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+        f"<caption><span>{caption}</span></caption><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 
-def _number_class(numeric: bool) -> str:
-    return ' class="number"' if numeric else ""
+def _class(column: Column) -> str:
+    return ' class="number"' if column.numeric else ' class="prose"' if column.prose else ""
 
 
 def _sort_value(value: float | str) -> str:

@@ -50,6 +50,7 @@ def figure_png(figure: FigureSpec) -> bytes:
     columns = max(1, min(figure.columns, len(figure.panels)))
     rows = max(1, math.ceil(len(figure.panels) / columns))
     width, height = (7.0, 4.6) if columns == 1 else (3.6 * columns, 3.1)
+    height = 0.16 * figure.height or height
     own = max((math.ceil(len(panel.legend) / _across(panel.legend, 2)) for panel in figure.panels), default=0)
     with rc_context(_STYLE):
         page = Figure(figsize=(width, rows * (height + 0.2 * own) + 0.6), layout="constrained", dpi=_DPI)
@@ -148,10 +149,10 @@ def _handles(keys: Iterable[Key]) -> list[Line2D | Patch]:
 
 
 def _ticks(axis: Any, spec: Axis, values: list[float]) -> None:
-    if spec.log:
-        ticks = log_ticks(spec, values)
+    if spec.log or spec.marks:
+        ticks = spec.marks or log_ticks(spec, values)
         axis.set_major_locator(FixedLocator([value for value, _ in ticks]))
-        axis.set_major_formatter(FixedFormatter([text for _, text in ticks]))
+        axis.set_major_formatter(FixedFormatter([_text(text) for _, text in ticks]))
         axis.set_minor_locator(NullLocator())
         return
     axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))

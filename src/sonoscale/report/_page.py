@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
-from importlib import resources
-from string import Template
-
-from plotly.offline import get_plotlyjs
 
 from sonoscale.report._format import duration, name_of
 from sonoscale.report._html import definitions, figure_html, items, paragraphs, table_html
@@ -15,6 +11,7 @@ from sonoscale.report._model import StudyResults
 from sonoscale.report._spec import FigureSpec
 from sonoscale.report._summary import summary
 from sonoscale.report._tables import correlations_table, laws_table, runs_table, scores_table
+from sonoscale.report._template import fill
 
 __all__ = ["page_html"]
 
@@ -32,13 +29,11 @@ def page_html(results: StudyResults, figures: Sequence[FigureSpec]) -> str:
     """
     by_name = {figure.name: figure_html(figure) for figure in figures}
     about = [f"{name_of(results.laws.y).capitalize()}: {results.laws.y_meaning}"] if results.laws.y_meaning else []
-    return Template(_packaged("_page.html")).substitute(
+    return fill(
+        "_page.html",
         title=html.escape(results.name),
         description=paragraphs([results.description] if results.description else []),
         summary=paragraphs(summary(results)),
-        style=_packaged("_page.css"),
-        script=_packaged("_page.js"),
-        plotly=get_plotlyjs().replace("</script", "<\\/script"),
         meaning=paragraphs(about),
         laws_table=table_html(laws_table(results)),
         runs_table=table_html(runs_table(results)),
@@ -49,10 +44,6 @@ def page_html(results: StudyResults, figures: Sequence[FigureSpec]) -> str:
         provenance=definitions(_provenance(results.provenance)),
         **by_name,
     )
-
-
-def _packaged(name: str) -> str:
-    return resources.files("sonoscale.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _notes(results: StudyResults) -> list[str]:

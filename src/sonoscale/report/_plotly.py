@@ -62,9 +62,9 @@ def _axis(axis: Axis, values: list[float]) -> dict[str, Any]:
         "nticks": 7,
         "exponentformat": "SI" if axis.ticks == "si" else "power",
     }
-    if axis.log:
-        ticks = log_ticks(axis, values)
-        made |= {"tickvals": [value for value, _ in ticks], "ticktext": [text for _, text in ticks]}
+    if axis.log or axis.marks:
+        ticks = axis.marks or log_ticks(axis, values)
+        made |= {"tickvals": [value for value, _ in ticks], "ticktext": [_text(text) for _, text in ticks]}
     return made
 
 

@@ -29,11 +29,15 @@ Dash = Literal["solid", "dash", "dot"]
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis: its label, whether it is logarithmic, and how its ticks are written."""
+    """An axis: its label, whether it is logarithmic, and how its ticks are written.
+
+    Where there are `marks` (value and text), they are the ticks, and no others.
+    """
 
     label: str
     log: bool = False
     ticks: Literal["plain", "si", "power"] = "plain"
+    marks: tuple[tuple[float, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,7 @@ class FigureSpec:
         panels: Its panels, row by row.
         legend: The legend that all panels share (a panel can have its own besides).
         columns: The most panels side by side.
+        height: Of each panel in lines of text, 0 where the renderer knows best.
     """
 
     name: str
@@ -136,6 +141,7 @@ class FigureSpec:
     panels: tuple[Panel, ...]
     legend: tuple[Key, ...] = ()
     columns: int = 1
+    height: float = 0.0
 
     @property
     def empty(self) -> bool:

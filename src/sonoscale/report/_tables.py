@@ -14,11 +14,12 @@ __all__ = ["Cell", "Column", "Table", "correlations_table", "laws_table", "runs_
 
 @dataclass(frozen=True)
 class Column:
-    """A column's head, whether it holds numbers, and how early it is given up on a narrow terminal."""
+    """A column's head, whether it holds numbers or sentences, and how early a narrow terminal gives it up."""
 
     head: str
     numeric: bool = True
     spare: int = 0
+    prose: bool = False
 
 
 @dataclass(frozen=True)
