@@ -32,6 +32,8 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/stages.py
 	$(BIN)/python benchmarks/rank.py
 	$(BIN)/python benchmarks/monitor.py
+	$(BIN)/python benchmarks/reading.py
+	$(BIN)/python benchmarks/measure.py
 
 # The picture in the README: the top of the demo's page in a real browser.
 picture:
