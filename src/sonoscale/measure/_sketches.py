@@ -45,7 +45,7 @@ class Pass:
     crop_seconds: float | None = None
     workers: int = 2
     batch_seconds: float = 64.0
-    held_seconds: float = 1024.0
+    held_seconds: float = 256.0
     sample: int = 0
 
 

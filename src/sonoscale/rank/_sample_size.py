@@ -105,7 +105,7 @@ def extrapolate(sketch: SpectralSketch, estimator: str | Estimator = "rankme", *
     The bias of a finite sample is taken to be `b / n + c / n**2`. Two extrapolations in 1/n leave two different
     multiples of c: the mean of the jackknife's pseudo-values (Quenouille, 1956), and Richardson's from the two halves
     of the blocks; together they leave none. The error is the jackknife's, and a quarter of the term in c is added to
-    the half-width for the terms beyond. `benchmarks/coverage.py` measures how often the interval holds.
+    the half-width for the terms beyond. `benchmarks/interval_coverage.py` measures how often the interval holds.
 
     Raises:
         SonoscaleError: n is under 2 * dim, from which nothing can be extrapolated; too few rows for an error; or the

@@ -1,4 +1,4 @@
-"""How often the intervals of the rank hold what they should: `python benchmarks/coverage.py`.
+"""How often the intervals of the rank hold what they should: `python benchmarks/interval_coverage.py`.
 
 For each population spectrum and number of rows, many samples are drawn. Two claims are tested: that the interval of
 a record holds the mean over samples of that size, and that the interval of the extrapolation holds the rank of the
