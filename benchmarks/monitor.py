@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sonoscale.config import load_config
-from sonoscale.pretrain import MaskedAutoencoder, make_optimiser, random_masks
+from sonoscale.pretrain import build_for_training
 from sonoscale.processes import single_threaded
 from sonoscale.rank import RankMonitor, SpectralSketch, measure_rank
 from sonoscale.study import StudyConfig, expand
@@ -27,16 +27,14 @@ def main() -> None:
     single_threaded()
     study = load_config(StudyConfig, STUDY, [f"encoder.width={WIDTH}"])
     config = next(run for run in expand(study) if run.label == "base").config
-    model = MaskedAutoencoder(config, mean=-8.0, std=3.0)
-    optimiser = make_optimiser(model, config.train, WIDTH)
+    model, optimiser = build_for_training(config, mean=-8.0, std=3.0)
     generator = torch.Generator().manual_seed(0)
     batch = config.train.batch_size
     frames = 3 * torch.randn(batch, config.frames, config.encoder.n_mels) - 8
 
     def step() -> float:
         started = time.perf_counter()
-        visible, hidden = random_masks(batch, config.patches, config.kept, generator)
-        loss = model(frames, visible, hidden)
+        loss = model(frames, model.draw(batch, generator))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()

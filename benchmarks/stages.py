@@ -22,14 +22,7 @@ from sonoscale.config import load_config
 from sonoscale.corpora import FeatureStore, ProceduralTaskConfig, build_features
 from sonoscale.corpora.procedural import ProceduralCorpus
 from sonoscale.encoders import AudioEncoder, embed_store
-from sonoscale.pretrain import (
-    Batches,
-    MaskedAutoencoder,
-    RunConfig,
-    make_optimiser,
-    random_masks,
-    training_cost,
-)
+from sonoscale.pretrain import Batches, RunConfig, build_for_training, training_cost
 from sonoscale.probe import linear_probe
 from sonoscale.processes import single_threaded
 from sonoscale.rank import SpectralSketch, measure_rank
@@ -73,17 +66,16 @@ def data_stages() -> dict[str, float]:
 def training_stages(config: RunConfig, store: FeatureStore) -> dict[str, float]:
     """A training step and its parts, in clips per second."""
     size = config.train.batch_size
-    model = MaskedAutoencoder(config, mean=-8.0, std=3.0)
-    optimiser = make_optimiser(model, config.train, config.encoder.width)
+    model, optimiser = build_for_training(config, mean=-8.0, std=3.0)
     masks = torch.Generator().manual_seed(0)
     batches = Batches(store, clips=len(store), frames=config.frames, batch_size=size, seed=0)
     times: dict[str, list[float]] = {"data and masks": [], "forward": [], "backward": [], "optimiser": [], "step": []}
     for step in range(5 + 30):
         marks = [time.perf_counter()]
         frames = batches.next()
-        visible, hidden = random_masks(size, config.patches, config.kept, masks)
+        draw = model.draw(size, masks)
         marks.append(time.perf_counter())
-        loss = model(frames, visible, hidden)
+        loss = model(frames, draw)
         marks.append(time.perf_counter())
         optimiser.zero_grad(set_to_none=True)
         loss.backward()

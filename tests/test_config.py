@@ -87,7 +87,7 @@ def test_a_swept_key_can_be_overridden(study_file):
 def test_two_ways_of_writing_a_run_have_one_outcome():
     base = validate(RunConfig, {"encoder": {"width": 64}})
     same = validate(RunConfig, {"encoder": {"width": 64, "heads": 2}, "objective": {"mask_ratio": 0.752},
-                                "train": {"lr_rule": "constant"}})  # fmt: skip
+                                "train": {"parametrisation": "standard"}})  # fmt: skip
     other = validate(RunConfig, {"encoder": {"width": 64, "heads": 4}})
     assert base.outcome() == same.outcome()
     assert base.outcome() != other.outcome()

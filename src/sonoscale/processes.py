@@ -1,7 +1,8 @@
-"""Worker processes that do not outlive the command that started them."""
+"""Processes: cores, workers that do not outlive the command that started them, folders for one of them."""
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
 import os
 import shutil
@@ -15,10 +16,13 @@ from pathlib import Path
 import threadpoolctl
 import torch
 
+from sonoscale.errors import SonoscaleError
+
 __all__ = [
     "available_cores",
     "die_with_parent",
     "interrupt_held_back",
+    "only_one_process",
     "remove_leftovers",
     "single_threaded",
     "unfinished_folder",
@@ -94,3 +98,20 @@ def _is_running(pid: int) -> bool:
     except OSError:  # it runs, but is not ours
         return True
     return True
+
+
+@contextmanager
+def only_one_process(folder: Path, doing: str) -> Iterator[None]:
+    """Hold the folder for this process until the block ends; the lock of a process that was killed does not count.
+
+    Raises:
+        SonoscaleError: another process holds it.
+    """
+    lock = folder / ".lock"
+    with lock.open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise SonoscaleError(f"{folder}: another process {doing} this folder; wait for it to end") from error
+        yield
+        lock.unlink(missing_ok=True)

@@ -14,9 +14,8 @@ from sonoscale.encoders import load_encoder
 from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain import (
     Batches,
-    MaskedAutoencoder,
     RunConfig,
-    make_optimiser,
+    build_for_training,
     pretrain,
     read_record,
     set_lr,
@@ -190,8 +189,7 @@ def test_schedule_warms_up_stays_and_decays():
 
 def test_weight_decay_on_matrices_only_and_hidden_ones_scale_with_width():
     config = validate(RunConfig, {"encoder": {"width": 128, "depth": 2}})
-    model = MaskedAutoencoder(config, mean=0.0, std=1.0)
-    optimiser = make_optimiser(model, config.train, 128)
+    model, optimiser = build_for_training(config, mean=0.0, std=1.0)
     grouped = [p for group in optimiser.param_groups for p in group["params"]]
     assert {id(p) for p in grouped} == {id(p) for p in model.parameters()}
     assert len(grouped) == len({id(p) for p in grouped})

@@ -19,10 +19,10 @@ def study(tiny):
 
 
 def test_one_at_a_time_changes_one_key_from_the_base(study):
-    runs = expand(study(sweep={"encoder.width": [8, 16, 24], "data.clips": [8, 48]}, seeds=[0, 1, 2]))
+    runs = expand(study(sweep={"encoder.width": [8, 16, 24], "data.clips": [16, 48]}, seeds=[0, 1, 2]))
     labels = [(run.label, run.axis) for run in runs if run.config.seed == 0]
     assert labels == [
-        ("base", "base"), ("width=8", "encoder.width"), ("width=24", "encoder.width"), ("clips=8", "data.clips"),
+        ("base", "base"), ("width=8", "encoder.width"), ("width=24", "encoder.width"), ("clips=16", "data.clips"),
     ]  # fmt: skip
     assert len(runs) == 4 * 3
 

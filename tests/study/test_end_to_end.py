@@ -154,7 +154,7 @@ def test_ctrl_c_is_one_line_and_keeps_what_is_finished(sonoscale, tiny, tmp_path
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert errors.strip().splitlines() == [
-        "error: interrupted: whatever was finished is kept, and a study goes on from there"
+        "error: interrupted: whatever was finished is kept, and the same command goes on from there"
     ]
     assert len(run_folders(out)) >= 1
     assert all((f / "record.json").is_file() for f in run_folders(out))

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from sonoscale import __version__
-from sonoscale.cli import data, measure, study
+from sonoscale.cli import data, measure, pretrain, study
 from sonoscale.errors import SonoscaleError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("measure")(measure.measure)
+app.command("pretrain")(pretrain.pretrain)
 app.add_typer(study.app, name="study")
 app.add_typer(data.app, name="data")
 
@@ -37,6 +38,7 @@ def _main(
 def run() -> None:
     """Entry point: every foreseen error is one line on stderr and a non-zero exit status."""
     signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGTERM, _terminate)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without some sign shows another, and does not fail
@@ -45,7 +47,9 @@ def run() -> None:
     except SonoscaleError as error:
         _fail(str(error), 1)
     except _Interrupted:
-        _fail("interrupted: whatever was finished is kept, and a study goes on from there", 130)
+        _fail("interrupted: whatever was finished is kept, and the same command goes on from there", 130)
+    except _Terminated:
+        _fail("terminated: whatever was finished is kept, and the same command goes on from there", 143)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             where = f" writing {error.filename}" if error.filename else ""
@@ -63,8 +67,16 @@ class _Interrupted(BaseException):
     """Ctrl-C. Not a KeyboardInterrupt, which the command-line library would end without a word."""
 
 
+class _Terminated(BaseException):
+    """SIGTERM, as schedulers send it."""
+
+
 def _interrupt(*_: object) -> None:
     raise _Interrupted
+
+
+def _terminate(*_: object) -> None:
+    raise _Terminated
 
 
 def _fail(message: str, status: int) -> None:

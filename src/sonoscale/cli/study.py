@@ -32,7 +32,7 @@ def run(
         study = study.model_copy(update={"workers": workers})
     folder = out or Path("results") / study.name
     with RichWatcher(console) as watcher:
-        outcome = run_study(study, folder, cache=cache or _default_cache(), watcher=watcher)
+        outcome = run_study(study, folder, cache=cache or default_cache(), watcher=watcher)
     if outcome.ledger.num_rows:
         _draw(folder)
     if outcome.failures:
@@ -57,5 +57,5 @@ def _draw(folder: Path) -> None:
         console.print(f"figure   {figure}", highlight=False, soft_wrap=True)
 
 
-def _default_cache() -> Path:
+def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sonoscale"

@@ -12,10 +12,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sonoscale.corpora._download import Patience, download, read_json
-from sonoscale.corpora._lock import only_one_process
 from sonoscale.corpora._recipes import Recipe, RecipeFile
 from sonoscale.corpora._unpack import is_archive, merge_into, unpack
 from sonoscale.errors import SonoscaleError
+from sonoscale.processes import only_one_process
 
 __all__ = ["RECEIPT", "Fetched", "fetch"]
 

@@ -12,12 +12,12 @@ import numpy as np
 
 from sonoscale.config import config_hash
 from sonoscale.corpora._base import Corpus
-from sonoscale.corpora._lock import only_one_process
 from sonoscale.corpora._pack_index import finish_pack, plain
 from sonoscale.corpora._pack_journal import Journal, Progressed
 from sonoscale.corpora._packed import META_FILE, STEP, VERSION, PackedCorpus, is_pack, shard_name
 from sonoscale.corpora._parallel import map_chunks
 from sonoscale.errors import SonoscaleError
+from sonoscale.processes import only_one_process
 
 __all__ = ["PackedCorpus", "TooManyBrokenError", "pack_corpus"]
 

@@ -1,13 +1,15 @@
-"""Waveform -> embedding: our own backbone, and the protocol that every encoder follows."""
+"""Waveform -> embedding: our own backbones, and the protocol that every encoder follows."""
 
 from sonoscale.encoders._audio_encoder import AudioEncoder
+from sonoscale.encoders._backbone import make_backbone
 from sonoscale.encoders._checked import CheckedEncoder
 from sonoscale.encoders._config import EncoderConfig
+from sonoscale.encoders._cost import block_flops, block_params, encoder_flops, encoder_params, linear_params
 from sonoscale.encoders._extract import embed_store
 from sonoscale.encoders._load import load_encoder
 from sonoscale.encoders._positions import sincos_positions
 from sonoscale.encoders._protocol import Encoder
-from sonoscale.encoders._vit import Block, PatchViT, init_weights, patchify
+from sonoscale.encoders._vit import Block, gather_rows, init_weights, patchify
 
 __all__ = [
     "AudioEncoder",
@@ -15,10 +17,16 @@ __all__ = [
     "CheckedEncoder",
     "Encoder",
     "EncoderConfig",
-    "PatchViT",
+    "block_flops",
+    "block_params",
     "embed_store",
+    "encoder_flops",
+    "encoder_params",
+    "gather_rows",
     "init_weights",
+    "linear_params",
     "load_encoder",
+    "make_backbone",
     "patchify",
     "sincos_positions",
 ]

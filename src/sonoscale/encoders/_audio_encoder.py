@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from sonoscale.audio import LogMel
+from sonoscale.encoders._backbone import make_backbone
 from sonoscale.encoders._config import EncoderConfig
 from sonoscale.encoders._identity import weights_hash
-from sonoscale.encoders._positions import sincos_positions
-from sonoscale.encoders._vit import PatchViT, patchify
+from sonoscale.encoders._vit import patchify
 from sonoscale.errors import SonoscaleError
 
 
@@ -20,7 +20,7 @@ class AudioEncoder(nn.Module):
     dropped rather than padded.
 
     Arguments:
-        config: shape.
+        config: shape; `config.backbone` says of what kind.
         mean, std: of the log-mels of the pre-training corpus, in natural-log units; stored with the weights.
     """
 
@@ -31,7 +31,7 @@ class AudioEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.front_end = LogMel(config.front_end)
-        self.backbone = PatchViT(config)
+        self.backbone = make_backbone(config)
         self.register_buffer("mean", torch.tensor(float(mean)))
         self.register_buffer("std", torch.tensor(float(std)))
 
@@ -75,15 +75,9 @@ class AudioEncoder(nn.Module):
             )
         return patchify((frames - self.mean).div_(self.std), c.patch_frames, c.patch_mels)
 
-    def positions(self, patches: int) -> Tensor:
-        """Positions of the first `patches` patches, `[patches, width]`."""
-        grid = sincos_positions(patches // self.config.mel_patches, self.config.mel_patches, self.dim)
-        return grid.to(self.mean.device)
-
     def tokens(self, frames: Tensor) -> Tensor:
         """Log-mel frames `[batch, frames, mels]` -> tokens `[batch, n, width]` after the final norm."""
-        patches = self.patches(frames)
-        return self.backbone(patches, self.positions(patches.shape[1]))
+        return self.backbone(self.patches(frames))
 
     def embed_logmel(self, frames: Tensor) -> Tensor:
         """Log-mel frames `[batch, frames, mels]` -> embeddings `[batch, width]`."""
@@ -95,8 +89,7 @@ class AudioEncoder(nn.Module):
 
     def embed_layers(self, wave: Tensor) -> Tensor:
         """See `Encoder.embed_layers`: the patch embedding, then each block."""
-        patches = self.patches(self._frames(wave))
-        return self.backbone.forward_layers(patches, self.positions(patches.shape[1])).mean(dim=2)
+        return self.backbone.forward_layers(self.patches(self._frames(wave))).mean(dim=2)
 
     def embed_frames(self, wave: Tensor) -> tuple[Tensor, Tensor]:
         """See `Encoder.embed_frames`: a step is one patch long; its mel bands are averaged."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from sonoscale.audio import LogMelConfig
@@ -9,15 +11,21 @@ from sonoscale.config import Config
 
 
 class EncoderConfig(Config):
-    """A 2-D patch vision transformer on log-mels."""
+    """A stack of equal blocks on patches of log-mels: a vision transformer, or a ConvNeXt without downsampling.
 
+    The transformer on time frames (1-D patches) is `backbone: vit` with `patch_mels` = `n_mels` and
+    `patch_frames: 4`: then a patch holds all bands, and positions differ along time only.
+    """
+
+    backbone: Literal["vit", "conv"] = "vit"  # transformer that drops hidden patches, or convolutions over all
     n_mels: int = Field(default=64, ge=8, le=256)  # mel bands of the front end
     patch_mels: int = Field(default=16, ge=1)  # height of a patch, in mel bands
     patch_frames: int = Field(default=16, ge=1)  # length of a patch, in frames of 10 ms
     width: int = Field(default=64, ge=8, le=4096)  # model dimension = dimension of the embedding
-    depth: int = Field(default=4, ge=1, le=64)  # transformer blocks
-    heads: int | None = Field(default=None, ge=1)  # attention heads; by default one per 32 dimensions
+    depth: int = Field(default=4, ge=1, le=64)  # blocks
+    heads: int | None = Field(default=None, ge=1)  # attention heads (vit); by default one per 32 dimensions
     mlp_ratio: float = Field(default=4.0, gt=0, le=16)  # hidden width of the MLP / width
+    kernel: int = Field(default=7, ge=1, le=31)  # side of the depthwise kernel (conv), in patches; odd
 
     @model_validator(mode="after")
     def _check(self) -> EncoderConfig:
@@ -27,13 +35,26 @@ class EncoderConfig(Config):
             )
         if self.width % 4:
             raise ValueError(f"width = {self.width} must be a multiple of 4 (2-D sine-cosine positions)")
-        if self.width % self.n_heads:
+        if self.backbone == "conv" and self.heads is not None:
+            raise ValueError(f"heads = {self.heads}: backbone = conv has no attention; leave heads out, or use vit")
+        if self.backbone == "vit" and self.kernel != 7:
+            raise ValueError(
+                f"kernel = {self.kernel}: backbone = vit has no convolution; leave kernel out, or use conv"
+            )
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel = {self.kernel} must be odd, so that it has a centre; try {self.kernel + 1}")
+        if self.n_heads and self.width % self.n_heads:
             raise ValueError(f"heads = {self.n_heads} must divide width = {self.width}")
         return self
 
     @property
     def n_heads(self) -> int:
-        """Attention heads, the default resolved: one per 32 dimensions, or the nearest below that divides."""
+        """Attention heads, the default resolved: one per 32 dimensions, or the nearest below that divides.
+
+        0 for a backbone without attention.
+        """
+        if self.backbone == "conv":
+            return 0
         if self.heads is not None:
             return self.heads
         return next(h for h in range(max(1, self.width // 32), 0, -1) if self.width % h == 0)

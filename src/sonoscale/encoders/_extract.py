@@ -42,5 +42,6 @@ def embed_store(encoder: AudioEncoder, store: FeatureStore, *, tokens_per_batch:
         for start in range(0, len(group), size):
             members = group[start : start + size]
             batch = np.stack([store.clip(i)[: count * patch] for i in members]).astype(np.float32)
-            out[members] = encoder.embed_logmel(torch.from_numpy(batch)).numpy()
+            frames = torch.from_numpy(batch).to(encoder.mean.device)
+            out[members] = encoder.embed_logmel(frames).float().cpu().numpy()
     return out

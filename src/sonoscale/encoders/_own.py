@@ -32,8 +32,7 @@ class OwnEncoder(Adapter):
 
     def embed_layers(self, wave: Tensor) -> Tensor:
         patches = self._encoder.patches(self._logmel(wave))
-        positions = self._encoder.positions(patches.shape[1])
-        return self._encoder.backbone.forward_layers(patches, positions).float().mean(dim=2)
+        return self._encoder.backbone.forward_layers(patches).float().mean(dim=2)
 
     def embed_frames(self, wave: Tensor) -> tuple[Tensor, Tensor]:
         tokens = self._encoder.tokens(self._logmel(wave)).float()

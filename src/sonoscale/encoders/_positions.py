@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -27,6 +29,46 @@ def sincos_positions(time_patches: int, mel_patches: int, dim: int) -> Tensor:
     time = _sincos(time_patches, dim // 2)[:, None, :].expand(-1, mel_patches, -1)
     band = _sincos(mel_patches, dim // 2)[None, :, :].expand(time_patches, -1, -1)
     return torch.cat([time, band], dim=-1).reshape(time_patches * mel_patches, dim)
+
+
+def positions_like(weight: Tensor, patches: int, mel_patches: int) -> Tensor:
+    """The positions of the first `patches` patches, on the device and of the type of a weight.
+
+    Kept between calls, outside of any module: they are in no state dict and follow the weights to any device. In a
+    compiled graph they are a constant.
+
+    Arguments:
+        weight: `[width, ...]`, of which a position takes width, device and type.
+        patches: a multiple of `mel_patches`.
+        mel_patches: patches along the mel axis.
+
+    Returns:
+        `[patches, width]`.
+
+    Raises:
+        SonoscaleError: `patches` is no multiple of `mel_patches`.
+    """
+    time_patches = grid_length(patches, mel_patches)
+    rows = 1 << (time_patches - 1).bit_length()  # a power of two, so that clips of many lengths share few grids
+    return _grid(rows, mel_patches, weight.shape[0], weight.device, weight.dtype)[:patches]
+
+
+def grid_length(patches: int, mel_patches: int) -> int:
+    """Patches along time of a grid of `patches` patches; it must be whole."""
+    if patches % mel_patches:
+        raise SonoscaleError(f"{patches} patches are no whole number of columns of {mel_patches} patches")
+    return patches // mel_patches
+
+
+@torch.compiler.assume_constant_result
+def _grid(time_patches: int, mel_patches: int, dim: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    return _cached_grid(time_patches, mel_patches, dim, device, dtype)
+
+
+@lru_cache(maxsize=64)
+def _cached_grid(time_patches: int, mel_patches: int, dim: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    with torch.inference_mode(False):  # a tensor made in inference mode could not be used in training
+        return sincos_positions(time_patches, mel_patches, dim).to(device, dtype)
 
 
 def _sincos(length: int, dim: int) -> Tensor:

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sonoscale.encoders._config import EncoderConfig
+from sonoscale.encoders._positions import positions_like
 
 
 def patchify(frames: Tensor, patch_frames: int, patch_mels: int) -> Tensor:
@@ -49,7 +50,7 @@ class Block(nn.Module):
 
 
 class PatchViT(nn.Module):
-    """Patches with their positions -> tokens, after the final norm."""
+    """Patches -> tokens. Hidden patches are dropped before the first block, as in MAE (arXiv 2111.06377)."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -59,19 +60,30 @@ class PatchViT(nn.Module):
         self.norm = nn.LayerNorm(config.width)
         self.apply(init_weights)
 
-    def forward(self, patches: Tensor, positions: Tensor) -> Tensor:
-        """`[batch, n, patch]` and `[n, width]` or `[batch, n, width]` -> `[batch, n, width]`."""
+    def forward(self, patches: Tensor, visible: Tensor | None = None) -> Tensor:
+        """Tokens after the final norm.
+
+        Arguments:
+            patches: `[B, N, P]`, in the order of `patchify`.
+            visible: int64 `[B, k]`, the patches to see; None for all.
+
+        Returns:
+            `[B, k, width]`, in the order of `visible`, or `[B, N, width]`.
+        """
+        positions = self._positions(patches)  # [N, D]
+        if visible is not None:
+            patches, positions = gather_rows(patches, visible), positions[visible]  # [B, k, P], [B, k, D]
         x = self.embed(patches) + positions
         for block in self.blocks:
             x = block(x)
         return self.norm(x)
 
-    def forward_layers(self, patches: Tensor, positions: Tensor) -> Tensor:
-        """Tokens after the patch embedding and after each block: `[depth + 1, batch, n, width]`.
+    def forward_layers(self, patches: Tensor) -> Tensor:
+        """Tokens after the patch embedding and after each block: `[B, N, P]` -> `[depth + 1, B, N, width]`.
 
         The last layer has the final norm, so it equals `forward`.
         """
-        x = self.embed(patches) + positions
+        x = self.embed(patches) + self._positions(patches)
         layers = [x]
         for block in self.blocks:
             x = block(x)
@@ -79,10 +91,24 @@ class PatchViT(nn.Module):
         layers[-1] = self.norm(x)
         return torch.stack(layers)
 
+    def _positions(self, patches: Tensor) -> Tensor:
+        return positions_like(self.embed.weight, patches.shape[1], self.config.mel_patches)
+
+
+def gather_rows(rows: Tensor, index: Tensor) -> Tensor:
+    """Rows `index` `[B, k]` of `rows` `[B, N, P]`: `[B, k, P]`, as one copy of whole rows."""
+    b, n, p = rows.shape
+    flat = (index + torch.arange(b, device=index.device)[:, None] * n).flatten()
+    return rows.reshape(b * n, p).index_select(0, flat).view(b, -1, p)
+
 
 def init_weights(module: nn.Module) -> None:
-    """Xavier-uniform matrices and zero biases, as in MAE (arXiv 2111.06377)."""
+    """Xavier-uniform matrices, as in MAE (arXiv 2111.06377); kernels that keep the variance; zero biases."""
     if isinstance(module, nn.Linear):
         nn.init.xavier_uniform_(module.weight)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.Conv2d):
+        nn.init.normal_(module.weight, std=module.weight[0].numel() ** -0.5)
+    else:
+        return
+    if module.bias is not None:
+        nn.init.zeros_(module.bias)

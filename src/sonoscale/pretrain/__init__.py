@@ -1,26 +1,53 @@
 """Corpus + objective + backbone + budgets -> checkpoints, with the rank beside the loss."""
 
 from sonoscale.pretrain._batches import Batches
+from sonoscale.pretrain._build import build_for_training
 from sonoscale.pretrain._config import ObjectiveConfig, RunConfig, TrainConfig
+from sonoscale.pretrain._contrastive import Contrastive, nt_xent
+from sonoscale.pretrain._estimate import Estimate, estimate_run
 from sonoscale.pretrain._flops import Cost, training_cost
+from sonoscale.pretrain._identity import all_clips, run_identity
+from sonoscale.pretrain._latent import LatentPrediction
 from sonoscale.pretrain._loop import pretrain
-from sonoscale.pretrain._mae import MaskedAutoencoder, normalise_patches, random_masks
+from sonoscale.pretrain._mae import MaskedAutoencoder, normalise_patches
+from sonoscale.pretrain._masking import MASKS, check_mask, draw_masks, kept_patches
+from sonoscale.pretrain._objective import Objective, make_objective
 from sonoscale.pretrain._optimiser import make_optimiser, set_lr
-from sonoscale.pretrain._run_folder import checkpoint_file, read_record
+from sonoscale.pretrain._prepare import PreparedRun, prepare_run
+from sonoscale.pretrain._run_folder import checkpoint_file, read_record, unfinished_run
+from sonoscale.pretrain._views import cut_views, draw_views
 
 __all__ = [
+    "MASKS",
     "Batches",
+    "Contrastive",
     "Cost",
+    "Estimate",
+    "LatentPrediction",
     "MaskedAutoencoder",
+    "Objective",
     "ObjectiveConfig",
+    "PreparedRun",
     "RunConfig",
     "TrainConfig",
+    "all_clips",
+    "build_for_training",
+    "check_mask",
     "checkpoint_file",
+    "cut_views",
+    "draw_masks",
+    "draw_views",
+    "estimate_run",
+    "kept_patches",
+    "make_objective",
     "make_optimiser",
     "normalise_patches",
+    "nt_xent",
+    "prepare_run",
     "pretrain",
-    "random_masks",
     "read_record",
+    "run_identity",
     "set_lr",
     "training_cost",
+    "unfinished_run",
 ]

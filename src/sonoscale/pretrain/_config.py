@@ -2,69 +2,116 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from sonoscale.config import Config
 from sonoscale.corpora import DataConfig, ProceduralData
 from sonoscale.encoders import EncoderConfig
+from sonoscale.pretrain._flops import training_cost
+from sonoscale.pretrain._masking import MASKS, check_mask, kept_patches
+
+_MASKED = ("mask", "mask_ratio", "decoder_depth", "decoder_width_ratio")
+_KEYS = {
+    "mae": _MASKED,
+    "latent": (*_MASKED, "teacher_decay", "teacher_layers", "teacher_sees"),
+    "contrastive": ("view_fraction", "fade_db", "projection_width", "temperature"),
+}
+"""Keys that apply to each kind of objective; the others are not looked at."""
 
 
 class ObjectiveConfig(Config):
-    """Masked autoencoding: reconstruct hidden patches, each normalised by its own mean and deviation."""
+    """What is learnt from unlabelled sound.
 
+    `mae`: reconstruct hidden patches, each normalised by its own mean and deviation. `latent`: predict what a slowly
+    moving copy of the encoder makes of them. `contrastive`: tell two views of a clip from those of all other clips.
+    Keys that do not apply to the kind are not looked at, so that a study can sweep the kind alone.
+    """
+
+    kind: Literal["mae", "latent", "contrastive"] = "mae"
+    # mae and latent
+    mask: str = "random"  # which patches are hidden: one of the names in `MASKS`
     mask_ratio: float = Field(default=0.75, gt=0, lt=1)  # share of patches hidden from the encoder
     decoder_depth: int = Field(default=1, ge=1, le=16)  # transformer blocks
     decoder_width_ratio: float = Field(default=0.5, gt=0, le=4)  # decoder width / encoder width
+    # latent
+    teacher_decay: float = Field(default=0.99, ge=0, lt=1)  # share of the old teacher that a step leaves
+    teacher_layers: int | None = Field(default=None, ge=1)  # last blocks averaged; by default all it can give
+    teacher_sees: Literal["all", "hidden"] = "all"  # patches shown to the teacher; of hidden ones it gives its output
+    # contrastive
+    view_fraction: float = Field(default=0.75, gt=0, le=1)  # length of a view / length of an example
+    fade_db: float = Field(default=6.0, ge=0, le=40)  # dB, largest change of level at either end of a view
+    projection_width: int = Field(default=128, ge=2, le=4096)  # dimension in which views are compared
+    temperature: float = Field(default=0.1, gt=0, le=10)  # cosines are divided by it
+
+    @field_validator("mask")
+    @classmethod
+    def _known(cls, mask: str) -> str:
+        if mask not in MASKS:
+            raise ValueError(f"choose one of {', '.join(MASKS)}")
+        return mask
 
 
 class TrainConfig(Config):
     """How long, how fast, on how much at a time."""
 
     clip_seconds: float = Field(default=2.0, ge=0.2, le=30)  # length of a training example; cut to whole patches
-    batch_size: int = Field(default=128, ge=1)  # training examples a step
+    batch_size: int = Field(default=128, ge=1)  # training examples a step, of all processes together
+    accumulate: int = Field(default=1, ge=1)  # micro-batches that a step is cut into, to save memory
     budgets: tuple[int, ...] = (100, 200, 400)  # steps; each is trained to its end on a decay of its own
+    flops: tuple[float, ...] | None = None  # budgets as floating-point operations of the training, instead of steps
     warmup_steps: int = Field(default=40, ge=0)  # linear, from 0
     decay_fraction: float = Field(default=0.2, gt=0, le=1)  # last part of a budget, linear to 0
     lr: float = Field(default=2e-3, gt=0, le=1)  # peak learning rate at lr_width
-    lr_width: int = Field(default=64, ge=1)  # width at which lr holds
-    lr_rule: str = Field(default="inverse_width", pattern="^(inverse_width|constant)$")  # of hidden matrices
+    lr_width: int = Field(default=64, ge=1)  # width at which lr holds (mup)
+    parametrisation: Literal["mup", "standard"] = "mup"  # how rates and initial weights follow the width
     weight_decay: float = Field(default=0.05, ge=0, le=1)  # on matrices only
     betas: tuple[float, float] = (0.9, 0.95)  # AdamW
     grad_clip: float = Field(default=1.0, gt=0)  # largest norm of the gradient
     rank_points: int = Field(default=5, ge=2)  # rank measurements along the trunk, log-spaced, step 0 included
+    checkpoint_minutes: float = Field(default=5.0, ge=0)  # between two writings of the state to resume from
 
     @model_validator(mode="after")
     def _check(self) -> TrainConfig:
-        if not self.budgets or any(b < 2 for b in self.budgets):
-            raise ValueError(f"budgets = {list(self.budgets)}: give at least one number of steps, each 2 or more")
-        if list(self.budgets) != sorted(set(self.budgets)):
-            raise ValueError(f"budgets = {list(self.budgets)} must increase")
-        starts = [self.decay_start(b) for b in self.budgets]
-        if len(set(starts)) < len(starts):
-            raise ValueError(
-                f"budgets = {list(self.budgets)} with decay_fraction = {self.decay_fraction}: two of them would start "
-                "to decay at the same step; put the budgets further apart or lower decay_fraction"
-            )
-        first = starts[0]
-        if self.warmup_steps > first:
-            raise ValueError(
-                f"warmup_steps = {self.warmup_steps} reaches beyond step {first}, where the smallest budget "
-                f"({self.budgets[0]} steps) starts to decay; no result may come from inside the warm-up"
-            )
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"accumulate = {self.accumulate} must divide batch_size = {self.batch_size}")
+        if self.flops is None:
+            self.check_budgets(self.budgets, f"train.budgets = {list(self.budgets)}")
+        elif not self.flops or list(self.flops) != sorted(set(self.flops)) or self.flops[0] <= 0:
+            raise ValueError(f"flops = {list(self.flops)}: give at least one number, all above 0 and increasing")
         return self
 
-    def hidden_lr_factor(self, width: int) -> float:
-        """What the learning rate of hidden matrices is multiplied by, at a width."""
-        return self.lr_width / width if self.lr_rule == "inverse_width" else 1.0
+    def check_budgets(self, budgets: Sequence[int], what: str) -> None:
+        """Whether these numbers of steps can be trained.
+
+        Raises:
+            ValueError: they cannot; the message begins with `what`.
+        """
+        if not budgets or any(b < 2 for b in budgets):
+            raise ValueError(f"{what}: give at least one number of steps, each 2 or more")
+        if list(budgets) != sorted(set(budgets)):
+            raise ValueError(f"{what}: the numbers of steps must increase")
+        starts = [self.decay_start(b) for b in budgets]
+        if len(set(starts)) < len(starts):
+            raise ValueError(
+                f"{what} with train.decay_fraction = {self.decay_fraction}: two of them would start to decay at the "
+                "same step; put them further apart or lower train.decay_fraction"
+            )
+        if self.warmup_steps > starts[0]:
+            raise ValueError(
+                f"{what}: train.warmup_steps = {self.warmup_steps} reaches beyond step {starts[0]}, where the smallest "
+                f"budget ({budgets[0]} steps) starts to decay, and no result may come from inside the warm-up; lower "
+                "train.warmup_steps or give more"
+            )
 
     def decay_start(self, budget: int) -> int:
         """Step at which the decay of a budget branches off the trunk."""
         return budget - max(1, round(budget * self.decay_fraction))
 
 
-RUN_FORMAT = 2
+RUN_FORMAT = 3
 """Of what a run folder holds: runs of another format are other runs."""
 
 
@@ -75,25 +122,70 @@ class RunConfig(Config):
     encoder: EncoderConfig = EncoderConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
     train: TrainConfig = TrainConfig()
-    seed: int = Field(default=0, ge=0)  # of initialisation, order of clips, crops and masks
+    seed: int = Field(default=0, ge=0)  # of initialisation, order of clips, crops, masks and views
 
     @model_validator(mode="after")
     def _check(self) -> RunConfig:
         if self.time_patches < 1:
             raise ValueError(
                 f"train.clip_seconds = {self.train.clip_seconds} is shorter than one patch of "
-                f"{self.encoder.patch_frames} frames"
+                f"{self.encoder.patch_frames} frames: lengthen it, or lower encoder.patch_frames"
             )
-        if not 1 <= self.kept < self.patches:
-            raise ValueError(
-                f"objective.mask_ratio = {self.objective.mask_ratio} leaves {self.kept} of {self.patches} patches "
-                "visible; at least one must be visible and one hidden"
-            )
+        if self.objective.kind == "contrastive":
+            self._check_contrast()
+        else:
+            check_mask(self.objective.mask, self.time_patches, self.encoder.mel_patches, self.kept)
+        if self.objective.kind == "latent":
+            self._check_teacher()
+        if self.train.parametrisation == "mup":
+            heads, width = self.encoder.heads or 1, self.train.lr_width
+            if width % 4 or width % heads:
+                raise ValueError(
+                    f"train.lr_width = {width} is no width that the encoder could have: with train.parametrisation = "
+                    f"mup, give a multiple of 4{f' and of encoder.heads = {heads}' if heads > 1 else ''}"
+                )
         if isinstance(self.data, ProceduralData) and self.train.clip_seconds > self.data.seconds:
             raise ValueError(
-                f"train.clip_seconds = {self.train.clip_seconds} is longer than data.seconds = {self.data.seconds}"
+                f"train.clip_seconds = {self.train.clip_seconds} is longer than data.seconds = {self.data.seconds}: "
+                "shorten it, or make longer clips"
             )
+        if self.data.clips is not None and self.train.batch_size > self.data.clips:
+            raise ValueError(
+                f"train.batch_size = {self.train.batch_size} is more than data.clips = {self.data.clips}, so that a "
+                "clip would be in one batch twice: lower train.batch_size, or raise data.clips"
+            )
+        if self.train.flops is not None:
+            what = f"train.flops = {list(self.train.flops)}, which is {list(self.budgets)} steps"
+            self.train.check_budgets(self.budgets, what)
         return self
+
+    def _check_contrast(self) -> None:
+        if self.train.batch_size < 2:
+            raise ValueError("train.batch_size = 1: a contrast needs other clips in the batch; give 2 or more")
+        if self.train.accumulate > 1:
+            raise ValueError(
+                f"train.accumulate = {self.train.accumulate}: objective.kind = contrastive tells a clip from all "
+                "others of its batch, which cannot be cut; set train.accumulate = 1, or lower train.batch_size"
+            )
+
+    def _check_teacher(self) -> None:
+        asked, sees = self.objective.teacher_layers, self.objective.teacher_sees
+        if sees == "hidden" and self.patches - self.kept < 2:
+            raise ValueError(
+                f"objective.mask_ratio = {self.objective.mask_ratio} hides 1 of {self.patches} patches, but a teacher "
+                "that sees the hidden patches only tells them from each other: raise it, or set "
+                "objective.teacher_sees = all"
+            )
+        if asked is not None and sees == "hidden" and asked > 1:
+            raise ValueError(
+                f"objective.teacher_layers = {asked}: a teacher that sees the hidden patches only gives its output "
+                "alone; leave teacher_layers out, or set objective.teacher_sees = all"
+            )
+        if asked is not None and asked > self.encoder.depth:
+            raise ValueError(
+                f"objective.teacher_layers = {asked} is more than the encoder.depth = {self.encoder.depth} blocks: "
+                "lower it, or leave it out for all blocks"
+            )
 
     @property
     def time_patches(self) -> int:
@@ -114,20 +206,72 @@ class RunConfig(Config):
 
     @property
     def kept(self) -> int:
-        """Visible patches of a training example."""
-        return round(self.patches * (1 - self.objective.mask_ratio))
-
-    def outcome(self) -> dict[str, Any]:
-        """All that decides the outcome but the data, resolved: equal for two ways of writing the same run."""
-        content = self.model_dump(mode="json", exclude={"data"})
-        content["encoder"]["heads"] = self.encoder.n_heads
-        content["objective"]["mask_ratio"] = self.kept / self.patches
-        content["train"]["lr_rule"] = content["train"]["lr_width"] = None
-        content["train"]["hidden_lr"] = self.train.lr * self.train.hidden_lr_factor(self.encoder.width)
-        content["format"] = RUN_FORMAT
-        return content
+        """Visible patches of a training example, where some are masked."""
+        o = self.objective
+        return kept_patches(o.mask, self.time_patches, self.encoder.mel_patches, o.mask_ratio)
 
     @property
     def decoder_width(self) -> int:
         """Width of the decoder: a multiple of 4 that follows the encoder's, at least 16."""
         return max(16, 4 * round(self.encoder.width * self.objective.decoder_width_ratio / 4))
+
+    @property
+    def decoder_heads(self) -> int:
+        """Attention heads of the decoder: one per 32 dimensions, or the nearest below that divides."""
+        return next(h for h in range(max(1, self.decoder_width // 32), 0, -1) if self.decoder_width % h == 0)
+
+    @property
+    def decoder_mlp_width(self) -> int:
+        """Hidden width of the MLPs of the decoder."""
+        return round(self.decoder_width * self.encoder.mlp_ratio)
+
+    @property
+    def teacher_layers(self) -> int:
+        """Blocks of the teacher whose mean is predicted: all, or the last one where only hidden patches are seen."""
+        default = self.encoder.depth if self.objective.teacher_sees == "all" else 1
+        return self.objective.teacher_layers or default
+
+    @property
+    def view_time_patches(self) -> int:
+        """Patches along the time of a view, at least one."""
+        return max(1, round(self.time_patches * self.objective.view_fraction))
+
+    @property
+    def view_frames(self) -> int:
+        """Frames of a view."""
+        return self.view_time_patches * self.encoder.patch_frames
+
+    @property
+    def budgets(self) -> tuple[int, ...]:
+        """Steps of each budget, however they are given."""
+        if self.train.flops is None:
+            return self.train.budgets
+        step = training_cost(self).flops * self.train.batch_size
+        return tuple(round(flops / step) for flops in self.train.flops)
+
+    def outcome(self) -> dict[str, Any]:
+        """All that decides the outcome but the data, resolved: equal for two ways of writing the same run.
+
+        What only decides how a step is carried out (micro-batches, how often the state is written) is left out.
+        """
+        content = self.model_dump(mode="json", exclude={"data"})
+        content["encoder"]["heads"] = self.encoder.n_heads
+        content["objective"] = self._objective_outcome()
+        train = content["train"]
+        for key in ("accumulate", "checkpoint_minutes", "flops"):
+            del train[key]
+        train["budgets"] = list(self.budgets)
+        if self.encoder.width == self.train.lr_width or train["parametrisation"] == "standard":
+            train["parametrisation"], train["lr_width"] = "standard", None  # mup changes nothing at its own width
+        content["format"] = RUN_FORMAT
+        return content
+
+    def _objective_outcome(self) -> dict[str, Any]:
+        resolved = {
+            "mask_ratio": (self.patches - self.kept) / self.patches,
+            "decoder_width_ratio": self.decoder_width / self.encoder.width,
+            "teacher_layers": self.teacher_layers,
+            "view_fraction": self.view_time_patches / self.time_patches,
+        }
+        kind = self.objective.kind
+        return {"kind": kind} | {key: resolved.get(key, getattr(self.objective, key)) for key in _KEYS[kind]}

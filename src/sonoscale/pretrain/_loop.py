@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import copy
-import math
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from lightning_fabric import Fabric
 
 from sonoscale.corpora import FeatureStore
 from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain._batches import Batches
+from sonoscale.pretrain._build import build_for_training, prepare_for_speed
 from sonoscale.pretrain._config import RunConfig
 from sonoscale.pretrain._flops import training_cost
-from sonoscale.pretrain._mae import MaskedAutoencoder, random_masks
-from sonoscale.pretrain._monitor import heldout_loss, read_rank
-from sonoscale.pretrain._optimiser import make_optimiser, set_lr
-from sonoscale.pretrain._run_folder import RunWriter
+from sonoscale.pretrain._health import check_loss, check_rank
+from sonoscale.pretrain._monitor import RankReading, heldout_loss, read_rank
+from sonoscale.pretrain._optimiser import set_lr
+from sonoscale.pretrain._run_folder import RunFolder
+from sonoscale.pretrain._schedule import Segment, make_schedule
+from sonoscale.pretrain._state import Training, stop_requests
 
 Progress = Callable[[int, int, float], None]
+Log = Callable[[dict[str, float], int], Any]
 
 
 def pretrain(
@@ -32,104 +34,132 @@ def pretrain(
     folder: Path,
     *,
     identity: dict[str, Any],
+    fabric: Fabric | None = None,
+    compiled: bool = False,
+    log: Log = lambda metrics, step: None,
     progress: Progress | None = None,
 ) -> None:
-    """Train one model to each of its budgets and write its run folder.
+    """Train one model to each of its budgets and write its run folder; what was interrupted goes on where it stopped.
 
     The trunk warms up and then keeps its learning rate; where a budget's decay begins, a branch leaves the trunk,
     decays to 0, is measured and saved, and the trunk goes on from where the branch left it. A branch sees exactly
-    what a run of that budget alone would have seen.
+    what a run of that budget alone would have seen. A run that was stopped, in whatever way, and goes on gives
+    bitwise what one without a stop gives, on the CPU.
 
     Arguments:
-        config: the run.
+        config: the run; its batch is that of all processes together.
         train: log-mels to train on; the first `config.data.clips` clips are used (all, if None).
         heldout: log-mels for rank and held-out loss.
         folder: the run folder, made in one atomic step at the end.
         identity: what the run folder's hash was made of, kept in its record.
+        fabric: device, precision and processes, launched; by default one process on the CPU.
+        compiled: compile the blocks of the encoder.
+        log: given metrics, by name, and the step, besides what the run folder keeps.
         progress: called with (steps done, steps in all, mean loss of late).
 
     Raises:
-        SonoscaleError: the loss became NaN or infinite.
+        SonoscaleError: the loss became NaN or infinite; another process trains this run; the processes do not divide
+            the batch.
     """
-    clips = config.data.clips or len(train)
+    fabric = fabric or Fabric(accelerator="cpu", devices=1)
+    world, rank = fabric.world_size, fabric.global_rank
+    share, uneven = divmod(config.train.batch_size, world * config.train.accumulate)
+    if uneven:
+        raise SonoscaleError(
+            f"train.batch_size = {config.train.batch_size} must be a multiple of {world} processes times "
+            f"train.accumulate = {config.train.accumulate}"
+        )
+    clips, cost, schedule = config.data.clips or len(train), training_cost(config), make_schedule(config)
     mean, std = train.statistics(clips)
-    cost = training_cost(config)
-    torch.manual_seed(config.seed)
-    model = MaskedAutoencoder(config, mean=mean, std=std)
-    optimiser = make_optimiser(model, config.train, config.encoder.width)
-    masks = torch.Generator().manual_seed(config.seed + 1)
-    batches = Batches(train, clips=clips, frames=config.frames, batch_size=config.train.batch_size, seed=config.seed)
-    writer = RunWriter(config, folder, identity, cost, clips, train.seconds(clips))
-    example_seconds = config.frames * train.hop_seconds
+    objective, optimiser = build_for_training(config, mean=mean, std=std)
+    prepare_for_speed(objective, compiled)
+    model, wrapped = fabric.setup(objective, optimiser)
+    stream = Batches(
+        train, clips=clips, frames=config.frames, batch_size=config.train.batch_size, seed=config.seed,
+        rank=rank, world=world,
+    )  # fmt: skip
+    run = RunFolder(config, folder, writes=rank == 0)
+    now = Training(objective, optimiser, stream, torch.Generator().manual_seed(config.seed + 1), fabric.device)
+    example_hours = config.frames * train.hop_seconds / 3600
+    told_every = max(1 if fabric.device.type == "cpu" else 10, schedule.steps // 5000)
+    mine = slice(rank * share * config.train.accumulate, (rank + 1) * share * config.train.accumulate)
 
-    budgets = config.train.budgets
-    trunk_end = config.train.decay_start(budgets[-1])
-    branch_at = {config.train.decay_start(b): b for b in budgets}
-    rank_at = {0} | {round(s) for s in np.geomspace(10, max(11, trunk_end), config.train.rank_points - 1)}
-    total = trunk_end + sum(b - config.train.decay_start(b) for b in budgets)
-    done = 0
-    smooth = float("nan")
-    started = time.perf_counter()
+    def train_step(segment: Segment, step: int) -> None:
+        now.lr = set_lr(optimiser, config.train, step, segment.budget)
+        frames = fabric.to_device(stream.next())  # [B / world, frames, mels]
+        draw = objective.draw(stream.batch_size, now.draws)  # of the whole batch, in every process
+        draw = {name: fabric.to_device(rows[mine]) for name, rows in draw.items()}
+        wrapped.zero_grad(set_to_none=True)
+        for part in range(config.train.accumulate):
+            rows = slice(part * share, (part + 1) * share)
+            with fabric.no_backward_sync(model, enabled=part < config.train.accumulate - 1):
+                loss = model(frames[rows], {name: each[rows] for name, each in draw.items()})
+                fabric.backward(loss / config.train.accumulate)
+            now.add_loss(loss.detach() / config.train.accumulate)
+        torch.nn.utils.clip_grad_norm_(objective.parameters(), config.train.grad_clip)
+        wrapped.step()
+        objective.after_step(step)
+        now.end_step(step + 1)
 
-    def train_step(step: int, budget: int | None) -> None:
-        nonlocal done, smooth
-        lr = set_lr(optimiser, config.train, step, budget)
-        frames = batches.next()  # [B, frames, mels]
-        visible, hidden = random_masks(len(frames), config.patches, config.kept, masks)
-        loss = model(frames, visible, hidden)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), config.train.grad_clip)
-        optimiser.step()
-        value = loss.item()
-        if not math.isfinite(value):
-            raise SonoscaleError(f"the loss became {value} at step {step + 1} (learning rate {lr:.2g}): lower train.lr")
-        done += 1
-        smooth = value if math.isnan(smooth) else 0.95 * smooth + 0.05 * value
-        writer.log(phase=_phase(budget), **seen(step + 1), loss=smooth, lr=lr)
+    def tell(segment: Segment, step: int) -> None:
+        loss = float(torch.as_tensor(fabric.all_reduce(now.smooth, reduce_op="mean")))
+        stop.agree(fabric)
+        try:
+            run.warn(check_loss(loss, now.lowest, step=step, lr=now.lr))
+        except SonoscaleError:
+            run.discard()  # it would go wrong again
+            raise
+        now.lowest = min(now.lowest, loss)
+        run.log(phase=segment.phase, **seen(step), loss=loss, lr=now.lr)
+        log({f"{segment.phase}/loss": loss, f"{segment.phase}/lr": now.lr}, step)
         if progress:
-            progress(done, total, smooth)
+            progress(schedule.before(now.segment, step), schedule.steps, loss)
+
+    def measure(phase: str, step: int) -> RankReading:
+        reading = read_rank(objective, heldout, encoder_id=f"{folder.name}@{step}")
+        run.warn(check_rank(reading, step=step))
+        run.log_rank(phase, step, reading, seen(step))
+        ranks = {"rankme": reading.uncentred.value, "rankme_centred": reading.centred.value}
+        log({f"{phase}/{name}": value for name, value in ranks.items()}, step)
+        return reading
 
     def seen(step: int) -> dict[str, float]:
-        examples = step * config.train.batch_size
+        examples, seconds = step * config.train.batch_size, now.seconds()
         return {
             "step": step,
-            "clips_seen": batches.clips_seen,
-            "hours_seen": examples * example_seconds / 3600,
+            "clips_seen": stream.clips_seen,
+            "hours_seen": examples * example_hours,
             "flops_encoder": float(examples * cost.flops_encoder),
             "flops_total": float(examples * cost.flops),
-            "seconds": time.perf_counter() - started,
+            "seconds": seconds,
         }
 
-    def measure(step: int, budget: int | None) -> None:
-        reading = read_rank(model, heldout, encoder_id=f"{folder.name}@{step}")
-        writer.log_rank(_phase(budget), step, reading, seen(step))
-        if budget is not None:
-            writer.finish_budget(step, model, reading, heldout_loss(model, heldout, config), seen(step))
-
-    try:
-        for step in range(trunk_end + 1):
-            if step in rank_at:
-                measure(step, None)
-            if step in branch_at:
-                budget = branch_at[step]
-                state = copy.deepcopy(
-                    (model.state_dict(), optimiser.state_dict(), masks.get_state(), batches.state(), smooth)
-                )
-                for branch_step in range(step, budget):
-                    train_step(branch_step, budget)
-                measure(budget, budget)
-                model.load_state_dict(state[0])
-                optimiser.load_state_dict(state[1])
-                masks.set_state(state[2])
-                batches.restore(state[3])
-                smooth = state[4]
-            if step < trunk_end:
-                train_step(step, None)
-        writer.close()
-    finally:
-        writer.discard()
-
-
-def _phase(budget: int | None) -> str:
-    return "trunk" if budget is None else f"branch-{budget}"
+    with run.held(fabric), stop_requests(together=world > 1) as stop:
+        now.restore(run.load_state())
+        saved = time.monotonic()
+        while now.segment < len(schedule.segments):
+            segment = schedule.segments[now.segment]
+            while True:
+                on_trunk = segment.budget is None or now.step == segment.start
+                if on_trunk and now.step in schedule.rank_at and now.measured < now.step:
+                    measure("trunk", now.step)
+                    now.measured = now.step
+                if now.step == segment.stop:
+                    break
+                if segment.budget is not None:
+                    now.leave_trunk()
+                train_step(segment, now.step)
+                if now.step % told_every == 0 or now.step == segment.stop:
+                    tell(segment, now.step)
+                if stop.agreed or time.monotonic() - saved >= 60 * config.train.checkpoint_minutes:
+                    run.save_state(now.state())
+                    saved = time.monotonic()
+                    stop.obey()
+            if segment.budget is not None:
+                reading, loss = measure(segment.phase, segment.stop), heldout_loss(objective, heldout, config)
+                run.finish_budget(segment.stop, objective, reading, loss, seen(segment.stop))
+                now.return_to_trunk()
+            now.segment += 1
+        run.close(
+            identity, cost, clips=clips, train_seconds=train.seconds(clips), device=str(fabric.device), processes=world
+        )

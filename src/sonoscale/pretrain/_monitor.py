@@ -1,4 +1,4 @@
-"""What is watched on clips that are never trained on: effective rank and masked loss."""
+"""What is watched on clips that are never trained on: effective rank and loss."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from sonoscale.corpora import FeatureStore
 from sonoscale.encoders import embed_store
 from sonoscale.pretrain._batches import Batches
 from sonoscale.pretrain._config import RunConfig
-from sonoscale.pretrain._mae import MaskedAutoencoder, random_masks
+from sonoscale.pretrain._objective import Objective
 from sonoscale.rank import RankRecord, SpectralSketch, measure_rank
+
+_BATCH = 128  # examples of a batch of the held-out loss
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,8 @@ class RankReading:
     spectrum_centred: np.ndarray
 
 
-def read_rank(model: MaskedAutoencoder, heldout: FeatureStore, *, encoder_id: str) -> RankReading:
-    """Rank of the embeddings of all held-out clips, unmasked, in eval mode."""
+def read_rank(model: Objective, heldout: FeatureStore, *, encoder_id: str) -> RankReading:
+    """Rank of the embeddings of all held-out clips, whole and unmasked, in eval mode."""
     was_training = model.training
     model.eval()
     sketch = SpectralSketch(model.encoder.dim)
@@ -41,19 +43,27 @@ def read_rank(model: MaskedAutoencoder, heldout: FeatureStore, *, encoder_id: st
 
 
 @torch.inference_mode()
-def heldout_loss(model: MaskedAutoencoder, heldout: FeatureStore, config: RunConfig, *, batches: int = 8) -> float:
-    """Masked loss on examples cut from held-out clips, with masks and crops that never change.
+def heldout_loss(model: Objective, heldout: FeatureStore, config: RunConfig, *, batches: int = 8) -> float:
+    """Loss on examples cut from held-out clips, with crops and draws (masks, views) that never change.
 
-    Runs with the same patches and mask ratio see the same masks; across mask ratios the number is not comparable.
+    Runs with the same patches and mask, or the same length of a view, see the same draws. Across objectives, mask
+    ratios, or sizes of a teacher the number is not comparable. Batches have 128 examples whatever the training's
+    have, so that contrastive losses are comparable across batch sizes; in eval mode they stay within the process.
+
+    Arguments:
+        model: its state is not changed.
+        heldout: log-mels.
+        config: of the model.
+        batches: at most so many batches; fewer, down to one, where there are not so many clips.
     """
-    was_training = model.training
+    was_training, device = model.training, model.encoder.mean.device
     model.eval()
-    stream = Batches(heldout, clips=len(heldout), frames=config.frames, batch_size=128, seed=0)
+    stream = Batches(heldout, clips=len(heldout), frames=config.frames, batch_size=_BATCH, seed=0)
     generator = torch.Generator().manual_seed(0)
     losses = []
-    for _ in range(min(batches, max(1, len(heldout) // 128))):
-        frames = stream.next()
-        visible, hidden = random_masks(len(frames), config.patches, config.kept, generator)
-        losses.append(model(frames, visible, hidden).item())
+    for _ in range(min(batches, max(1, len(heldout) // _BATCH))):
+        frames = stream.next().to(device)
+        draw = {name: rows.to(device) for name, rows in model.draw(_BATCH, generator).items()}
+        losses.append(model(frames, draw).item())
     model.train(was_training)
     return float(np.mean(losses))

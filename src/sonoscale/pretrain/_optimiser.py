@@ -1,35 +1,121 @@
-"""AdamW with weight decay on matrices only, and a warm-up, constant, decay schedule."""
+"""AdamW whose rates follow the width, weight decay on matrices only, and a warm-up, constant, decay schedule.
+
+The maximal-update parametrisation (muP; Yang et al., arXiv 2203.03466) lets every layer's output change equally much
+in a step whatever the width, so that a learning rate tuned at one width holds at another. Which rule a parameter
+falls under is read off the model itself: `base`, the same model at the width where the rate was tuned, has other
+sizes exactly along those axes that grow with the width. Both functions here take such a base; on the meta device it
+costs nothing:
+
+    with torch.device("meta"):
+        base = build(config_at_lr_width)
+    apply_parametrisation(model, base, "mup")
+    optimiser = make_optimiser(model, base, config)
+
+The rules, for Adam (table 3 of the paper); n and n0 are a matrix's inputs in the model and in the base:
+
+    ==================  =======================  ==============================  ===============
+    parameter           sizes that grow          variance of the initial values  learning rate
+    ==================  =======================  ==============================  ===============
+    hidden matrix       inputs and outputs       base's * n0 / n                 rate * n0 / n
+    output matrix       inputs                   base's * (n0 / n)^2             rate * n0 / n
+    input matrix        outputs                  base's                          rate
+    all others          one at most              base's                          rate
+    ==================  =======================  ==============================  ===============
+
+"All others" are biases, norms, mask tokens and depthwise kernels. At the base's own width nothing changes. The size
+of an attention head does not grow here, so attention keeps its 1 / sqrt(d); where it would grow, muP needs 1 / d, and
+that is refused.
+"""
 
 from __future__ import annotations
 
-import torch
-from torch import nn
+from collections.abc import Iterator
+from dataclasses import dataclass
 
+import torch
+from torch import Tensor, nn
+
+from sonoscale.encoders import Block
+from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain._config import TrainConfig
 
+HEAD_SIZE = 32
+"""Dimensions of an attention head by default."""
 
-def make_optimiser(model: nn.Module, config: TrainConfig, width: int) -> torch.optim.AdamW:
-    """AdamW over three groups: hidden matrices, other matrices, and everything without weight decay.
 
-    With `lr_rule = "inverse_width"` the learning rate of hidden matrices (those inside transformer blocks, whose
-    two sides both grow with the width) falls as 1 / width, as the maximal-update parametrisation prescribes for
-    Adam (Yang et al., arXiv 2203.03466); the rest of that parametrisation is not applied.
+@dataclass(frozen=True)
+class _Scale:
+    """What the maximal-update parametrisation does to one parameter."""
+
+    lr: float  # factor of the learning rate
+    gain: float  # of initial values, over those of `init_weights`
+    xavier: float | None = None  # deviation that `init_weights` gives, of matrices that grow
+
+
+@torch.no_grad()
+def apply_parametrisation(model: nn.Module, base: nn.Module, kind: str) -> None:
+    """Scale the initial weights of a model, once, right after it was made.
+
+    Frozen parameters are scaled too, so that a teacher that began as a copy of a student remains one. Matrices of
+    zeros remain zeros. Nothing is drawn at random.
+
+    Arguments:
+        model: initialised with `init_weights`; changed in place.
+        base: the same model at `lr_width`, on any device; looked at under `mup` only.
+        kind: `mup`, or `standard`, which leaves all as it is.
+
+    Raises:
+        SonoscaleError: under `mup`, attention heads grow with the width, or a parameter falls under no rule.
+        ValueError: `base` is another model, or a matrix that grows was not initialised with `init_weights`.
     """
-    hidden, matrices, vectors = [], [], []
+    if kind == "standard":
+        return
+    _check_heads(model, base)
+    for name, parameter, scale in list(_scales(model, base)):
+        if scale.xavier is None or not parameter.any():
+            continue
+        found = parameter.float().std().item()
+        if abs(found / scale.xavier - 1) > 0.25:  # 64 values, the fewest there are, stray by 6%
+            raise ValueError(
+                f"{name} has deviation {found:.3g}, not the {scale.xavier:.3g} of init_weights: it was initialised in "
+                "another way, or parametrised before"
+            )
+        parameter.mul_(scale.gain)
+
+
+def make_optimiser(model: nn.Module, base: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+    """AdamW over the parameters that are not frozen, one group for each learning rate and weight decay.
+
+    A group's `factor` is what `set_lr` multiplies the rate with. Under `mup` the weight decay of a matrix is divided
+    by its factor: AdamW multiplies the two, and what a step shrinks a weight by is to be the same at every width (as
+    `MuAdam` of the authors' package does by default).
+
+    Arguments:
+        model: after `apply_parametrisation`.
+        base: the same model at `config.lr_width`, on any device; looked at under `mup` only.
+        config: gives `parametrisation`, `lr`, `betas` and `weight_decay`.
+
+    Raises:
+        SonoscaleError: under `mup`, a parameter falls under no rule.
+        ValueError: `base` is another model.
+    """
+    factors: dict[str, float] = {}
+    if config.parametrisation == "mup":
+        factors = {name: scale.lr for name, _, scale in _scales(model, base)}
+    groups: dict[tuple[float, float], list[Tensor]] = {}
     for name, parameter in model.named_parameters():
-        if parameter.ndim < 2:
-            vectors.append(parameter)
-        elif ".blocks." in name:
-            hidden.append(parameter)
-        else:
-            matrices.append(parameter)
-    factor = config.hidden_lr_factor(width)
-    groups = [
-        {"params": hidden, "weight_decay": config.weight_decay, "factor": factor},
-        {"params": matrices, "weight_decay": config.weight_decay, "factor": 1.0},
-        {"params": vectors, "weight_decay": 0.0, "factor": 1.0},
-    ]
-    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
+        if parameter.requires_grad:
+            factor = factors.get(name, 1.0)
+            decay = config.weight_decay / factor if parameter.ndim > 1 else 0.0
+            groups.setdefault((factor, decay), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {"params": parameters, "lr": config.lr * factor, "weight_decay": decay, "factor": factor}
+            for (factor, decay), parameters in groups.items()
+        ],
+        betas=config.betas,
+        fused=True,
+    )
 
 
 def set_lr(optimiser: torch.optim.Optimizer, config: TrainConfig, step: int, budget: int | None) -> float:
@@ -44,3 +130,47 @@ def set_lr(optimiser: torch.optim.Optimizer, config: TrainConfig, step: int, bud
     for group in optimiser.param_groups:
         group["lr"] = lr * group["factor"]
     return lr
+
+
+def _scales(model: nn.Module, base: nn.Module) -> Iterator[tuple[str, Tensor, _Scale]]:
+    """Each parameter with its name and rule."""
+    matrices = {id(m.weight) for m in model.modules() if isinstance(m, nn.Linear)}
+    others = dict(base.named_parameters())
+    for name, parameter in model.named_parameters():
+        other = others.pop(name, None)
+        if other is None or other.ndim != parameter.ndim:
+            raise ValueError(f"the base is no model of the same kind: {name} has no counterpart of as many axes")
+        yield name, parameter, _scale(name, parameter.shape, other.shape, matrix=id(parameter) in matrices)
+    if others:
+        raise ValueError(f"the base is no model of the same kind: it alone has {', '.join(others)}")
+
+
+def _scale(name: str, shape: torch.Size, base: torch.Size, *, matrix: bool) -> _Scale:
+    grows = [a != b for a, b in zip(shape, base, strict=True)]
+    if not matrix:
+        if sum(grows) > 1:
+            raise SonoscaleError(
+                f"parametrisation = mup: no rule for {name}, which grows from {tuple(base)} to {tuple(shape)} and is "
+                "no matrix of a linear layer; use parametrisation = standard"
+            )
+        return _Scale(lr=1.0, gain=1.0)
+    if not any(grows):
+        return _Scale(lr=1.0, gain=1.0)
+    inputs = base[1] / shape[1]  # n0 / n
+    gain = inputs**0.5 if grows[0] else inputs  # 1 where the inputs do not grow
+    xavier = (2 / sum(shape)) ** 0.5
+    return _Scale(lr=inputs, gain=gain * (2 / sum(base)) ** 0.5 / xavier, xavier=xavier)
+
+
+def _check_heads(model: nn.Module, base: nn.Module) -> None:
+    others = dict(base.named_modules())
+    for name, block in model.named_modules():
+        other = others.get(name)
+        if isinstance(block, Block) and isinstance(other, Block):
+            size, before = (b.out.in_features // b.heads for b in (block, other))
+            if size > 2 * max(before, HEAD_SIZE):
+                raise SonoscaleError(
+                    f"parametrisation = mup: {name} has attention heads of {size} dimensions, {before} at lr_width, "
+                    "and their size must not grow with the width; leave encoder.heads out, take widths that are "
+                    f"multiples of {HEAD_SIZE}, or use parametrisation = standard"
+                )

@@ -1,10 +1,12 @@
-"""The files of a run: written beside their place, then moved there in one step."""
+"""The files of a run: written in a hidden folder beside their place, and moved there in one step when complete."""
 
 from __future__ import annotations
 
 import io
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +15,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 import yaml
+from lightning_fabric import Fabric
 
 from sonoscale import __version__
 from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain._config import RunConfig
 from sonoscale.pretrain._flops import Cost
-from sonoscale.pretrain._mae import MaskedAutoencoder
 from sonoscale.pretrain._monitor import RankReading
-from sonoscale.processes import unfinished_folder
+from sonoscale.pretrain._objective import Objective
+from sonoscale.processes import only_one_process
 
 _METRICS = pa.schema(
     [("step", pa.int64()), ("phase", pa.string())]
@@ -34,51 +37,60 @@ _METRICS = pa.schema(
 )  # fmt: skip
 
 
-class RunWriter:
-    """Collects what a run produces and lets it appear at once, complete."""
+class RunFolder:
+    """Collects what a run produces, keeps the state to resume from, and lets everything appear at once.
 
-    def __init__(
-        self,
-        config: RunConfig,
-        folder: Path,
-        identity: dict[str, Any],
-        cost: Cost,
-        clips: int,
-        train_seconds: float,
-    ) -> None:
+    Arguments:
+        config: the run.
+        folder: where it will be.
+        writes: of several processes, one does.
+    """
+
+    def __init__(self, config: RunConfig, folder: Path, *, writes: bool = True) -> None:
         self.config = config
+        self.writes = writes
         self.folder = folder
-        self._partial = unfinished_folder(folder)
-        shutil.rmtree(self._partial, ignore_errors=True)
-        self._partial.mkdir(parents=True)
+        self.unfinished = unfinished_run(folder)
         self._rows: list[dict[str, Any]] = []
-        self._spectra: dict[str, np.ndarray] = {}
-        self._record: dict[str, Any] = {
-            "identity": identity,
-            "clips": clips,
-            "hours": train_seconds / 3600,
-            "params_encoder": cost.params_encoder,
-            "params_decoder": cost.params_decoder,
-            "versions": {"sonoscale": __version__, "torch": torch.__version__, "numpy": np.__version__},
-            "budgets": [],
-        }
-        content = config.model_dump(mode="json")
-        (self._partial / "config.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+        self._spectra: dict[str, torch.Tensor] = {}
+        self._budgets: list[dict[str, Any]] = []
+        self.warnings: list[str] = []
+
+    @contextmanager
+    def held(self, fabric: Fabric) -> Iterator[None]:
+        """The folder, made if need be, for this training alone.
+
+        Raises:
+            SonoscaleError: another one trains this run.
+        """
+        with ExitStack() as stack:
+            if self.writes:
+                self.unfinished.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(only_one_process(self.unfinished, "trains in"))
+            fabric.barrier()
+            yield
+            fabric.barrier()  # nobody goes on before the run is in its place
+
+    def warn(self, warning: str | None) -> None:
+        """Keep a warning, each kind once."""
+        kind = (warning or "").split(maxsplit=3)[:3]
+        if warning and kind not in [each.split(maxsplit=3)[:3] for each in self.warnings]:
+            self.warnings.append(warning)
 
     def log(self, **row: Any) -> None:
-        """One training step."""
+        """Some training steps."""
         self._rows.append(row)
 
     def log_rank(self, phase: str, step: int, reading: RankReading, seen: dict[str, float]) -> None:
         """One rank measurement; the first and the last spectrum are kept."""
         ranks = {"rankme": reading.uncentred.value, "rankme_centred": reading.centred.value}
         self._rows.append({"phase": phase, **seen, **ranks})
-        if step == 0 or (phase != "trunk" and step == self.config.train.budgets[-1]):
-            self._spectra[f"step_{step}"] = reading.spectrum
-            self._spectra[f"step_{step}_centred"] = reading.spectrum_centred
+        if step == 0 or (phase != "trunk" and step == self.config.budgets[-1]):
+            self._spectra[f"step_{step}"] = torch.from_numpy(reading.spectrum)
+            self._spectra[f"step_{step}_centred"] = torch.from_numpy(reading.spectrum_centred)
 
     def finish_budget(
-        self, step: int, model: MaskedAutoencoder, reading: RankReading, loss: float, seen: dict[str, float]
+        self, step: int, objective: Objective, reading: RankReading, loss: float, seen: dict[str, float]
     ) -> None:
         """A budget is trained to its end: keep the model and its measurements."""
         result = {
@@ -88,34 +100,93 @@ class RunWriter:
             "rank": reading.uncentred.as_dict(),
             "rank_centred": reading.centred.as_dict(),
         }
-        self._record["budgets"].append(result)
+        self._budgets.append(result)
+        if not self.writes:
+            return
         content = {
             "config": self.config.model_dump(mode="json"),
             "step": step,
-            "encoder": model.encoder.state_dict(),
-            "decoder": model.decoder.state_dict(),
+            "encoder": objective.encoder.state_dict(),
+            "objective": objective.state_dict(),
         }
-        final = step == self.config.train.budgets[-1]
-        name = "checkpoint.pt" if final else f"checkpoint-{step:06d}.pt"
-        buffer = io.BytesIO()  # through memory: on a full disk torch.save itself raises no OSError
-        torch.save(content, buffer)
-        (self._partial / name).write_bytes(buffer.getbuffer())
+        _replace(checkpoint_file(self.unfinished, step, self.config.budgets[-1]), content)
 
-    def close(self) -> None:
-        """Write what is left and move the folder to its place."""
+    def save_state(self, state: dict[str, Any]) -> None:
+        """Everything that is needed to go on from here, in one atomic step."""
+        if not self.writes:
+            return
+        written = {
+            "rows": self._rows, "spectra": self._spectra, "budgets": self._budgets, "warnings": self.warnings,
+        }  # fmt: skip
+        _replace(self.unfinished / "state.pt", {"run": self._digest(), "state": state, "written": written})
+
+    def load_state(self) -> dict[str, Any] | None:
+        """What `save_state` kept, or None to begin at the beginning.
+
+        Raises:
+            SonoscaleError: it cannot be read.
+        """
+        file = self.unfinished / "state.pt"
+        if not file.is_file():
+            return None
+        try:
+            kept = torch.load(file, map_location="cpu", weights_only=True)
+            if kept["run"] != self._digest():
+                return None
+            written = kept["written"]
+        except Exception as error:
+            raise SonoscaleError(f"{file}: cannot be read; delete it to begin this run anew ({error})") from error
+        self._rows, self._spectra = written["rows"], written["spectra"]
+        self._budgets, self.warnings = written["budgets"], written["warnings"]
+        return kept["state"]
+
+    def close(self, identity: dict[str, Any], cost: Cost, *, clips: int, train_seconds: float, **more: Any) -> None:
+        """Write what is left and move the folder to its place.
+
+        Arguments:
+            identity: what the folder's name is a hash of.
+            cost: of one training example.
+            clips, train_seconds: unique clips and seconds of audio trained on.
+            more: kept in the record too.
+        """
+        if not self.writes:
+            return
         columns = {f.name: [row.get(f.name) for row in self._rows] for f in _METRICS}
         table = pa.table(columns, schema=_METRICS)
-        pq.write_table(table, self._partial / "metrics.parquet", compression="zstd")
-        np.savez_compressed(self._partial / "spectra.npz", **self._spectra)  # pyright: ignore[reportArgumentType]
-        (self._partial / "record.json").write_text(json.dumps(self._record, indent=1))
-        if (self.folder / "record.json").is_file():  # another process was faster
-            return
+        pq.write_table(table, self.unfinished / "metrics.parquet", compression="zstd")
+        spectra = {name: spectrum.numpy() for name, spectrum in self._spectra.items()}
+        np.savez_compressed(self.unfinished / "spectra.npz", **spectra)  # pyright: ignore[reportArgumentType]
+        content = self.config.model_dump(mode="json")
+        (self.unfinished / "config.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+        start = next(row for row in self._rows if "rankme" in row)
+        record = {
+            "identity": identity,
+            "clips": clips,
+            "hours": train_seconds / 3600,
+            **{name: value for name, value in vars(cost).items() if name.startswith("params_")},
+            "versions": {"sonoscale": __version__, "torch": torch.__version__, "numpy": np.__version__},
+            "rank_start": {name: start[name] for name in ("rankme", "rankme_centred")},
+            "warnings": self.warnings,
+            **more,
+            "budgets": self._budgets,
+        }
+        (self.unfinished / "record.json").write_text(json.dumps(record, indent=1))
+        for name in ("state.pt", ".lock"):
+            (self.unfinished / name).unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
-        self._partial.replace(self.folder)
+        self.unfinished.replace(self.folder)
 
     def discard(self) -> None:
-        """Remove what an interrupted run has left (nothing after `close`)."""
-        shutil.rmtree(self._partial, ignore_errors=True)
+        """Remove what there is of an unfinished run."""
+        shutil.rmtree(self.unfinished, ignore_errors=True)
+
+    def _digest(self) -> str:
+        return json.dumps(self.config.outcome(), sort_keys=True)
+
+
+def unfinished_run(folder: Path) -> Path:
+    """Where a run is until it is finished."""
+    return folder.with_name(f".{folder.name}.unfinished")
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
@@ -136,3 +207,12 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 def checkpoint_file(folder: Path, step: int, last: int) -> Path:
     """The checkpoint of one budget of a run."""
     return folder / ("checkpoint.pt" if step == last else f"checkpoint-{step:06d}.pt")
+
+
+def _replace(path: Path, content: Any) -> None:
+    """Write by atomic rename."""
+    buffer = io.BytesIO()  # through memory: on a full disk torch.save itself raises no OSError
+    torch.save(content, buffer)
+    partial = path.with_name(f".{path.name}")
+    partial.write_bytes(buffer.getbuffer())
+    partial.replace(path)

@@ -37,13 +37,18 @@ def expand(study: StudyConfig) -> list[PlannedRun]:
     """
     base = {name: getattr(study, name).model_dump(mode="python") for name in _SECTIONS}
     runs: dict[str, PlannedRun] = {}
-    for point in _points(study, base):
-        changed = {key: value for key, value in point.items() if value != _get(base, key)}
+    for point in _points(study):
+        changed: dict[str, Any] = {}
+        axes = []
+        for key, value in point.items():
+            different = {k: v for k, v in _keys(key, value) if v != _get(base, k)}
+            axes += [key] if different else []
+            changed |= different
         raw = {name: dict(section) for name, section in base.items()}
         for key, value in changed.items():
             set_key(raw, key, value)
         label = " ".join(f"{key.rpartition('.')[2]}={_show(value)}" for key, value in changed.items()) or "base"
-        axis = "base" if not changed else next(iter(changed)) if len(changed) == 1 else "several"
+        axis = "base" if not axes else axes[0] if len(axes) == 1 else "several"
         for seed in study.seeds:
             config = validate(RunConfig, {**raw, "seed": seed}, source=f"run '{label}'")
             run = PlannedRun(config, label, axis)
@@ -51,12 +56,14 @@ def expand(study: StudyConfig) -> list[PlannedRun]:
     return list(runs.values())
 
 
-def _points(study: StudyConfig, base: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for key in study.sweep:
+def _points(study: StudyConfig) -> Iterator[dict[str, Any]]:
+    for key, values in study.sweep.items():
         section = key.partition(".")[0]
-        if section not in _SECTIONS or "." not in key:
+        together = key in _SECTIONS and all(isinstance(value, dict) for value in values)
+        if section not in _SECTIONS or not ("." in key or together):
             raise SonoscaleError(
-                f"sweep: '{key}' is not a key of a run; use section.key with a section of {', '.join(_SECTIONS)}"
+                f"sweep: '{key}' is not a key of a run; use section.key with a section of {', '.join(_SECTIONS)}, or a "
+                "section alone with mappings of keys that change together"
             )
         if section == "data" and key != "data.clips":
             raise SonoscaleError(
@@ -71,6 +78,11 @@ def _points(study: StudyConfig, base: dict[str, Any]) -> Iterator[dict[str, Any]
     for key, values in study.sweep.items():
         for value in values:
             yield {key: value}
+
+
+def _keys(key: str, value: Any) -> list[tuple[str, Any]]:
+    """Dotted keys and values of one value of a sweep; a section's are several."""
+    return [(f"{key}.{name}", each) for name, each in value.items()] if key in _SECTIONS else [(key, value)]
 
 
 def _get(base: dict[str, Any], dotted: str) -> Any:

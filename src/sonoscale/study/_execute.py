@@ -99,7 +99,7 @@ def _outcome(future: Future[None], job: RunJob) -> Failure | None:
 
 def _work(job: RunJob) -> int:
     config = job.plan.config
-    return training_cost(config).flops * config.train.batch_size * config.train.budgets[-1]
+    return training_cost(config).flops * config.train.batch_size * config.budgets[-1]
 
 
 _messages: Any = None

@@ -85,7 +85,11 @@ def _correlation(rows: list[dict[str, Any]], x: str, y: str, config: LawConfig) 
         return None
 
 
-_LOSS_KEY = ("mask_ratio", "patch_mels", "patch_frames", "n_mels", "clip_seconds")
+_LOSS_KEY = ("objective", "mask_ratio", "patch_mels", "patch_frames", "n_mels", "clip_seconds")
+
+
+def _show(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
 def _loss_is_comparable(table: dict[str, list[Any]]) -> bool:
@@ -105,7 +109,7 @@ def _loss_note(table: dict[str, list[Any]], config: LawConfig) -> str:
         if correlation
         else "there are too few points to correlate it with quality"
     )
-    where = ", ".join(f"{name} = {common[_LOSS_KEY.index(name)]:g}" for name in varied)
+    where = ", ".join(f"{name} = {_show(common[_LOSS_KEY.index(name)])}" for name in varied)
     return (
         f"The held-out loss cannot be compared where {' or '.join(varied)} differs, so it is left out of the laws; "
         f"among runs with {where}, {told}."

@@ -78,14 +78,18 @@ def _fixed(job: RunJob, record: dict[str, Any]) -> dict[str, Any]:
         "n_mels": config.encoder.n_mels,
         "patch_mels": config.encoder.patch_mels,
         "patch_frames": config.encoder.patch_frames,
-        "mask_ratio": config.objective.mask_ratio,
+        "backbone": config.encoder.backbone,
+        "objective": config.objective.kind,
+        "mask_ratio": None if config.objective.kind == "contrastive" else 1 - config.kept / config.patches,
         "clip_seconds": config.train.clip_seconds,
         "batch_size": config.train.batch_size,
         "lr": config.train.lr,
         "train_clips": record["clips"],
         "train_hours": record["hours"],
         "params_encoder": record["params_encoder"],
-        "params_decoder": record["params_decoder"],
+        "params_decoder": record["params_decoder"] + record["params_head"],
+        "rankme_start": record["rank_start"]["rankme"],
+        "rankme_centred_start": record["rank_start"]["rankme_centred"],
     }
 
 

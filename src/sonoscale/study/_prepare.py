@@ -12,11 +12,10 @@ from sonoscale.audio import LogMelConfig
 from sonoscale.config import config_hash
 from sonoscale.corpora import Corpus, DataConfig, FeatureStore, FolderData, Task, build_features, feature_pool
 from sonoscale.errors import SonoscaleError
+from sonoscale.pretrain import all_clips, run_identity
 from sonoscale.probe import PROTOCOL
 from sonoscale.study._config import StudyConfig
 from sonoscale.study._design import PlannedRun
-
-FORMAT = 1  # raise when a change in the code makes finished runs incomparable
 
 Report = Callable[[str, int, int], None]  # (what, done, total)
 
@@ -60,7 +59,7 @@ def prepare(
     for run in runs:  # all checks before the first long computation
         sources.training(run.config.data)
     if isinstance(study.data, FolderData):
-        _check_overlap(sources.training(_source(study.data)), sources.heldout(study.data), tasks)
+        _check_overlap(sources.training(all_clips(study.data)), sources.heldout(study.data), tasks)
     with feature_pool(workers) as pool:
         return _bind(runs, tasks, sources, _Features(cache, pool, report), out)
 
@@ -69,7 +68,7 @@ def _bind(runs: list[PlannedRun], tasks: list[Task], sources: _Sources, features
     jobs = []
     for run in runs:
         front_end, data = run.config.encoder.front_end, run.config.data
-        largest = max((r.config.data for r in runs if _source(r.config.data) == _source(data)), key=sources.clips)
+        largest = max((r.config.data for r in runs if all_clips(r.config.data) == all_clips(data)), key=sources.clips)
         training, heldout = sources.training(largest), sources.heldout(data)
         train = features.get("training audio", training, front_end, "float16")
         held = features.get("held-out audio", heldout, front_end, "float32")
@@ -78,13 +77,9 @@ def _bind(runs: list[PlannedRun], tasks: list[Task], sources: _Sources, features
             (f"task {t.name}", s, t.corpus) for t, s in zip(tasks, stores, strict=True)
         ]:
             _check_lengths(what, store, corpus, run)
-        identity = {
-            "format": FORMAT,
-            "run": run.config.outcome(),
-            "train": config_hash(sources.training(_source(data)).identity, 16),  # whatever the volume
-            "clips": sources.clips(data),
-            "heldout": held.corpus,
-        }
+        identity = run_identity(
+            run.config, training=sources.training(all_clips(data)), clips=sources.clips(data), heldout=held.corpus
+        )
         folder = out / "runs" / config_hash(identity)
         if any(job.folder == folder for job in jobs):
             continue  # the same run, written in two ways
@@ -113,7 +108,7 @@ class _Sources:
         return self._get("training", data)
 
     def heldout(self, data: DataConfig) -> Corpus:
-        return self._get("heldout", _source(data))
+        return self._get("heldout", all_clips(data))
 
     def clips(self, data: DataConfig) -> int:
         return len(self.training(data))
@@ -141,12 +136,6 @@ class _Features:
             )  # fmt: skip
             self._stores[key] = (corpus, store)  # the corpus too, so that its id stays taken
         return self._stores[key][1]
-
-
-def _source(data: DataConfig) -> DataConfig:
-    """The data without its volume: runs that share it train on nested subsets."""
-    default = type(data).model_fields["clips"].default
-    return data.model_copy(update={"clips": default})
 
 
 def _check_lengths(what: str, store: FeatureStore, corpus: Corpus, run: PlannedRun) -> None:

@@ -29,7 +29,7 @@ def execute(job: RunJob, progress: Progress) -> None:
             progress=lambda done, total, loss: progress("train", done, total, loss),
         )
     missing = [task for task in job.tasks if read_probe(job.folder, task) is None]
-    steps = job.plan.config.train.budgets
+    steps = job.plan.config.budgets
     encoders = [load_encoder(checkpoint_file(job.folder, step, steps[-1])) for step in steps] if missing else []
     for i, task in enumerate(missing):
         store, results = FeatureStore.open(task.store), {}

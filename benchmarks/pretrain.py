@@ -1,0 +1,212 @@
+"""Clips per second of pre-training, beside the loop that one would write with well-known parts.
+
+The other loop: a DataLoader that decodes files and computes librosa log-mels, `transformers.ViTMAEForPreTraining` of
+the same width, depth, heads, decoder, patches and mask ratio (its images must be square, and so are the log-mels that
+it is given: as many patches), AdamW, clipping. Run with `make bench`; both in turns in one process, medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import librosa
+import numpy as np
+import soundfile
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch.profiler import ProfilerActivity, profile, record_function
+from torch.utils.data import DataLoader, Dataset
+
+from sonoscale.config import validate
+from sonoscale.corpora import FeatureStore, ProceduralData, build_features
+from sonoscale.pretrain import Batches, RunConfig, build_for_training, set_lr
+from sonoscale.processes import available_cores
+from sonoscale.study import provenance
+
+BATCH, CLIPS = 64, 512
+CONFIG = {
+    "data": {"kind": "procedural", "clips": CLIPS, "heldout_clips": 64, "domains": ["music", "environment"]},
+    "encoder": {"width": 64, "depth": 4, "n_mels": 64, "patch_mels": 16, "patch_frames": 16, "heads": 2},
+    "train": {"clip_seconds": 2.0, "batch_size": BATCH, "budgets": [1000], "warmup_steps": 40},
+}
+# 12 x 4 patches of 16 x 16: a square image of 7 x 7 has one patch more.
+SIDE = 7 * 16
+
+
+class Ours:
+    """Cached log-mels, and the product's own step."""
+
+    def __init__(self, store: FeatureStore) -> None:
+        self.config = validate(RunConfig, CONFIG)
+        mean, std = store.statistics()
+        self.objective, self.optimiser = build_for_training(self.config, mean=mean, std=std)
+        self.stream = Batches(store, clips=len(store), frames=self.config.frames, batch_size=BATCH, seed=0)
+        self.draws = torch.Generator().manual_seed(1)
+
+    def read(self) -> torch.Tensor:
+        """A batch of log-mels."""
+        return self.stream.next()
+
+    def step(self, frames: torch.Tensor) -> None:
+        """One training step."""
+        set_lr(self.optimiser, self.config.train, 100, None)
+        draw = self.objective.draw(len(frames), self.draws)
+        self.optimiser.zero_grad(set_to_none=True)
+        with record_function("forward"):
+            loss = self.objective(frames, draw)
+        with record_function("backward"):
+            loss.backward()
+        with record_function("optimiser"):
+            torch.nn.utils.clip_grad_norm_(self.objective.parameters(), 1.0)
+            self.optimiser.step()
+
+
+class Files(Dataset[torch.Tensor]):
+    """Two-second crops of files as librosa log-mels, squared."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        self.paths = paths
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        wave, rate = soundfile.read(self.paths[index], dtype="float32")
+        mel = librosa.feature.melspectrogram(y=wave, sr=rate, n_fft=400, hop_length=160, n_mels=64, center=False)
+        frames = np.log(mel + 1e-6)[:, :192]  # [64, 192], padded to as many values as a square has
+        square = np.zeros(SIDE * SIDE, dtype=np.float32)
+        square[: frames.size] = (frames.ravel() + 8) / 3
+        return torch.from_numpy(square.reshape(1, SIDE, SIDE))
+
+
+class Usual:
+    """A DataLoader, ViTMAE and AdamW."""
+
+    def __init__(self, paths: list[Path], workers: int) -> None:
+        from transformers import ViTMAEConfig, ViTMAEForPreTraining
+
+        torch.manual_seed(0)
+        config = ViTMAEConfig(
+            hidden_size=64, num_hidden_layers=4, num_attention_heads=2, intermediate_size=256,
+            decoder_hidden_size=32, decoder_num_hidden_layers=1, decoder_num_attention_heads=1,
+            decoder_intermediate_size=128, image_size=SIDE, patch_size=16, num_channels=1, mask_ratio=0.75,
+            norm_pix_loss=True,
+        )  # fmt: skip
+        self.model = ViTMAEForPreTraining(config)
+        self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=1e-3, weight_decay=0.05, betas=(0.9, 0.95))
+        self.loader = DataLoader(
+            Files(paths), BATCH, shuffle=True, drop_last=True, num_workers=workers, persistent_workers=workers > 0
+        )
+        self.batches: Iterator[torch.Tensor] = iter(())
+
+    def read(self) -> torch.Tensor:
+        """A batch of images."""
+        try:
+            return next(self.batches)
+        except StopIteration:
+            self.batches = iter(self.loader)
+            return next(self.batches)
+
+    def step(self, images: torch.Tensor) -> None:
+        """One training step."""
+        self.optimiser.zero_grad()
+        loss: Any = self.model(pixel_values=images).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimiser.step()
+
+
+def rate(work: Callable[[], object], steps: int) -> float:
+    """Examples per second."""
+    started = time.perf_counter()
+    for _ in range(steps):
+        work()
+    return BATCH * steps / (time.perf_counter() - started)
+
+
+def shares(ours: Ours, steps: int = 20) -> dict[str, float]:
+    """The time of a step by part, seconds."""
+    found = dict.fromkeys(("data", "draw and rest", "forward", "backward", "optimiser"), 0.0)
+    with profile(activities=[ProfilerActivity.CPU]) as told:
+        started = time.perf_counter()
+        for _ in range(steps):
+            before = time.perf_counter()
+            frames = ours.read()
+            found["data"] += time.perf_counter() - before
+            ours.step(frames)
+        total = time.perf_counter() - started
+    for event in told.key_averages():
+        if event.key in found:
+            found[event.key] = event.cpu_time_total / 1e6
+    found["draw and rest"] = total - sum(found.values())
+    return {name: seconds / total for name, seconds in found.items()}
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=24)
+    arguments = parser.parse_args()
+    torch.set_num_threads(available_cores())
+    console = Console(width=120)
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        corpus = validate(ProceduralData, CONFIG["data"]).training()
+        config = validate(RunConfig, CONFIG)
+        store = build_features(corpus, config.encoder.front_end, root / "cache", dtype="float16")
+        paths = []
+        for i in range(CLIPS):
+            paths.append(root / f"{i}.flac")
+            soundfile.write(paths[-1], corpus.wave(i), 16_000)
+        ours, usual = Ours(store), {workers: Usual(paths, workers) for workers in (0, available_cores())}
+        images = usual[0].read()
+        frames = ours.read()
+        found: dict[str, list[float]] = {}
+
+        def add(name: str, work: Callable[[], object], steps: int) -> None:
+            work()
+            found.setdefault(name, []).append(rate(work, steps))
+
+        for _ in range(arguments.rounds):
+            add("ours, end to end", lambda: ours.step(ours.read()), arguments.steps)
+            for workers, each in usual.items():
+                add(
+                    f"usual, end to end, {workers} workers",
+                    lambda each=each: each.step(each.read()),
+                    max(8, arguments.steps // 3),
+                )
+            add("ours, step alone", lambda: ours.step(frames), arguments.steps)
+            add("usual, step alone", lambda: usual[0].step(images), arguments.steps)
+            add("ours, data alone", ours.read, arguments.steps)
+        table = Table(title="clips per second, width 64, depth 4, 2 s", title_justify="left")
+        table.add_column("what")
+        table.add_column("median", justify="right")
+        table.add_column("range", justify="right")
+        for name, rates in found.items():
+            table.add_row(name, f"{statistics.median(rates):,.0f}", f"{min(rates):,.0f} to {max(rates):,.0f}")
+        console.print(table)
+
+        def ratio(a: str, b: str) -> float:
+            return statistics.median(x / y for x, y in zip(found[a], found[b], strict=True))
+
+        best = max(
+            (name for name in found if name.startswith("usual, end")), key=lambda name: statistics.median(found[name])
+        )
+        console.print(f"end to end over the usual loop ({best}): {ratio('ours, end to end', best):.2f} (target 3)")
+        console.print(f"step alone over ViTMAE's: {ratio('ours, step alone', 'usual, step alone'):.2f} (target 1.3)")
+        console.print(f"data alone over the step: {ratio('ours, data alone', 'ours, step alone'):.1f} (target 5)")
+        told = ", ".join(f"{name} {share:.0%}" for name, share in shares(ours).items())
+        console.print(f"time of a step: {told}")
+        console.print(provenance(0.0, 0, 0))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""What `sonoscale pretrain` does."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from rich.table import Table
+from rich.text import Text
+
+from sonoscale.cli._console import console, progress_bars
+from sonoscale.cli._rank_tables import interval, number
+from sonoscale.errors import SonoscaleError
+from sonoscale.pretrain import RunConfig, estimate_run, prepare_run, pretrain, read_record, unfinished_run
+from sonoscale.processes import available_cores
+from sonoscale.rank import RankRecord
+
+__all__ = ["PretrainOptions", "dry", "train"]
+
+
+@dataclass(frozen=True)
+class PretrainOptions:
+    """Checked options; see the command's help."""
+
+    out: Path
+    cache: Path
+    resume: bool
+    device: str
+    devices: int
+    strategy: str
+    precision: str
+    compiled: bool | None
+    logger: str
+    workers: int | None
+
+
+def dry(config: RunConfig, options: PretrainOptions) -> None:
+    """Tell what the run would cost."""
+    fabric = _fabric(options)
+    told = estimate_run(config, fabric, compiled=_compiled(options, fabric))
+    cost, table = told.cost, Table(show_edge=False, pad_edge=False, title="one example", title_justify="left")
+    for column in ("part", "parameters", "training FLOPs"):
+        table.add_column(column, justify="left" if column == "part" else "right")
+    for part in ("encoder", "decoder", "teacher", "head"):
+        parameters, flops = getattr(cost, f"params_{part}"), getattr(cost, f"flops_{part}")
+        if parameters or flops:
+            table.add_row(part, f"{parameters:,}", f"{flops:.3g}")
+    console.print(table)
+    for name, value in (
+        ("patches", f"{told.patches} in an example, {told.kept} of them seen by the encoder"),
+        ("budgets", f"{', '.join(map(str, config.budgets))} steps of {config.train.batch_size} examples"),
+        ("audio", f"{told.hours:.3g} hours heard by the last budget"),
+        ("compute", f"{told.flops:.3g} FLOPs in the last budget"),
+        ("time", f"{_duration(told.seconds)} for {told.steps} steps of {1000 * told.seconds_per_step:.3g} ms on "
+                 f"{fabric.device}, rank readings and log-mels not counted"),
+        ("memory", f"{told.memory / 2**20:,.0f} MiB for weights, optimiser and activations"),
+    ):  # fmt: skip
+        console.print(Text(f"{name:8} {value}"))
+
+
+def train(config: RunConfig, options: PretrainOptions) -> None:
+    """Train the run, or say that it is done."""
+    fabric = _fabric(options)
+    first = fabric.global_rank == 0
+    with progress_bars(disable=not first) as bars:
+        tasks: dict[str, Any] = {}
+
+        def show(what: str, done: int, total: int, more: str = "") -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done, description=what + more)
+
+        with fabric.rank_zero_first():  # the others find the log-mels there
+            prepared = prepare_run(config, options.cache, workers=options.workers or available_cores(), report=show)
+        folder = options.out / prepared.name
+        if read_record(folder) is None:
+            if first and not options.resume:
+                _forget(unfinished_run(folder))
+            loggers = _loggers(options, prepared.name) if first else []
+            pretrain(
+                config, prepared.train, prepared.heldout, folder, identity=prepared.identity, fabric=fabric,
+                compiled=_compiled(options, fabric),
+                log=lambda metrics, step: [logger.log_metrics(metrics, step) for logger in loggers],
+                progress=lambda done, total, loss: show("train", done, total, f" (loss {loss:.3f})"),
+            )  # fmt: skip
+    if first:
+        _tell(folder)
+
+
+def _tell(folder: Path) -> None:
+    record = read_record(folder)
+    assert record is not None
+    table = Table(show_edge=False, pad_edge=False)
+    for column in ("steps", "loss", "rankme", "95% interval", "centred", "hours heard", "FLOPs", "time"):
+        table.add_column(column, justify="right")
+    for budget in record["budgets"]:
+        rank, centred = (RankRecord.from_dict(budget[key]) for key in ("rank", "rank_centred"))
+        table.add_row(
+            str(budget["step"]), f"{budget['loss']:.4f}", number(rank.value), interval(rank), number(centred.value),
+            f"{budget['hours_seen']:.3g}", f"{budget['flops_total']:.3g}", _duration(budget["seconds"]),
+        )  # fmt: skip
+    console.print(table)
+    for warning in record["warnings"]:
+        console.print(Text(f"warning  {warning}"))
+    console.print(Text(f"run      {folder}"), soft_wrap=True)
+
+
+def _fabric(options: PretrainOptions) -> Fabric:
+    """Launched; under torchrun one of its processes.
+
+    Raises:
+        SonoscaleError: there is no such device.
+    """
+    if options.device not in ("auto", "cpu", "cuda"):
+        raise SonoscaleError(f"--device {options.device}: must be auto, cpu or cuda")
+    gpu = torch.cuda.is_available()
+    if options.device == "cuda" and not gpu:
+        raise SonoscaleError("--device cuda: PyTorch finds no GPU here; use cpu")
+    on_gpu = gpu and options.device != "cpu"
+    precision = options.precision if options.precision != "auto" else "bf16" if on_gpu else "fp32"
+    fabric = Fabric(
+        accelerator="cuda" if on_gpu else "cpu", devices=options.devices, strategy=options.strategy,
+        precision="bf16-mixed" if precision == "bf16" else "32-true",
+    )  # fmt: skip
+    fabric.launch()
+    return fabric
+
+
+def _compiled(options: PretrainOptions, fabric: Fabric) -> bool:
+    return options.compiled if options.compiled is not None else fabric.device.type == "cuda"
+
+
+def _loggers(options: PretrainOptions, name: str) -> list[Any]:
+    """Raises:
+    SonoscaleError: the package of the logger is not installed.
+    """
+    if options.logger == "tensorboard":
+        from lightning_fabric.loggers.tensorboard import TensorBoardLogger
+
+        return [TensorBoardLogger(options.out / "tensorboard", name="", version=name)]
+    if options.logger == "none":
+        return []
+    try:
+        from lightning.pytorch import loggers
+
+        if options.logger == "mlflow":
+            return [loggers.MLFlowLogger(experiment_name="sonoscale", run_name=name)]
+        return [loggers.WandbLogger(project="sonoscale", name=name)]
+    except ModuleNotFoundError as error:
+        raise SonoscaleError(
+            f"--logger {options.logger}: {error.name} is missing: pip install 'sonoscale[{options.logger}]'"
+        ) from None
+
+
+def _forget(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _duration(seconds: float) -> str:
+    return time.strftime("%H:%M:%S", time.gmtime(seconds)) if seconds < 86_400 else f"{seconds / 86_400:.1f} days"

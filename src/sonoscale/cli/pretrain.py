@@ -1,0 +1,71 @@
+"""`sonoscale pretrain`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Logger(StrEnum):
+    """Where metrics go besides the run's own folder."""
+
+    NONE = "none"
+    TENSORBOARD = "tensorboard"
+    MLFLOW = "mlflow"
+    WANDB = "wandb"
+
+
+class Strategy(StrEnum):
+    """How several processes share the work."""
+
+    AUTO = "auto"
+    DDP = "ddp"
+
+
+class Precision(StrEnum):
+    """Of the forward pass; weights stay in fp32."""
+
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
+
+
+def pretrain(
+    file: Annotated[Path, typer.Argument(help="The run's YAML file.")],
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Override a key: a.b=value.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of runs.")] = Path("results/runs"),
+    cache: Annotated[Path | None, typer.Option(help="Folder of computed log-mels.", envvar="SONOSCALE_CACHE")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell parameters, FLOPs, memory and time, and train nothing.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume/--restart", help="Go on with an unfinished run, or begin it anew.")
+    ] = True,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
+    devices: Annotated[int, typer.Option(min=1, help="Processes on this machine; torchrun sets its own.")] = 1,
+    strategy: Annotated[Strategy, typer.Option(help="For several processes.")] = Strategy.AUTO,
+    precision: Annotated[Precision, typer.Option(help="auto: bf16 on a GPU.")] = Precision.AUTO,
+    compile_: Annotated[
+        bool | None, typer.Option("--compile/--no-compile", help="Compile blocks [default: on a GPU].")
+    ] = None,
+    logger: Annotated[Logger, typer.Option(help="Besides metrics.parquet.")] = Logger.TENSORBOARD,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes for log-mels [default: one per core].")] = None,
+) -> None:
+    """Pre-train one encoder, with its rank beside the loss. The same command goes on with what was interrupted."""
+    from sonoscale.cli._pretrain import PretrainOptions, dry, train
+    from sonoscale.cli.study import default_cache
+    from sonoscale.config import load_config
+    from sonoscale.pretrain import RunConfig
+
+    config = load_config(RunConfig, file, set_ or [])
+    options = PretrainOptions(
+        out, cache or default_cache(), resume, device, devices, strategy.value, precision.value, compile_,
+        logger.value, workers,
+    )  # fmt: skip
+    if dry_run:
+        dry(config, options)
+    else:
+        train(config, options)

@@ -1,0 +1,18 @@
+"""The backbones, by their names in a configuration."""
+
+from __future__ import annotations
+
+from sonoscale.encoders._config import EncoderConfig
+from sonoscale.encoders._conv import PatchConvNeXt
+from sonoscale.encoders._vit import PatchViT
+
+Backbone = PatchViT | PatchConvNeXt
+
+
+def make_backbone(config: EncoderConfig) -> Backbone:
+    """The backbone that a configuration names, initialised from torch's generator.
+
+    Every backbone is called as `backbone(patches, visible=None)` and has `forward_layers(patches)`, see
+    `PatchViT.forward`; what lies in hidden patches never reaches its result.
+    """
+    return PatchConvNeXt(config) if config.backbone == "conv" else PatchViT(config)

@@ -1,0 +1,76 @@
+"""Parameters and floating-point operations of an encoder, counted exactly from its shape.
+
+A multiply-add is two operations. Matrix products and convolutions are counted, as in `torch.utils.flop_counter`; norms,
+activations and the front end are not. Convolutions are counted as if the zeros beyond the edges were multiplied.
+"""
+
+from __future__ import annotations
+
+from sonoscale.encoders._config import EncoderConfig
+from sonoscale.errors import SonoscaleError
+
+
+def encoder_params(config: EncoderConfig) -> int:
+    """Trainable parameters of an `AudioEncoder`."""
+    width = config.width
+    ends = linear_params(config.patch_size, width) + 2 * width  # patch embedding, final norm
+    if config.backbone == "vit":
+        return ends + config.depth * block_params(width, config.mlp_width)
+    return ends + width + config.depth * _conv_block_params(width, config.mlp_width, config.kernel)
+
+
+def encoder_flops(config: EncoderConfig, time_patches: int, visible: int) -> tuple[int, int]:
+    """Operations of the backbone on one example, forward and backward.
+
+    A backward pass costs two products for each product, but one in the patch embedding, as patches need no gradient.
+    The transformer works on the visible patches alone, the convolutions on the whole grid.
+
+    `FlopCounterMode` of torch 2.6 to 2.13 counts the gradient of a depthwise kernel `width` times too high, as if
+    the convolution were not grouped. Here it costs what the forward convolution costs, which is what is computed.
+
+    Arguments:
+        config: shape of the encoder.
+        time_patches: patches along time.
+        visible: visible patches, at most `time_patches * config.mel_patches`; all of them at inference.
+
+    Raises:
+        SonoscaleError: there are not that many patches.
+    """
+    patches = time_patches * config.mel_patches
+    if not 0 <= visible <= patches:
+        raise SonoscaleError(f"visible = {visible} is not between 0 and the {patches} patches of the grid")
+    embed = 2 * visible * config.patch_size * config.width
+    if config.backbone == "vit":
+        forward, backward = block_flops(visible, config.width, config.mlp_width)
+    else:
+        forward = 2 * patches * config.width * (config.kernel**2 + 2 * config.mlp_width)
+        backward = 2 * forward
+    return embed + config.depth * forward, embed + config.depth * backward
+
+
+def block_params(width: int, mlp_width: int) -> int:
+    """Parameters of a transformer `Block`."""
+    attention = linear_params(width, 3 * width) + linear_params(width, width)
+    return 4 * width + attention + linear_params(width, mlp_width) + linear_params(mlp_width, width)
+
+
+def block_flops(tokens: int, width: int, mlp_width: int) -> tuple[int, int]:
+    """Operations of a transformer `Block` on one example, forward and backward.
+
+    Attention takes two products of tokens by tokens forward and four backward: what fused kernels compute again is
+    not counted.
+    """
+    matrices = 2 * tokens * width * (4 * width + 2 * mlp_width)
+    attention = 2 * 2 * tokens * tokens * width
+    return matrices + attention, 2 * (matrices + attention)
+
+
+def linear_params(inputs: int, outputs: int) -> int:
+    """Parameters of a linear layer with a bias."""
+    return inputs * outputs + outputs
+
+
+def _conv_block_params(width: int, mlp_width: int, kernel: int) -> int:
+    return (
+        linear_params(kernel**2, width) + 2 * width + linear_params(width, mlp_width) + linear_params(mlp_width, width)
+    )

@@ -1,0 +1,178 @@
+"""All that changes during a training, and how it is stopped."""
+
+from __future__ import annotations
+
+import copy
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from sonoscale.pretrain._batches import Batches
+from sonoscale.pretrain._objective import Objective
+
+REMEMBERED = 0.95
+"""Of the smoothed loss, from one step to the next."""
+
+
+class Training:
+    """Weights, optimiser, streams and counters of a run, which can be kept and put back.
+
+    Arguments:
+        objective, optimiser: not wrapped.
+        stream: of examples.
+        draws: of the randomness of the objective, on the CPU.
+        device: of the smoothed loss.
+
+    Attributes:
+        segment, step: where in the schedule the run is: the index of the segment, and the next step.
+        measured: the last step of the trunk at which the rank was read, -1 before the first.
+        smooth: the loss, smoothed over steps; a tensor, so that nobody waits for the device.
+        lowest: it has been.
+        lr: learning rate of the last step.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        optimiser: torch.optim.Optimizer,
+        stream: Batches,
+        draws: torch.Generator,
+        device: torch.device,
+    ) -> None:
+        self._objective, self._optimiser, self._stream, self.draws = objective, optimiser, stream, draws
+        self.segment, self.step, self.measured = 0, 0, -1
+        self.smooth = torch.full((), float("nan"), dtype=torch.float64, device=device)
+        self.lowest, self.lr = float("inf"), 0.0
+        self._loss: Tensor | None = None
+        self._trunk: dict[str, Any] | None = None
+        self._before, self._started = 0.0, time.monotonic()
+
+    def add_loss(self, loss: Tensor) -> None:
+        """A part of the loss of the step."""
+        self._loss = loss.double() if self._loss is None else self._loss + loss
+
+    def end_step(self, step: int) -> None:
+        """All parts of the loss are there, and `step` is the next one."""
+        assert self._loss is not None
+        first = self.step == 0
+        self.smooth = self._loss if first else REMEMBERED * self.smooth + (1 - REMEMBERED) * self._loss
+        self._loss, self.step = None, step
+
+    def seconds(self) -> float:
+        """Of training, over all stops."""
+        return self._before + time.monotonic() - self._started
+
+    def leave_trunk(self) -> None:
+        """A branch begins: remember the trunk."""
+        if self._trunk is None:
+            self._trunk = copy.deepcopy(self._changing())
+
+    def return_to_trunk(self) -> None:
+        """The branch has ended."""
+        assert self._trunk is not None
+        self._put_back(self._trunk)
+        self._trunk = None
+
+    def state(self) -> dict[str, Any]:
+        """Everything, as tensors and plain values."""
+        generators = {"torch": torch.get_rng_state()}
+        if torch.cuda.is_available():
+            generators |= {f"cuda{i}": state for i, state in enumerate(torch.cuda.get_rng_state_all())}
+        return {
+            "now": self._changing(), "trunk": self._trunk, "segment": self.segment, "seconds": self.seconds(),
+            "generators": generators,
+        }  # fmt: skip
+
+    def restore(self, state: dict[str, Any] | None) -> None:
+        """Go on from `state`, or begin."""
+        self._started = time.monotonic()
+        if state is None:
+            return
+        self._put_back(state["now"])
+        self._trunk, self.segment, self._before = state["trunk"], state["segment"], state["seconds"]
+        torch.set_rng_state(state["generators"].pop("torch"))
+        if state["generators"]:
+            torch.cuda.set_rng_state_all(list(state["generators"].values()))
+
+    def _changing(self) -> dict[str, Any]:
+        return {
+            "objective": self._objective.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "stream": self._stream.state(),
+            "draws": self.draws.get_state(),
+            "smooth": self.smooth,
+            "lowest": self.lowest,
+            "step": self.step,
+            "measured": self.measured,
+        }
+
+    def _put_back(self, kept: dict[str, Any]) -> None:
+        self._objective.load_state_dict(kept["objective"])
+        self._optimiser.load_state_dict(kept["optimiser"])
+        self._stream.restore(kept["stream"])
+        self.draws.set_state(kept["draws"])
+        self.smooth = kept["smooth"].to(self.smooth.device)
+        self.lowest, self.step, self.measured = kept["lowest"], kept["step"], kept["measured"]
+
+
+@dataclass
+class StopRequest:
+    """Whether somebody asked for a stop.
+
+    Attributes:
+        together: whether other processes must stop at the same step.
+        signals: received by this process.
+        agreed: the signal to obey, 0 if none.
+        handlers: of signals, as they were before.
+    """
+
+    together: bool
+    signals: list[int] = field(default_factory=list)
+    agreed: int = 0
+    handlers: dict[int, Any] = field(default_factory=dict)
+
+    def receive(self, number: int, frame: Any = None) -> None:
+        """A signal; the second one does not wait."""
+        self.signals.append(number)
+        if not self.together or len(self.signals) > 1:
+            self.agreed = self.signals[0]
+        if len(self.signals) > 1:
+            self.obey()
+
+    def agree(self, fabric: Fabric) -> None:
+        """Stop all processes, if one of them was asked to; called by all of them at the same step."""
+        if self.together:
+            most = fabric.all_reduce(torch.tensor(max(self.signals, default=0)), reduce_op="max")
+            self.agreed = int(torch.as_tensor(most))
+
+    def obey(self) -> None:
+        """Stop, if agreed: as the signal would have without `stop_requests`, or with its exit status."""
+        if not self.agreed:
+            return
+        handler = self.handlers.get(self.agreed)
+        if callable(handler):
+            handler(self.agreed, None)
+        raise SystemExit(128 + self.agreed)
+
+
+@contextmanager
+def stop_requests(*, together: bool) -> Iterator[StopRequest]:
+    """SIGINT and SIGTERM wait for the end of a step until the block ends."""
+    request = StopRequest(together)
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    request.handlers = {number: signal.signal(number, request.receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield request
+    finally:
+        for number, handler in request.handlers.items():
+            signal.signal(number, handler)
