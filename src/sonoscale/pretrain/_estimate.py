@@ -7,14 +7,17 @@ import statistics
 import sys
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
 
 from sonoscale.pretrain._build import build_for_training, prepare_for_speed
 from sonoscale.pretrain._config import RunConfig
 from sonoscale.pretrain._flops import Cost, training_cost
 from sonoscale.pretrain._schedule import make_schedule
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 @dataclass(frozen=True)

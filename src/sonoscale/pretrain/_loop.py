@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 
 from sonoscale.corpora import FeatureStore
 from sonoscale.errors import SonoscaleError
@@ -22,6 +21,9 @@ from sonoscale.pretrain._optimiser import set_lr
 from sonoscale.pretrain._run_folder import RunFolder
 from sonoscale.pretrain._schedule import Segment, make_schedule
 from sonoscale.pretrain._state import Training, stop_requests
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 Progress = Callable[[int, int, float], None]
 Log = Callable[[dict[str, float], int], Any]
@@ -61,7 +63,10 @@ def pretrain(
         SonoscaleError: the loss became NaN or infinite; another process trains this run; the processes do not divide
             the batch.
     """
-    fabric = fabric or Fabric(accelerator="cpu", devices=1)
+    if fabric is None:
+        from lightning_fabric import Fabric  # seconds, which not everything that imports this floor should wait for
+
+        fabric = Fabric(accelerator="cpu", devices=1)
     world, rank = fabric.world_size, fabric.global_rank
     share, uneven = divmod(config.train.batch_size, world * config.train.accumulate)
     if uneven:

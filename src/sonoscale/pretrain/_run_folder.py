@@ -8,14 +8,13 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 import yaml
-from lightning_fabric import Fabric
 
 from sonoscale import __version__
 from sonoscale.errors import SonoscaleError
@@ -24,6 +23,9 @@ from sonoscale.pretrain._flops import Cost
 from sonoscale.pretrain._monitor import RankReading
 from sonoscale.pretrain._objective import Objective
 from sonoscale.processes import only_one_process
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 _METRICS = pa.schema(
     [("step", pa.int64()), ("phase", pa.string())]

@@ -9,14 +9,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from sonoscale.pretrain._batches import Batches
 from sonoscale.pretrain._objective import Objective
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 REMEMBERED = 0.95
 """Of the smoothed loss, from one step to the next."""
