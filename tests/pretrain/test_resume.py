@@ -12,7 +12,7 @@ import pytest
 import torch
 import yaml
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("resume")]
 
 CONFIG = {
     "data": {"kind": "procedural", "clips": 48, "heldout_clips": 136, "domains": ["music", "environment"]},

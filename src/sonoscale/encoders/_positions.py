@@ -34,8 +34,7 @@ def sincos_positions(time_patches: int, mel_patches: int, dim: int) -> Tensor:
 def positions_like(weight: Tensor, patches: int, mel_patches: int) -> Tensor:
     """The positions of the first `patches` patches, on the device and of the type of a weight.
 
-    Kept between calls, outside of any module: they are in no state dict and follow the weights to any device. In a
-    compiled graph they are a constant.
+    Kept between calls, outside of any module: they are in no state dict and follow the weights to any device.
 
     Arguments:
         weight: `[width, ...]`, of which a position takes width, device and type.
@@ -60,13 +59,8 @@ def grid_length(patches: int, mel_patches: int) -> int:
     return patches // mel_patches
 
 
-@torch.compiler.assume_constant_result
-def _grid(time_patches: int, mel_patches: int, dim: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    return _cached_grid(time_patches, mel_patches, dim, device, dtype)
-
-
 @lru_cache(maxsize=64)
-def _cached_grid(time_patches: int, mel_patches: int, dim: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+def _grid(time_patches: int, mel_patches: int, dim: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     with torch.inference_mode(False):  # a tensor made in inference mode could not be used in training
         return sincos_positions(time_patches, mel_patches, dim).to(device, dtype)
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import signal
 from scipy.fft import next_fast_len
 
 __all__ = [
@@ -186,6 +185,8 @@ def shaped_noise(rng: np.random.Generator, samples: int, frequencies: ArrayLike,
 def resonance(wave: Wave, frequency: float, quality: float) -> Wave:
     """The wave through a two-pole resonator of unit peak gain at `frequency` Hz."""
     frequency = min(frequency, 0.48 * SAMPLE_RATE)
+    from scipy import signal  # a second and more, which not every command should wait for
+
     b, a = signal.iirpeak(frequency, max(quality, 0.3), fs=SAMPLE_RATE)
     return np.asarray(signal.lfilter(b, a, wave))
 
