@@ -34,6 +34,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/monitor.py
 	$(BIN)/python benchmarks/reading.py
 	$(BIN)/python benchmarks/measure.py
+	$(BIN)/python benchmarks/pretrain.py
 
 # The picture in the README: the top of the demo's page in a real browser.
 picture:

@@ -131,6 +131,18 @@ def rate(work: Callable[[], object], steps: int) -> float:
     return BATCH * steps / (time.perf_counter() - started)
 
 
+def in_turns(found: dict[str, list[float]], works: dict[str, Callable[[], object]], steps: int) -> None:
+    """Examples per second of each, from the median time of single steps that take turns."""
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(steps + 2):
+        for name, work in works.items():
+            started = time.perf_counter()
+            work()
+            seconds[name].append(time.perf_counter() - started)
+    for name, each in seconds.items():
+        found.setdefault(name, []).append(BATCH / statistics.median(each[2:]))
+
+
 def shares(ours: Ours, steps: int = 20) -> dict[str, float]:
     """The time of a step by part, seconds."""
     found = dict.fromkeys(("data", "draw and rest", "forward", "backward", "optimiser"), 0.0)
@@ -183,8 +195,9 @@ def main() -> None:
                     lambda each=each: each.step(each.read()),
                     max(8, arguments.steps // 3),
                 )
-            add("ours, step alone", lambda: ours.step(frames), arguments.steps)
-            add("usual, step alone", lambda: usual[0].step(images), arguments.steps)
+            in_turns(found, {
+                "ours, step alone": lambda: ours.step(frames), "usual, step alone": lambda: usual[0].step(images),
+            }, arguments.steps)  # fmt: skip
             add("ours, data alone", ours.read, arguments.steps)
         table = Table(title="clips per second, width 64, depth 4, 2 s", title_justify="left")
         table.add_column("what")

@@ -1,11 +1,12 @@
 """Corpus + objective + backbone + budgets -> checkpoints, with the rank beside the loss."""
 
 from sonoscale.pretrain._batches import Batches
-from sonoscale.pretrain._build import build_for_training
+from sonoscale.pretrain._build import build_for_training, prepare_for_speed
 from sonoscale.pretrain._config import ObjectiveConfig, RunConfig, TrainConfig
 from sonoscale.pretrain._contrastive import Contrastive, nt_xent
 from sonoscale.pretrain._estimate import Estimate, estimate_run
 from sonoscale.pretrain._flops import Cost, training_cost
+from sonoscale.pretrain._hardware import peak_flops
 from sonoscale.pretrain._identity import all_clips, run_identity
 from sonoscale.pretrain._latent import LatentPrediction
 from sonoscale.pretrain._loop import pretrain
@@ -43,6 +44,8 @@ __all__ = [
     "make_optimiser",
     "normalise_patches",
     "nt_xent",
+    "peak_flops",
+    "prepare_for_speed",
     "prepare_run",
     "pretrain",
     "read_record",

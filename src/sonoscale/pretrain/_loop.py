@@ -15,6 +15,7 @@ from sonoscale.pretrain._batches import Batches
 from sonoscale.pretrain._build import build_for_training, prepare_for_speed
 from sonoscale.pretrain._config import RunConfig
 from sonoscale.pretrain._flops import training_cost
+from sonoscale.pretrain._hardware import peak_flops
 from sonoscale.pretrain._health import check_loss, check_rank
 from sonoscale.pretrain._monitor import RankReading, heldout_loss, read_rank
 from sonoscale.pretrain._optimiser import set_lr
@@ -129,14 +130,14 @@ def pretrain(
         return reading
 
     def seen(step: int) -> dict[str, float]:
-        examples, seconds = step * config.train.batch_size, now.seconds()
+        examples = step * config.train.batch_size
         return {
             "step": step,
             "clips_seen": stream.clips_seen,
             "hours_seen": examples * example_hours,
             "flops_encoder": float(examples * cost.flops_encoder),
             "flops_total": float(examples * cost.flops),
-            "seconds": seconds,
+            "seconds": now.seconds(),
         }
 
     with run.held(fabric), stop_requests(together=world > 1) as stop:
@@ -165,6 +166,9 @@ def pretrain(
                 run.finish_budget(segment.stop, objective, reading, loss, seen(segment.stop))
                 now.return_to_trunk()
             now.segment += 1
+        rate = schedule.steps * config.train.batch_size * cost.flops / now.seconds()  # readings of the rank included
+        peak = peak_flops(fabric.device)
         run.close(
-            identity, cost, clips=clips, train_seconds=train.seconds(clips), device=str(fabric.device), processes=world
-        )
+            identity, cost, clips=clips, train_seconds=train.seconds(clips), device=str(fabric.device),
+            processes=world, flops_per_second=rate, mfu=rate / (peak * world) if peak else None,
+        )  # fmt: skip
