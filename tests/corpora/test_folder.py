@@ -147,3 +147,46 @@ def test_a_task_that_cannot_be_used(folder, rows, columns, expected):
     write_task(folder, rows(rows_of(folder)), columns)
     with pytest.raises(SonoscaleError, match=expected):
         read_task("toy", folder / "metadata.csv", audio_root=folder)
+
+
+@pytest.fixture(scope="module")
+def domains(tmp_path_factory):
+    """60 files of speech, 30 of music, 10 of engines."""
+    root = tmp_path_factory.mktemp("domains")
+    for name, files in (("speech", 60), ("music", 30), ("engines", 10)):
+        (root / name).mkdir()
+        for i in range(files):
+            (root / name / f"{i}.wav").write_bytes(bytes([i]))  # nothing here is decoded
+    return root
+
+
+def shares(corpus):
+    names = [Path(corpus.name(i)).parent.name for i in range(len(corpus))]
+    return {name: names.count(name) for name in sorted(set(names))}
+
+
+def test_domains_are_mixed_as_asked_in_every_nested_subset(domains):
+    plain = FolderData(kind="folder", root=domains, heldout_clips=32)
+    data = FolderData(**{**plain.model_dump(), "mixture": {"music": 3, "engines": 1}})
+    everything = data.training()
+    assert 12 <= len(everything) <= 40
+    for clips in (8, 12):
+        assert shares(data.training(clips)) == {"engines": clips // 4, "music": 3 * clips // 4}
+        assert [data.training(clips).name(i) for i in range(8)] == [everything.name(i) for i in range(8)]
+    heldout = {plain.heldout().name(i) for i in range(32)}
+    assert heldout == {data.heldout().name(i) for i in range(32)}  # whatever is trained on
+    assert not heldout & {everything.name(i) for i in range(len(everything))}
+    assert data.training().identity != plain.training().identity
+    assert FolderData(**data.model_dump()) == data
+
+
+def test_mixtures_that_cannot_be(domains):
+    def mixed(mixture, **more):
+        return FolderData(kind="folder", root=domains, heldout_clips=32, mixture=mixture, **more)
+
+    with pytest.raises(SonoscaleError, match=r"no folder 'birds' in .*; there are engines, music, speech"):
+        mixed({"birds": 1}).training()
+    with pytest.raises(SonoscaleError, match=r"data.clips = 60: .* in the proportions of data.mixture"):
+        mixed({"music": 1, "speech": 1}, clips=60).training()
+    with pytest.raises(ValueError, match="each share must be a number above 0"):
+        mixed({"music": 0})

@@ -51,7 +51,7 @@ def test_replicates_share_their_configuration_and_nothing_else_does(study):
     [
         ({"encoder.widht": [8]}, "encoder.widht.*did you mean 'encoder.width'"),
         ({"data.root": ["a", "b"]}, "'data.root' would change the held-out clips"),
-        ({"data.heldout_clips": [64, 128]}, "only data.clips can be swept"),
+        ({"data.heldout_clips": [64, 128]}, "only data.clips and data.mixture can be swept"),
         ({"width": [8]}, "'width' is not a key of a run"),
         ({"optimizer.lr": [1]}, "'optimizer.lr' is not a key of a run"),
         ({"encoder.width": [8, 9]}, "run 'width=9'.*multiple of 4"),

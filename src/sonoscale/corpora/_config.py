@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from sonoscale.config import Config
 from sonoscale.corpora._base import Corpus, Joined, Task, take
@@ -45,6 +45,17 @@ class FolderData(Config):
     clips: int | None = Field(default=None, ge=8)  # training clips after shuffling; by default all
     heldout_clips: int = Field(default=1024, ge=32)  # never trained on: for the rank and the held-out loss
     seed: int = Field(default=0, ge=0)  # of the shuffle that picks held-out clips and nested subsets
+    mixture: tuple[tuple[str, float], ...] = ()  # domain (first folder below audio): its share; by default as they come
+
+    @field_validator("mixture", mode="before")
+    @classmethod
+    def _pairs(cls, value: Any) -> Any:
+        pairs = tuple(value.items()) if isinstance(value, dict) else value
+        if isinstance(value, dict) and not all(
+            isinstance(share, int | float) and share > 0 for share in value.values()
+        ):
+            raise ValueError("each share must be a number above 0; leave out the domains that are not wanted")
+        return pairs
 
     def base(self) -> Path:
         """The data folder.
@@ -61,19 +72,40 @@ class FolderData(Config):
     def training(self, clips: int | None = None) -> Corpus:
         """The training clips, in shuffled order."""
         corpus, order = self._shuffled()
-        available = len(order) - self.heldout_clips
-        clips = clips or self.clips or available
-        if clips > available:
+        left = order[self.heldout_clips :]
+        mixed = self._mixed(corpus, left) if self.mixture else left
+        clips = clips or self.clips or len(mixed)
+        if clips > len(mixed):
+            short = "" if len(mixed) == len(left) else " in the proportions of data.mixture"
             raise SonoscaleError(
                 f"data.clips = {clips}: {corpus.root} has {len(corpus)} clips, of which {self.heldout_clips} are "
-                f"held out; at most {available} are left to train on"
+                f"held out; at most {len(mixed)} are left to train on{short}"
             )
-        return take(corpus, order[self.heldout_clips :][:clips].tolist())
+        return take(corpus, mixed[:clips].tolist())
 
     def heldout(self) -> Corpus:
         """The first clips of the shuffled order."""
         corpus, order = self._shuffled()
         return take(corpus, order[: self.heldout_clips].tolist())
+
+    def _mixed(self, corpus: FileCorpus, order: np.ndarray) -> np.ndarray:
+        """Clips in an order of which every beginning has the shares asked for, until a domain has run out."""
+        domains = np.array([path.partition("/")[0] if "/" in path else "" for path in corpus.paths])[order]
+        for name, _ in self.mixture:
+            if name not in domains:
+                there = ", ".join(sorted(set(domains) - {""})) or "none"
+                raise SonoscaleError(f"data.mixture: there is no folder '{name}' in {corpus.root}; there are {there}")
+        shares = np.array([share for _, share in self.mixture])
+        shares = shares / shares.sum()
+        waiting = [order[domains == name] for name, _ in self.mixture]
+        taken = np.zeros(len(shares), dtype=np.int64)
+        mixed = []
+        while True:
+            most = int(np.argmax(shares * (len(mixed) + 1) - taken))  # the domain that is furthest behind
+            if taken[most] == len(waiting[most]):
+                return np.array(mixed, dtype=np.int64)
+            mixed.append(waiting[most][taken[most]])
+            taken[most] += 1
 
     def _shuffled(self) -> tuple[FileCorpus, np.ndarray]:
         corpus = FileCorpus.from_folder(self.base() / self.audio)
