@@ -32,6 +32,10 @@ class Overwrites(Model):
 
 class Nan(Model):
     def change(self, out, wave):
+        return out * torch.nan
+
+class Loud(Model):
+    def change(self, out, wave):
         return out.where(wave.amax(dim=1, keepdim=True) < 0.9, torch.nan)
 
 class Shape(Model):
@@ -91,7 +95,7 @@ def faulty(tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("Nan", "embed gave NaN or infinity for clip 0 of 1 (hearing CLIPS/loud.wav)"),
+        ("Nan", "embed gave NaN or infinity for clip 0 of 1 (hearing CLIPS/00.wav)"),
         ("Shape", "embed gave a shape of [1, 3], not [1, 4] (1 clips, 4 dimensions) (hearing CLIPS/00.wav)"),
         ("Clips", "embed gave a shape of [1, 4], not ["),
         ("Later", "embed gave a shape of ["),
@@ -160,17 +164,42 @@ def test_a_gpu_where_there_is_none(refused, encoders, audio):
         assert f"device {device}: not there; use cpu" in error
 
 
-@pytest.mark.parametrize("second", ["Raises", "none"])
-def test_a_later_one_that_fails_loses_nothing_already_computed(tmp_path, measure, encoders, audio, faulty, second):
+def test_a_clip_that_the_encoder_cannot_take_is_left_out_and_listed(tmp_path, measure, refused, faulty, good):
+    soundfile.write(good / "loud.wav", np.r_[np.zeros(7999), 0.95], 16_000)
+    command = [f"python:{faulty}:Loud", good, "--json", tmp_path / "o.json"]
+    result = measure(*command)
+    assert result.returncode == 0, result.stderr
+    (encoder,) = json.loads((tmp_path / "o.json").read_text())["encoders"]
+    assert encoder["clips"] == 40
+    assert [each["name"].rsplit("/", 1)[-1] for each in encoder["skipped"]] == ["loud.wav"]
+    assert "gave NaN or infinity" in encoder["skipped"][0]["reason"]
+    assert "1 of 41 clips cannot be heard, more than the 0.0% allowed" in refused(*command, "--max-broken", 0)
+
+
+def test_a_later_one_that_fails_loses_nothing_already_computed(tmp_path, measure, encoders, audio, faulty):
     first, out = f"python:{encoders}:Bands", tmp_path / "o.json"
     assert measure(first, audio, "--json", out).returncode == 0
     alone = json.loads(out.read_text())["records"]
     out.unlink()
-    result = measure(first, audio, "--compare", f"python:{faulty}:{second}", "--json", out)
+    page, figure = tmp_path / "o.html", tmp_path / "o.png"
+    second = f"python:{faulty}:Raises"
+    result = measure(first, audio, "--compare", second, "--json", out, "--out", page, "--plot", figure)
     assert result.returncode == 1
-    assert result.stderr.startswith(f"error: python:{faulty}:{second}")
+    assert result.stderr.startswith(f"error: {second}")
     assert "rankme_centred" in result.stdout
     assert json.loads(out.read_text())["records"] == alone
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    assert str(first) in page.read_text()
+    assert str(second) not in page.read_text()
+
+
+@pytest.mark.parametrize("options", [["none"], ["Model", "--layers"]])
+def test_a_later_one_that_cannot_be_measured_is_told_at_once(tmp_path, measure, encoders, audio, faulty, options):
+    first, second = f"python:{encoders}:Bands", f"python:{faulty}:{options[0]}"
+    result = measure(first, audio, "--compare", second, "--json", tmp_path / "o.json", *options[1:])
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"error: {second}")
+    assert not (tmp_path / "o.json").exists()
 
 
 @pytest.mark.parametrize("text", ["import sys\nsys.exit(0)", "import sys\ndef Mine():\n    sys.exit(0)"])

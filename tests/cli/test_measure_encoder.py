@@ -97,7 +97,9 @@ def test_two_encoders_are_compared_clip_by_clip(tmp_path, measure, encoders, aud
 def test_rivals_are_measured_beside_it(tmp_path, measure, encoders, audio):
     out = tmp_path / "o.json"
     found = told(measure(f"python:{encoders}:Bands", audio, "--rivals", "--json", out), out)
-    assert {"rankme", "two_nn", "uniformity"} <= set(values(found))
+    lidar = "lidar(delta=0.0001, views=6)"
+    assert {"rankme", "two_nn", "uniformity", lidar} <= set(values(found))
+    assert 1 <= values(found)[lidar] <= 8
     assert 0 < values(found)["two_nn"] <= 8
     assert values(found)["uniformity"] < 0
 

@@ -140,7 +140,9 @@ def test_a_file_that_does_not_say_how_long_it_is_gives_one_clip_and_a_word(tmp_p
     assert (len(whole), whole.seconds(0), len(whole.wave(0))) == (1, None, 80_000)
     some = open_corpus(tmp_path, max_seconds=2)
     assert (len(some), len(some.wave(0))) == (1, 32_000)
-    assert some.skipped == (("x.flac", "its header does not say how long it is; nothing after 2.0 s is used"),)
+    note = "its header does not say how long it is; nothing after 2.0 s is used"
+    assert [(name.rsplit("/", 1)[-1], told) for name, told in some.notes] == [("x.flac@0.0-2.0s", note)]
+    assert some.skipped == whole.skipped == whole.notes == ()  # it is heard, and no broken clip
 
 
 def test_identity_follows_content_and_cutting_and_not_the_place(folder, tmp_path):

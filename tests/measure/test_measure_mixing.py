@@ -151,6 +151,58 @@ def test_rounding_is_no_mixing(corpus):
         assert measure_encoder(coarse, corpus).clips == 24
 
 
+HALF = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    sample_rate = 16000
+
+    def __init__(self, dtype):
+        super().__init__()
+        self.net = nn.Conv1d(1, 8, 400, 200).to(dtype)
+
+    def forward(self, wave):
+        rounding = 1.0 if len(wave) > 1 else 1.01
+        return self.net(wave[:, None].to(self.net.weight.dtype)).float().abs().mean(dim=2) * rounding
+
+class Object:
+    sample_rate, dim = 16000, 8
+
+    def __init__(self):
+        self.net = Net(torch.bfloat16)
+
+    def embed(self, wave):
+        return self.net(wave)
+
+def full():
+    return Net(torch.float32)
+
+def half():
+    return Net(torch.bfloat16)
+"""
+
+
+@pytest.mark.parametrize("name", ["half", "Object"])
+def test_weights_in_half_precision_round_as_much(tmp_path, corpus, name):
+    (tmp_path / "half.py").write_text(HALF)
+    assert measure_encoder(load_encoder(f"python:{tmp_path / 'half.py'}:{name}"), corpus).clips == 24
+    with pytest.raises(SonoscaleError, match="depends on the other clips in its batch"):
+        measure_encoder(load_encoder(f"python:{tmp_path / 'half.py'}:full"), corpus)
+
+
+@pytest.mark.parametrize("how", [Pass(layers=True), Pass(layers=True, batch_seconds=0.1)])
+def test_an_output_that_is_not_the_last_layer(corpus, how):
+    class Pooled(Energies):
+        def embed(self, wave):
+            return super().embed(wave) * 1.01
+
+    with pytest.raises(SonoscaleError, match=r"^mixed: embed is not the last of embed_layers .* without --layers"):
+        measure_encoder(Pooled(), corpus, how=how)
+    assert measure_encoder(Pooled(), corpus).clips == 24
+    assert measure_encoder(Energies(), corpus, how=how).clips == 24
+
+
 def test_silence_is_not_judged(corpus):
     garbage = Energies(lambda x: x + (x < -13) * len(x))
     assert measure_encoder(garbage, corpus.part([0, 8, 16])).clips == 3

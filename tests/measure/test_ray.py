@@ -1,9 +1,11 @@
 """Measuring over a real Ray cluster: the same answer as here, also when workers are killed on the way."""
 
+import functools
 import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,16 @@ import soundfile
 from sonoscale.corpora import open_corpus
 from sonoscale.encoders import load_encoder
 from sonoscale.errors import SonoscaleError
-from sonoscale.measure import Pass, measure_encoder, ray_sketcher
+from sonoscale.measure import (
+    EncoderFacts,
+    Pass,
+    Sketches,
+    block_of_each,
+    cluster_device,
+    measure_encoder,
+    ray_sketcher,
+    sketch_clips,
+)
 
 pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.e2e]
 
@@ -39,7 +50,7 @@ class Bands:
     def embed_layers(self, wave):
         if (HERE / "slow").exists():
             with (HERE / "pids").open("a") as told:
-                told.write(f"{os.getpid()}\\n")
+                told.write(f"{os.getpid()} {len(wave)} {float(wave.square().sum()):.3f}\\n")
             time.sleep(0.3)
         if (HERE / "broken").exists():
             raise ValueError("the weights are gone")
@@ -53,6 +64,7 @@ class Bands:
 def cluster():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_IGNORE_UNHANDLED_ERRORS", "1")
         patch.setenv("RAY_AUTH_MODE", "disabled")  # else it keeps a token in the home folder
         ray = pytest.importorskip("ray")
         ray.init(
@@ -83,9 +95,11 @@ def folder(tmp_path, monkeypatch):
 def over_ray(how=None, durations=(), progress=None):
     """Paths are relative to the working directory."""
     spec, audio = "python:bands.py:Bands", "audio/clips.csv"
-    sketch = ray_sketcher(spec, audio, opened={}, loaded={}, shards=12, progress=progress)
     encoder = load_encoder(spec)
     corpus = open_corpus(audio, sample_rate=encoder.sample_rate)
+    sketch = ray_sketcher(
+        spec, audio, encoder=encoder, corpus=corpus, opened={}, loaded={}, shards=12, progress=progress
+    )
     return measure_encoder(encoder, corpus, how=how, durations=durations, sketch=sketch)
 
 
@@ -112,7 +126,7 @@ def test_the_cluster_gives_what_one_process_gives(cluster, folder):
         assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), rel=1e-5)
         assert (ours.n, ours.dim, ours.corpus, ours.encoder) == (theirs.n, theirs.dim, theirs.corpus, theirs.encoder)
     assert done[11] == ("clips", CLIPS, CLIPS)  # the broken one was found when the manifest was read
-    assert [what for what, _, _ in done[-1:]] == ["first 0.5 s"]
+    assert [what for what, _, _ in done[-1:]] == ["first 0.25 s"]
 
 
 def test_killing_a_worker_changes_nothing(cluster, folder):
@@ -126,22 +140,107 @@ def test_killing_a_worker_changes_nothing(cluster, folder):
         for after in (3, 8):
             while len(at_work()) < after and time.monotonic() < deadline:
                 time.sleep(0.01)
-            os.kill(at_work()[-1], signal.SIGKILL)
-            killed.append(at_work()[-1])
+            pid = int(at_work()[-1][0])
+            if pid != os.getpid():
+                killed.append(pid)
+                os.kill(pid, signal.SIGKILL)
 
     def at_work():
+        """Process, clips and energy of each batch begun so far."""
         pids = Path("pids")
-        return [int(line) for line in pids.read_text().split()] if pids.exists() else []
+        return [line.split() for line in pids.read_text().splitlines()] if pids.exists() else []
 
     killer = threading.Thread(target=kill)
     killer.start()
     found = everything(over_ray())
     killer.join()
-    assert len(killed) == 2
-    assert os.getpid() not in killed
-    assert len(at_work()) > 12  # batches lost with a worker were done again, by another
-    assert set(at_work()) - set(killed)
+    assert len(set(killed)) == 2
+    batches = [(int(pid), energy) for pid, clips, energy in at_work() if int(clips) > 1]
+    for pid in killed:  # what it was at was done again, by another
+        lost = [energy for each, energy in batches if each == pid][-1]
+        assert {each for each, energy in batches if energy == lost} - set(killed[: killed.index(pid) + 1])
     assert found == undisturbed
+
+
+def test_shards_are_merged_in_their_order_and_few_wait(cluster, folder, monkeypatch):
+    how = Pass(layers=True, by="kind", workers=1)
+    encoder, corpus = load_encoder("python:bands.py:Bands"), open_corpus("audio/clips.csv")
+    assigned = block_of_each(corpus, how.blocks)
+    parts = np.array_split(np.arange(CLIPS), 12)
+    expected = functools.reduce(
+        Sketches.merge, [sketch_clips(encoder, corpus, part.tolist(), assigned, how) for part in parts]
+    )
+    at_once, wait = [], cluster.wait
+
+    def spy(tasks, **options):
+        at_once.append(len(tasks))
+        return wait(tasks, **options)
+
+    monkeypatch.setattr(cluster, "wait", spy)
+    found = sketcher(encoder, corpus)(how, range(CLIPS), "clips")
+    assert len(at_once) == 12
+    assert max(at_once) == 4  # twice the cores
+    ours, theirs = ([each.whole, *each.layers, *each.by.values()] for each in (found, expected))
+    assert [sketch.n for sketch in ours] == [sketch.n for sketch in theirs]
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(a.spectrum(), b.spectrum())  # to the last bit
+    assert found.seconds == expected.seconds
+
+
+def sketcher(encoder, corpus, **loaded):
+    return ray_sketcher(
+        "python:bands.py:Bands", "audio/clips.csv", encoder=encoder, corpus=corpus, opened={}, loaded=loaded, shards=12
+    )
+
+
+def test_a_worker_that_finds_something_else_says_what(cluster, folder):
+    encoder, corpus = load_encoder("python:bands.py:Bands"), open_corpus("audio/clips.csv")
+    other = replace(EncoderFacts.of(encoder), identity="an older one")
+    with pytest.raises(SonoscaleError, match=r"finds another encoder: python:bands.py:Bands .*, and not an older one"):
+        sketcher(other, corpus)(Pass(), range(CLIPS), "clips")
+    with pytest.raises(SonoscaleError, match="finds another number of clips: 48 clips, and not 10 clips"):
+        sketcher(encoder, corpus.part(range(10)))(Pass(), range(10), "clips")
+    over = sketcher(encoder, corpus)
+    soundfile.write(folder / "audio/07.wav", np.zeros(8000), 16_000, "FLOAT")
+    with pytest.raises(SonoscaleError, match=r"finds another audio: manifest, 48 clips, .*, and not manifest, 48"):
+        over(Pass(), range(CLIPS), "clips")
+
+
+def test_too_many_broken_clips_end_it(cluster, folder):
+    for i in range(0, 40, 4):
+        wave = np.zeros(8000)
+        wave[9] = np.nan
+        soundfile.write(folder / f"audio/{i:02d}.wav", wave, 16_000, "FLOAT")
+    with pytest.raises(SonoscaleError, match=r"of 49 clips cannot be heard, .* \(the rest was not tried\)"):
+        over_ray()
+
+
+def test_lidar_is_said_to_need_one_process(cluster, folder):
+    told = over_ray(Pass(sample=4096))
+    assert told.undefined["lidar"] == "LiDAR is measured by one process only"
+    assert {"two_nn", "uniformity"} <= {record.estimator for record in told.records}
+
+
+def test_the_device_is_the_clusters(cluster, monkeypatch):
+    assert [cluster_device(device) for device in ("auto", "cpu")] == ["cpu", "cpu"]
+    for device in ("cuda", "cuda:1"):
+        with pytest.raises(SonoscaleError, match=f"device {device}: the Ray cluster has no GPU; use --device cpu"):
+            cluster_device(device)
+    monkeypatch.setattr(cluster, "cluster_resources", lambda: {"CPU": 2.0, "GPU": 2.0})
+    assert [cluster_device(device) for device in ("auto", "cuda", "cuda:1", "cpu")] == ["cuda", "cuda", "cuda", "cpu"]
+
+
+@pytest.mark.parametrize("error", [ConnectionError("nobody answers\nat all"), ValueError("Malformed address")])
+def test_an_address_without_a_cluster(cluster, monkeypatch, error):
+    def refuse(**options):
+        raise error
+
+    monkeypatch.setattr(cluster, "is_initialized", lambda: False)
+    monkeypatch.setattr(cluster, "init", refuse)
+    monkeypatch.setenv("RAY_ADDRESS", "10.9.8.7:6379")
+    message = str(error).splitlines()[0]
+    with pytest.raises(SonoscaleError, match=rf"^no Ray cluster at 10\.9\.8\.7:6379 .*: {message}$"):
+        cluster_device("auto")
 
 
 def test_what_an_encoder_says_in_a_worker_is_said_here(cluster, folder):

@@ -52,6 +52,8 @@ def encoder_lines(told: Measurement) -> Iterator[RenderableType]:
             yield part
     if told.skipped:
         yield Text(f"skipped  {len(told.skipped)} clips, among them {told.skipped[0][0]}: {told.skipped[0][1]}")
+    if told.notes:
+        yield Text(f"noted    {len(told.notes)} clips, among them {told.notes[0][0]}: {told.notes[0][1]}")
     hours = told.seconds / 3600
     yield Text(
         f"time     {told.wall_seconds:.1f} s, {told.wall_seconds / hours:.0f} s per hour of audio "

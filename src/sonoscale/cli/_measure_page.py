@@ -29,7 +29,6 @@ def write_encoders_page(
     specs: Sequence[str],
     audio: str,
     chosen: Any,
-    device: str,
 ) -> None:
     """Write the page of encoders.
 
@@ -40,13 +39,12 @@ def write_encoders_page(
         options, chosen: the options of both forms of the command and of this one (dataclasses).
         specs: what the user called the encoders.
         audio: what the user called the audio.
-        device: where the encoders ran.
 
     Raises:
         SonoscaleError: the file cannot be written.
     """
     names = short_names(specs)
-    told = _told(dataclasses.asdict(options) | dataclasses.asdict(chosen) | {"device": device}, files=False)
+    told = _told(dataclasses.asdict(options) | dataclasses.asdict(chosen), files=False)
     measured = [Measured.of_encoder(each, name) for each, name in zip(found, names, strict=True)]
     results = Measurements(measured, options.estimators[0], comparisons, audio, chosen.by or "", told)
     write_measure_page(path, results)

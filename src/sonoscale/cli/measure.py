@@ -80,6 +80,9 @@ def measure(
     precision: Annotated[
         Precision, typer.Option(help="Pooling is in fp32.", rich_help_panel=ENCODERS)
     ] = Precision.FP32,
+    batch_seconds: Annotated[
+        float, typer.Option(min=0.01, help="Audio in a batch; less needs less memory.", rich_help_panel=ENCODERS)
+    ] = 64.0,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Threads that decode [default: cores].", rich_help_panel=ENCODERS)
     ] = None,
@@ -145,7 +148,7 @@ def measure(
         what[1],
         EncoderOptions(
             layers, by, seconds_of(durations), rivals, kind, audio_root, max_seconds, max_broken, save_embeddings,
-            device, precision.value, workers, executor.value,
+            device, precision.value, workers, executor.value, batch_seconds,
         ),
         options,
     )  # fmt: skip

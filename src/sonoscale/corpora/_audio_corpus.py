@@ -19,6 +19,11 @@ class AudioCorpus(Corpus, Protocol):
         """Name and reason of what was found and is not a clip here: broken headers, missing files, cut shards."""
         ...
 
+    @property
+    def notes(self) -> tuple[tuple[str, str], ...]:
+        """Name of and remark on each clip that is there but not all of its recording: its header has no length."""
+        ...
+
     def seconds(self, index: int) -> float | None:
         """Length of a clip by its header or manifest, at the rate it is stored in; None if they do not say."""
         ...

@@ -44,6 +44,7 @@ class Clip:
     stop: int | None  # None: to the end, of unknown place
     cut: bool
     row: Mapping[str, Any]
+    note: str = ""  # what else there is to know of it
 
     @property
     def span(self) -> str:
@@ -87,6 +88,11 @@ class Segments:
         for clip in self.clips:
             digest.update(os.fsencode(f"{clip.recording.name}\0{clip.start}\0{clip.stop}\0"))
         return digest.hexdigest()
+
+    @property
+    def notes(self) -> tuple[Skipped, ...]:
+        """See `AudioCorpus.notes`."""
+        return tuple((self.name(i), clip.note) for i, clip in enumerate(self.clips) if clip.note)
 
     def _recordings(self) -> list[Recording]:
         return list({clip.recording.name: clip.recording for clip in self.clips}.values())
@@ -149,11 +155,11 @@ def cut(
     max_seconds: float | None,
     start: float = 0.0,
     stop: float | None = None,
-) -> tuple[list[Clip], str]:
-    """Consecutive clips of at most `max_seconds` from `start` to `stop`, in seconds; and what is to be told.
+) -> list[Clip]:
+    """Consecutive clips of at most `max_seconds` from `start` to `stop`, in seconds.
 
     What is left at the end is left out if it is shorter than 0.5 s and not the only clip. Where the header does
-    not say how long the recording is, there is one clip.
+    not say how long the recording is, there is one clip, with a note of what is left out.
 
     Raises:
         SonoscaleError: there is no audio between start and stop.
@@ -164,21 +170,20 @@ def cut(
     size = None if max_seconds is None else max(1, math.floor(max_seconds * rate))
     if last is None:
         if size is None:
-            return [Clip(recording, first, None, first > 0, row)], ""
-        told = f"its header does not say how long it is; nothing after {_short((first + size) / rate)} s is used"
-        return [Clip(recording, first, first + size, True, row)], told
+            return [Clip(recording, first, None, first > 0, row)]
+        note = f"its header does not say how long it is; nothing after {_short((first + size) / rate)} s is used"
+        return [Clip(recording, first, first + size, True, row, note)]
     if last <= first:
         length = "" if frames is None else f" (it is {_short(frames / rate)} s long)"
         where = f" from {start:g} s to {'its end' if stop is None else f'{stop:g} s'}{length}" if first or stop else ""
         raise SonoscaleError(f"holds no audio samples{where}")
     starts = range(first, last, size or last - first)
-    clips = [
+    return [
         Clip(recording, a, b, (a, b) != (0, frames), row)
         for a in starts
         for b in (min(last, a + size) if size else last,)
         if a == first or b - a == size or b - a >= _SHORTEST_REST * rate
     ]
-    return clips, ""
 
 
 def headers(sources: Iterable[Source]) -> list[AudioHeader | str]:
@@ -211,21 +216,16 @@ def cut_all(
             skipped.append((name, header))
             continue
         try:
-            made, told = cut(Recording(name, source, header), rows(i), max_seconds)
+            clips += cut(Recording(name, source, header), rows(i), max_seconds)
         except SonoscaleError as error:
             skipped.append((name, str(error)))
-            continue
-        clips += made
-        if told:
-            skipped.append((name, told))
     return clips, skipped
 
 
 def file_digest(file: Path) -> bytes:
-    """SHA-256 over a file's size and its first and last 64 KiB.
+    """SHA-256 over a file's size and its first and last 64 KiB; for a file that cannot be read, of a word for that.
 
-    Raises:
-        SonoscaleError: it cannot be read.
+    A file may be listed and go, or be closed to this user: its clips are then told as broken when they are read.
     """
     try:
         with file.open("rb") as stream:
@@ -233,8 +233,8 @@ def file_digest(file: Path) -> bytes:
             content = stream.read(_EDGE)
             stream.seek(max(0, size - _EDGE))
             content += stream.read(_EDGE)
-    except OSError as error:
-        raise SonoscaleError(f"{file}: cannot be read ({error.strerror})") from error
+    except OSError:
+        return hashlib.sha256(b"cannot be read").digest()
     return hashlib.sha256(f"{size}\0".encode() + content).digest()
 
 

@@ -69,14 +69,11 @@ def open_manifest(
             if (path, start, stop) in first_place:
                 raise SonoscaleError(f"the same audio as {first_place[path, start, stop]}")
             described = {key: value for key, value in values.items() if key != column}
-            made, told = cut(recordings[path], described, max_seconds, start, stop)
+            clips += cut(recordings[path], described, max_seconds, start, stop)
         except SonoscaleError as error:
             skipped.append((path or file.name, f"{file.name}: {place}: {error}"))
             continue
         first_place[path, start, stop] = place
-        clips += made
-        if told:
-            skipped.append((path, f"{file.name}: {place}: {told}"))
     hint = "" if audio_root else f" (paths are taken relative to {root}; give another folder as audio_root)"
     some(clips, skipped, str(file), hint)
     return Segments("manifest", str(root), tuple(clips), sample_rate, max_seconds, tuple(skipped))

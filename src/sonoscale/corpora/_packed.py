@@ -98,6 +98,11 @@ class PackedCorpus:
         return tuple((item["name"], item["reason"]) for item in self._index.meta["skipped"])
 
     @property
+    def notes(self) -> tuple[tuple[str, str], ...]:
+        """None: a pack holds what it was given."""
+        return ()
+
+    @property
     def hours(self) -> float:
         """Of audio in all clips."""
         samples = self._index.samples if self.indices is None else self._index.samples[list(self.indices)]

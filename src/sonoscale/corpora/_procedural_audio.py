@@ -71,6 +71,11 @@ class ProceduralAudio:
         """Nothing."""
         return ()
 
+    @property
+    def notes(self) -> tuple[tuple[str, str], ...]:
+        """None."""
+        return ()
+
     def __len__(self) -> int:
         return len(self.indices)
 

@@ -64,8 +64,7 @@ class CheckedEncoder:
             self.layers = self._layer_index(layer) + 1
             self._layer = self.layers - 1
             self.identity += f" layer={self._layer}"
-        if precision != "fp32":
-            self.identity += f" {precision}"
+        self.identity = identity_at(self.identity, precision)
 
     def embed(self, wave: Tensor) -> Tensor:
         """See `Encoder.embed`.
@@ -154,7 +153,7 @@ class CheckedEncoder:
         except torch.OutOfMemoryError as error:
             raise SonoscaleError(
                 f"{self.spec}: out of memory on {self.device} for {len(wave)} clips of {wave.shape[1]} samples; "
-                "put fewer into a batch"
+                "put fewer into a batch (--batch-seconds)"
             ) from error
         except (Exception, SystemExit) as error:  # foreign code may raise anything
             name = getattr(method, "__name__", "the call")
@@ -178,6 +177,11 @@ class CheckedEncoder:
         if not clips.all():
             bad = int((~clips).nonzero()[0])
             raise SonoscaleError(f"{self.spec}: {what} gave NaN or infinity for clip {bad} of {len(clips)}")
+
+
+def identity_at(identity: str, precision: Precision) -> str:
+    """The identity of an encoder that runs in this precision, given that in fp32."""
+    return identity if precision == "fp32" else f"{identity} {precision}"
 
 
 @contextlib.contextmanager

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.measure._measure import Measurement
@@ -25,8 +28,12 @@ def compare_encoders(
     for name in estimators:
         for other in found[1:]:
             difference, reason = None, first.undefined.get(name) or other.undefined.get(name) or ""
-            if not reason and {n for n, _ in first.skipped} != {n for n, _ in other.skipped}:
-                reason = "they did not hear the same clips"
+            alone = np.setxor1d(first.heard, other.heard, assume_unique=True)
+            if not reason and len(alone):
+                reason = (
+                    f"they did not hear the same clips: {len(alone)} were heard by one of them only; remove what "
+                    "either has skipped, and measure both again"
+                )
             if not reason:
                 try:
                     difference = compare_sketches(first.sketches.whole, other.sketches.whole, name, level=level)
@@ -38,9 +45,31 @@ def compare_encoders(
     return comparisons
 
 
-def write_encoders(path: Path, found: Sequence[Measurement], comparisons: Sequence[FileComparison]) -> None:
-    """Write the records to `.json`, with everything else told, or alone to `.parquet`."""
+def write_encoders(
+    path: Path,
+    found: Sequence[Measurement],
+    comparisons: Sequence[FileComparison],
+    options: Mapping[str, Any] | None = None,
+) -> None:
+    """Write all that was found to a `.json` or `.parquet` file.
+
+    In JSON the `records` are those of the output; those of layers, groups and durations are with their encoder. In
+    Parquet each record is a row, and its column `part` is whole, layer, by or duration; the rest is the same JSON, in
+    the file's metadata.
+
+    Arguments:
+        path: of the file.
+        found: what was measured of each encoder.
+        comparisons: of those after the first with it.
+        options: with which to do it again; JSON-able.
+    """
+    records = [(record, "whole") for each in found for record in each.records]
+    if path.suffix == ".parquet":
+        for each in found:
+            records += [(record, "layer") for record in each.layers]
+            records += [(record, "by") for record in each.by.values()]
+            records += [(record, "duration") for record in each.durations]
     write_records(
-        [record for each in found for record in each.records], path,
+        [record for record, _ in records], path, parts=[part for _, part in records], options=dict(options or {}),
         encoders=[each.as_dict() for each in found], comparisons=[each.as_dict() for each in comparisons],
     )  # fmt: skip

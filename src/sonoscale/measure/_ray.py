@@ -13,16 +13,19 @@ from typing import Any
 import numpy as np
 
 from sonoscale.corpora import AudioCorpus, open_corpus
-from sonoscale.encoders import CheckedEncoder, load_encoder
+from sonoscale.encoders import CheckedEncoder, Encoder, load_encoder
 from sonoscale.errors import SonoscaleError
+from sonoscale.measure._cluster import cluster_device, join_cluster
+from sonoscale.measure._identity import identity_of
 from sonoscale.measure._sketches import Pass, Sketches, block_of_each, sketch_clips
-from sonoscale.processes import available_cores
 
 
 def ray_sketcher(
-    encoder: str,
+    spec: str,
     audio: str,
     *,
+    encoder: Encoder,
+    corpus: AudioCorpus,
     opened: dict[str, Any],
     loaded: dict[str, Any],
     shards: int = 32,
@@ -32,74 +35,72 @@ def ray_sketcher(
     """What `measure_encoder` takes as `sketch`: the clips are cut into shards, each the work of one task.
 
     The shards do not depend on the cluster, and their sketches are merged in their order, so the answer does not
-    either. A shard whose worker dies is done again, up to five times. A task takes one core, and one GPU if the
-    encoder is loaded on `cuda`; a worker keeps the encoder from one task to the next. Every worker must be able to
-    load the encoder and reach the audio; relative paths are of the folder that the caller works in, on every machine.
+    either. They are merged as they come, and no more are begun than twice the cores of the cluster (four at least)
+    beyond the last that was merged, so that few are kept. A shard whose worker dies is done again, up to five times. A
+    task takes one core, and one GPU if the encoder is loaded on `cuda`; a worker keeps the encoder from one task to
+    the next. Every worker must be able to load the same encoder and reach the same audio, and says so if it does not;
+    relative paths are of the folder that the caller works in, on every machine.
 
     Arguments:
-        encoder: a spec for `load_encoder`.
+        spec: of the encoder, for `load_encoder`.
         audio: a spec for `open_corpus`.
+        encoder, corpus: what these are here; a worker that finds others raises.
         opened: further arguments of `open_corpus`; JSON-able, or paths.
-        loaded: further arguments of `load_encoder`; JSON-able.
+        loaded: further arguments of `load_encoder`; JSON-able; for the device see `cluster_device`.
         shards: into how many the clips are cut.
         address: of the cluster; by default the one that is running, or a new one on this machine.
         progress: see `measure_encoder`.
 
     Raises:
-        SonoscaleError: Ray is not installed, or a shard failed for a reason of its own or lost its worker every time.
+        SonoscaleError: Ray is not installed, there is no cluster or no GPU in it; later: a shard failed for a reason
+            of its own, or lost its worker every time.
     """
-    try:
-        import ray
-        from ray.exceptions import RayError, RayTaskError
-    except ImportError:
-        raise SonoscaleError("--executor ray needs Ray: pip install 'sonoscale[ray]'") from None
-    if not ray.is_initialized():
-        _start(address)
-    gpus = 1 if str(loaded.get("device", "cpu")).startswith("cuda") else 0
-    remote = ray.remote(max_retries=5, num_cpus=1, num_gpus=gpus)(_shard)
-    plain = json.dumps([encoder, audio, opened, loaded, str(Path.cwd())], default=str)
+    ray = join_cluster(address)
+    from ray.exceptions import RayError, RayTaskError
+
+    loaded = loaded | {"device": cluster_device(str(loaded.get("device", "cpu")))}
+    remote = ray.remote(max_retries=5, num_cpus=1, num_gpus=int(loaded["device"] == "cuda"))(_shard)
+    found = _found(encoder, corpus)
+    plain = json.dumps([spec, audio, opened, loaded, str(Path.cwd()), found], default=str)
 
     def sketch(how: Pass, indices: Sequence[int], what: str) -> Sketches:
         parts = [part.tolist() for part in np.array_split(np.asarray(indices), max(1, min(shards, len(indices))))]
+        most = max(4, 2 * int(ray.cluster_resources().get("CPU", 0)))
         how = replace(how, workers=1)
-        tasks = [remote.remote(plain, part, how) for part in parts]
-        sizes = {task: len(part) for task, part in zip(tasks, parts, strict=True)}
-        waiting, done = tasks, 0
+        running: dict[Any, int] = {}
+        ready: dict[int, Any] = {}
+        total: Sketches | None = None
+        begun = merged = done = 0
         try:
-            while waiting:
-                ready, waiting = ray.wait(waiting, num_returns=1)
-                ray.get(ready)  # raises what failed, at once
-                done += sum(sizes[each] for each in ready)
+            while merged < len(parts):
+                while begun < min(len(parts), merged + most):
+                    running[remote.remote(plain, parts[begun], how)] = begun
+                    begun += 1
+                (task,), _ = ray.wait(list(running), num_returns=1)
+                ray.get(task)  # raises what failed, at once
+                place = running.pop(task)
+                ready[place] = task
+                done += len(parts[place])
                 if progress:
                     progress(what, done, len(indices))
-            return functools.reduce(Sketches.merge, ray.get(tasks))
+                del task  # else the cluster keeps its sketches
+                while merged in ready:
+                    part: Sketches = ray.get(ready.pop(merged))
+                    total = part if total is None else total.merge(part)
+                    merged += 1
+                if total is not None and total.too_many_skipped(how):
+                    break
         except RayTaskError as error:
             cause = error.cause if isinstance(error.cause, SonoscaleError) else error
             raise SonoscaleError(str(cause).strip() if cause is not error else _last_line(error)) from error
         except RayError as error:
             raise SonoscaleError(f"the cluster failed: {str(error).strip().splitlines()[0]}") from error
-        finally:
-            for task in waiting:
-                ray.cancel(task, force=False)
+        # What still runs after an error is left to end with the program: to cancel a task that waits for its worker
+        # can abort this process (a failed check in Ray's core).
+        assert total is not None
+        return total
 
     return sketch
-
-
-def _start(address: str | None) -> None:
-    """Join the cluster that is running, or start one on this machine."""
-    import ray
-
-    quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
-    if address is None and "RAY_ADDRESS" not in os.environ:
-        try:
-            ray.init(address="auto", **quiet)
-        except ConnectionError:
-            # Else a cluster of our own keeps a token in the home folder, and tells of its use.
-            os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-            ray.init(address="local", num_cpus=available_cores(), include_dashboard=False, **quiet)
-    else:
-        ray.init(address=address, **quiet)
 
 
 def _last_line(error: Exception) -> str:
@@ -117,9 +118,29 @@ def _shard(plain: str, indices: list[int], how: Pass) -> Sketches:
 
 @functools.lru_cache(maxsize=1)
 def _ready(plain: str) -> tuple[CheckedEncoder, AudioCorpus]:
-    """The encoder and the audio, kept by a worker from one shard to the next."""
-    encoder, audio, opened, loaded, folder = json.loads(plain)
+    """The encoder and the audio, kept by a worker from one shard to the next.
+
+    Raises:
+        SonoscaleError: they are others than those of the caller.
+    """
+    spec, audio, opened, loaded, folder, expected = json.loads(plain)
     if Path(folder).is_dir():
         os.chdir(folder)
-    model = load_encoder(encoder, **loaded)
-    return model, open_corpus(audio, sample_rate=model.sample_rate, **opened)
+    model = load_encoder(spec, **loaded)
+    corpus = open_corpus(audio, sample_rate=model.sample_rate, **opened)
+    for what, here in _found(model, corpus).items():
+        if here != expected[what]:
+            raise SonoscaleError(
+                f"a worker on {os.uname().nodename} finds another {what}: {here}, and not {expected[what]}; give every "
+                "machine the same files and packages"
+            )
+    return model, corpus
+
+
+def _found(encoder: Encoder, corpus: AudioCorpus) -> dict[str, str]:
+    """What must be the same everywhere, the cheapest to tell first."""
+    return {
+        "number of clips": f"{len(corpus)} clips",
+        "encoder": encoder.identity,
+        "audio": identity_of(corpus),
+    }

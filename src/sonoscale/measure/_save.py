@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 from pathlib import Path
@@ -25,7 +26,7 @@ class _Sink(Protocol):
 
 
 class EmbeddingWriter:
-    """A file of embeddings, there only when it is complete.
+    """A file of embeddings, there only when it is complete: after `finish`, or at the end of a `with` without error.
 
     `.parquet` has the columns name, group and embedding (float32 lists). `.npy` is float32 `[clips, dim]`, which can
     be memory-mapped, with a table of the same name, `.csv`, of the name and group of each row. Rows are in the order
@@ -43,7 +44,7 @@ class EmbeddingWriter:
     def __init__(self, path: Path, corpus: AudioCorpus, dim: int) -> None:
         if path.suffix not in SUFFIXES:
             raise SonoscaleError(f"{path}: embeddings are saved to a {' or '.join(SUFFIXES)} file")
-        self._corpus = corpus
+        self._corpus, self._ended = corpus, False
         self._finished = [path] if path.suffix == ".parquet" else [path, path.with_suffix(".csv")]
         self._unfinished = [each.with_name(f".{each.name}.{os.getpid()}") for each in self._finished]
         self._sink: _Sink = (_Parquet if path.suffix == ".parquet" else _Npy)(self._unfinished, dim)
@@ -54,18 +55,35 @@ class EmbeddingWriter:
         groups = [_text(self._corpus.group(int(i))) for i in indices]
         self._sink.write(names, groups, np.ascontiguousarray(embeddings, dtype=np.float32))
 
+    def finish(self) -> None:
+        """Complete the file, and let it be there; what fails leaves nothing."""
+        if self._ended:
+            return
+        self._ended = True
+        try:
+            self._sink.close()
+            for made, path in zip(reversed(self._unfinished), reversed(self._finished), strict=True):
+                made.replace(path)
+        finally:
+            self._unlink()
+
     def __enter__(self) -> EmbeddingWriter:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._sink.close()
-        for made, path in zip(reversed(self._unfinished), reversed(self._finished), strict=True):
-            if kind is None:
-                made.replace(path)
-            else:
-                made.unlink(missing_ok=True)
+        if kind is None:
+            self.finish()
+        elif not self._ended:
+            self._ended = True
+            with contextlib.suppress(Exception):  # the error on its way says more
+                self._sink.close()
+            self._unlink()
+
+    def _unlink(self) -> None:
+        for made in self._unfinished:
+            made.unlink(missing_ok=True)
 
 
 def _text(name: str) -> str:
@@ -117,8 +135,7 @@ class _Npy:
         self._rows += len(rows)
 
     def close(self) -> None:
-        self._header()
-        if self._array.tell() != self._start:
-            raise SonoscaleError("the header of the .npy file has grown over its rows")
-        self._array.close()
-        self._names.close()
+        with self._array, self._names:
+            self._header()
+            if self._array.tell() != self._start:
+                raise SonoscaleError("the header of the .npy file has grown over its rows")

@@ -7,21 +7,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 
 from sonoscale.corpora import AudioCorpus
 from sonoscale.encoders import Encoder
-from sonoscale.errors import SonoscaleError
+from sonoscale.measure._forward import Forward
+from sonoscale.measure._groups import value_of
 from sonoscale.measure._stream import Clip, batches, clips
 from sonoscale.rank import SpectralSketch
 
 Emit = Callable[[np.ndarray, np.ndarray], None]
 
-ALONE, ALONE_HALF = 1e-3, 5e-2
-"""Largest difference between a clip's embedding in a batch and alone that is rounding, in float32 and in half
-precision, relative to the embedding's RMS or, where it is larger, the value itself."""
-AUDIBLE = 1e-6
-"""Standard deviation of a wave above which it is no silence."""
+SLACK = 2e-4
+"""Seconds that cutting at whole samples, of 8 kHz and more, may take from a clip of just the least length."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +34,8 @@ class Pass:
         batch_seconds: seconds of audio in a batch.
         held_seconds: most seconds of audio that wait for a batch of their length.
         sample: keep about so many embeddings, evenly spaced, for what needs pairs of them.
+        min_seconds: leave out shorter clips, as where encoders are compared and one of them takes none shorter.
+        most_skipped: stop as soon as more clips than so many could not be heard; None to go on.
     """
 
     blocks: int = 16
@@ -47,6 +46,8 @@ class Pass:
     batch_seconds: float = 64.0
     held_seconds: float = 256.0
     sample: int = 0
+    min_seconds: float = 0.0
+    most_skipped: int | None = None
 
 
 @dataclass
@@ -61,6 +62,8 @@ class Sketches:
         skipped: name and reason of clips that could not be heard.
         forward_seconds: spent in the encoder.
         sample: some of the embeddings, float32 `[k, dim]` each.
+        heard: indices of the clips, int64 `[batch]` each.
+        by_seconds: of audio of each value of the column.
     """
 
     whole: SpectralSketch
@@ -70,6 +73,8 @@ class Sketches:
     skipped: list[tuple[str, str]] = field(default_factory=list)
     forward_seconds: float = 0.0
     sample: list[np.ndarray] = field(default_factory=list)
+    heard: list[np.ndarray] = field(default_factory=list)
+    by_seconds: dict[str, float] = field(default_factory=dict)
 
     def merge(self, other: Sketches) -> Sketches:
         """Of the clips of both."""
@@ -83,7 +88,13 @@ class Sketches:
             [*self.skipped, *other.skipped],
             self.forward_seconds + other.forward_seconds,
             [*self.sample, *other.sample],
+            [*self.heard, *other.heard],
+            {value: self.by_seconds.get(value, 0.0) + other.by_seconds.get(value, 0.0) for value in values},
         )
+
+    def too_many_skipped(self, how: Pass) -> bool:
+        """Whether there is no use in going on."""
+        return how.most_skipped is not None and len(self.skipped) > how.most_skipped
 
 
 def block_of_each(corpus: AudioCorpus, blocks: int) -> np.ndarray:
@@ -106,6 +117,9 @@ def sketch_clips(
 ) -> Sketches:
     """Embed clips and sketch the embeddings; none are kept.
 
+    Of a batch that the encoder refuses, each clip is tried alone, and those that it refuses then are skipped. With
+    more than `how.most_skipped` of any kind the rest of the clips is left.
+
     Arguments:
         encoder: see `Encoder`; its rate is the corpus's.
         corpus: what to hear.
@@ -116,40 +130,48 @@ def sketch_clips(
         emit: given indices and embeddings `[batch, dim]`, to save them.
 
     Raises:
-        SonoscaleError: the encoder refuses or returns what is no embedding, or mixes the clips of a batch; it gives
-            no layers.
+        SonoscaleError: the encoder refuses all clips of a batch, returns what is no embedding, mixes the clips of a
+            batch, gives no layers, or layers of which the last is not the output.
     """
-    if how.layers and not encoder.layers:
-        raise SonoscaleError(f"{encoder.identity}: gives no layers to measure; measure its output alone")
+    run = Forward(encoder, corpus, how.layers)
     rate, dim = encoder.sample_rate, encoder.dim
     made = Sketches(
         SpectralSketch(dim, blocks=how.blocks),
         [SpectralSketch(dim, blocks=how.blocks) for _ in range(encoder.layers or 0)] if how.layers else [],
     )
 
+    def skip(index: int, reason: str) -> None:
+        made.skipped.append((corpus.name(index), reason))
+        if progress:
+            progress(1)
+
     def heard() -> Iterator[Clip]:
         for clip in clips(corpus, indices, workers=how.workers):
-            clip = _prepared(clip, encoder, rate, how.crop_seconds)
+            if made.too_many_skipped(how):
+                return
+            clip = _prepared(clip, encoder, corpus, how)
             if clip.wave is None:
-                made.skipped.append((corpus.name(clip.index), clip.reason))
-                if progress:
-                    progress(1)
+                skip(clip.index, clip.reason)
             else:
                 yield clip
 
-    checked = False
     for where, waves in batches(
         heard(), batch_samples=round(how.batch_seconds * rate), held_samples=round(how.held_seconds * rate)
     ):
+        if made.too_many_skipped(how):
+            break
         started = time.perf_counter()
-        try:
-            stack = _forward(encoder, waves, how.layers)
-        except SonoscaleError as error:
-            raise _with_clip(error, encoder, corpus, where, waves, how.layers) from error
+        stack, failed = run(where, waves)
         made.forward_seconds += time.perf_counter() - started
-        checked = checked or _check_alone(encoder, waves, stack, how.layers)
-        _take(made, corpus, where, assigned[where], stack, how)
-        made.seconds += waves.size / rate
+        if failed:
+            for i, reason in failed:
+                skip(int(where[i]), reason)
+            where, waves = (np.delete(each, [i for i, _ in failed], axis=0) for each in (where, waves))
+            if not len(where):
+                continue
+        else:
+            run.check(waves, stack)
+        _take(made, corpus, where, assigned[where], stack, how, waves.shape[1] / rate)
         if emit:
             emit(where, stack[-1])
         if progress:
@@ -157,99 +179,50 @@ def sketch_clips(
     return made
 
 
-def _prepared(clip: Clip, encoder: Encoder, rate: int, crop_seconds: float | None) -> Clip:
+def _prepared(clip: Clip, encoder: Encoder, corpus: AudioCorpus, how: Pass) -> Clip:
     """A clip as the encoder takes it, or why it cannot."""
     if clip.wave is None:
         return clip
-    wave = clip.wave
-    if crop_seconds is not None:
-        wanted = round(crop_seconds * rate)
+    wave, rate = clip.wave, encoder.sample_rate
+
+    def without(reason: str) -> Clip:
+        return Clip(clip.index, None, reason)
+
+    # By its header, which says the same at the rate of every encoder.
+    seconds = corpus.seconds(clip.index) or len(wave) / rate
+    if how.crop_seconds is not None:
+        wanted = round(how.crop_seconds * rate)
         if len(wave) < wanted:
-            return Clip(clip.index, None, f"shorter than {crop_seconds:g} s")
+            return without(f"shorter than {how.crop_seconds:g} s")
         wave = wave[:wanted]
     if len(wave) < encoder.min_samples:
-        return Clip(
-            clip.index,
-            None,
-            f"{len(wave) / rate:.3f} s is shorter than the encoder's {encoder.min_samples / rate:.3f} s",
-        )
+        return without(f"{len(wave) / rate:.3f} s is shorter than the encoder's {encoder.min_samples / rate:.3f} s")
+    if seconds < how.min_seconds - SLACK:
+        return without(f"{seconds:.3f} s is shorter than the {how.min_seconds:.3f} s that every encoder here takes")
     longest = getattr(encoder, "max_samples", None)
     if longest is not None and len(wave) > longest:
         reason = f"{len(wave) / rate:.3f} s is longer than the encoder's {longest / rate:.3f} s: cut recordings"
-        return Clip(clip.index, None, f"{reason} (--max-seconds)")
+        return without(f"{reason} (--max-seconds)")
     return Clip(clip.index, wave)
 
 
-def _forward(encoder: Encoder, waves: np.ndarray, layers: bool) -> np.ndarray:
-    """The embeddings of every layer, or of the output as the only one: float32 `[layers, batch, dim]`."""
-    wave = torch.from_numpy(waves.copy())  # which the encoder may overwrite
-    out = encoder.embed_layers(wave) if layers else encoder.embed(wave)[None]
-    return out.float().cpu().numpy().copy()  # nor is it the encoder's to overwrite later
-
-
-def _with_clip(
-    error: SonoscaleError, encoder: Encoder, corpus: AudioCorpus, where: np.ndarray, waves: np.ndarray, layers: bool
-) -> SonoscaleError:
-    """The error, with the name of the first clip that raises one by itself."""
-    for i, index in enumerate(where):
-        try:
-            _forward(encoder, waves[i : i + 1], layers)
-        except SonoscaleError as alone:
-            return SonoscaleError(f"{alone} (hearing {corpus.name(int(index))})")
-    return error
-
-
-def _check_alone(encoder: Encoder, waves: np.ndarray, stack: np.ndarray, layers: bool) -> bool:
-    """Embed one clip of a batch by itself too; False if the batch has no two clips that are not silent.
-
-    Silence is no test, as its embedding may be rounding errors alone. Nor is the loudest clip, which an encoder that
-    scales the batch by its peak leaves as it is. So it is a clip of middling loudness.
-
-    Raises:
-        SonoscaleError: the embedding is another than in the batch.
-    """
-    loudness = waves.std(axis=1)
-    order = np.argsort(loudness, kind="stable")
-    audible = order[loudness[order] > AUDIBLE]
-    if len(audible) < 2:
-        return False
-    clip = int(audible[(len(audible) - 1) // 2])
-    try:
-        alone = _forward(encoder, waves[clip : clip + 1], layers)[:, 0].astype(np.float64)
-    except SonoscaleError as error:
-        raise SonoscaleError(f"{error}; it took {len(waves)} clips at once: put the encoder into eval mode") from error
-    together = stack[:, clip].astype(np.float64)
-    rms = np.sqrt(np.square(together).mean(axis=1, keepdims=True))
-    difference = float((np.abs(alone - together) / np.maximum(np.abs(together), np.maximum(rms, 1e-12))).max())
-    if difference > (ALONE if getattr(encoder, "precision", "fp32") == "fp32" else ALONE_HALF):
-        raise SonoscaleError(
-            f"{encoder.identity}: a clip's embedding depends on the other clips in its batch (alone it differs by "
-            f"{difference:.1%}): put the encoder into eval mode"
-        )
-    return True
-
-
 def _take(
-    made: Sketches, corpus: AudioCorpus, where: np.ndarray, blocks: np.ndarray, stack: np.ndarray, how: Pass
-) -> None:
+    made: Sketches, corpus: AudioCorpus, where: np.ndarray, blocks: np.ndarray, stack: np.ndarray, how: Pass,
+    seconds: float,
+) -> None:  # fmt: skip
+    """Add the embeddings of clips of so many seconds each."""
     rows = stack[-1]
     made.whole.update_blocks(rows, blocks, dtype="float32")
+    made.heard.append(where)
+    made.seconds += len(where) * seconds
     for sketch, layer in zip(made.layers, stack, strict=False):
         sketch.update_blocks(layer, blocks, dtype="float32")
     if how.sample:
         made.sample.append(rows[where % -(-len(corpus) // how.sample) == 0])
     if how.by is not None:
-        values = np.array([_value(corpus, int(i), how.by) for i in where])
+        values = np.array([value_of(corpus, int(i), how.by) for i in where])
         for value in np.unique(values):
             mine = values == value
             sketch = made.by.setdefault(str(value), SpectralSketch(rows.shape[1], blocks=how.blocks))
             sketch.update_blocks(rows[mine], blocks[mine], dtype="float32")
-
-
-def _value(corpus: AudioCorpus, index: int, column: str) -> str:
-    row = corpus.row(index)
-    if column not in row:
-        raise SonoscaleError(
-            f"{corpus.name(index)}: has no column '{column}' to group by; it has {', '.join(row) or 'none'}"
-        )
-    return str(row[column])
+            made.by_seconds[str(value)] = made.by_seconds.get(str(value), 0.0) + int(mine.sum()) * seconds

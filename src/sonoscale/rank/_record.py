@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,13 +99,16 @@ class RankRecord:
         return cls(**{**values, "warnings": tuple(values.get("warnings") or ())})
 
 
-def write_records(records: Iterable[RankRecord], path: Path | str, **more: Any) -> None:
+def write_records(
+    records: Iterable[RankRecord], path: Path | str, *, parts: Sequence[str] | None = None, **more: Any
+) -> None:
     """Write records to a `.json` file (`{"records": [...]}`) or a `.parquet` file, by atomic rename.
 
     Arguments:
         records: what to write.
         path: where to.
-        more: further keys of the JSON file.
+        parts: for a Parquet file, what each record is of: a column `part`.
+        more: further keys of the JSON file; of a Parquet file they are JSON in its metadata, under `sonoscale`.
 
     Raises:
         SonoscaleError: neither JSON nor Parquet by its name.
@@ -119,7 +122,12 @@ def write_records(records: Iterable[RankRecord], path: Path | str, **more: Any) 
             import pyarrow as pa
             import pyarrow.parquet as pq
 
-            pq.write_table(pa.Table.from_pylist(rows, schema=_schema(pa)), unfinished)
+            table = pa.Table.from_pylist(rows, schema=_schema(pa))
+            if parts is not None:
+                table = table.append_column("part", pa.array(parts, pa.string()))
+            if more:
+                table = table.replace_schema_metadata({"sonoscale": json.dumps(more, allow_nan=False)})
+            pq.write_table(table, unfinished)
         else:
             raise SonoscaleError(f"{path}: records are written to .json or .parquet files")
         unfinished.replace(path)
@@ -138,7 +146,8 @@ def read_records(path: Path | str) -> list[RankRecord]:
         if path.suffix == ".parquet":
             import pyarrow.parquet as pq
 
-            rows = pq.read_table(path).to_pylist()
+            table = pq.read_table(path)
+            rows = table.select([name for name in table.column_names if name != "part"]).to_pylist()
         else:
             rows = json.loads(path.read_text())["records"]
         return [RankRecord.from_dict(row) for row in rows]
