@@ -72,7 +72,7 @@ def measure_encoders(specs: list[str], audio: str, chosen: EncoderOptions, optio
     check_outputs([options.json, options.plot, options.out, saved, names], [Path(audio)])
     if saved and (len(specs) > 1 or chosen.executor == "ray"):
         raise SonoscaleError("--save-embeddings is for one encoder, run here")
-    chosen = replace(chosen, device=_device(chosen), workers=chosen.workers or available_cores())
+    chosen = _shared_out(replace(chosen, device=_device(chosen)))
     told, only = _look(specs, chosen)
     # All hear the same: what is too long for one is cut for all, and what is too short for one is left out for all.
     max_seconds, min_seconds = lengths_for_all(told, chosen.max_seconds)
@@ -108,6 +108,15 @@ def measure_encoders(specs: list[str], audio: str, chosen: EncoderOptions, optio
     ):  # fmt: skip
         if path:
             console.print(Text(f"{what:8} {path}"), soft_wrap=True)
+
+
+def _shared_out(chosen: EncoderOptions) -> EncoderOptions:
+    """Cores for decoding and for the encoder, apart: threads of both on one core stall each other."""
+    cores, on_cpu = available_cores(), chosen.device == "cpu"
+    workers = chosen.workers or (max(1, cores // 4) if on_cpu else cores)
+    if on_cpu:
+        torch.set_num_threads(max(1, cores - workers))
+    return replace(chosen, workers=workers)
 
 
 def _device(chosen: EncoderOptions) -> str:

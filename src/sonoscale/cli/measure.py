@@ -84,7 +84,12 @@ def measure(
         float, typer.Option(min=0.01, help="Audio in a batch; less needs less memory.", rich_help_panel=ENCODERS)
     ] = 64.0,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Threads that decode [default: cores].", rich_help_panel=ENCODERS)
+        int | None,
+        typer.Option(
+            min=1,
+            help="Threads that decode [default: a quarter of the cores; all beside a GPU].",
+            rich_help_panel=ENCODERS,
+        ),
     ] = None,
     executor: Annotated[Executor, typer.Option(help="Here, or on Ray.", rich_help_panel=ENCODERS)] = Executor.LOCAL,
     embeddings: Annotated[

@@ -149,9 +149,9 @@ def _log_interval(
     draws: Array, estimate: float, bounds: tuple[float, float], *, level: float, factor: float
 ) -> Interval:
     # A coefficient runs over orders of magnitude, in step with the exponent. Zero becomes a tiny ratio.
-    ratios = np.log(np.maximum(draws / estimate, 1e-100))
-    lo, hi = expanded_interval(ratios, 0.0, level=level, factor=factor)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # an infinite end is clipped to the bounds
+        ratios = np.log(np.clip(draws / estimate, 1e-100, 1e300))
+        lo, hi = expanded_interval(ratios, 0.0, level=level, factor=factor)
         return _clipped(estimate * np.exp(lo), estimate * np.exp(hi), bounds)
 
 
