@@ -113,5 +113,7 @@ def only_one_process(folder: Path, doing: str) -> Iterator[None]:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise SonoscaleError(f"{folder}: another process {doing} this folder; wait for it to end") from error
+        if not lock.exists() or lock.stat().st_ino != os.fstat(stream.fileno()).st_ino:
+            raise SonoscaleError(f"{folder}: another process has just ended with this folder; give the command again")
         yield
         lock.unlink(missing_ok=True)

@@ -92,9 +92,13 @@ def wait_for(process, out, reached):
     raise AssertionError("never came so far")
 
 
-def test_killed_twice_and_resumed_is_bitwise_the_same(places, undisturbed):
+def test_killed_thrice_and_resumed_is_bitwise_the_same(places, undisturbed):
     out = places / "killed"
-    for reached in (lambda segment, step: step >= 10, lambda segment, step: segment == 1 and step >= 40):
+    for reached in (
+        lambda segment, step: step >= 10,
+        lambda segment, step: segment == 1 and step >= 40,  # in a branch
+        lambda segment, step: segment == 2 and step >= 45,  # back on the trunk, with a budget finished
+    ):
         process = start(places, out)
         wait_for(process, out, reached)
         process.send_signal(signal.SIGKILL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from rich.text import Text
 from sonoscale.cli._console import console, progress_bars
 from sonoscale.cli._rank_tables import interval, number
 from sonoscale.errors import SonoscaleError
-from sonoscale.pretrain import RunConfig, estimate_run, prepare_run, pretrain, read_record, unfinished_run
+from sonoscale.pretrain import PreparedRun, RunConfig, estimate_run, prepare_run, pretrain, read_record
 from sonoscale.processes import available_cores
 from sonoscale.rank import RankRecord
 
@@ -42,6 +43,8 @@ def dry(config: RunConfig, options: PretrainOptions) -> None:
     """Tell what the run would cost."""
     fabric = _fabric(options)
     told = estimate_run(config, fabric, compiled=_compiled(options, fabric))
+    if fabric.global_rank > 0:
+        return
     cost, table = told.cost, Table(show_edge=False, pad_edge=False, title="one example", title_justify="left")
     for column in ("part", "parameters", "training FLOPs"):
         table.add_column(column, justify="left" if column == "part" else "right")
@@ -74,21 +77,34 @@ def train(config: RunConfig, options: PretrainOptions) -> None:
                 tasks[what] = bars.add_task(what, total=total)
             bars.update(tasks[what], completed=done, description=what + more)
 
-        with fabric.rank_zero_first():  # the others find the log-mels there
-            prepared = prepare_run(config, options.cache, workers=options.workers or available_cores(), report=show)
+        prepared = _prepared(config, options, fabric, show)
         folder = options.out / prepared.name
         if read_record(folder) is None:
-            if first and not options.resume:
-                _forget(unfinished_run(folder))
             loggers = _loggers(options, prepared.name) if first else []
             pretrain(
                 config, prepared.train, prepared.heldout, folder, identity=prepared.identity, fabric=fabric,
-                compiled=_compiled(options, fabric),
+                compiled=_compiled(options, fabric), restart=not options.resume,
                 log=lambda metrics, step: [logger.log_metrics(metrics, step) for logger in loggers],
                 progress=lambda done, total, loss: show("train", done, total, f" (loss {loss:.3f})"),
             )  # fmt: skip
     if first:
         _tell(folder)
+
+
+def _prepared(
+    config: RunConfig, options: PretrainOptions, fabric: Fabric, show: Callable[[str, int, int], None]
+) -> PreparedRun:
+    """Log-mels, computed by the first process; if it cannot, no process goes on."""
+    problem, prepared = "", None
+    if fabric.global_rank == 0:
+        try:
+            prepared = prepare_run(config, options.cache, workers=options.workers or available_cores(), report=show)
+        except SonoscaleError as error:
+            problem = str(error)
+    problem = fabric.broadcast(problem)
+    if problem:
+        raise SonoscaleError(problem)
+    return prepared or prepare_run(config, options.cache, workers=1, report=show)
 
 
 def _tell(folder: Path) -> None:
@@ -106,6 +122,7 @@ def _tell(folder: Path) -> None:
     console.print(table)
     for warning in record["warnings"]:
         console.print(Text(f"warning  {warning}"))
+    console.print(Text(f"trained  on {record['device']}, {record['precision']}, {record['processes']} process(es)"))
     console.print(Text(f"run      {folder}"), soft_wrap=True)
 
 
@@ -154,12 +171,6 @@ def _loggers(options: PretrainOptions, name: str) -> list[Any]:
         raise SonoscaleError(
             f"--logger {options.logger}: {error.name} is missing: pip install 'sonoscale[{options.logger}]'"
         ) from None
-
-
-def _forget(folder: Path) -> None:
-    import shutil
-
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _duration(seconds: float) -> str:

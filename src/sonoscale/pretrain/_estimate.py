@@ -63,7 +63,7 @@ def estimate_run(config: RunConfig, fabric: Fabric, *, compiled: bool = False, r
     prepare_for_speed(objective, compiled)
     model, optimiser = fabric.setup(objective, optimiser)
     generator = torch.Generator().manual_seed(0)
-    batch = config.train.batch_size // config.train.accumulate
+    batch = config.train.batch_size // config.train.accumulate // fabric.world_size
     seconds = []
     for _ in range(rounds + 2):
         started = time.perf_counter()

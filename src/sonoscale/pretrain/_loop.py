@@ -39,6 +39,7 @@ def pretrain(
     identity: dict[str, Any],
     fabric: Fabric | None = None,
     compiled: bool = False,
+    restart: bool = False,
     log: Log = lambda metrics, step: None,
     progress: Progress | None = None,
 ) -> None:
@@ -57,6 +58,7 @@ def pretrain(
         identity: what the run folder's hash was made of, kept in its record.
         fabric: device, precision and processes, launched; by default one process on the CPU.
         compiled: compile the blocks of the encoder.
+        restart: begin an unfinished run anew.
         log: given metrics, by name, and the step, besides what the run folder keeps.
         progress: called with (steps done, steps in all, mean loss of late).
 
@@ -66,8 +68,10 @@ def pretrain(
     """
     if fabric is None:
         from lightning_fabric import Fabric  # seconds, which not everything that imports this floor should wait for
+        from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
-        fabric = Fabric(accelerator="cpu", devices=1)
+        # One process, whatever a scheduler has put into the environment.
+        fabric = Fabric(accelerator="cpu", devices=1, plugins=[LightningEnvironment()])
     world, rank = fabric.world_size, fabric.global_rank
     share, uneven = divmod(config.train.batch_size, world * config.train.accumulate)
     if uneven:
@@ -84,7 +88,8 @@ def pretrain(
         train, clips=clips, frames=config.frames, batch_size=config.train.batch_size, seed=config.seed,
         rank=rank, world=world,
     )  # fmt: skip
-    run = RunFolder(config, folder, writes=rank == 0)
+    precision = str(fabric.strategy.precision.precision)
+    run = RunFolder(config, folder, identity=identity, precision=precision, writes=rank == 0)
     now = Training(objective, optimiser, stream, torch.Generator().manual_seed(config.seed + 1), fabric.device)
     example_hours = config.frames * train.hop_seconds / 3600
     told_every = max(1 if fabric.device.type == "cpu" else 10, schedule.steps // 5000)
@@ -140,7 +145,9 @@ def pretrain(
             "seconds": now.seconds(),
         }
 
-    with run.held(fabric), stop_requests(together=world > 1) as stop:
+    with stop_requests(together=world > 1) as stop, run.held(fabric, restart=restart) as to_do:
+        if not to_do:
+            return
         now.restore(run.load_state())
         saved = time.monotonic()
         while now.segment < len(schedule.segments):
@@ -169,6 +176,6 @@ def pretrain(
         rate = schedule.steps * config.train.batch_size * cost.flops / now.seconds()  # readings of the rank included
         peak = peak_flops(fabric.device)
         run.close(
-            identity, cost, clips=clips, train_seconds=train.seconds(clips), device=str(fabric.device),
-            processes=world, flops_per_second=rate, mfu=rate / (peak * world) if peak else None,
+            cost, clips=clips, train_seconds=train.seconds(clips), device=str(fabric.device),
+            processes=world, compiled=compiled, flops_per_second=rate, mfu=rate / (peak * world) if peak else None,
         )  # fmt: skip

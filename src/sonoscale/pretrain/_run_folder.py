@@ -45,11 +45,17 @@ class RunFolder:
     Arguments:
         config: the run.
         folder: where it will be.
+        identity: what the folder's name is a hash of.
+        precision: of the forward pass; a run goes on with the one that it began with.
         writes: of several processes, one does.
     """
 
-    def __init__(self, config: RunConfig, folder: Path, *, writes: bool = True) -> None:
+    def __init__(
+        self, config: RunConfig, folder: Path, *, identity: dict[str, Any], precision: str, writes: bool = True
+    ) -> None:
         self.config = config
+        self.identity = identity
+        self.precision = precision
         self.writes = writes
         self.folder = folder
         self.unfinished = unfinished_run(folder)
@@ -59,19 +65,46 @@ class RunFolder:
         self.warnings: list[str] = []
 
     @contextmanager
-    def held(self, fabric: Fabric) -> Iterator[None]:
-        """The folder, made if need be, for this training alone.
+    def held(self, fabric: Fabric, *, restart: bool = False) -> Iterator[bool]:
+        """The folder, made if need be, for this training alone; gives whether there is anything to train.
+
+        Arguments:
+            fabric: of all processes of this training, which agree on what is given or raised.
+            restart: forget what there is of an unfinished run.
 
         Raises:
-            SonoscaleError: another one trains this run.
+            SonoscaleError: another one trains this run, or the folder holds something else.
         """
         with ExitStack() as stack:
+            problem, finished = "", False
             if self.writes:
-                self.unfinished.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(only_one_process(self.unfinished, "trains in"))
-            fabric.barrier()
-            yield
+                try:
+                    finished = self._take(stack, restart)
+                except (SonoscaleError, OSError) as error:
+                    problem = str(error)
+            problem, finished = fabric.broadcast((problem, finished))
+            if problem:
+                raise SonoscaleError(problem)
+            yield not finished
             fabric.barrier()  # nobody goes on before the run is in its place
+
+    def _take(self, stack: ExitStack, restart: bool) -> bool:
+        """Lock the folder; whether the run is finished already."""
+        if self.folder.is_dir() and any(self.folder.iterdir()) and not (self.folder / "record.json").is_file():
+            raise SonoscaleError(f"{self.folder}: is no run folder, and would be overwritten; name another")
+        self.unfinished.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(only_one_process(self.unfinished, "trains in"))
+        if read_record(self.folder) is not None:  # another process was faster
+            self.discard()
+            return True
+        if restart:
+            for file in self.unfinished.iterdir():
+                if file.name != ".lock":
+                    file.unlink()
+        if (self.unfinished / "record.json").is_file():  # killed between its last file and its move
+            self._move()
+            return True
+        return False
 
     def warn(self, warning: str | None) -> None:
         """Keep a warning, each kind once."""
@@ -120,7 +153,10 @@ class RunFolder:
         written = {
             "rows": self._rows, "spectra": self._spectra, "budgets": self._budgets, "warnings": self.warnings,
         }  # fmt: skip
-        _replace(self.unfinished / "state.pt", {"run": self._digest(), "state": state, "written": written})
+        _replace(
+            self.unfinished / "state.pt",
+            {"run": self._digest(), "precision": self.precision, "state": state, "written": written},
+        )
 
     def load_state(self) -> dict[str, Any] | None:
         """What `save_state` kept, or None to begin at the beginning.
@@ -133,20 +169,24 @@ class RunFolder:
             return None
         try:
             kept = torch.load(file, map_location="cpu", weights_only=True)
-            if kept["run"] != self._digest():
-                return None
-            written = kept["written"]
+            begun, precision, written = kept["run"], kept["precision"], kept["written"]
         except Exception as error:
             raise SonoscaleError(f"{file}: cannot be read; delete it to begin this run anew ({error})") from error
+        if begun != self._digest():
+            return None
+        if precision != self.precision:
+            raise SonoscaleError(
+                f"{self.unfinished}: was begun with precision {precision}, not {self.precision}: go on with that, or "
+                "begin anew (--restart)"
+            )
         self._rows, self._spectra = written["rows"], written["spectra"]
         self._budgets, self.warnings = written["budgets"], written["warnings"]
         return kept["state"]
 
-    def close(self, identity: dict[str, Any], cost: Cost, *, clips: int, train_seconds: float, **more: Any) -> None:
+    def close(self, cost: Cost, *, clips: int, train_seconds: float, **more: Any) -> None:
         """Write what is left and move the folder to its place.
 
         Arguments:
-            identity: what the folder's name is a hash of.
             cost: of one training example.
             clips, train_seconds: unique clips and seconds of audio trained on.
             more: kept in the record too.
@@ -162,7 +202,8 @@ class RunFolder:
         (self.unfinished / "config.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
         start = next(row for row in self._rows if "rankme" in row)
         record = {
-            "identity": identity,
+            "identity": self.identity,
+            "precision": self.precision,
             "clips": clips,
             "hours": train_seconds / 3600,
             **{name: value for name, value in vars(cost).items() if name.startswith("params_")},
@@ -172,9 +213,14 @@ class RunFolder:
             **more,
             "budgets": self._budgets,
         }
-        (self.unfinished / "record.json").write_text(json.dumps(record, indent=1))
-        for name in ("state.pt", ".lock"):
-            (self.unfinished / name).unlink(missing_ok=True)
+        partial = self.unfinished / ".record.json"  # the last file: with it, the run is complete
+        partial.write_text(json.dumps(record, indent=1))
+        partial.replace(self.unfinished / "record.json")
+        self._move()
+
+    def _move(self) -> None:
+        for leftover in [*self.unfinished.glob(".*"), self.unfinished / "state.pt"]:
+            leftover.unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
         self.unfinished.replace(self.folder)
 
@@ -183,7 +229,7 @@ class RunFolder:
         shutil.rmtree(self.unfinished, ignore_errors=True)
 
     def _digest(self) -> str:
-        return json.dumps(self.config.outcome(), sort_keys=True)
+        return json.dumps([self.config.outcome(), self.identity], sort_keys=True, default=str)
 
 
 def unfinished_run(folder: Path) -> Path:

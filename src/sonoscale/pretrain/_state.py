@@ -100,9 +100,11 @@ class Training:
             return
         self._put_back(state["now"])
         self._trunk, self.segment, self._before = state["trunk"], state["segment"], state["seconds"]
-        torch.set_rng_state(state["generators"].pop("torch"))
-        if state["generators"]:
-            torch.cuda.set_rng_state_all(list(state["generators"].values()))
+        for name, kept in state["generators"].items():
+            if name == "torch":
+                torch.set_rng_state(kept)
+            elif int(name.removeprefix("cuda")) < torch.cuda.device_count():  # there may be fewer now
+                torch.cuda.set_rng_state(kept, int(name.removeprefix("cuda")))
 
     def _changing(self) -> dict[str, Any]:
         return {
@@ -125,6 +127,10 @@ class Training:
         self.lowest, self.step, self.measured = kept["lowest"], kept["step"], kept["measured"]
 
 
+AT_ONCE = 2.0
+"""Seconds in which several signals count as one."""
+
+
 @dataclass
 class StopRequest:
     """Whether somebody asked for a stop.
@@ -133,20 +139,24 @@ class StopRequest:
         together: whether other processes must stop at the same step.
         signals: received by this process.
         agreed: the signal to obey, 0 if none.
+        first: when one came.
         handlers: of signals, as they were before.
     """
 
     together: bool
     signals: list[int] = field(default_factory=list)
     agreed: int = 0
+    first: float = 0.0
     handlers: dict[int, Any] = field(default_factory=dict)
 
     def receive(self, number: int, frame: Any = None) -> None:
-        """A signal; the second one does not wait."""
+        """A signal. A second Ctrl-C does not wait, but what comes at once is the same one, sent twice by schedulers."""
+        self.first = self.first or time.monotonic()
+        impatient = number == signal.SIGINT and time.monotonic() - self.first > AT_ONCE
         self.signals.append(number)
-        if not self.together or len(self.signals) > 1:
+        if not self.together or impatient:
             self.agreed = self.signals[0]
-        if len(self.signals) > 1:
+        if impatient:
             self.obey()
 
     def agree(self, fabric: Fabric) -> None:

@@ -85,7 +85,7 @@ def _correlation(rows: list[dict[str, Any]], x: str, y: str, config: LawConfig) 
         return None
 
 
-_LOSS_KEY = ("objective", "mask_ratio", "patch_mels", "patch_frames", "n_mels", "clip_seconds")
+_LOSS_KEY = ("loss_of", "mask_ratio", "patch_mels", "patch_frames", "n_mels", "clip_seconds")
 
 
 def _show(value: Any) -> str:

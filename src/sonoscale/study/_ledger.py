@@ -9,7 +9,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sonoscale.pretrain import read_record
+from sonoscale.pretrain import RunConfig, read_record
 from sonoscale.study._prepare import RunJob
 from sonoscale.study._worker import read_probe
 
@@ -80,6 +80,7 @@ def _fixed(job: RunJob, record: dict[str, Any]) -> dict[str, Any]:
         "patch_frames": config.encoder.patch_frames,
         "backbone": config.encoder.backbone,
         "objective": config.objective.kind,
+        "loss_of": _loss_of(config),
         "mask_ratio": None if config.objective.kind == "contrastive" else 1 - config.kept / config.patches,
         "clip_seconds": config.train.clip_seconds,
         "batch_size": config.train.batch_size,
@@ -91,6 +92,17 @@ def _fixed(job: RunJob, record: dict[str, Any]) -> dict[str, Any]:
         "rankme_start": record["rank_start"]["rankme"],
         "rankme_centred_start": record["rank_start"]["rankme_centred"],
     }
+
+
+def _loss_of(config: RunConfig) -> str:
+    """What a loss depends on besides the encoder, its input and how much is masked: losses of others say nothing."""
+    o, e = config.objective, config.encoder
+    if o.kind == "mae":
+        return f"mae, {o.mask} masks"
+    if o.kind == "latent":
+        teacher = f"{e.backbone} of width {e.width} and depth {e.depth}, layers {config.teacher_layers}"
+        return f"latent, {o.mask} masks, teacher {teacher}, sees {o.teacher_sees}, decay {o.teacher_decay:g}"
+    return f"contrastive, views of {o.view_fraction:g}, fades of {o.fade_db:g} dB, temperature {o.temperature:g}"
 
 
 def _measured(budget: dict[str, Any]) -> dict[str, Any]:

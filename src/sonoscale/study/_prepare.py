@@ -59,7 +59,8 @@ def prepare(
     for run in runs:  # all checks before the first long computation
         sources.training(run.config.data)
     if isinstance(study.data, FolderData):
-        _check_overlap(sources.training(all_clips(study.data)), sources.heldout(study.data), tasks)
+        for data in dict.fromkeys(all_clips(run.config.data) for run in runs):  # mixtures reach different clips
+            _check_overlap(sources.training(data), sources.heldout(data), tasks)
     with feature_pool(workers) as pool:
         return _bind(runs, tasks, sources, _Features(cache, pool, report), out)
 
