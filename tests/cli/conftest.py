@@ -92,6 +92,8 @@ def audio(tmp_path_factory, waves):
 def measure(monkeypatch, capsys):
     """`measure(*arguments)`: the command as its entry point runs it, in this process."""
 
+    monkeypatch.setattr("sonoscale.cli._console.console.width", 400)  # so that no long path is broken
+
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["sonoscale", "measure", *map(str, arguments)])
         handler = signal.getsignal(signal.SIGINT)
