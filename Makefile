@@ -27,6 +27,7 @@ format: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python benchmarks/rank_variants.py
+	$(BIN)/python benchmarks/flops.py
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/stages.py

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -89,23 +90,30 @@ def audio(tmp_path_factory, waves):
 
 
 @pytest.fixture
-def measure(monkeypatch, capsys):
-    """`measure(*arguments)`: the command as its entry point runs it, in this process."""
+def sonoscale(monkeypatch, capsys):
+    """`sonoscale(*arguments)`: the command as its entry point runs it, in this process."""
 
     monkeypatch.setattr("sonoscale.cli._console.console.width", 400)  # so that no long path is broken
 
     def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["sonoscale", "measure", *map(str, arguments)])
-        handler = signal.getsignal(signal.SIGINT)
+        monkeypatch.setattr(sys, "argv", ["sonoscale", *map(str, arguments)])
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         capsys.readouterr()
         try:
             with pytest.raises(SystemExit) as end:
                 run()
         finally:
-            signal.signal(signal.SIGINT, handler)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
         return subprocess.CompletedProcess(arguments, int(end.value.code or 0), *capsys.readouterr())
 
     return call
+
+
+@pytest.fixture
+def measure(sonoscale):
+    """`measure(*arguments)`: that command."""
+    return partial(sonoscale, "measure")
 
 
 @pytest.fixture

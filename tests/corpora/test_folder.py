@@ -55,7 +55,7 @@ def test_identity_follows_content_not_place(folder, tmp_path_factory):
 
 def test_subsets_are_nested_and_apart_from_the_held_out(folder):
     def names(data, clips):
-        corpus = data.training(clips)
+        corpus = data.model_copy(update={"clips": clips}).training()
         return [corpus.name(i) for i in range(len(corpus))]
 
     data = FolderData(kind="folder", root=folder, audio=Path("audio"), heldout_clips=32)
@@ -74,7 +74,7 @@ def test_subsets_are_nested_and_apart_from_the_held_out(folder):
         ({"root": None}, "data.root is not set.*--set data.root=PATH"),
         ({"root": "/no/such/place"}, "data.root = /no/such/place: no such folder"),
         ({"audio": "absent"}, "absent: no such folder"),
-        ({"heldout_clips": 58}, "60 audio files; data.heldout_clips = 58"),
+        ({"heldout_clips": 58}, "60 audio clips of 60 recordings; data.heldout_clips = 58"),
         ({"clips": 40}, "data.clips = 40: .* at most 28"),
     ],
 )
@@ -171,8 +171,9 @@ def test_domains_are_mixed_as_asked_in_every_nested_subset(domains):
     everything = data.training()
     assert 12 <= len(everything) <= 40
     for clips in (8, 12):
-        assert shares(data.training(clips)) == {"engines": clips // 4, "music": 3 * clips // 4}
-        assert [data.training(clips).name(i) for i in range(8)] == [everything.name(i) for i in range(8)]
+        some = data.model_copy(update={"clips": clips}).training()
+        assert shares(some) == {"engines": clips // 4, "music": 3 * clips // 4}
+        assert [some.name(i) for i in range(8)] == [everything.name(i) for i in range(8)]
     heldout = {plain.heldout().name(i) for i in range(32)}
     assert heldout == {data.heldout().name(i) for i in range(32)}  # whatever is trained on
     assert not heldout & {everything.name(i) for i in range(len(everything))}

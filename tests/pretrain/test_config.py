@@ -4,7 +4,7 @@ import pytest
 
 from sonoscale.config import validate
 from sonoscale.errors import SonoscaleError
-from sonoscale.pretrain import MASKS, RunConfig, training_cost
+from sonoscale.pretrain import MASKS, RunConfig, build_for_training, training_cost
 
 
 def run_config(**sections):
@@ -62,6 +62,18 @@ def run_config(**sections):
             {"train": {"lr_width": 64}, "encoder": {"width": 96, "heads": 3}},
             ["train.lr_width = 64", "encoder.heads = 3"],
         ),
+        (
+            {"encoder": {"width": 508}},  # 4 heads, as nothing between 4 and 15 divides it
+            ["encoder.width = 508 gives 4 attention heads of 127", "lr_width = 64 heads of 32", "a multiple of 32"],
+        ),
+        (
+            {"encoder": {"width": 256, "heads": 2}},
+            ["encoder.width = 256 gives 2 attention heads of 128", "raise encoder.heads or leave it out"],
+        ),
+        (
+            {"encoder": {"width": 256, "backbone": "conv"}, "objective": {"decoder_width_ratio": 508 / 256}},
+            ["objective.decoder_width_ratio = 1.98", "decoder of 508", "of 127", "heads of 32:", "a multiple of 32"],
+        ),
         ({"train": {"lr_rule": "constant"}}, ["'train.lr_rule'", "lr_width"]),
         ({"train": {"budgets": []}}, ["train.budgets = []", "at least one"]),
         ({"train": {"budgets": [1, 100]}}, ["train.budgets = [1, 100]", "2 or more"]),
@@ -82,6 +94,34 @@ def test_what_cannot_be_trained_is_one_line_that_names_key_and_remedy(sections, 
     assert "\n" not in message
     for part in expected:
         assert part in message
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"encoder": {"width": 256}, "train": {"lr_width": 64}},  # 8 heads, and 2: of 32 dimensions both
+        {"encoder": {"width": 128, "heads": 2}, "train": {"lr_width": 64}},
+        {"encoder": {"width": 508}, "train": {"parametrisation": "standard"}},
+        {"encoder": {"width": 508}, "train": {"lr_width": 508}},
+        {"encoder": {"width": 64}, "train": {"lr_width": 508}},
+        {"encoder": {"width": 508, "backbone": "conv"}},
+        {"encoder": {"width": 256}, "objective": {"kind": "contrastive", "decoder_width_ratio": 508 / 256}},
+    ],
+)
+def test_what_has_attention_heads_of_one_size_can_be_built(sections):
+    build_for_training(run_config(**sections), mean=0.0, std=1.0)
+
+
+@pytest.mark.parametrize(("processes", "accumulate"), [(1, 1), (2, 4), (3, 4), (6, 2)])
+def test_each_process_has_its_share_of_the_batch(processes, accumulate):
+    train = run_config(train={"batch_size": 24, "accumulate": accumulate}).train
+    assert train.share(processes) * accumulate * processes == 24
+
+
+def test_a_batch_that_the_processes_do_not_divide_is_refused():
+    train = run_config(train={"batch_size": 24, "accumulate": 4}).train
+    with pytest.raises(SonoscaleError, match=r"batch_size = 24 .* 4 processes times train\.accumulate = 4: change one"):
+        train.share(4)
 
 
 @pytest.mark.parametrize(

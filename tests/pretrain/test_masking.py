@@ -144,6 +144,15 @@ def test_time_frequency_divides_the_hiding_between_the_axes():
     assert (grids.all(axis=1).sum(axis=1) == 2).all()
 
 
+@pytest.mark.parametrize("ratio", [0.3, 0.6, 0.75, 0.85])
+@pytest.mark.parametrize("grid", [(12, 4), (8, 8), (24, 8), (9, 16)])
+def test_no_way_to_keep_as_many_hides_more_alike_shares_of_time_and_mels(grid: tuple[int, int], ratio):
+    (t, f), grids = grid, hidden_grids("time-frequency", grid=grid, ratio=ratio, batch=1)
+    ways = [(r, c) for r in range(1, t) for c in range(1, f) if r * c == (~grids[0]).sum()]
+    unlike = abs(np.all(grids, axis=2).sum() / t - np.all(grids, axis=1).sum() / f)
+    assert unlike == pytest.approx(min(abs(r / t - c / f) for r, c in ways))
+
+
 @pytest.mark.parametrize("strategy", MASKS)
 def test_hidden_patches_are_where_they_are_said_to_be(strategy):
     _, hidden = draw(strategy, batch=8)

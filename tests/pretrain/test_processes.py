@@ -1,5 +1,6 @@
 """Two real processes (gloo, by torchrun) against one, with the same batch in all."""
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,9 @@ import torch
 import yaml
 
 from sonoscale.cli import main
+from sonoscale.config import validate
+from sonoscale.pretrain import RunConfig, build_for_training, unfinished_run
+from sonoscale.processes import only_one_process
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("torch.distributed")]
 
@@ -23,18 +27,39 @@ CONFIG = {
 }
 
 
-def command(folder, objective, processes):
-    """20 steps of one batch of 16, in however many processes."""
+STRATEGIES = ("ddp", "fsdp")
+
+
+def command(folder, objective, processes, strategy="ddp"):
+    """20 steps of one batch of 16, in however many processes; torchrun knows how many, so need not be told."""
     return [
         "pretrain", str(folder / "run.yaml"), "--set", f"objective.kind={objective}", "--workers", "1",
-        "--out", str(folder / f"{objective}-{processes}"), "--cache", str(folder / "cache"), "--logger", "none",
-        *(["--devices", str(processes), "--strategy", "ddp"] if processes > 1 else []),
+        "--out", str(folder / f"{objective}-{strategy if processes > 1 else 1}"),
+        "--cache", str(folder / "cache"), "--logger", "none",
+        *(["--strategy", strategy] if processes > 1 else []), *(["--devices", "2"] if strategy == "fsdp" else []),
     ]  # fmt: skip
+
+
+def refused(folder):
+    """Commands that only the first process knows to be wrong, and what is to be said."""
+    name = only_run(folder / "mae-1").name
+    common = ["pretrain", str(folder / "run.yaml"), "--cache", str(folder / "cache"), "--logger", "none", "--out"]
+    nowhere = f"data={{kind: folder, root: {folder / 'nowhere'}}}"
+    return {
+        "\t".join([*common, str(folder / "none"), "--set", nowhere]): "nowhere: no such folder",
+        "\t".join([*common, str(folder / "thesis")]): f"{folder / 'thesis' / name}: is no run folder",
+        "\t".join([*common, str(folder / "held")]): "another process trains in this folder",
+    }
+
+
+def only_run(out):
+    (run,) = out.glob("[!.]*")
+    return run
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Runs of all objectives by one process and by two."""
+    """Runs of all objectives by one process and by two, and how two processes ended that were refused."""
     folder = tmp_path_factory.mktemp("processes")
     (folder / "run.yaml").write_text(yaml.safe_dump(CONFIG))
     with pytest.MonkeyPatch.context() as patch:
@@ -43,22 +68,35 @@ def folder(tmp_path_factory):
             with pytest.raises(SystemExit) as done:
                 main.run()
             assert not done.value.code
-    (folder / "commands").write_text("\n".join("\t".join(command(folder, each, 2)) for each in TOLERANCES))
-    told = subprocess.run(
-        [
-            sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
-            Path(__file__).with_name("pretrain_worker.py"), folder / "commands",
-        ],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+    trained = ["\t".join(command(folder, each, 2, strategy)) for each in TOLERANCES for strategy in STRATEGIES]
+    (folder / "commands").write_text("\n".join([*trained, *refused(folder)]))
+    name = only_run(folder / "mae-1").name
+    (folder / "thesis" / name).mkdir(parents=True)
+    (folder / "thesis" / name / "chapter-1.txt").touch()
+    held = unfinished_run(folder / "held" / name)
+    held.mkdir(parents=True)
+    with only_one_process(held, "trains in"):
+        told = subprocess.run(
+            [
+                sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
+                Path(__file__).with_name("pretrain_worker.py"), folder / "commands",
+            ],
+            env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
+            capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
     assert told.returncode == 0, (told.stdout[-2000:], told.stderr[-4000:])
     return folder
 
 
-def weights(folder, objective, processes):
-    (checkpoint,) = (folder / f"{objective}-{processes}").glob("*/checkpoint.pt")
-    assert f'"processes": {processes}' in (checkpoint.parent / "record.json").read_text()
+@pytest.fixture(scope="module")
+def sharded(folder):
+    """What `sharding_worker` wrote."""
+    return torch.load(folder / "sharding.pt", weights_only=True)
+
+
+def weights(folder, objective, which):
+    (checkpoint,) = (folder / f"{objective}-{which}").glob("*/checkpoint.pt")
+    assert f'"processes": {1 if which == "1" else 2}' in (checkpoint.parent / "record.json").read_text()
     return torch.load(checkpoint, weights_only=True)["objective"]
 
 
@@ -71,12 +109,54 @@ def without_key_biases(name, value):
     return value
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("objective", TOLERANCES)
-def test_two_processes_train_what_one_trains(folder, objective):
-    one, two = weights(folder, objective, 1), weights(folder, objective, 2)
+def test_two_processes_train_what_one_trains(folder, objective, strategy):
+    one, two = weights(folder, objective, "1"), weights(folder, objective, strategy)
     assert list(one) == list(two)
     for name in one:
         ours, theirs = (without_key_biases(name, each[name]) for each in (two, one))
         torch.testing.assert_close(
             ours, theirs, rtol=1e-5, atol=TOLERANCES[objective], msg=lambda told, name=name: f"{name}: {told}"
         )
+
+
+def test_each_process_holds_its_part(sharded):
+    here, everywhere = sharded["shares"]
+    assert 0.4 * everywhere < here < 0.6 * everywhere
+
+
+def test_what_is_kept_is_whole_and_goes_on_as_if_nothing_had_been(sharded):
+    undisturbed, resumed = sharded["undisturbed"], sharded["resumed"]
+    assert list(undisturbed) == list(resumed)
+    for name, value in undisturbed.items():
+        assert torch.equal(value, resumed[name]), name
+        assert torch.equal(value, sharded["measured"][name]), name
+    changed = [name for name, value in undisturbed.items() if not torch.equal(value, sharded["at_3"][name])]
+    assert {name.partition(".")[0] for name in changed} == {"encoder", "decoder", "teacher"}
+
+
+def test_one_process_can_go_on_from_it(sharded):
+    config = {
+        "data": {"kind": "procedural", "clips": 64}, "encoder": {"width": 16, "depth": 2},
+        "objective": {"kind": "latent"}, "train": {"batch_size": 8, "budgets": [20], "warmup_steps": 0},
+    }  # fmt: skip
+    objective, optimiser = build_for_training(validate(RunConfig, config), mean=0.0, std=1.0)
+    objective.load_state_dict(sharded["at_3"])
+    optimiser.load_state_dict(sharded["moments_at_3"])
+    for group in optimiser.param_groups:
+        for parameter in group["params"]:
+            assert optimiser.state[parameter]["exp_avg"].shape == parameter.shape
+
+
+def test_what_one_process_is_refused_for_all_say_and_end(folder):
+    expected = [""] * len(TOLERANCES) * len(STRATEGIES) + list(refused(folder).values())
+    for rank in (0, 1):
+        ends = json.loads((folder / f"ends-{rank}.json").read_text())
+        for (code, said), words in zip(ends, expected, strict=True):
+            assert code == (1 if words else 0), said
+            assert words in said
+            assert "Traceback" not in said
+            assert said.count("error: ") == code
+    assert [file.name for file in folder.glob("thesis/*/*")] == ["chapter-1.txt"]
+    assert not (folder / "none").exists()

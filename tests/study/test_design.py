@@ -36,6 +36,33 @@ def test_a_grid_has_every_combination_once(study):
     assert {r.axis for r in runs} == {"base", "encoder.width", "encoder.depth", "several"}
 
 
+def shapes(runs):
+    return [(r.label, r.axis, r.config.encoder.width, r.config.encoder.depth, r.config.objective.kind) for r in runs]
+
+
+def test_keys_of_a_section_change_together(study):
+    together = [{"width": 24, "depth": 2}, {"width": 16, "depth": 3}, {"width": 16}, {"depth": 2, "backbone": "conv"}]
+    runs = expand(study(sweep={"encoder": together, "objective": [{"kind": "latent"}]}))
+    assert shapes(runs) == [
+        ("base", "base", 16, 1, "mae"),  # of which {width: 16} is another name
+        ("width=24 depth=2", "encoder", 24, 2, "mae"),
+        ("depth=3", "encoder", 16, 3, "mae"),  # the width is that of the base
+        ("depth=2 backbone=conv", "encoder", 16, 2, "mae"),
+        ("kind=latent", "objective", 16, 1, "latent"),
+    ]
+    assert [run.config.encoder.backbone for run in runs] == ["vit", "vit", "vit", "conv", "vit"]
+
+
+def test_sections_and_keys_are_combined_in_a_grid(study):
+    sweep = {"encoder": [{"width": 8, "depth": 2}, {"width": 16}], "objective": [{"kind": "mae"}, {"kind": "latent"}]}
+    assert shapes(expand(study(design="grid", sweep=sweep))) == [
+        ("width=8 depth=2", "encoder", 8, 2, "mae"),
+        ("width=8 depth=2 kind=latent", "several", 8, 2, "latent"),
+        ("base", "base", 16, 1, "mae"),
+        ("kind=latent", "objective", 16, 1, "latent"),
+    ]
+
+
 def test_replicates_share_their_configuration_and_nothing_else_does(study):
     runs = expand(study(seeds=[0, 1]))
     by_config = {}
@@ -51,10 +78,13 @@ def test_replicates_share_their_configuration_and_nothing_else_does(study):
     [
         ({"encoder.widht": [8]}, "encoder.widht.*did you mean 'encoder.width'"),
         ({"data.root": ["a", "b"]}, "'data.root' would change the held-out clips"),
-        ({"data.heldout_clips": [64, 128]}, "only data.clips and data.mixture can be swept"),
+        ({"data.heldout_clips": [64, 128]}, "only data.clips, data.hours and data.mixture can be swept"),
         ({"width": [8]}, "'width' is not a key of a run"),
         ({"optimizer.lr": [1]}, "'optimizer.lr' is not a key of a run"),
         ({"encoder.width": [8, 9]}, "run 'width=9'.*multiple of 4"),
+        ({"encoder": [{"width": 24, "dept": 2}]}, "run 'width=24 dept=2'.*encoder.dept.*did you mean 'encoder.depth'"),
+        ({"encoder": [{"width": 24}, 8]}, "'encoder' is not a key of a run.*a section alone with mappings"),
+        ({"data": [{"clips": 16}]}, "'data' would change the held-out clips"),
     ],
 )
 def test_a_sweep_that_cannot_be_run(study, sweep, expected):

@@ -94,6 +94,7 @@ class LogMel(nn.Module):
         pad = c.n_fft - c.window
         window = torch.hann_window(c.window, dtype=torch.float64)
         self._window = torch.nn.functional.pad(window, (pad // 2, pad - pad // 2))  # [n_fft]
+        self._placed = self._window  # where it was last needed: to copy it there every time would wait for a GPU
         filters = torch.from_numpy(mel_filterbank(c.sample_rate, c.n_fft, c.n_mels)).float()
         self.register_buffer("filters", filters, persistent=False)  # [mels, bins]
 
@@ -113,7 +114,8 @@ class LogMel(nn.Module):
             )
         # In float64, where the device has it: rounding leaks from strong bins into weak ones 70 dB below.
         dtype = torch.float32 if wave.device.type == "mps" else torch.float64
-        window = self._window.to(wave.device, dtype)
+        window = self._placed if self._placed.device == wave.device else self._window.to(wave.device, dtype)
+        self._placed = window
         frames = wave.to(dtype).unfold(-1, c.n_fft, c.hop) * window  # [B, T, n_fft]
         spectrum = torch.view_as_real(torch.fft.rfft(frames))  # [B, T, bins, 2]
         power = spectrum.square().sum(-1).float()  # [B, T, bins]

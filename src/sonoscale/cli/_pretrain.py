@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
+import math
+import os
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +21,15 @@ from rich.text import Text
 from sonoscale.cli._console import console, progress_bars
 from sonoscale.cli._rank_tables import interval, number
 from sonoscale.errors import SonoscaleError
-from sonoscale.pretrain import PreparedRun, RunConfig, estimate_run, prepare_run, pretrain, read_record
+from sonoscale.pretrain import (
+    PreparedRun,
+    RunConfig,
+    cutting_strategy,
+    estimate_run,
+    prepare_run,
+    pretrain,
+    read_record,
+)
 from sonoscale.processes import available_cores
 from sonoscale.rank import RankRecord
 
@@ -31,7 +44,7 @@ class PretrainOptions:
     cache: Path
     resume: bool
     device: str
-    devices: int
+    devices: int | None
     strategy: str
     precision: str
     compiled: bool | None
@@ -41,6 +54,7 @@ class PretrainOptions:
 
 def dry(config: RunConfig, options: PretrainOptions) -> None:
     """Tell what the run would cost."""
+    config.train.share(math.prod(_processes(options.devices)))
     fabric = _fabric(options)
     told = estimate_run(config, fabric, compiled=_compiled(options, fabric))
     if fabric.global_rank > 0:
@@ -67,6 +81,8 @@ def dry(config: RunConfig, options: PretrainOptions) -> None:
 
 def train(config: RunConfig, options: PretrainOptions) -> None:
     """Train the run, or say that it is done."""
+    _check_logger(options.logger)
+    config.train.share(math.prod(_processes(options.devices)))
     fabric = _fabric(options)
     first = fabric.global_rank == 0
     with progress_bars(disable=not first) as bars:
@@ -80,13 +96,14 @@ def train(config: RunConfig, options: PretrainOptions) -> None:
         prepared = _prepared(config, options, fabric, show)
         folder = options.out / prepared.name
         if read_record(folder) is None:
-            loggers = _loggers(options, prepared.name) if first else []
-            pretrain(
-                config, prepared.train, prepared.heldout, folder, identity=prepared.identity, fabric=fabric,
-                compiled=_compiled(options, fabric), restart=not options.resume,
-                log=lambda metrics, step: [logger.log_metrics(metrics, step) for logger in loggers],
-                progress=lambda done, total, loss: show("train", done, total, f" (loss {loss:.3f})"),
-            )  # fmt: skip
+            with _log(options, prepared.name, first) as log:
+                pretrain(
+                    config, prepared.train, prepared.heldout, folder, identity=prepared.identity,
+                    clips=prepared.identity["clips"], fabric=fabric,
+                    compiled=_compiled(options, fabric), restart=not options.resume,
+                    log=log,
+                    progress=lambda done, total, loss: show("train", done, total, f" (loss {loss:.3f})"),
+                )  # fmt: skip
     if first:
         _tell(folder)
 
@@ -99,7 +116,7 @@ def _prepared(
     if fabric.global_rank == 0:
         try:
             prepared = prepare_run(config, options.cache, workers=options.workers or available_cores(), report=show)
-        except SonoscaleError as error:
+        except (SonoscaleError, OSError) as error:
             problem = str(error)
     problem = fabric.broadcast(problem)
     if problem:
@@ -139,8 +156,10 @@ def _fabric(options: PretrainOptions) -> Fabric:
         raise SonoscaleError("--device cuda: PyTorch finds no GPU here; use cpu")
     on_gpu = gpu and options.device != "cpu"
     precision = options.precision if options.precision != "auto" else "bf16" if on_gpu else "fp32"
+    devices, nodes = _processes(options.devices)
+    strategy = options.strategy if options.strategy != "fsdp" else cutting_strategy(devices * nodes)
     fabric = Fabric(
-        accelerator="cuda" if on_gpu else "cpu", devices=options.devices, strategy=options.strategy,
+        accelerator="cuda" if on_gpu else "cpu", devices=devices, num_nodes=nodes, strategy=strategy,
         precision="bf16-mixed" if precision == "bf16" else "32-true",
     )  # fmt: skip
     fabric.launch()
@@ -151,26 +170,66 @@ def _compiled(options: PretrainOptions, fabric: Fabric) -> bool:
     return options.compiled if options.compiled is not None else fabric.device.type == "cuda"
 
 
-def _loggers(options: PretrainOptions, name: str) -> list[Any]:
+def _processes(asked: int | None) -> tuple[int, int]:
+    """Processes on this machine, and machines: of torchrun, where that started this process.
+
+    Raises:
+        SonoscaleError: torchrun started another number than was asked for.
+    """
+    if not torch.distributed.is_torchelastic_launched():
+        return asked or 1, 1
+    here, everywhere = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+    if asked not in (None, here):
+        raise SonoscaleError(
+            f"--devices {asked}: torchrun has started {here} process(es) on this machine; leave --devices out"
+        )
+    return here, everywhere // here
+
+
+def _check_logger(logger: str) -> None:
     """Raises:
     SonoscaleError: the package of the logger is not installed.
     """
+    needed = ("lightning", logger) if logger in ("mlflow", "wandb") else ()
+    for name in needed:
+        if getattr(importlib.util.find_spec(name), "origin", None) is None:  # a folder of its results is no package
+            raise SonoscaleError(f"--logger {logger}: {name} is missing: pip install 'sonoscale[{logger}]'")
+
+
+@contextmanager
+def _log(options: PretrainOptions, name: str, first: bool) -> Iterator[Callable[[dict[str, float], int], None]]:
+    """Where metrics go besides the run's folder; opened at the first of them, when the run is this process's own."""
+    loggers: list[Any] = []
+
+    def log(metrics: dict[str, float], step: int) -> None:
+        if first and not loggers:
+            loggers.extend(_loggers(options, name))
+        for logger in loggers:
+            logger.log_metrics(metrics, step)
+
+    status = "failed"
+    try:
+        yield log
+        status = "success"
+    finally:
+        for logger in loggers:
+            logger.finalize(status)
+
+
+def _loggers(options: PretrainOptions, name: str) -> list[Any]:
+    if options.logger == "none":
+        return []
     if options.logger == "tensorboard":
         from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
-        return [TensorBoardLogger(options.out / "tensorboard", name="", version=name)]
-    if options.logger == "none":
-        return []
-    try:
-        from lightning.pytorch import loggers
+        logger = TensorBoardLogger(options.out / "tensorboard", name="", version=name)
+        shutil.rmtree(logger.log_dir, ignore_errors=True)  # a resumed run tells all that still holds again
+        return [logger]
+    from lightning.pytorch import loggers
 
-        if options.logger == "mlflow":
-            return [loggers.MLFlowLogger(experiment_name="sonoscale", run_name=name)]
-        return [loggers.WandbLogger(project="sonoscale", name=name)]
-    except ModuleNotFoundError as error:
-        raise SonoscaleError(
-            f"--logger {options.logger}: {error.name} is missing: pip install 'sonoscale[{options.logger}]'"
-        ) from None
+    if options.logger == "mlflow":
+        return [loggers.MLFlowLogger(experiment_name="sonoscale", run_name=name)]
+    return [loggers.WandbLogger(project="sonoscale", name=name)]
 
 
 def _duration(seconds: float) -> str:

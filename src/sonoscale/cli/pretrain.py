@@ -23,6 +23,7 @@ class Strategy(StrEnum):
 
     AUTO = "auto"
     DDP = "ddp"
+    FSDP = "fsdp"
 
 
 class Precision(StrEnum):
@@ -45,8 +46,10 @@ def pretrain(
         bool, typer.Option("--resume/--restart", help="Go on with an unfinished run, or begin it anew.")
     ] = True,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
-    devices: Annotated[int, typer.Option(min=1, help="Processes on this machine; torchrun sets its own.")] = 1,
-    strategy: Annotated[Strategy, typer.Option(help="For several processes.")] = Strategy.AUTO,
+    devices: Annotated[
+        int | None, typer.Option(min=1, help="Processes on this machine [default: 1; under torchrun, what it started].")
+    ] = None,
+    strategy: Annotated[Strategy, typer.Option(help="For several processes; fsdp cuts the model.")] = Strategy.AUTO,
     precision: Annotated[Precision, typer.Option(help="auto: bf16 on a GPU.")] = Precision.AUTO,
     compile_: Annotated[
         bool | None, typer.Option("--compile/--no-compile", help="Compile blocks [default: on a GPU].")

@@ -37,7 +37,8 @@ def run(
         _draw(folder)
     if outcome.failures:
         lines = [f"  {f.label}, seed {f.seed}: {f.error}" for f in outcome.failures]
-        raise SonoscaleError(f"{len(lines)} run(s) failed; the others are kept\n" + "\n".join(lines))
+        others = "the others are kept" if outcome.ledger.num_rows else "none is finished, so there is no ledger"
+        raise SonoscaleError(f"{len(lines)} run(s) failed; {others}\n" + "\n".join(lines))
 
 
 @app.command("report")

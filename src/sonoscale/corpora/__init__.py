@@ -1,28 +1,34 @@
 """What there is to hear: folders of files, labelled tasks, the procedural world, and their log-mels on disk."""
 
 from sonoscale.corpora._audio_corpus import AudioCorpus
-from sonoscale.corpora._base import Corpus, Joined, Subset, Task, take
+from sonoscale.corpora._base import Corpus, Joined, Subset, take
 from sonoscale.corpora._config import (
+    CorpusData,
     DataConfig,
     FolderData,
     FolderTaskConfig,
+    OpenTaskConfig,
     ProceduralData,
     ProceduralTaskConfig,
     TaskConfig,
 )
 from sonoscale.corpora._features import FeatureStore, build_features, feature_pool
-from sonoscale.corpora._folder import FileCorpus, read_task
+from sonoscale.corpora._folder import FileCorpus
 from sonoscale.corpora._open import open_corpus
+from sonoscale.corpora.tasks import Event, Task, find_task, open_task, read_task
 
 __all__ = [
     "AudioCorpus",
     "Corpus",
+    "CorpusData",
     "DataConfig",
+    "Event",
     "FeatureStore",
     "FileCorpus",
     "FolderData",
     "FolderTaskConfig",
     "Joined",
+    "OpenTaskConfig",
     "ProceduralData",
     "ProceduralTaskConfig",
     "Subset",
@@ -30,7 +36,9 @@ __all__ = [
     "TaskConfig",
     "build_features",
     "feature_pool",
+    "find_task",
     "open_corpus",
+    "open_task",
     "read_task",
     "take",
 ]

@@ -8,8 +8,6 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from sonoscale.errors import SonoscaleError
-
 
 class Corpus(Protocol):
     """Clips by index. Picklable, so that workers can read in parallel."""
@@ -100,60 +98,21 @@ class Joined:
 
     def wave(self, index: int) -> np.ndarray:
         """See `Corpus.wave`."""
-        part, i = self._locate(index)
+        part, i = self.locate(index)
         return part.wave(i)
 
     def name(self, index: int) -> str:
         """See `Corpus.name`."""
-        part, i = self._locate(index)
+        part, i = self.locate(index)
         return part.name(i)
 
-    def _locate(self, index: int) -> tuple[Corpus, int]:
+    def locate(self, index: int) -> tuple[Corpus, int]:
+        """The part that clip `index` is in, and its index there."""
         for part in self.parts:
             if index < len(part):
                 return part, index
             index -= len(part)
         raise IndexError(index)
-
-
-@dataclass(frozen=True)
-class Task:
-    """Labelled clips with the task's own folds or split.
-
-    `scheme` is "folds" (each fold is tested once) or "split" (folds are named train, valid and test).
-    """
-
-    name: str
-    corpus: Corpus
-    labels: tuple[str, ...]
-    folds: tuple[str, ...]
-    scheme: str
-
-    def __post_init__(self) -> None:
-        if not len(self.corpus) == len(self.labels) == len(self.folds):
-            raise SonoscaleError(
-                f"task {self.name}: {len(self.corpus)} clips, {len(self.labels)} labels and {len(self.folds)} folds"
-            )
-        if len(set(self.labels)) < 2:
-            raise SonoscaleError(f"task {self.name}: every clip has the label {self.labels[0]!r}; nothing to predict")
-        names = sorted(set(self.folds))
-        if self.scheme == "split" and names != ["test", "train", "valid"]:
-            raise SonoscaleError(f"task {self.name}: a split needs train, valid and test; found {', '.join(names)}")
-        if self.scheme == "folds" and len(names) < 3:
-            raise SonoscaleError(
-                f"task {self.name}: {len(names)} fold(s) ({', '.join(names)}); at least 3 are needed, to train, "
-                "to choose the regularisation and to test on different clips"
-            )
-        for fold in names:
-            found = {label for label, f in zip(self.labels, self.folds, strict=True) if f == fold}
-            if len(found) < 2:
-                raise SonoscaleError(f"task {self.name}: fold {fold!r} holds one class only ({next(iter(found))!r})")
-            elsewhere = {label for label, f in zip(self.labels, self.folds, strict=True) if f != fold}
-            if found - elsewhere and (self.scheme == "folds" or fold == "test"):
-                raise SonoscaleError(
-                    f"task {self.name}: class {min(found - elsewhere)!r} of fold {fold!r} is in no other fold, so "
-                    "nothing can be trained to know it"
-                )
 
 
 def take(corpus: Corpus, indices: Sequence[int]) -> Subset:

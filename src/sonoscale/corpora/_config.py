@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field, model_validator
 
+from sonoscale.audio._read import AudioHeader
 from sonoscale.config import Config
-from sonoscale.corpora._base import Corpus, Joined, Task, take
-from sonoscale.corpora._folder import FileCorpus, read_task
+from sonoscale.corpora._audio_corpus import AudioCorpus
+from sonoscale.corpora._base import Corpus, Joined
+from sonoscale.corpora._files_corpus import headers
+from sonoscale.corpora._folder import FileCorpus
+from sonoscale.corpora._open import open_corpus
+from sonoscale.corpora._pool import PoolData
 from sonoscale.corpora.procedural import TASKS, ProceduralCorpus
+from sonoscale.corpora.tasks import Task, entry_names, find_task, open_task, read_task
 from sonoscale.errors import SonoscaleError
 
 Domain = Literal["speech", "music", "environment"]
@@ -22,40 +28,38 @@ class ProceduralData(Config):
 
     kind: Literal["procedural"] = "procedural"
     clips: int = Field(default=3072, ge=8)  # unique training clips; the first n, so smaller sets are nested
+    hours: float | None = Field(default=None, gt=0)  # of training audio, instead of clips; cut to whole clips
     heldout_clips: int = Field(default=1024, ge=32)  # never trained on: for the rank and the held-out loss
     seconds: float = Field(default=2.0, ge=0.5, le=30)  # length of a clip
     seed: int = Field(default=0, ge=0)  # of the corpus, not of a run
     domains: tuple[Domain, ...] = ("speech", "music", "environment")
 
-    def training(self, clips: int | None = None) -> Corpus:
+    @model_validator(mode="after")
+    def _enough(self) -> ProceduralData:
+        if self.clips_asked < 8:
+            raise ValueError(f"hours = {self.hours} is {self.clips_asked} clips, and 8 are needed; raise it")
+        return self
+
+    @property
+    def clips_asked(self) -> int:
+        """Training clips, however their number is given."""
+        return self.clips if self.hours is None else round(self.hours * 3600 / self.seconds)
+
+    def training(self) -> Corpus:
         """The training clips."""
-        return ProceduralCorpus("train", clips or self.clips, self.seed, self.seconds, self.domains)
+        return ProceduralCorpus("train", self.clips_asked, self.seed, self.seconds, self.domains)
 
     def heldout(self) -> Corpus:
         """Clips from the same distribution that are never trained on."""
         return ProceduralCorpus("heldout", self.heldout_clips, self.seed, self.seconds, self.domains)
 
 
-class FolderData(Config):
-    """Audio files in a folder."""
+class FolderData(PoolData):
+    """Audio files in a folder, each a clip. Domains are the folders right below it."""
 
     kind: Literal["folder"]
     root: Path | None = None  # base folder of the data
     audio: Path = Path()  # folder of unlabelled audio, relative to root
-    clips: int | None = Field(default=None, ge=8)  # training clips after shuffling; by default all
-    heldout_clips: int = Field(default=1024, ge=32)  # never trained on: for the rank and the held-out loss
-    seed: int = Field(default=0, ge=0)  # of the shuffle that picks held-out clips and nested subsets
-    mixture: tuple[tuple[str, float], ...] = ()  # domain (first folder below audio): its share; by default as they come
-
-    @field_validator("mixture", mode="before")
-    @classmethod
-    def _pairs(cls, value: Any) -> Any:
-        pairs = tuple(value.items()) if isinstance(value, dict) else value
-        if isinstance(value, dict) and not all(
-            isinstance(share, int | float) and share > 0 for share in value.values()
-        ):
-            raise ValueError("each share must be a number above 0; leave out the domains that are not wanted")
-        return pairs
 
     def base(self) -> Path:
         """The data folder.
@@ -69,55 +73,79 @@ class FolderData(Config):
             raise SonoscaleError(f"data.root = {self.root}: no such folder")
         return self.root
 
-    def training(self, clips: int | None = None) -> Corpus:
-        """The training clips, in shuffled order."""
-        corpus, order = self._shuffled()
-        left = order[self.heldout_clips :]
-        mixed = self._mixed(corpus, left) if self.mixture else left
-        clips = clips or self.clips or len(mixed)
-        if clips > len(mixed):
-            short = "" if len(mixed) == len(left) else " in the proportions of data.mixture"
-            raise SonoscaleError(
-                f"data.clips = {clips}: {corpus.root} has {len(corpus)} clips, of which {self.heldout_clips} are "
-                f"held out; at most {len(mixed)} are left to train on{short}"
-            )
-        return take(corpus, mixed[:clips].tolist())
+    def _place(self) -> str:
+        return str(self.base() / self.audio)
 
-    def heldout(self) -> Corpus:
-        """The first clips of the shuffled order."""
-        corpus, order = self._shuffled()
-        return take(corpus, order[: self.heldout_clips].tolist())
+    def _called(self, domain: str) -> str:
+        return f"folder '{domain}' in {self._place()}"
 
-    def _mixed(self, corpus: FileCorpus, order: np.ndarray) -> np.ndarray:
-        """Clips in an order of which every beginning has the shares asked for, until a domain has run out."""
-        domains = np.array([path.partition("/")[0] if "/" in path else "" for path in corpus.paths])[order]
-        for name, _ in self.mixture:
-            if name not in domains:
-                there = ", ".join(sorted(set(domains) - {""})) or "none"
-                raise SonoscaleError(f"data.mixture: there is no folder '{name}' in {corpus.root}; there are {there}")
-        shares = np.array([share for _, share in self.mixture])
-        shares = shares / shares.sum()
-        waiting = [order[domains == name] for name, _ in self.mixture]
-        taken = np.zeros(len(shares), dtype=np.int64)
-        mixed = []
-        while True:
-            most = int(np.argmax(shares * (len(mixed) + 1) - taken))  # the domain that is furthest behind
-            if taken[most] == len(waiting[most]):
-                return np.array(mixed, dtype=np.int64)
-            mixed.append(waiting[most][taken[most]])
-            taken[most] += 1
+    def _corpus(self) -> FileCorpus:
+        return FileCorpus.from_folder(self.base() / self.audio)
 
-    def _shuffled(self) -> tuple[FileCorpus, np.ndarray]:
-        corpus = FileCorpus.from_folder(self.base() / self.audio)
-        if len(corpus) < self.heldout_clips + 8:
-            raise SonoscaleError(
-                f"{corpus.root}: {len(corpus)} audio files; data.heldout_clips = {self.heldout_clips} leaves "
-                "fewer than 8 to train on"
-            )
-        return corpus, np.random.default_rng(self.seed).permutation(len(corpus))
+    def _groups(self, corpus: FileCorpus) -> Sequence[str]:
+        return corpus.paths
+
+    def _domains(self, corpus: FileCorpus) -> Sequence[str]:
+        return [path.partition("/")[0] if "/" in path else "" for path in corpus.paths]
+
+    def _seconds(self, corpus: FileCorpus, indices: Sequence[int]) -> Sequence[float]:
+        read = headers(Path(corpus.name(i)) for i in indices)
+        return [_known(corpus.name(i), _length(header)) for i, header in zip(indices, read, strict=True)]
 
 
-DataConfig = Annotated[ProceduralData | FolderData, Field(discriminator="kind")]
+class CorpusData(PoolData):
+    """Audio in whatever `open_corpus` opens: packed shards, tar shards, a manifest, a Hugging Face data set.
+
+    Domains are the column `domain` of its description, or the first folder of a clip's path.
+    """
+
+    kind: Literal["corpus"]
+    source: str | None = None  # see `open_corpus`
+    max_seconds: float | None = Field(default=30.0, gt=0)  # longer recordings are cut into clips of this length
+    path_column: str | None = None  # of a manifest
+    audio_root: Path | None = None  # what the paths of a manifest are relative to
+    key: str | None = None  # extension of the audio in tar samples, or column of a Hugging Face data set
+
+    def _place(self) -> str:
+        return self.source or ""
+
+    def _called(self, domain: str) -> str:
+        return f"domain '{domain}' (column domain, or first folder of a path) in {self.source}"
+
+    def _corpus(self) -> AudioCorpus:
+        if self.source is None:
+            raise SonoscaleError("data.source is not set: give what holds the audio with --set data.source=PATH")
+        return open_corpus(
+            self.source, max_seconds=self.max_seconds, path_column=self.path_column, audio_root=self.audio_root,
+            key=self.key,
+        )  # fmt: skip
+
+    def _groups(self, corpus: AudioCorpus) -> Sequence[str]:
+        return [corpus.group(i) for i in range(len(corpus))]
+
+    def _domains(self, corpus: AudioCorpus) -> Sequence[str]:
+        rows = (corpus.row(i) for i in range(len(corpus)))
+        return [str(row.get("domain") or _first_folder(str(row.get("path", "")))) for row in rows]
+
+    def _seconds(self, corpus: AudioCorpus, indices: Sequence[int]) -> Sequence[float]:
+        return [_known(corpus.name(i), corpus.seconds(i)) for i in indices]
+
+
+def _first_folder(path: str) -> str:
+    return path.partition("/")[0] if "/" in path else ""
+
+
+def _length(header: AudioHeader | str) -> float | None:
+    return None if isinstance(header, str) or header.frames is None else header.frames / header.rate
+
+
+def _known(name: str, seconds: float | None) -> float:
+    if seconds is None:
+        raise SonoscaleError(f"{name}: its header does not tell its length, which data.hours needs; give data.clips")
+    return seconds
+
+
+DataConfig = Annotated[ProceduralData | FolderData | CorpusData, Field(discriminator="kind")]
 
 
 class ProceduralTaskConfig(Config):
@@ -168,4 +196,27 @@ class FolderTaskConfig(Config):
         )
 
 
-TaskConfig = Annotated[ProceduralTaskConfig | FolderTaskConfig, Field(discriminator="kind")]
+class OpenTaskConfig(Config):
+    """A task of whatever `open_task` opens, or of the catalogue."""
+
+    kind: Literal["open"]
+    name: str  # for tables and figures
+    source: str  # see `open_task`; a path is relative to data.root. Or a name of the catalogue, such as hear/esc50
+    target: Literal["multiclass", "multilabel", "regression", "events"] | None = None  # by default what the data say
+    label: str | None = None  # column of labels, or JSON pointer
+    fold: str | None = None  # column of folds
+    group: str | None = None  # column of speakers or recordings, or JSON pointer
+    metric: str | None = None  # name of the score
+    splits: dict[str, str] | None = None  # which shards, or splits of a data set, are train, valid and test
+    part: str | None = None  # folder of a task of the catalogue that has several
+
+    def load(self, base: Path | None) -> Task:
+        """Open and check the task."""
+        options = self.model_dump(exclude={"kind", "target", "source", "part"}) | {"kind": self.target}
+        place = (base or Path()) / self.source
+        if self.source in entry_names() and not place.exists():
+            return find_task(self.source, part=self.part, **options)
+        return open_task(self.source if self.source.startswith("hf:") else place, **options)
+
+
+TaskConfig = Annotated[ProceduralTaskConfig | FolderTaskConfig | OpenTaskConfig, Field(discriminator="kind")]

@@ -15,6 +15,7 @@ from typing import Any, Self
 import numpy as np
 
 from sonoscale.audio import AUDIO_SUFFIXES, read_audio
+from sonoscale.audio._crop import resampled_crop, resampled_length
 from sonoscale.audio._read import AudioHeader, Source, read_header
 from sonoscale.audio._slice import FileSlice
 from sonoscale.errors import SonoscaleError
@@ -129,6 +130,31 @@ class Segments:
         if not clip.cut:
             return read_audio(source, sample_rate=self.sample_rate, name=name)
         return read_audio(source, sample_rate=self.sample_rate, start=start, stop=stop, name=name)
+
+    def samples(self, indices: Sequence[int]) -> np.ndarray:
+        """See `Croppable.samples`; a clip whose header holds no length is decoded."""
+        clips = [(i, self.clips[i]) for i in indices]
+        return np.array(
+            [
+                len(self.wave(i)) if clip.recording.header.frames is None or clip.stop is None
+                else resampled_length(clip.stop - clip.start, clip.recording.header.rate, self.sample_rate)
+                for i, clip in clips
+            ],
+            dtype=np.int64,
+        )  # fmt: skip
+
+    def crop(self, index: int, start: int, stop: int) -> np.ndarray:
+        """See `Croppable.crop`."""
+        clip = self.clips[index]
+        if clip.recording.header.frames is None or clip.stop is None:
+            return self.wave(index)[start:stop]
+        rate, source, name = clip.recording.header.rate, self._source(clip.recording), self._called(clip.recording)
+
+        def read(first: int, last: int) -> np.ndarray:
+            first, last = clip.start + first, clip.start + last
+            return read_audio(source, sample_rate=rate, start=first / rate, stop=last / rate, name=name)
+
+        return resampled_crop(read, clip.stop - clip.start, rate, self.sample_rate, start, stop)
 
     def name(self, index: int) -> str:
         """See `Corpus.name`."""

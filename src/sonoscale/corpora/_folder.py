@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
 from collections.abc import Sequence
@@ -14,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from sonoscale.audio import AUDIO_SUFFIXES, read_audio
-from sonoscale.corpora._base import Task
+from sonoscale.audio._crop import resampled_crop, resampled_length
+from sonoscale.audio._read import read_header
+from sonoscale.corpora._files_corpus import headers
 from sonoscale.errors import SonoscaleError
 
 
@@ -75,77 +76,42 @@ class FileCorpus:
         """See `Corpus.wave`."""
         return read_audio(self.root / self.paths[index], sample_rate=self.sample_rate)
 
+    def samples(self, indices: Sequence[int]) -> np.ndarray:
+        """See `Croppable.samples`; a file whose header holds no length is decoded."""
+        lengths = np.empty(len(indices), dtype=np.int64)
+        for at, index in enumerate(indices):
+            rate, frames = self._header(index)
+            known = resampled_length(frames, rate, self.sample_rate) if frames >= 0 else None
+            lengths[at] = len(self.wave(index)) if known is None else known
+        return lengths
+
+    def crop(self, index: int, start: int, stop: int) -> np.ndarray:
+        """See `Croppable.crop`."""
+        rate, frames = self._header(index)
+        if frames < 0:
+            return self.wave(index)[start:stop]
+
+        def read(first: int, last: int) -> np.ndarray:
+            return read_audio(self.root / self.paths[index], sample_rate=rate, start=first / rate, stop=last / rate)
+
+        return resampled_crop(read, frames, rate, self.sample_rate, start, stop)
+
+    def _header(self, index: int) -> tuple[int, int]:
+        """Rate in Hz, and frames at that rate, -1 where the header holds no length."""
+        rate, frames = (int(numbers[index]) for numbers in self._headers)
+        if not rate:
+            header = read_header(self.root / self.paths[index])  # raises, and says why; or it is readable by now
+            return header.rate, -1 if header.frames is None else header.frames
+        return rate, frames
+
+    @cached_property
+    def _headers(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rate and frames of each file, int64 `[clips]`; rate 0 where it cannot be read."""
+        read = headers(self.root / path for path in self.paths)
+        known = [(0, 0) if isinstance(h, str) else (h.rate, -1 if h.frames is None else h.frames) for h in read]
+        rates, frames = np.array(known, dtype=np.int64).T
+        return rates, frames
+
     def name(self, index: int) -> str:
         """See `Corpus.name`."""
         return str(self.root / self.paths[index])
-
-
-def read_task(
-    name: str, metadata: str | Path, *, audio_root: str | Path, label: str = "label", fold: str | None = None
-) -> Task:
-    """A labelled task from a CSV file with a column `path`, a label column, and a column `fold` or `split`.
-
-    A `split` column must hold train, valid and test (or training, validation, val, dev, in any case); a `fold`
-    column may hold any names, at least three.
-
-    Arguments:
-        name: of the task, for tables and messages.
-        metadata: the CSV file.
-        audio_root: the folder that its paths are relative to.
-        label: the column of labels.
-        fold: the column of folds; by default `fold`, or else `split`.
-
-    Raises:
-        SonoscaleError: the file, a column, a value or an audio file is missing; folds that cannot be used.
-    """
-    metadata, audio_root = Path(metadata), Path(audio_root)
-    if not metadata.is_file():
-        raise SonoscaleError(f"task {name}: {metadata}: no such file")
-    try:
-        with metadata.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            columns = list(reader.fieldnames or [])
-            rows = list(reader)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise SonoscaleError(f"{metadata}: not a CSV file in UTF-8 ({error})") from error
-    if fold is None:
-        fold = next((c for c in ("fold", "split") if c in columns), "fold")
-    for column in ("path", label, fold):
-        if column not in columns:
-            raise SonoscaleError(f"{metadata}: no column '{column}'; its columns are {', '.join(columns)}")
-    if not rows:
-        raise SonoscaleError(f"{metadata}: no rows")
-    first_line: dict[str, int] = {}
-    for line, row in enumerate(rows, start=2):
-        for column in ("path", label, fold):
-            if not (row[column] or "").strip():
-                raise SonoscaleError(f"{metadata}: line {line}: no value in column '{column}'")
-        if not (audio_root / row["path"]).is_file():
-            raise SonoscaleError(f"{metadata}: line {line}: no such audio file {audio_root / row['path']}")
-        if row["path"] in first_line:
-            raise SonoscaleError(
-                f"{metadata}: line {line}: {row['path']} stands in line {first_line[row['path']]} already; a clip that "
-                "is in two folds would be tested on what was trained on"
-            )
-        first_line[row["path"]] = line
-    folds, scheme = _folds([row[fold].strip() for row in rows], fold)
-    corpus = FileCorpus(audio_root, tuple(row["path"] for row in rows))
-    return Task(name, corpus, tuple(row[label].strip() for row in rows), folds, scheme)
-
-
-_PARTS = {
-    "train": "train", "training": "train",
-    "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid",
-    "test": "test", "testing": "test",
-}  # fmt: skip
-
-
-def _folds(values: list[str], column: str) -> tuple[tuple[str, ...], str]:
-    """Folds and their scheme; the parts of a split under their usual names."""
-    parts = [_PARTS.get(value.lower()) for value in values]
-    if column.lower() != "split" and not all(parts):
-        return tuple(values), "folds"
-    unknown = sorted({value for value, part in zip(values, parts, strict=True) if part is None})
-    if unknown:
-        raise SonoscaleError(f"column '{column}': '{unknown[0]}' is not a part of a split; use train, valid and test")
-    return tuple(part for part in parts if part), "split"

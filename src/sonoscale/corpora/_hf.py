@@ -64,7 +64,13 @@ def open_hf(spec: str, *, sample_rate: int, max_seconds: float | None, key: str 
         SonoscaleError: `datasets` is not installed or cannot load it; no or several splits; no column of audio.
     """
     spec = spec.removeprefix("hf:")
-    dataset = _load(spec)
+    return rows_of(_load(spec), spec, sample_rate=sample_rate, max_seconds=max_seconds, key=key)
+
+
+def rows_of(
+    dataset: Any, spec: str, *, sample_rate: int, max_seconds: float | None, key: str | None = None
+) -> HfSegments:
+    """The rows of a `datasets.Dataset`; for `spec`, in messages and names, and the rest see `open_hf`."""
     column = _column(spec, dataset, key)
     fingerprint = dataset._fingerprint  # the name by which `datasets` itself knows content
     if getattr(dataset, "_indices", None) is not None:
@@ -87,6 +93,24 @@ def open_hf(spec: str, *, sample_rate: int, max_seconds: float | None, key: str 
 
 def _load(spec: str) -> Any:
     """One `datasets.Dataset`."""
+    found, split = load_splits(spec)
+    name = spec.partition(":")[0]
+    if not isinstance(found, Mapping):
+        return found
+    if split is None and len(found) == 1:
+        return next(iter(found.values()))
+    if split not in found:
+        what = "several splits" if split is None else f"no split '{split}'"
+        raise SonoscaleError(f"{spec}: {what}; write one of {', '.join(f'hf:{name}:{s}' for s in found)}")
+    return found[split]
+
+
+def load_splits(spec: str) -> tuple[Any, str | None]:
+    """One `datasets.Dataset` or a mapping of them, and the split that `spec` names.
+
+    Raises:
+        SonoscaleError: `datasets` is not installed or cannot load it.
+    """
     try:
         import datasets
         from datasets.exceptions import DatasetsError
@@ -108,14 +132,7 @@ def _load(spec: str) -> Any:
             found = datasets.load_dataset(name, config)
     except (OSError, ValueError, RuntimeError, ImportError, DatasetsError) as error:
         raise SonoscaleError(f"{spec}: datasets cannot load it ({_reason(error)})") from error
-    if not isinstance(found, Mapping):
-        return found
-    if split is None and len(found) == 1:
-        return next(iter(found.values()))
-    if split not in found:
-        what = "several splits" if split is None else f"no split '{split}'"
-        raise SonoscaleError(f"{spec}: {what}; write one of {', '.join(f'hf:{name}:{s}' for s in found)}")
-    return found[split]
+    return found, split
 
 
 def _options(datasets: Any, name: str, options: list[str]) -> tuple[str | None, str | None]:

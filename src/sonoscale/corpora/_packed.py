@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import soxr
 
+from sonoscale.audio._crop import resampled_crop, resampled_length
 from sonoscale.errors import SonoscaleError
 
 __all__ = ["FORMAT", "INDEX_FILE", "META_FILE", "STEP", "VERSION", "PackedCorpus", "is_pack", "shard_name"]
@@ -122,9 +123,7 @@ class PackedCorpus:
         exceeded full scale.
         """
         row, known = self._row(index), self._index
-        shard, start = int(known.shard[row]), int(known.offset[row])
-        stored = self._map(shard)[start : start + int(known.samples[row])]
-        wave = stored.astype(np.float32) * np.float32(STEP * known.scale[row])
+        wave = self._stored(row, 0, int(known.samples[row]))
         rate = known.meta["rate"]
         if rate == self.sample_rate:
             return wave
@@ -132,6 +131,18 @@ class PackedCorpus:
         if not len(wave):
             raise SonoscaleError(f"{self.name(index)}: too short to resample from {rate} to {self.sample_rate} Hz")
         return wave
+
+    def samples(self, indices: Sequence[int]) -> np.ndarray:
+        """See `Croppable.samples`."""
+        rows = np.asarray(indices) if self.indices is None else np.asarray(self.indices)[np.asarray(indices)]
+        return resampled_length(self._index.samples[rows], self._index.meta["rate"], self.sample_rate)
+
+    def crop(self, index: int, start: int, stop: int) -> np.ndarray:
+        """See `Croppable.crop`."""
+        row, known = self._row(index), self._index
+        return resampled_crop(
+            partial(self._stored, row), int(known.samples[row]), known.meta["rate"], self.sample_rate, start, stop
+        )
 
     def name(self, index: int) -> str:
         """What the source called clip `index`."""
@@ -166,6 +177,13 @@ class PackedCorpus:
             raise IndexError(index)
         index = int(index) % len(self)
         return index if self.indices is None else self.indices[index]
+
+    def _stored(self, row: int, first: int, last: int) -> np.ndarray:
+        """Samples of a clip at the rate of the pack, float32 `[last - first]`."""
+        known = self._index
+        start = int(known.offset[row])
+        stored = self._map(int(known.shard[row]))[start + first : start + last]
+        return stored.astype(np.float32) * np.float32(STEP * known.scale[row])
 
     def _map(self, number: int) -> np.ndarray:
         if number not in self._maps:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 import numpy as np
 import soxr
 
+from sonoscale.audio._crop import resampled_length
 from sonoscale.corpora.procedural import ProceduralCorpus
 from sonoscale.errors import SonoscaleError
 
@@ -88,6 +89,15 @@ class ProceduralAudio:
         wave = self._corpus.wave(self.indices[index])
         rate = self._corpus.sample_rate
         return wave if rate == self.sample_rate else soxr.resample(wave, rate, self.sample_rate, quality="HQ")
+
+    def samples(self, indices: Sequence[int]) -> np.ndarray:
+        """See `Croppable.samples`."""
+        length = round(self.length * self._corpus.sample_rate)
+        return np.full(len(indices), resampled_length(length, self._corpus.sample_rate, self.sample_rate), np.int64)
+
+    def crop(self, index: int, start: int, stop: int) -> np.ndarray:
+        """See `Croppable.crop`; the whole clip is synthesised."""
+        return self.wave(index)[start:stop]
 
     def name(self, index: int) -> str:
         """See `Corpus.name`."""

@@ -35,6 +35,8 @@ class EncoderConfig(Config):
             )
         if self.width % 4:
             raise ValueError(f"width = {self.width} must be a multiple of 4 (2-D sine-cosine positions)")
+        if self.mlp_width < 4:
+            raise ValueError(f"mlp_ratio = {self.mlp_ratio} of width = {self.width} leaves an MLP narrower than 4")
         if self.backbone == "conv" and self.heads is not None:
             raise ValueError(f"heads = {self.heads}: backbone = conv has no attention; leave heads out, or use vit")
         if self.backbone == "vit" and self.kernel != 7:

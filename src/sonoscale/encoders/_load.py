@@ -12,6 +12,7 @@ import torch
 
 from sonoscale.encoders._adapter import Adapter
 from sonoscale.encoders._audio_encoder import AudioEncoder
+from sonoscale.encoders._baseline import LogMelStatistics, untrained
 from sonoscale.encoders._checked import CheckedEncoder, Precision, isolated
 from sonoscale.encoders._config import EncoderConfig
 from sonoscale.encoders._hear import HearEncoder
@@ -21,14 +22,6 @@ from sonoscale.encoders._own import OwnEncoder
 from sonoscale.encoders._python import load_python
 from sonoscale.encoders._xares import XaresEncoder
 from sonoscale.errors import SonoscaleError
-
-KINDS: dict[str, Callable[[str, str, torch.device], Adapter]] = {
-    "hear": HearEncoder,
-    "hf": load_hf,
-    "onnx": OnnxEncoder,
-    "python": load_python,
-    "xares": XaresEncoder,
-}
 
 
 @overload
@@ -63,9 +56,10 @@ def load_encoder(
             - `hear:module`, `hear:module:weights`: the HEAR API (`HearEncoder`);
             - `xares:file.py`, `xares:file.py:Class`: X-ARES (`XaresEncoder`);
             - `onnx:file.onnx?rate=16000`: ONNX Runtime (`OnnxEncoder`);
-            - `python:module:factory`, `python:file.py:factory`: your own (`load_python`).
+            - `python:module:factory`, `python:file.py:factory`: your own (`load_python`);
+            - `logmel:` (`LogMelStatistics`) and `untrained:RUN` (`untrained`): what an encoder must beat.
 
-            `hear:`, `xares:` and `python:` run the code that they name.
+            `hear:`, `xares:` and `python:` run the code that they name, and `hf:` does if told so.
         device: of the model and the embeddings.
         precision: `fp32`, or `bf16` or `fp16` by autocast; pooling is in float32.
         layer: embed with this layer, see `CheckedEncoder`.
@@ -115,3 +109,18 @@ def _checkpoint(path: Path) -> AudioEncoder:
     except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError, ValueError, EOFError) as error:
         raise SonoscaleError(f"{path}: not a Sonoscale checkpoint ({type(error).__name__})") from error
     return encoder.eval()
+
+
+def _untrained(rest: str, spec: str, device: torch.device) -> Adapter:
+    return untrained(rest, spec, device, load=_checkpoint)
+
+
+KINDS: dict[str, Callable[[str, str, torch.device], Adapter]] = {
+    "hear": HearEncoder,
+    "hf": load_hf,
+    "logmel": LogMelStatistics,
+    "onnx": OnnxEncoder,
+    "python": load_python,
+    "untrained": _untrained,
+    "xares": XaresEncoder,
+}

@@ -1,9 +1,10 @@
 """Corpus + objective + backbone + budgets -> checkpoints, with the rank beside the loss."""
 
 from sonoscale.pretrain._batches import Batches
-from sonoscale.pretrain._build import build_for_training, prepare_for_speed
-from sonoscale.pretrain._config import ObjectiveConfig, RunConfig, TrainConfig
+from sonoscale.pretrain._build import build_for_training, build_objective, prepare_for_speed
+from sonoscale.pretrain._config import RunConfig, TrainConfig
 from sonoscale.pretrain._contrastive import Contrastive, nt_xent
+from sonoscale.pretrain._counted import Counted, count_operations
 from sonoscale.pretrain._estimate import Estimate, estimate_run
 from sonoscale.pretrain._flops import Cost, training_cost
 from sonoscale.pretrain._hardware import peak_flops
@@ -13,29 +14,42 @@ from sonoscale.pretrain._loop import pretrain
 from sonoscale.pretrain._mae import MaskedAutoencoder, normalise_patches
 from sonoscale.pretrain._masking import MASKS, check_mask, draw_masks, kept_patches
 from sonoscale.pretrain._objective import Objective, make_objective
+from sonoscale.pretrain._objective_config import ObjectiveConfig
 from sonoscale.pretrain._optimiser import make_optimiser, set_lr
+from sonoscale.pretrain._prefetch import Prefetch
 from sonoscale.pretrain._prepare import PreparedRun, prepare_run
 from sonoscale.pretrain._run_folder import checkpoint_file, read_record, unfinished_run
+from sonoscale.pretrain._sharding import cutting_strategy
+from sonoscale.pretrain._training_audio import training_audio
 from sonoscale.pretrain._views import cut_views, draw_views
+from sonoscale.pretrain._waves import Waves, WaveStore, as_log_mels
 
 __all__ = [
     "MASKS",
     "Batches",
     "Contrastive",
     "Cost",
+    "Counted",
     "Estimate",
     "LatentPrediction",
     "MaskedAutoencoder",
     "Objective",
     "ObjectiveConfig",
+    "Prefetch",
     "PreparedRun",
     "RunConfig",
     "TrainConfig",
+    "WaveStore",
+    "Waves",
     "all_clips",
+    "as_log_mels",
     "build_for_training",
+    "build_objective",
     "check_mask",
     "checkpoint_file",
+    "count_operations",
     "cut_views",
+    "cutting_strategy",
     "draw_masks",
     "draw_views",
     "estimate_run",
@@ -51,6 +65,7 @@ __all__ = [
     "read_record",
     "run_identity",
     "set_lr",
+    "training_audio",
     "training_cost",
     "unfinished_run",
 ]

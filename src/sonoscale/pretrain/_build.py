@@ -10,11 +10,20 @@ from sonoscale.pretrain._optimiser import apply_parametrisation, make_optimiser
 
 
 def build_for_training(config: RunConfig, *, mean: float, std: float) -> tuple[Objective, torch.optim.AdamW]:
-    """The objective of a run, its weights drawn with the run's seed in its parametrisation, and its optimiser.
+    """The objective of a run and its optimiser, for one process: see `build_objective`."""
+    objective, base = build_objective(config, mean=mean, std=std)
+    return objective, make_optimiser(objective, base, config.train)
+
+
+def build_objective(config: RunConfig, *, mean: float, std: float) -> tuple[Objective, Objective]:
+    """The objective of a run, its weights drawn with the run's seed in its parametrisation.
 
     Arguments:
         config: the run.
         mean, std: of the training log-mels, in natural-log units.
+
+    Returns:
+        the objective, and the same without weights at the width of the learning rate, for `make_optimiser`.
     """
     torch.manual_seed(config.seed)
     objective = make_objective(config, mean=mean, std=std)
@@ -22,7 +31,7 @@ def build_for_training(config: RunConfig, *, mean: float, std: float) -> tuple[O
         encoder = config.encoder.model_copy(update={"width": config.train.lr_width})
         base = make_objective(config.model_copy(update={"encoder": encoder}), mean=0.0, std=1.0)
     apply_parametrisation(objective, base, config.train.parametrisation)
-    return objective, make_optimiser(objective, base, config.train)
+    return objective, base
 
 
 def prepare_for_speed(objective: Objective, compiled: bool) -> None:

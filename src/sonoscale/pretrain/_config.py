@@ -5,59 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from sonoscale.config import Config
 from sonoscale.corpora import DataConfig, ProceduralData
 from sonoscale.encoders import EncoderConfig
+from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain._flops import training_cost
-from sonoscale.pretrain._masking import MASKS, check_mask, kept_patches
-
-_MASKED = ("mask", "mask_ratio", "decoder_depth", "decoder_width_ratio")
-_KEYS = {
-    "mae": _MASKED,
-    "latent": (*_MASKED, "teacher_decay", "teacher_layers", "teacher_sees"),
-    "contrastive": ("view_fraction", "fade_db", "projection_width", "temperature"),
-}
-"""Keys that apply to each kind of objective; the others are not looked at."""
-
-
-class ObjectiveConfig(Config):
-    """What is learnt from unlabelled sound.
-
-    `mae`: reconstruct hidden patches, each normalised by its own mean and deviation. `latent`: predict what a slowly
-    moving copy of the encoder makes of them. `contrastive`: tell two views of a clip from those of all other clips.
-    Keys that do not apply to the kind are not looked at, so that a study can sweep the kind alone.
-    """
-
-    kind: Literal["mae", "latent", "contrastive"] = "mae"
-    # mae and latent
-    mask: str = "random"  # which patches are hidden: one of the names in `MASKS`
-    mask_ratio: float = Field(default=0.75, gt=0, lt=1)  # share of patches hidden from the encoder
-    decoder_depth: int = Field(default=1, ge=1, le=16)  # transformer blocks
-    decoder_width_ratio: float = Field(default=0.5, gt=0, le=4)  # decoder width / encoder width
-    # latent
-    teacher_decay: float = Field(default=0.99, ge=0, lt=1)  # share of the old teacher that a step leaves
-    teacher_layers: int | None = Field(default=None, ge=1)  # last blocks averaged; by default all it can give
-    teacher_sees: Literal["all", "hidden"] = "all"  # patches shown to the teacher; of hidden ones it gives its output
-    # contrastive
-    view_fraction: float = Field(default=0.75, gt=0, le=1)  # length of a view / length of an example
-    fade_db: float = Field(default=6.0, ge=0, le=40)  # dB, largest change of level at either end of a view
-    projection_width: int = Field(default=128, ge=2, le=4096)  # dimension in which views are compared
-    temperature: float = Field(default=0.1, gt=0, le=10)  # cosines are divided by it
-
-    @field_validator("mask")
-    @classmethod
-    def _known(cls, mask: str) -> str:
-        if mask not in MASKS:
-            raise ValueError(f"choose one of {', '.join(MASKS)}")
-        return mask
+from sonoscale.pretrain._heads import check_heads
+from sonoscale.pretrain._masking import check_mask, kept_patches
+from sonoscale.pretrain._objective_config import OBJECTIVE_KEYS, ObjectiveConfig
 
 
 class TrainConfig(Config):
     """How long, how fast, on how much at a time."""
 
     clip_seconds: float = Field(default=2.0, ge=0.2, le=30)  # length of a training example; cut to whole patches
+    log_mels: Literal["cached", "on_device"] = "cached"  # made once and kept in float16, or of waveforms in every step
     batch_size: int = Field(default=128, ge=1)  # training examples a step, of all processes together
     accumulate: int = Field(default=1, ge=1)  # micro-batches that a step is cut into, to save memory
     budgets: tuple[int, ...] = (100, 200, 400)  # steps; each is trained to its end on a decay of its own
@@ -110,6 +74,20 @@ class TrainConfig(Config):
         """Step at which the decay of a budget branches off the trunk."""
         return budget - max(1, round(budget * self.decay_fraction))
 
+    def share(self, processes: int) -> int:
+        """Examples of a micro-batch that each process takes.
+
+        Raises:
+            SonoscaleError: the batch cannot be divided so.
+        """
+        share, uneven = divmod(self.batch_size, processes * self.accumulate)
+        if uneven:
+            raise SonoscaleError(
+                f"train.batch_size = {self.batch_size} must be a multiple of {processes} processes times "
+                f"train.accumulate = {self.accumulate}: change one of the three"
+            )
+        return share
+
 
 RUN_FORMAT = 3
 """Of what a run folder holds: runs of another format are other runs."""
@@ -144,20 +122,31 @@ class RunConfig(Config):
                     f"train.lr_width = {width} is no width that the encoder could have: with train.parametrisation = "
                     f"mup, give a multiple of 4{f' and of encoder.heads = {heads}' if heads > 1 else ''}"
                 )
+            check_heads(self)
         if isinstance(self.data, ProceduralData) and self.train.clip_seconds > self.data.seconds:
             raise ValueError(
                 f"train.clip_seconds = {self.train.clip_seconds} is longer than data.seconds = {self.data.seconds}: "
                 "shorten it, or make longer clips"
             )
-        if self.data.clips is not None and self.train.batch_size > self.data.clips:
-            raise ValueError(
-                f"train.batch_size = {self.train.batch_size} is more than data.clips = {self.data.clips}, so that a "
-                "clip would be in one batch twice: lower train.batch_size, or raise data.clips"
-            )
+        if self.data.clips_asked is not None:
+            self.check_clips(self.data.clips_asked)
         if self.train.flops is not None:
             what = f"train.flops = {list(self.train.flops)}, which is {list(self.budgets)} steps"
             self.train.check_budgets(self.budgets, what)
         return self
+
+    def check_clips(self, clips: int) -> None:
+        """Whether so many training clips are enough.
+
+        Raises:
+            ValueError: they are fewer than a batch.
+        """
+        if self.train.batch_size > clips:
+            hours = "" if self.data.hours is None else f" (data.hours = {self.data.hours})"
+            raise ValueError(
+                f"train.batch_size = {self.train.batch_size} is more than data.clips = {clips}{hours}, so that a clip "
+                "would be in one batch twice: lower train.batch_size, or raise data.clips or data.hours"
+            )
 
     def _check_contrast(self) -> None:
         if self.train.batch_size < 2:
@@ -261,6 +250,8 @@ class RunConfig(Config):
         for key in ("accumulate", "checkpoint_minutes", "flops"):
             del train[key]
         train["budgets"] = list(self.budgets)
+        if train["log_mels"] == "cached":  # so that runs from before there was a choice keep their names
+            del train["log_mels"]
         if self.encoder.width == self.train.lr_width or train["parametrisation"] == "standard":
             train["parametrisation"], train["lr_width"] = "standard", None  # mup changes nothing at its own width
         content["format"] = RUN_FORMAT
@@ -274,4 +265,4 @@ class RunConfig(Config):
             "view_fraction": self.view_time_patches / self.time_patches,
         }
         kind = self.objective.kind
-        return {"kind": kind} | {key: resolved.get(key, getattr(self.objective, key)) for key in _KEYS[kind]}
+        return {"kind": kind} | {key: resolved.get(key, getattr(self.objective, key)) for key in OBJECTIVE_KEYS[kind]}

@@ -7,13 +7,14 @@ import statistics
 import sys
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sonoscale.pretrain._build import build_for_training, prepare_for_speed
+from sonoscale.pretrain._build import build_objective, prepare_for_speed
 from sonoscale.pretrain._config import RunConfig
 from sonoscale.pretrain._flops import Cost, training_cost
+from sonoscale.pretrain._optimiser import make_optimiser
 from sonoscale.pretrain._schedule import make_schedule
 
 if TYPE_CHECKING:
@@ -59,9 +60,10 @@ def estimate_run(config: RunConfig, fabric: Fabric, *, compiled: bool = False, r
         rounds: steps to time, after two that are not.
     """
     before = _resident()
-    objective, optimiser = build_for_training(config, mean=0.0, std=1.0)
+    objective, base = build_objective(config, mean=0.0, std=1.0)
     prepare_for_speed(objective, compiled)
-    model, optimiser = fabric.setup(objective, optimiser)
+    model = fabric.setup_module(objective)
+    optimiser: Any = fabric.setup_optimizers(make_optimiser(objective, base, config.train))
     generator = torch.Generator().manual_seed(0)
     batch = config.train.batch_size // config.train.accumulate // fabric.world_size
     seconds = []

@@ -6,6 +6,7 @@ from typing import Any
 
 from sonoscale.config import config_hash
 from sonoscale.corpora import Corpus, DataConfig
+from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain._config import RunConfig
 
 FORMAT = 1
@@ -15,7 +16,7 @@ FORMAT = 1
 def all_clips(data: DataConfig) -> DataConfig:
     """The data without its volume: runs that share it train on nested subsets."""
     default = type(data).model_fields["clips"].default
-    return data.model_copy(update={"clips": default})
+    return data.model_copy(update={"clips": default, "hours": None})
 
 
 def run_identity(config: RunConfig, *, training: Corpus, clips: int, heldout: str) -> dict[str, Any]:
@@ -26,7 +27,14 @@ def run_identity(config: RunConfig, *, training: Corpus, clips: int, heldout: st
         training: all that there is to train on, whatever the volume.
         clips: how many of its clips the run is trained on.
         heldout: digest of the clips on which the rank is read.
+
+    Raises:
+        SonoscaleError: the clips are fewer than a batch.
     """
+    try:
+        config.check_clips(clips)
+    except ValueError as error:
+        raise SonoscaleError(str(error)) from None
     return {
         "format": FORMAT,
         "run": config.outcome(),

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from sonoscale.audio import LogMel
 from sonoscale.corpora import FeatureStore
 from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain._batches import Batches
-from sonoscale.pretrain._build import build_for_training, prepare_for_speed
+from sonoscale.pretrain._build import build_objective, prepare_for_speed
 from sonoscale.pretrain._config import RunConfig
 from sonoscale.pretrain._flops import training_cost
 from sonoscale.pretrain._hardware import peak_flops
 from sonoscale.pretrain._health import check_loss, check_rank
 from sonoscale.pretrain._monitor import RankReading, heldout_loss, read_rank
-from sonoscale.pretrain._optimiser import set_lr
+from sonoscale.pretrain._optimiser import make_optimiser, set_lr
+from sonoscale.pretrain._prefetch import Prefetch
 from sonoscale.pretrain._run_folder import RunFolder
 from sonoscale.pretrain._schedule import Segment, make_schedule
+from sonoscale.pretrain._sharding import WholeModel, cuts_models
 from sonoscale.pretrain._state import Training, stop_requests
+from sonoscale.pretrain._waves import WaveStore, as_log_mels
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -32,11 +37,12 @@ Log = Callable[[dict[str, float], int], Any]
 
 def pretrain(
     config: RunConfig,
-    train: FeatureStore,
+    train: FeatureStore | WaveStore,
     heldout: FeatureStore,
     folder: Path,
     *,
     identity: dict[str, Any],
+    clips: int | None = None,
     fabric: Fabric | None = None,
     compiled: bool = False,
     restart: bool = False,
@@ -52,10 +58,11 @@ def pretrain(
 
     Arguments:
         config: the run; its batch is that of all processes together.
-        train: log-mels to train on; the first `config.data.clips` clips are used (all, if None).
+        train: log-mels to train on, or waveforms.
         heldout: log-mels for rank and held-out loss.
         folder: the run folder, made in one atomic step at the end.
         identity: what the run folder's hash was made of, kept in its record.
+        clips: train on the first so many; by default all.
         fabric: device, precision and processes, launched; by default one process on the CPU.
         compiled: compile the blocks of the encoder.
         restart: begin an unfinished run anew.
@@ -64,7 +71,7 @@ def pretrain(
 
     Raises:
         SonoscaleError: the loss became NaN or infinite; another process trains this run; the processes do not divide
-            the batch.
+            the batch; a waveform cannot be read (named).
     """
     if fabric is None:
         from lightning_fabric import Fabric  # seconds, which not everything that imports this floor should wait for
@@ -73,21 +80,22 @@ def pretrain(
         # One process, whatever a scheduler has put into the environment.
         fabric = Fabric(accelerator="cpu", devices=1, plugins=[LightningEnvironment()])
     world, rank = fabric.world_size, fabric.global_rank
-    share, uneven = divmod(config.train.batch_size, world * config.train.accumulate)
-    if uneven:
-        raise SonoscaleError(
-            f"train.batch_size = {config.train.batch_size} must be a multiple of {world} processes times "
-            f"train.accumulate = {config.train.accumulate}"
-        )
-    clips, cost, schedule = config.data.clips or len(train), training_cost(config), make_schedule(config)
+    share = config.train.share(world)
+    clips, cost, schedule = clips or len(train), training_cost(config), make_schedule(config)
     mean, std = train.statistics(clips)
-    objective, optimiser = build_for_training(config, mean=mean, std=std)
+    objective, base = build_objective(config, mean=mean, std=std)
+    kept = WholeModel(objective, sharded=cuts_models(fabric))
     prepare_for_speed(objective, compiled)
-    model, wrapped = fabric.setup(objective, optimiser)
-    stream = Batches(
+    model = fabric.setup_module(objective)
+    optimiser = make_optimiser(objective, base, config.train)
+    wrapped: Any = fabric.setup_optimizers(optimiser)
+    batches = Batches(
         train, clips=clips, frames=config.frames, batch_size=config.train.batch_size, seed=config.seed,
         rank=rank, world=world,
     )  # fmt: skip
+    reads_ahead = isinstance(train, WaveStore) or fabric.device.type == "cuda"
+    stream = Prefetch(batches, fabric.device, ahead=2 if reads_ahead else 0)
+    front_end = LogMel(config.encoder.front_end).to(fabric.device)
     precision = str(fabric.strategy.precision.precision)
     run = RunFolder(config, folder, identity=identity, precision=precision, writes=rank == 0)
     now = Training(objective, optimiser, stream, torch.Generator().manual_seed(config.seed + 1), fabric.device)
@@ -97,7 +105,7 @@ def pretrain(
 
     def train_step(segment: Segment, step: int) -> None:
         now.lr = set_lr(optimiser, config.train, step, segment.budget)
-        frames = fabric.to_device(stream.next())  # [B / world, frames, mels]
+        frames = as_log_mels(stream.next(), front_end)  # [B / world, frames, mels]
         draw = objective.draw(stream.batch_size, now.draws)  # of the whole batch, in every process
         draw = {name: fabric.to_device(rows[mine]) for name, rows in draw.items()}
         wrapped.zero_grad(set_to_none=True)
@@ -114,7 +122,7 @@ def pretrain(
 
     def tell(segment: Segment, step: int) -> None:
         loss = float(torch.as_tensor(fabric.all_reduce(now.smooth, reduce_op="mean")))
-        stop.agree(fabric)
+        stop.agree(fabric, time.monotonic() - saved >= 60 * config.train.checkpoint_minutes)
         try:
             run.warn(check_loss(loss, now.lowest, step=step, lr=now.lr))
         except SonoscaleError:
@@ -127,7 +135,7 @@ def pretrain(
             progress(schedule.before(now.segment, step), schedule.steps, loss)
 
     def measure(phase: str, step: int) -> RankReading:
-        reading = read_rank(objective, heldout, encoder_id=f"{folder.name}@{step}")
+        reading = read_rank(kept.now(), heldout, encoder_id=f"{folder.name}@{step}")
         run.warn(check_rank(reading, step=step))
         run.log_rank(phase, step, reading, seen(step))
         ranks = {"rankme": reading.uncentred.value, "rankme_centred": reading.centred.value}
@@ -145,10 +153,11 @@ def pretrain(
             "seconds": now.seconds(),
         }
 
-    with stop_requests(together=world > 1) as stop, run.held(fabric, restart=restart) as to_do:
+    with closing(stream), stop_requests(together=world > 1) as stop, run.held(fabric, restart=restart) as to_do:
         if not to_do:
             return
         now.restore(run.load_state())
+        run.tell_again(log)
         saved = time.monotonic()
         while now.segment < len(schedule.segments):
             segment = schedule.segments[now.segment]
@@ -164,13 +173,14 @@ def pretrain(
                 train_step(segment, now.step)
                 if now.step % told_every == 0 or now.step == segment.stop:
                     tell(segment, now.step)
-                if stop.agreed or time.monotonic() - saved >= 60 * config.train.checkpoint_minutes:
+                if stop.agreed or stop.due:
                     run.save_state(now.state())
-                    saved = time.monotonic()
+                    saved, stop.due = time.monotonic(), False
                     stop.obey()
             if segment.budget is not None:
-                reading, loss = measure(segment.phase, segment.stop), heldout_loss(objective, heldout, config)
-                run.finish_budget(segment.stop, objective, reading, loss, seen(segment.stop))
+                reading, finished = measure(segment.phase, segment.stop), kept.now()
+                loss = heldout_loss(finished, heldout, config)
+                run.finish_budget(segment.stop, finished, reading, loss, seen(segment.stop))
                 now.return_to_trunk()
             now.segment += 1
         rate = schedule.steps * config.train.batch_size * cost.flops / now.seconds()  # readings of the rank included

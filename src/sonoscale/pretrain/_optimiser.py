@@ -38,9 +38,7 @@ from torch import Tensor, nn
 from sonoscale.encoders import Block
 from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain._config import TrainConfig
-
-HEAD_SIZE = 32
-"""Dimensions of an attention head by default."""
+from sonoscale.pretrain._heads import HEAD_SIZE, head_grows
 
 
 @dataclass(frozen=True)
@@ -168,7 +166,7 @@ def _check_heads(model: nn.Module, base: nn.Module) -> None:
         other = others.get(name)
         if isinstance(block, Block) and isinstance(other, Block):
             size, before = (b.out.in_features // b.heads for b in (block, other))
-            if size > 2 * max(before, HEAD_SIZE):
+            if head_grows(size, before):
                 raise SonoscaleError(
                     f"parametrisation = mup: {name} has attention heads of {size} dimensions, {before} at lr_width, "
                     "and their size must not grow with the width; leave encoder.heads out, take widths that are "

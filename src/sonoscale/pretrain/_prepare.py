@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sonoscale.config import config_hash
-from sonoscale.corpora import FeatureStore, build_features, feature_pool
+from sonoscale.corpora import Corpus, FeatureStore, build_features, feature_pool
 from sonoscale.pretrain._config import RunConfig
 from sonoscale.pretrain._identity import all_clips, run_identity
+from sonoscale.pretrain._waves import WaveStore
 
 
 @dataclass(frozen=True)
@@ -18,12 +20,13 @@ class PreparedRun:
     """What `pretrain` takes.
 
     Attributes:
-        train, heldout: log-mels.
+        train: log-mels, or the waveforms of which they are computed in every step.
+        heldout: log-mels.
         identity: all that decides the outcome.
         name: its hash, which names the run's folder.
     """
 
-    train: FeatureStore
+    train: FeatureStore | WaveStore
     heldout: FeatureStore
     identity: dict[str, Any]
     name: str
@@ -32,11 +35,11 @@ class PreparedRun:
 def prepare_run(
     config: RunConfig, cache: Path, *, workers: int, report: Callable[[str, int, int], None]
 ) -> PreparedRun:
-    """Find the audio of a run and compute the log-mels that are missing.
+    """Find the audio of a run and compute the log-mels that are missing; of training clips only if they are cached.
 
     Arguments:
         config: the run.
-        cache: folder of computed log-mels.
+        cache: folder of computed log-mels and their statistics.
         workers: processes.
         report: told what is being computed, how many clips are done with, and of how many.
 
@@ -44,16 +47,19 @@ def prepare_run(
         SonoscaleError: the audio is not there, cannot be read, or is less than the run needs.
     """
     training, heldout = config.data.training(), config.data.heldout()
-    stores = []
+    front_end, on_device = config.encoder.front_end, config.train.log_mels == "on_device"
     with feature_pool(workers) as pool:
-        for what, corpus, dtype in (("training audio", training, "float16"), ("held-out audio", heldout, "float32")):
-            stores.append(
-                build_features(
-                    corpus, config.encoder.front_end, cache, dtype=dtype, pool=pool,
-                    progress=lambda done, total, what=what: report(what, done, total),
-                )
-            )  # fmt: skip
-    train, held = stores
+
+        def features(what: str, corpus: Corpus, dtype: str) -> FeatureStore:
+            progress = partial(report, what)
+            return build_features(corpus, front_end, cache, dtype=dtype, pool=pool, progress=progress)
+
+        if on_device:
+            train = WaveStore(training, front_end, cache=cache)
+            train.statistics(progress=partial(report, "mean and deviation"))  # once, for all processes of the run
+        else:
+            train = features("training audio", training, "float16")
+        held = features("held-out audio", heldout, "float32")
     everything = all_clips(config.data).training()
     identity = run_identity(config, training=everything, clips=len(training), heldout=held.corpus)
     return PreparedRun(train, held, identity, config_hash(identity))

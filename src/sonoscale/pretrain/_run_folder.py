@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,6 +123,12 @@ class RunFolder:
         if step == 0 or (phase != "trunk" and step == self.config.budgets[-1]):
             self._spectra[f"step_{step}"] = torch.from_numpy(reading.spectrum)
             self._spectra[f"step_{step}_centred"] = torch.from_numpy(reading.spectrum_centred)
+
+    def tell_again(self, log: Callable[[dict[str, float], int], Any]) -> None:
+        """Give `log` what an interrupted run had measured up to the state that it goes on from."""
+        for row in self._rows:
+            told = {name: row[name] for name in ("loss", "lr", "rankme", "rankme_centred") if name in row}
+            log({f"{row['phase']}/{name}": value for name, value in told.items()}, row["step"])
 
     def finish_budget(
         self, step: int, objective: Objective, reading: RankReading, loss: float, seen: dict[str, float]

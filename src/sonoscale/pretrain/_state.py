@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from sonoscale.pretrain._batches import Batches
 from sonoscale.pretrain._objective import Objective
+from sonoscale.pretrain._prefetch import Prefetch
+from sonoscale.pretrain._sharding import load_whole, whole
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -45,7 +46,7 @@ class Training:
         self,
         objective: Objective,
         optimiser: torch.optim.Optimizer,
-        stream: Batches,
+        stream: Prefetch[Any],
         draws: torch.Generator,
         device: torch.device,
     ) -> None:
@@ -84,13 +85,13 @@ class Training:
         self._trunk = None
 
     def state(self) -> dict[str, Any]:
-        """Everything, as tensors and plain values."""
+        """Everything, as tensors and plain values; called by all processes together."""
         generators = {"torch": torch.get_rng_state()}
         if torch.cuda.is_available():
             generators |= {f"cuda{i}": state for i, state in enumerate(torch.cuda.get_rng_state_all())}
         return {
-            "now": self._changing(), "trunk": self._trunk, "segment": self.segment, "seconds": self.seconds(),
-            "generators": generators,
+            "now": whole(self._changing()), "trunk": whole(self._trunk), "segment": self.segment,
+            "seconds": self.seconds(), "generators": generators,
         }  # fmt: skip
 
     def restore(self, state: dict[str, Any] | None) -> None:
@@ -119,8 +120,7 @@ class Training:
         }
 
     def _put_back(self, kept: dict[str, Any]) -> None:
-        self._objective.load_state_dict(kept["objective"])
-        self._optimiser.load_state_dict(kept["optimiser"])
+        load_whole(self._objective, self._optimiser, kept["objective"], kept["optimiser"])
         self._stream.restore(kept["stream"])
         self.draws.set_state(kept["draws"])
         self.smooth = kept["smooth"].to(self.smooth.device)
@@ -139,6 +139,7 @@ class StopRequest:
         together: whether other processes must stop at the same step.
         signals: received by this process.
         agreed: the signal to obey, 0 if none.
+        due: whether the state is to be kept, which all processes do at the same step.
         first: when one came.
         handlers: of signals, as they were before.
     """
@@ -146,6 +147,7 @@ class StopRequest:
     together: bool
     signals: list[int] = field(default_factory=list)
     agreed: int = 0
+    due: bool = False
     first: float = 0.0
     handlers: dict[int, Any] = field(default_factory=dict)
 
@@ -159,11 +161,18 @@ class StopRequest:
         if impatient:
             self.obey()
 
-    def agree(self, fabric: Fabric) -> None:
-        """Stop all processes, if one of them was asked to; called by all of them at the same step."""
+    def agree(self, fabric: Fabric, due: bool) -> None:
+        """Stop all processes, if one of them was asked to; called by all of them at the same step.
+
+        Arguments:
+            fabric: of all processes.
+            due: whether this one thinks that the state should be kept.
+        """
+        self.due = due
         if self.together:
-            most = fabric.all_reduce(torch.tensor(max(self.signals, default=0)), reduce_op="max")
-            self.agreed = int(torch.as_tensor(most))
+            wishes = torch.tensor([max(self.signals, default=0), int(due)], device=fabric.device)
+            agreed = torch.as_tensor(fabric.all_reduce(wishes, reduce_op="max")).tolist()
+            self.agreed, self.due = int(agreed[0]), bool(agreed[1])
 
     def obey(self) -> None:
         """Stop, if agreed: as the signal would have without `stop_requests`, or with its exit status."""

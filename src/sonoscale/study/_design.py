@@ -65,10 +65,10 @@ def _points(study: StudyConfig) -> Iterator[dict[str, Any]]:
                 f"sweep: '{key}' is not a key of a run; use section.key with a section of {', '.join(_SECTIONS)}, or a "
                 "section alone with mappings of keys that change together"
             )
-        if section == "data" and key not in ("data.clips", "data.mixture"):
+        if section == "data" and key not in ("data.clips", "data.hours", "data.mixture"):
             raise SonoscaleError(
                 f"sweep: '{key}' would change the held-out clips, and ranks measured on different clips cannot be "
-                "compared; of the data only data.clips and data.mixture can be swept"
+                "compared; of the data only data.clips, data.hours and data.mixture can be swept"
             )
     if study.design == "grid":
         for values in itertools.product(*study.sweep.values()):

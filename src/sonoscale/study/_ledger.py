@@ -102,7 +102,8 @@ def _loss_of(config: RunConfig) -> str:
     if o.kind == "latent":
         teacher = f"{e.backbone} of width {e.width} and depth {e.depth}, layers {config.teacher_layers}"
         return f"latent, {o.mask} masks, teacher {teacher}, sees {o.teacher_sees}, decay {o.teacher_decay:g}"
-    return f"contrastive, views of {o.view_fraction:g}, fades of {o.fade_db:g} dB, temperature {o.temperature:g}"
+    part = config.view_time_patches / config.time_patches
+    return f"contrastive, views of {part:.4g}, fades of {o.fade_db:g} dB, temperature {o.temperature:g}"
 
 
 def _measured(budget: dict[str, Any]) -> dict[str, Any]:

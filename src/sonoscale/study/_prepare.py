@@ -10,9 +10,18 @@ from typing import Any
 
 from sonoscale.audio import LogMelConfig
 from sonoscale.config import config_hash
-from sonoscale.corpora import Corpus, DataConfig, FeatureStore, FolderData, Task, build_features, feature_pool
+from sonoscale.corpora import (
+    Corpus,
+    DataConfig,
+    FeatureStore,
+    FolderData,
+    ProceduralData,
+    Task,
+    build_features,
+    feature_pool,
+)
 from sonoscale.errors import SonoscaleError
-from sonoscale.pretrain import all_clips, run_identity
+from sonoscale.pretrain import WaveStore, all_clips, run_identity
 from sonoscale.probe import PROTOCOL
 from sonoscale.study._config import StudyConfig
 from sonoscale.study._design import PlannedRun
@@ -40,7 +49,7 @@ class RunJob:
     config_id: str  # digest of the identity without the seed: runs that share it are replicates
     folder: Path
     identity: dict[str, Any]
-    train_store: Path
+    train_store: Path | WaveStore
     heldout_store: Path
     tasks: tuple[TaskJob, ...]
 
@@ -53,12 +62,12 @@ def prepare(
     Raises:
         SonoscaleError: any input that a run or a probe would stumble on later.
     """
-    base = study.data.base() if isinstance(study.data, FolderData) else None
+    base = study.data.base() if isinstance(study.data, FolderData) else None  # of real tasks
     tasks = [task.load(base) for task in study.tasks]
     sources = _Sources()
     for run in runs:  # all checks before the first long computation
         sources.training(run.config.data)
-    if isinstance(study.data, FolderData):
+    if not isinstance(study.data, ProceduralData):
         for data in dict.fromkeys(all_clips(run.config.data) for run in runs):  # mixtures reach different clips
             _check_overlap(sources.training(data), sources.heldout(data), tasks)
     with feature_pool(workers) as pool:
@@ -71,7 +80,10 @@ def _bind(runs: list[PlannedRun], tasks: list[Task], sources: _Sources, features
         front_end, data = run.config.encoder.front_end, run.config.data
         largest = max((r.config.data for r in runs if all_clips(r.config.data) == all_clips(data)), key=sources.clips)
         training, heldout = sources.training(largest), sources.heldout(data)
-        train = features.get("training audio", training, front_end, "float16")
+        if run.config.train.log_mels == "on_device":
+            train = features.waves(training, front_end)
+        else:
+            train = features.get("training audio", training, front_end, "float16")
         held = features.get("held-out audio", heldout, front_end, "float32")
         stores = [features.get(f"task {t.name}", t.corpus, front_end, "float32") for t in tasks]
         for what, store, corpus in [("held-out", held, heldout)] + [
@@ -91,7 +103,7 @@ def _bind(runs: list[PlannedRun], tasks: list[Task], sources: _Sources, features
                 config_id=config_hash(replicate),
                 folder=folder,
                 identity=identity,
-                train_store=train.folder,
+                train_store=train if isinstance(train, WaveStore) else train.folder,
                 heldout_store=held.folder,
                 tasks=tuple(_task_job(t, s) for t, s in zip(tasks, stores, strict=True)),
             )
@@ -127,6 +139,7 @@ class _Features:
     def __init__(self, cache: Path, pool: Executor | None, report: Report) -> None:
         self.cache, self.pool, self.report = cache, pool, report
         self._stores: dict[tuple[int, LogMelConfig, str], tuple[Corpus, FeatureStore]] = {}
+        self._waves: dict[tuple[int, LogMelConfig], WaveStore] = {}
 
     def get(self, what: str, corpus: Corpus, front_end: LogMelConfig, dtype: str) -> FeatureStore:
         key = (id(corpus), front_end, dtype)
@@ -137,6 +150,12 @@ class _Features:
             )  # fmt: skip
             self._stores[key] = (corpus, store)  # the corpus too, so that its id stays taken
         return self._stores[key][1]
+
+    def waves(self, corpus: Corpus, front_end: LogMelConfig) -> WaveStore:
+        key = (id(corpus), front_end)
+        if key not in self._waves:
+            self._waves[key] = WaveStore(corpus, front_end, cache=self.cache, threads=1)  # a core has a run of its own
+        return self._waves[key]
 
 
 def _check_lengths(what: str, store: FeatureStore, corpus: Corpus, run: PlannedRun) -> None:

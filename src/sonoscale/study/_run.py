@@ -61,8 +61,8 @@ class StudyOutcome:
 def run_study(study: StudyConfig, out: Path, *, cache: Path, watcher: StudyWatcher) -> StudyOutcome:
     """Train, probe and fit what a study asks for; finished runs of an earlier call are reused.
 
-    The folder ends with `study.yaml`, `runs/`, `ledger.parquet`, `laws.json`, `baseline.json` and
-    `provenance.json`.
+    The folder ends with `study.yaml`, `runs/`, `ledger.parquet`, `laws.json`, `baseline.json`, `failed.json` and
+    `provenance.json`; where no run is finished, without a ledger, laws and report, those of an earlier call included.
 
     Arguments:
         study: the configuration.
@@ -94,9 +94,15 @@ def run_study(study: StudyConfig, out: Path, *, cache: Path, watcher: StudyWatch
     if ledger.num_rows:
         write_ledger(ledger, out / "ledger.parquet")
         _write(out / "laws.json", json.dumps(laws, indent=1))
+    else:  # what is there was made of other runs
+        for stale in [*(out / name for name in _RESULTS), *(out / "figures").glob("*.png")]:
+            stale.unlink(missing_ok=True)
     facts = provenance(time.perf_counter() - started, len(remaining) - len(failures), reused)
     _write(out / "provenance.json", json.dumps(facts, indent=1))
     return StudyOutcome(out, ledger, laws, failures)
+
+
+_RESULTS = ("ledger.parquet", "laws.json", "report.html")
 
 
 def _write(path: Path, text: str) -> None:

@@ -22,10 +22,11 @@ def execute(job: RunJob, progress: Progress) -> None:
     if read_record(job.folder) is None:
         pretrain(
             job.plan.config,
-            FeatureStore.open(job.train_store),
+            FeatureStore.open(job.train_store) if isinstance(job.train_store, Path) else job.train_store,
             FeatureStore.open(job.heldout_store),
             job.folder,
             identity=job.identity,
+            clips=job.identity["clips"],
             progress=lambda done, total, loss: progress("train", done, total, loss),
         )
     missing = [task for task in job.tasks if read_probe(job.folder, task) is None]

@@ -143,6 +143,14 @@ class ProceduralCorpus:
         """
         return self._record(index, self._draw(index))
 
+    def samples(self, indices: Sequence[int]) -> NDArray[np.int64]:
+        """Length of the clips at `indices`, int64."""
+        return np.full(len(indices), self._samples, dtype=np.int64)
+
+    def crop(self, index: int, start: int, stop: int) -> NDArray[np.float32]:
+        """`wave(index)[start:stop]`; the whole clip is synthesised."""
+        return self.wave(index)[start:stop]
+
     def labels(self, index: int) -> dict[str, str]:
         """What a clip holds, without synthesising it.
 

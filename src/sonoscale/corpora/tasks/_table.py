@@ -1,0 +1,126 @@
+"""A task in a CSV file."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sonoscale.corpora._folder import FileCorpus
+from sonoscale.corpora.tasks._check import check_kind
+from sonoscale.corpora.tasks._folds import divide, usual_names
+from sonoscale.corpora.tasks._labels import LabelRule
+from sonoscale.corpora.tasks._task import Task
+from sonoscale.errors import SonoscaleError
+
+LABEL_COLUMNS = {"label": "multiclass", "labels": "multilabel", "value": "regression"}
+"""Columns of labels, and the kind of task where nothing else says it."""
+GROUP_COLUMNS = ("group", "speaker", "recording")
+
+
+def read_task(
+    name: str,
+    metadata: str | Path,
+    *,
+    audio_root: str | Path,
+    label: str | None = "label",
+    fold: str | None = None,
+    kind: str | None = None,
+    group: str | None = None,
+    metric: str | None = None,
+    separator: str | None = None,
+    label_map: Mapping[str, str] | None = None,
+    make_folds: int | None = None,
+    seed: int = 0,
+    sample_rate: int = 16_000,
+) -> Task:
+    """A labelled task from a CSV file with a column `path`, a label column, and a column `fold` or `split`.
+
+    A `split` column must hold train, valid and test (or training, validation, val, dev, in any case); a `fold`
+    column may hold any names, at least three. A split without a validation part gets one from its training part.
+
+    Arguments:
+        name: of the task, for tables and messages.
+        metadata: the CSV file.
+        audio_root: the folder that its paths are relative to.
+        label: the column of labels; None for `label`, or else `labels` or `value`.
+        fold: the column of folds; by default `fold`, or else `split`.
+        kind: multiclass, multilabel (names with ; or | between them, or nothing) or regression (numbers); by default
+            multilabel for a column `labels`, regression for `value`, and else multiclass.
+        group: the column of speakers or recordings; by default `group`, or else `speaker` or `recording`, if there.
+            A clip without a value is a group of its own.
+        metric: name of the score; None for the usual one.
+        separator: what stands between the labels of a clip, instead of ; or |.
+        label_map: from what is written to classes.
+        make_folds: how many folds to make if there is no column of them; None: that is an error.
+        seed: of what is made.
+        sample_rate: of the waves, in Hz.
+
+    Raises:
+        SonoscaleError: the file, a column, a value or an audio file is missing; folds that cannot be used.
+    """
+    metadata, audio_root = Path(metadata), Path(audio_root)
+    check_kind(kind, metric, f"task {name}")
+    if kind == "events":
+        raise SonoscaleError(f"task {name}: {metadata}: a table has no times of events; make it a HEAR task folder")
+    columns, rows = _read(name, metadata)
+    if label is None:
+        label = next((column for column in LABEL_COLUMNS if column in columns), "label")
+    kind = kind or LABEL_COLUMNS.get(label, "multiclass")
+    if fold is None and (make_folds is None or {"fold", "split"} & set(columns)):
+        fold = next((c for c in ("fold", "split") if c in columns), "fold")
+    needed = ["path", label, *([fold] if fold is not None else []), *([group] if group is not None else [])]
+    for column in needed:
+        if column not in columns:
+            hint = "; or have folds made (make_folds)" if column == fold and make_folds is None else ""
+            raise SonoscaleError(f"{metadata}: no column '{column}'; its columns are {', '.join(columns)}{hint}")
+    if not rows:
+        raise SonoscaleError(f"{metadata}: no rows")
+    filled = ["path", *([] if kind == "multilabel" else [label]), *([fold] if fold is not None else [])]
+    _check_rows(metadata, audio_root, rows, filled)
+
+    rule = LabelRule(kind, label_map, separator)
+    labels = tuple(
+        rule.read((row[label] or "").strip(), f"{metadata}: line {line}: column '{label}'")
+        for line, row in enumerate(rows, start=2)
+    )
+    group = group or next((column for column in GROUP_COLUMNS if column in columns), None)
+    groups = None if group is None else tuple((row[group] or "").strip() or row["path"] for row in rows)
+    folds, scheme = (None, "folds") if fold is None else usual_names([row[fold].strip() for row in rows], fold)
+    divided = divide(
+        f"{metadata}", folds, scheme, labels, kind=kind, groups=groups, make_folds=make_folds or 5, seed=seed
+    )
+    corpus = FileCorpus(audio_root, tuple(row["path"] for row in rows), sample_rate)
+    return Task(
+        name, corpus, labels, divided.folds, divided.scheme, kind=kind, metric=metric, groups=groups,
+        own_folds=divided.own, source=str(metadata), notes=divided.notes,
+    )  # fmt: skip
+
+
+def _read(name: str, metadata: Path) -> tuple[list[str], list[dict[str, Any]]]:
+    """Columns and rows."""
+    if not metadata.is_file():
+        raise SonoscaleError(f"task {name}: {metadata}: no such file")
+    try:
+        with metadata.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            return list(reader.fieldnames or []), list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise SonoscaleError(f"{metadata}: not a CSV file in UTF-8 ({error})") from error
+
+
+def _check_rows(metadata: Path, audio_root: Path, rows: Sequence[dict[str, Any]], filled: Sequence[str]) -> None:
+    first_line: dict[str, int] = {}
+    for line, row in enumerate(rows, start=2):
+        for column in filled:
+            if not (row[column] or "").strip():
+                raise SonoscaleError(f"{metadata}: line {line}: no value in column '{column}'")
+        if not (audio_root / row["path"]).is_file():
+            raise SonoscaleError(f"{metadata}: line {line}: no such audio file {audio_root / row['path']}")
+        if row["path"] in first_line:
+            raise SonoscaleError(
+                f"{metadata}: line {line}: {row['path']} stands in line {first_line[row['path']]} already; a clip that "
+                "is in two folds would be tested on what was trained on"
+            )
+        first_line[row["path"]] = line

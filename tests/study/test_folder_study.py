@@ -1,0 +1,118 @@
+"""What a study of real audio is refused for, and what it leaves where nothing was finished; in this process."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from sonoscale.config import validate
+from sonoscale.errors import SonoscaleError
+from sonoscale.study import Failure, StudyConfig, _run, expand, prepare, run_study
+
+MIXTURES = [{"bells": 1}, {"birds": 1}, {"bells": 3, "birds": 1}]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Half-seconds of noise: 30 each of `bells` and `birds` in a pool, and 18 of a task beside it."""
+    root, rng = tmp_path_factory.mktemp("audio"), np.random.default_rng(0)
+    lines = ["path,label,fold"]
+    for folder, files in (("pool/bells", 30), ("pool/birds", 30), ("toy", 18)):
+        (root / folder).mkdir(parents=True)
+        for i in range(files):
+            soundfile.write(root / folder / f"{i:02d}.wav", 0.1 * rng.standard_normal(8000), 16_000)
+    lines += [f"toy/{i:02d}.wav,{'ab'[i % 2]},{i // 2 % 3}" for i in range(18)]
+    (root / "toy.csv").write_text("\n".join(lines))
+    return root
+
+
+@pytest.fixture
+def study(root):
+    """`study(**changes)`: of that audio; the task can be another."""
+
+    def make(**changes):
+        return validate(
+            StudyConfig,
+            {
+                "name": "small",
+                "data": {
+                    "kind": "folder", "root": str(root), "audio": "pool", "heldout_clips": 32,
+                    "mixture": changes.pop("mixture", {}),
+                },
+                "encoder": {"width": 8, "depth": 1},
+                "train": {"clip_seconds": 0.4, "batch_size": 4, "budgets": [4], "warmup_steps": 0},
+                "seeds": [0],
+                "law": {"bootstrap": 100},
+                "workers": 1,
+                "tasks": [{"kind": "folder", "name": "toy", "metadata": changes.pop("metadata", "toy.csv")}],
+            }
+            | changes,
+        )  # fmt: skip
+
+    return make
+
+
+def prepared(study, tmp_path):
+    return prepare(study, expand(study), tmp_path / "out", tmp_path / "cache", 1, lambda what, done, total: None)
+
+
+def names(corpus):
+    return {corpus.name(i) for i in range(len(corpus))}
+
+
+def test_no_mixture_is_trained_on_what_the_rank_is_measured_on(study):
+    runs = expand(study(sweep={"data.mixture": MIXTURES}))
+    assert len(runs) == 1 + len(MIXTURES)
+    heldout = [names(run.config.data.heldout()) for run in runs]
+    assert all(each == heldout[0] and len(each) == 32 for each in heldout)
+    for run in runs:
+        training = names(run.config.data.training())
+        assert training
+        assert not training & heldout[0]
+
+
+def test_a_task_that_any_swept_mixture_trains_on_is_refused(study, root, tmp_path):
+    data = study().data
+    birds = sorted(name for name in names(data.training()) if "birds" in name)
+    lines = [f"pool/birds/{name.rpartition('/')[2]},{'ab'[i % 2]},{i // 2 % 3}" for i, name in enumerate(birds[:12])]
+    (root / "birds.csv").write_text("\n".join(["path,label,fold", *lines]))
+    of_birds = {"metadata": "birds.csv", "mixture": {"bells": 1}}
+    assert len(prepared(study(**of_birds), tmp_path)) == 1  # bells alone are fine
+    for other in MIXTURES[1:]:
+        with pytest.raises(SonoscaleError, match=r"task toy: \d+ of its clips are pre-training data too.*birds"):
+            prepared(study(**of_birds, sweep={"data.mixture": [other]}), tmp_path)
+
+
+class Silent:
+    """Is told, and tells nobody."""
+
+    def planned(self, runs):
+        pass
+
+    def preparing(self, what, done, total):
+        pass
+
+    def started(self, jobs, reused):
+        pass
+
+    def progress(self, index, stage, done, total, loss):
+        pass
+
+    def finished(self, index, failure):
+        pass
+
+
+def test_a_study_without_a_finished_run_leaves_no_results_of_another(study, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    (out / "figures").mkdir(parents=True)
+    for name in ("ledger.parquet", "laws.json", "report.html", "figures/law.png", "notes.txt"):
+        (out / name).write_text("of an earlier time")
+    failures = [Failure("base", 0, "the loss became nan")]
+    monkeypatch.setattr(_run, "run_jobs", lambda jobs, workers, watcher: failures)
+    outcome = run_study(study(), out, cache=tmp_path / "cache", watcher=Silent())
+    assert outcome.failures == failures
+    assert outcome.ledger.num_rows == 0
+    left = {str(file.relative_to(out)) for file in out.rglob("*") if file.is_file()}
+    assert left == {"study.yaml", "failed.json", "baseline.json", "provenance.json", "notes.txt"}
+    assert [failure["error"] for failure in json.loads((out / "failed.json").read_text())] == ["the loss became nan"]

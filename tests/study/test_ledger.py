@@ -1,0 +1,74 @@
+"""The ledger's column `loss_of`: held-out losses under one name can be compared, under two they cannot."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sonoscale.config import validate
+from sonoscale.pretrain import RunConfig
+from sonoscale.study import PlannedRun, RunJob, build_ledger
+from sonoscale.study._prepare import TaskJob
+
+
+@pytest.fixture
+def loss_of(tmp_path):
+    """`loss_of(sections)`: the column of a finished run of that configuration."""
+
+    def column(sections):
+        config = validate(RunConfig, sections)
+        folder = tmp_path / "run"
+        folder.mkdir(exist_ok=True)
+        rank = {"value": 2.0, "low": 1.0, "high": 3.0, "n": 64}
+        budget = dict.fromkeys(("clips_seen", "hours_seen", "flops_encoder", "flops_total", "seconds", "loss"), 1.0)
+        record = {
+            "clips": 8, "hours": 1.0, "params_encoder": 1, "params_decoder": 1, "params_head": 0,
+            "rank_start": {"rankme": 1.0, "rankme_centred": 1.0},
+            "budgets": [budget | {"step": 4, "rank": rank, "rank_centred": rank}],
+        }  # fmt: skip
+        (folder / "record.json").write_text(json.dumps(record))
+        score = {"protocol": "probe", "metric": "accuracy", "score": 0.5, "chance": 0.5}
+        (folder / "probe-key.json").write_text(json.dumps({"steps": {"4": score}}))
+        task = TaskJob("toy", "key", Path(), (), (), "folds")
+        job = RunJob(PlannedRun(config, "base", "base"), "id", folder, {}, Path(), Path(), (task,))
+        (row,) = build_ledger([job]).to_pylist()
+        return row["loss_of"]
+
+    return column
+
+
+def of(kind, **objective):
+    return {"objective": {"kind": kind, **objective}}
+
+
+MAE, LATENT, CONTRASTIVE = of("mae"), of("latent"), of("contrastive")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (MAE, MAE | {"seed": 1}),
+        (MAE, MAE | {"encoder": {"width": 32, "depth": 2, "backbone": "conv"}}),
+        (MAE, of("mae", decoder_depth=3)),
+        (MAE, of("mae", temperature=1.0, teacher_decay=0.5, view_fraction=0.5)),  # not looked at
+        (LATENT, LATENT | {"train": {"lr": 1e-4}}),
+        (LATENT, of("latent", temperature=1.0)),
+        (CONTRASTIVE, CONTRASTIVE | {"encoder": {"width": 32}}),
+        (CONTRASTIVE, CONTRASTIVE | {"train": {"batch_size": 16}}),
+        (CONTRASTIVE, of("contrastive", mask="time", teacher_decay=0.5)),
+    ],
+)
+def test_what_does_not_change_the_meaning_of_the_loss(loss_of, one, other):
+    assert loss_of(one) == loss_of(other)
+
+
+def test_what_changes_the_meaning_of_the_loss(loss_of):
+    different = [
+        MAE, of("mae", mask="time"), LATENT, of("latent", mask="time"), LATENT | {"encoder": {"width": 32}},
+        LATENT | {"encoder": {"depth": 2}}, LATENT | {"encoder": {"backbone": "conv"}},
+        of("latent", teacher_layers=1), of("latent", teacher_decay=0.9), of("latent", teacher_sees="hidden"),
+        CONTRASTIVE, of("contrastive", view_fraction=0.5), of("contrastive", fade_db=0.0),
+        of("contrastive", temperature=0.2),
+    ]  # fmt: skip
+    names = [loss_of(sections) for sections in different]
+    assert len(set(names)) == len(names), sorted(names)
