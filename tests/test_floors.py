@@ -10,9 +10,9 @@ import pytest
 import sonoscale
 
 SOURCE = Path(sonoscale.__file__).parent
-FLOORS = ["audio", "corpora", "encoders", "measure", "pretrain", "probe", "study", "report", "cli"]
+FLOORS = ["audio", "corpora", "encoders", "measure", "pretrain", "probe", "study", "report", "export", "cli"]
 ALONE = ["rank", "laws"]  # import no floor, and any floor may import them
-GROUND = {"config", "errors", "processes", "__version__"}
+GROUND = {"config", "errors", "files", "processes", "__version__"}
 
 
 def imported_floors(file: Path) -> set[str]:

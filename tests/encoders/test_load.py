@@ -72,7 +72,7 @@ def test_bf16_on_the_cpu_keeps_log_mels_and_pooling_in_float32(checkpoint, close
     [
         ("nowhere", "nowhere: no such run folder or checkpoint file"),
         ("", "no such run folder|not a Sonoscale checkpoint"),
-        ("tensorhub:name", "tensorhub: is no kind of encoder; kinds: hear, hf, onnx, python, xares, or a run folder"),
+        ("tensorhub:name", "tensorhub: is no kind of encoder; kinds: hear, hf, .* xares, or a run folder"),
         ("hear:", "no module named; write"),
         ("xares:", "no module named; write"),
         ("python:", "write python:module:factory"),

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from sonoscale import __version__
-from sonoscale.cli import data, measure, pretrain, study
+from sonoscale.cli import data, export, measure, pretrain, probe, study, tasks
 from sonoscale.errors import SonoscaleError
 
 app = typer.Typer(
@@ -22,6 +22,9 @@ app = typer.Typer(
 )
 app.command("measure")(measure.measure)
 app.command("pretrain")(pretrain.pretrain)
+app.command("probe")(probe.probe)
+app.command("tasks")(tasks.tasks)
+app.command("export")(export.export)
 app.add_typer(study.app, name="study")
 app.add_typer(data.app, name="data")
 

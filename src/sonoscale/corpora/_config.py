@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -212,8 +212,8 @@ class OpenTaskConfig(Config):
 
     def load(self, base: Path | None) -> Task:
         """Open and check the task."""
-        options = self.model_dump(exclude={"kind", "target", "source", "part"}) | {"kind": self.target}
-        place = (base or Path()) / self.source
+        options: dict[str, Any] = self.model_dump(exclude={"kind", "target", "source", "part"}) | {"kind": self.target}
+        place = (base or Path()) / Path(self.source).expanduser()
         if self.source in entry_names() and not place.exists():
             return find_task(self.source, part=self.part, **options)
         return open_task(self.source if self.source.startswith("hf:") else place, **options)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from sonoscale.encoders._foreign import one_line, ready
+from sonoscale.encoders._foreign import one_line, query, ready
 from sonoscale.encoders._hf_model import HFEncoder
 from sonoscale.encoders._hf_spectrogram import ASTEncoder, ClapEncoder, WhisperEncoder
 from sonoscale.encoders._hf_wave import EncodecEncoder, GenericEncoder
@@ -29,10 +29,10 @@ def load_hf(rest: str, spec: str, device: torch.device) -> HFEncoder:
     """Load a model and its feature extractor as `AutoModel` and `AutoFeatureExtractor` do, in float32.
 
     Of a model with several parts the audio encoder is taken: Whisper's encoder, CLAP's audio tower. Code that comes
-    with a model (`trust_remote_code`) is not run.
+    with a model is run only if `?trust_remote_code=true` is written behind it.
 
     Arguments:
-        rest: `owner/name`, `owner/name@revision`, or a folder written by `save_pretrained`.
+        rest: `owner/name`, `owner/name@revision`, or a folder written by `save_pretrained`; and perhaps the setting.
         spec: for messages.
         device: for the model.
 
@@ -77,23 +77,30 @@ def load_hf(rest: str, spec: str, device: torch.device) -> HFEncoder:
 
 def _source(rest: str, spec: str) -> tuple[str, dict[str, Any]]:
     """Where to load from, and the options for `from_pretrained`."""
+    rest, settings = query(rest, spec, {"trust_remote_code"})
+    trust = settings.get("trust_remote_code", "false")
+    if trust not in ("true", "false"):
+        raise SonoscaleError(f"{spec}: trust_remote_code = {trust} is neither true nor false")
+    options: dict[str, Any] = {"trust_remote_code": trust == "true"}
     folder = Path(rest).expanduser()
     if rest and folder.is_dir():
-        return str(folder), {"local_files_only": True}
+        return str(folder), {**options, "local_files_only": True}
     if not rest or rest.startswith(("/", ".", "~")):
         raise SonoscaleError(f"{spec}: no such folder; write hf:owner/name, or hf: and a folder of save_pretrained")
     name, at, revision = rest.partition("@")
     if at and not revision:
         raise SonoscaleError(f"{spec}: no revision behind the @")
-    return name, {"revision": revision} if at else {}
+    return name, {**options, "revision": revision} if at else options
 
 
 def _pretrained(auto: Any, what: str, source: str, options: dict[str, Any], spec: str, **more: Any) -> Any:
     try:
-        return auto.from_pretrained(source, trust_remote_code=False, **options, **more)
+        return auto.from_pretrained(source, **options, **more)
     except Exception as error:  # not there, no network, a broken file, a type that is not known, ...
         hint = ""
-        if not options.get("local_files_only"):
+        if "trust_remote_code" in str(error):
+            hint = "; to run the code that comes with it, write ?trust_remote_code=true behind its name"
+        elif not options.get("local_files_only"):
             hint = "; is it on the hub, and is there a network?"
         elif what == "feature extractor":
             hint = "; save it beside the model with feature_extractor.save_pretrained"

@@ -30,6 +30,8 @@ class GenericEncoder(HFEncoder):
         lengths = getattr(self.model, "_get_feat_extract_output_lengths", None)
         if lengths is not None and self.model.main_input_name == "input_values":
             low, high = 0, self.sample_rate
+            while high < 1 << 24 and int(lengths(torch.tensor(high))) < 1:
+                low, high = high, 2 * high
             while high - low > 1:  # low gives no frame, high gives one
                 middle = (low + high) // 2
                 low, high = (low, middle) if int(lengths(torch.tensor(middle))) >= 1 else (middle, high)

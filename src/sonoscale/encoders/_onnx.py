@@ -21,6 +21,7 @@ TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(dou
 class OnnxEncoder(Adapter):
     """A file for ONNX Runtime: `onnx:file.onnx?rate=16000`, and after that, joined by `&`, if need be:
 
+    - `rate`: Hz; not needed where the file's metadata hold `sample_rate`. They may hold `min_samples` too.
     - `layout`: of the input. `BT` is `[batch, samples]`, the default; `BCT` is `[batch, 1, samples]`; `T` is
       `[samples]`, one clip at a time. A file whose batch is fixed to 1 is also run clip by clip.
     - `input`, `output`: names, where the file has several.
@@ -28,8 +29,8 @@ class OnnxEncoder(Adapter):
     The output is `[batch, dim]`, or `[batch, steps, dim]` (without the batch for layout `T`), whose mean over all
     steps, in float32, is the embedding: the file hears the clip as it is, so all steps are taken to lie within it, and
     for `embed_frames` to divide it evenly. A file with a fixed number of samples takes clips of just that length;
-    otherwise `min_samples` is 1, and what is too short for the file fails with its own message. There are no layers:
-    name another output instead.
+    otherwise `min_samples` is what the metadata say, or 1, and what is too short for the file fails with its own
+    message. There are no layers: name another output instead.
 
     Arguments:
         rest: the path and the settings.
@@ -47,13 +48,15 @@ class OnnxEncoder(Adapter):
         path = Path(name).expanduser()
         if not path.is_file():
             raise SonoscaleError(f"{spec}: no such file: {path}")
-        if "rate" not in settings:
-            raise SonoscaleError(f"{spec}: at which rate? add ?rate=16000")
-        self.sample_rate = positive(settings["rate"], "rate", spec)
         self._layout = settings.get("layout", "BT")
         if self._layout not in RANKS:
             raise SonoscaleError(f"{spec}: layout {self._layout} is not known; known: {', '.join(RANKS)}")
         self._session = _session(path, spec, device)
+        told = self._session.get_modelmeta().custom_metadata_map
+        if "rate" not in settings and "sample_rate" not in told:
+            raise SonoscaleError(f"{spec}: at which rate? add ?rate=16000")
+        self.sample_rate = positive(settings.get("rate", told.get("sample_rate")), "rate", spec)
+        self.min_samples = positive(told.get("min_samples", 1), "min_samples", spec)
         put = _chosen(self._session.get_inputs(), settings.get("input"), "input", spec)
         others = [node.name for node in self._session.get_inputs() if node.name != put.name]
         if others:

@@ -1,5 +1,37 @@
 """Embeddings + labels -> downstream score, by a named protocol."""
 
-from sonoscale.probe._linear import PROTOCOL, ProbeResult, linear_probe
+from sonoscale.probe._encoders import Agreement, Score, probe_encoder, protocol_agreement
+from sonoscale.probe._event_scores import EVENT_METRICS
+from sonoscale.probe._events import probe_events
+from sonoscale.probe._metrics import METRICS, Metric, find_metric
+from sonoscale.probe._overlap import content_hashes, overlap
+from sonoscale.probe._probe import ProbeResult, probe
+from sonoscale.probe._protocol import Outcome, Protocol
+from sonoscale.probe._registry import PROTOCOLS, find_protocol
+from sonoscale.probe._rounds import Round, folds_by_group, make_rounds
+from sonoscale.probe._targets import Targets, make_targets
 
-__all__ = ["PROTOCOL", "ProbeResult", "linear_probe"]
+__all__ = [
+    "EVENT_METRICS",
+    "METRICS",
+    "PROTOCOLS",
+    "Agreement",
+    "Metric",
+    "Outcome",
+    "ProbeResult",
+    "Protocol",
+    "Round",
+    "Score",
+    "Targets",
+    "content_hashes",
+    "find_metric",
+    "find_protocol",
+    "folds_by_group",
+    "make_rounds",
+    "make_targets",
+    "overlap",
+    "probe",
+    "probe_encoder",
+    "probe_events",
+    "protocol_agreement",
+]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sonoscale.audio import LogMelConfig
 from sonoscale.config import config_hash
@@ -22,7 +22,7 @@ from sonoscale.corpora import (
 )
 from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain import WaveStore, all_clips, run_identity
-from sonoscale.probe import PROTOCOL
+from sonoscale.probe import find_metric, find_protocol
 from sonoscale.study._config import StudyConfig
 from sonoscale.study._design import PlannedRun
 
@@ -36,9 +36,9 @@ class TaskJob:
     name: str
     key: str  # digest of clips, labels and folds
     store: Path
-    labels: tuple[str, ...]
+    labels: tuple[Any, ...]
     folds: tuple[str, ...]
-    scheme: str
+    how: dict[str, Any]  # scheme, kind, metric and groups, as `probe` takes them
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,7 @@ def prepare(
     """
     base = study.data.base() if isinstance(study.data, FolderData) else None  # of real tasks
     tasks = [task.load(base) for task in study.tasks]
+    _check_tasks(tasks)
     sources = _Sources()
     for run in runs:  # all checks before the first long computation
         sources.training(run.config.data)
@@ -184,5 +185,24 @@ def _check_overlap(training: Corpus, heldout: Corpus, tasks: list[Task]) -> None
 
 
 def _task_job(task: Task, store: FeatureStore) -> TaskJob:
-    key = config_hash([PROTOCOL, store.corpus, task.labels, task.folds, task.scheme])
-    return TaskJob(task.name, key, store.folder, task.labels, task.folds, task.scheme)
+    how = {"scheme": task.scheme, "kind": task.kind, "metric": task.metric, "groups": task.groups}
+    key = config_hash([find_protocol("linear").version, store.corpus, task.labels, task.classes, task.folds, how])
+    return TaskJob(task.name, key, store.folder, task.labels, task.folds, how)
+
+
+def _check_tasks(tasks: list[Task]) -> None:
+    """Raises:
+    SonoscaleError: a task has no score of clips of which more is better.
+    """
+    for task in tasks:
+        if task.kind == "events":
+            raise SonoscaleError(
+                f"task {task.name}: has events in time, which studies do not probe; leave it out, and use "
+                "sonoscale probe --protocol hear on the runs"
+            )
+        metric = find_metric(task.metric, cast(Any, task.kind))
+        if not metric.higher:
+            raise SonoscaleError(
+                f"task {task.name}: {metric.name} is better the lower it is, and a study's quality is a mean of "
+                "scores of which more is better; set its metric to another"
+            )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -185,7 +185,7 @@ def folder_of(entry: CatalogueEntry, roots: Iterable[str | Path] | None = None, 
     if not folders:
         where = ", ".join(map(str, looked)) or f"no folder (give roots, or set {ROOTS})"
         raise SonoscaleError(
-            f"task {entry.name}: no folder {part or entry.folders[0]} with its files in {where}; get it from "
+            f"task {entry.name}: no folder {part or ', '.join(entry.folders)} with its files in {where}; get it from "
             f"{entry.source}"
         )
     return folders[0]
@@ -197,7 +197,8 @@ def _folders(root: Path, depth: int) -> Iterator[Path]:
     if depth == 0 or (root / HEAR_MARK).is_file():
         return
     try:
-        below: Sequence[Path] = sorted(f for f in root.iterdir() if f.is_dir() and not f.name.startswith("."))
+        with os.scandir(root) as files:
+            below = sorted(Path(file.path) for file in files if file.is_dir() and not file.name.startswith("."))
     except OSError:
         return
     for folder in below:

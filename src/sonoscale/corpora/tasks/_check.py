@@ -68,7 +68,8 @@ def _check_labels(task: Task, where: str) -> None:
     for i, label in enumerate(task.labels):
         if not valid(label):
             raise SonoscaleError(
-                f"{where}: {task.corpus.name(i)}: {label!r} is no label of a {task.kind} task: that is {_WANTED[task.kind]}"
+                f"{where}: {task.corpus.name(i)}: {label!r} is no label of a {task.kind} task: that is "
+                f"{_WANTED[task.kind]}"
             )
     if task.classes is not None:
         _check_classes(task, task.classes, where)

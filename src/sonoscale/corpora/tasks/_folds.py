@@ -60,7 +60,7 @@ def divide(
     *,
     kind: str,
     groups: Sequence[str] | None,
-    make_folds: int,
+    make_folds: int | None,
     seed: int,
 ) -> Division:
     """The folds that the data have, and what they lack: all folds, or the validation part of a split.
@@ -74,7 +74,7 @@ def divide(
         labels: of each clip.
         kind: of the labels.
         groups: speaker or recording of each clip.
-        make_folds: how many to make where there are none.
+        make_folds: how many to make where there are none; None to make nothing.
         seed: of what is made.
 
     Raises:
@@ -83,11 +83,12 @@ def divide(
     unit = "group" if groups is not None else "clip"
     every = list(groups) if groups is not None else [str(i) for i in range(len(labels))]
     classes = [names_of(label, kind) for label in labels]
-    if folds is None:
+    if folds is None and make_folds is not None:
         made = _deal(where, every, classes, make_folds, seed)
         note = f"the data have no folds: these {make_folds} are ours, dealt by {unit} with seed {seed}"
         return Division(made, "folds", True, (note,))
-    if scheme != "split" or "valid" in folds or not {"train", "test"} <= set(folds):
+    assert folds is not None
+    if make_folds is None or scheme != "split" or "valid" in folds or not {"train", "test"} <= set(folds):
         return Division(tuple(folds), scheme)
     train = [i for i, fold in enumerate(folds) if fold == "train"]
     parts = min(round(1 / _VALID_SHARE), len({every[i] for i in train}))

@@ -37,7 +37,7 @@ def without_broken(where: str, skipped: Sequence[Skipped], options: Options) -> 
     said = f"{len(skipped)} of its clips cannot be used, such as {name}: {reason}"
     if not options.skip_broken:
         raise SonoscaleError(
-            f"{where}: {said}; get it again, or leave such clips out with skip_broken=True, which changes what is scored"
+            f"{where}: {said}; get it again, or leave such clips out with skip_broken=True, which changes the task"
         )
     return (f"{said}; left out",)
 

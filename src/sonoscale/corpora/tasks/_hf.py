@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sonoscale.corpora._base import Joined
-from sonoscale.corpora._files_corpus import Skipped
 from sonoscale.corpora._hf import HfSegments, load_splits, rows_of
 from sonoscale.corpora.tasks._check import check_kind
 from sonoscale.corpora.tasks._folds import PARTS, usual_names
 from sonoscale.corpora.tasks._found import Options, task_of, without_broken
 from sonoscale.corpora.tasks._labels import LabelRule
+from sonoscale.corpora.tasks._table import LABEL_COLUMNS
 from sonoscale.corpora.tasks._task import Task
 from sonoscale.errors import SonoscaleError
-
-_LABEL_COLUMNS = ("label", "labels", "value")
 
 
 def open_hf_task(
@@ -58,48 +57,79 @@ def open_hf_task(
         named = {"": named[chosen]}
     parts, scheme, notes = ({split: split for split in named}, "folds", ()) if fold else _parts(spec, named, splits)
 
-    corpora: list[HfSegments] = []
-    columns: dict[str, list[Any]] = {"label": [], "fold": [], "group": []}
-    skipped: list[Skipped] = []
-    classes: tuple[str, ...] | None = None
-    for part, split in parts.items():
-        where = f"{spec}: split '{split}'" if split else spec
-        dataset = named[split]
-        column = label or next((c for c in _LABEL_COLUMNS if c in dataset.features), "label")
-        for needed in (column, fold, group):
-            if needed is not None and needed not in dataset.features:
-                raise SonoscaleError(f"{where}: no column '{needed}'; its columns are {', '.join(dataset.features)}")
-        corpus = rows_of(
-            dataset, f"{spec}[{split}]" if split else spec,
-            sample_rate=options.sample_rate, max_seconds=None, key=key,
-        )  # fmt: skip
-        skipped += corpus.skipped
-        kind = kind or _kind(dataset.features[column])
-        check_kind(kind, options.metric, where)
-        if kind == "events":
-            raise SonoscaleError(f"{where}: events are read from HEAR task folders and tar shards only")
-        names = _class_names(dataset.features[column])
-        classes = tuple(names) if names and label_map is None else None
-        rows = [_row(clip.recording.source) for clip in corpus.clips]
-        rule = LabelRule(kind, label_map, separator)
-        for row, value in _values(corpus, column, rows):
-            columns["label"].append(rule.read(_named(value, names, f"{where}, row {row}"), f"{where}, row {row}"))
-        columns["fold"] += (
-            [_text(v, where, r, fold) for r, v in _values(corpus, fold, rows)] if fold else [part] * len(rows)
-        )
-        if group is not None:
-            columns["group"] += [_text(value, where, row, group) for row, value in _values(corpus, group, rows)]
-        corpora.append(corpus)
-    notes = (*notes, *without_broken(spec, skipped, options))
-    folds: tuple[str, ...] | None = tuple(columns["fold"])
+    wanted = _Columns(label, fold, group, key, kind, LabelRule("", label_map, separator))
+    read = [_read(spec, named[split], split, part, wanted, options) for part, split in parts.items()]
+    kind, classes = read[0].kind, read[0].classes
+    different = next((each for each in read if (each.kind, each.classes) != (kind, classes)), None)
+    if different is not None:
+        raise SonoscaleError(f"{spec}: the labels of its splits are of different classes, or one is {different.kind}")
+    notes = (*notes, *without_broken(spec, [one for each in read for one in each.corpus.skipped], options))
+    folds: tuple[str, ...] | None = tuple(one for each in read for one in each.folds)
     if fold:
         folds, scheme = usual_names(folds, fold)
     elif set(folds) == {""}:
         folds = None
-    assert kind is not None
+    corpora = tuple(each.corpus for each in read)
     return task_of(
-        spec, corpora[0] if len(corpora) == 1 else Joined(tuple(corpora)), columns["label"], folds, scheme, options,
-        kind=kind, classes=classes, groups=tuple(columns["group"]) if group else None, notes=notes,
+        spec, corpora[0] if len(corpora) == 1 else Joined(corpora), [one for each in read for one in each.labels],
+        folds, scheme, options, kind=kind, classes=classes,
+        groups=tuple(one for each in read for one in each.groups) if group else None, notes=notes,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Which columns to read, and how."""
+
+    label: str | None
+    fold: str | None
+    group: str | None
+    key: str | None
+    kind: str | None
+    rule: LabelRule
+
+
+@dataclass(frozen=True)
+class _Split:
+    """Clips of one split, and what its columns say of them."""
+
+    corpus: HfSegments
+    kind: str
+    classes: tuple[str, ...] | None
+    labels: list[Any]
+    folds: list[str]
+    groups: list[str]
+
+
+def _read(spec: str, dataset: Any, split: str, part: str, wanted: _Columns, options: Options) -> _Split:
+    where = f"{spec}: split '{split}'" if split else spec
+    column = wanted.label or next((c for c in LABEL_COLUMNS if c in dataset.features), "label")
+    for needed in (column, wanted.fold, wanted.group):
+        if needed is not None and needed not in dataset.features:
+            raise SonoscaleError(f"{where}: no column '{needed}'; its columns are {', '.join(dataset.features)}")
+    kind = wanted.kind or _kind(dataset.features[column])
+    check_kind(kind, options.metric, where)
+    if kind == "events":
+        raise SonoscaleError(f"{where}: events are read from HEAR task folders and tar shards only")
+    corpus = rows_of(
+        dataset, f"{spec}[{split}]" if split else spec, sample_rate=options.sample_rate, max_seconds=None,
+        key=wanted.key,
+    )  # fmt: skip
+    names = _class_names(dataset.features[column])
+    rule = replace(wanted.rule, kind=kind)
+
+    def values(column: str) -> list[tuple[str, Any]]:
+        """Where each stands, and what does. No other column is read, so no audio is."""
+        every = corpus.dataset.data.column(column).to_pylist()
+        sources = (clip.recording.source for clip in corpus.clips)
+        rows = [source for source in sources if isinstance(source, int)]  # as they all are
+        return [(f"{where}, row {row}: column '{column}'", every[row]) for row in rows]
+
+    return _Split(
+        corpus, kind, tuple(names) if names and rule.mapping is None else None,
+        [rule.read(_named(value, names, at), at) for at, value in values(column)],
+        [_text(value, at) for at, value in values(wanted.fold)] if wanted.fold else [part] * len(corpus),
+        [_text(value, at) for at, value in values(wanted.group)] if wanted.group else [],
     )  # fmt: skip
 
 
@@ -153,17 +183,6 @@ def _kind(feature: Any) -> str:
     return "regression" if str(getattr(inner, "dtype", "")).startswith("float") else "multiclass"
 
 
-def _row(source: Any) -> int:
-    assert isinstance(source, int)
-    return source
-
-
-def _values(corpus: HfSegments, column: str, rows: list[int]) -> list[tuple[int, Any]]:
-    """What a column holds in some rows. No other column is read, so no audio is."""
-    values = corpus.dataset.data.column(column).to_pylist()
-    return [(row, values[row]) for row in rows]
-
-
 def _named(value: Any, names: list[str] | None, where: str) -> Any:
     """Class numbers as names."""
     if names is None or value is None or isinstance(value, str):
@@ -175,7 +194,7 @@ def _named(value: Any, names: list[str] | None, where: str) -> Any:
     return names[value]
 
 
-def _text(value: Any, where: str, row: int, column: str | None) -> str:
+def _text(value: Any, where: str) -> str:
     if value is None or not str(value).strip():
-        raise SonoscaleError(f"{where}, row {row}: no value in column '{column}'")
+        raise SonoscaleError(f"{where}: no value")
     return str(value).strip()

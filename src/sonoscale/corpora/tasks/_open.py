@@ -93,6 +93,8 @@ def open_task(
         raise SonoscaleError(f"sample_rate = {sample_rate}: a rate in Hz is needed, such as 16000")
     if make_folds < 3:
         raise SonoscaleError(f"make_folds = {make_folds}: at least 3 are needed, to train, to choose and to test")
+    if seed < 0:
+        raise SonoscaleError(f"seed = {seed}: must not be negative")
     _check_used(
         text, form, kind=kind, label=label, fold=fold, group=group, splits=splits, separator=separator,
         label_map=label_map, audio_root=audio_root, key=key, rate=rate, skip_broken=skip_broken or None,
@@ -142,7 +144,9 @@ def _told(entry: CatalogueEntry | None, label: str | None, options: Options) -> 
     return ShardTask(LabelRule("multiclass"), label, entry.patterns(), entry.scheme)
 
 
-def find_task(name: str, roots: Iterable[str | Path] | None = None, *, part: str | None = None, **options: Any) -> Task:
+def find_task(
+    name: str, /, roots: Iterable[str | Path] | None = None, *, part: str | None = None, **options: Any
+) -> Task:
     """Open a task of the catalogue.
 
     Arguments:
@@ -205,7 +209,9 @@ def _form(spec: str) -> str:
 
 
 def _refuse(path: Path) -> str:
-    raise SonoscaleError(f"{path}: a task in a file is CSV (or Parquet of datasets), not {path.suffix or 'this'}")
+    raise SonoscaleError(
+        f"{path}: a task in a file is CSV or Parquet, not {path.suffix or 'this'}; of tar shards, give the folder"
+    )
 
 
 def _described(task: Task, entry: CatalogueEntry | None) -> Task:

@@ -138,7 +138,7 @@ def _by_name(folder: Path) -> dict[str, list[Path]]:
     lost = next((shard for shard, split in told.items() if not split), None)
     if lost is not None:
         raise SonoscaleError(
-            f"{lost}: its name tells neither fold nor part (train, valid, test), as those of others here do; give splits"
+            f"{lost}: its name tells neither fold nor part (train, valid, test), as those of others do; give splits"
         )
     if "eval" in told.values():
         free = next((part for part in ("test", "valid") if part not in told.values()), None)

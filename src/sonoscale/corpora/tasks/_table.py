@@ -38,7 +38,7 @@ def read_task(
     """A labelled task from a CSV file with a column `path`, a label column, and a column `fold` or `split`.
 
     A `split` column must hold train, valid and test (or training, validation, val, dev, in any case); a `fold`
-    column may hold any names, at least three. A split without a validation part gets one from its training part.
+    column may hold any names, at least three.
 
     Arguments:
         name: of the task, for tables and messages.
@@ -53,7 +53,8 @@ def read_task(
         metric: name of the score; None for the usual one.
         separator: what stands between the labels of a clip, instead of ; or |.
         label_map: from what is written to classes.
-        make_folds: how many folds to make if there is no column of them; None: that is an error.
+        make_folds: how many folds to make if there is no column of them; a split without a validation part then gets
+            one too. None: either is an error.
         seed: of what is made.
         sample_rate: of the waves, in Hz.
 
@@ -88,9 +89,7 @@ def read_task(
     group = group or next((column for column in GROUP_COLUMNS if column in columns), None)
     groups = None if group is None else tuple((row[group] or "").strip() or row["path"] for row in rows)
     folds, scheme = (None, "folds") if fold is None else usual_names([row[fold].strip() for row in rows], fold)
-    divided = divide(
-        f"{metadata}", folds, scheme, labels, kind=kind, groups=groups, make_folds=make_folds or 5, seed=seed
-    )
+    divided = divide(f"{metadata}", folds, scheme, labels, kind=kind, groups=groups, make_folds=make_folds, seed=seed)
     corpus = FileCorpus(audio_root, tuple(row["path"] for row in rows), sample_rate)
     return Task(
         name, corpus, labels, divided.folds, divided.scheme, kind=kind, metric=metric, groups=groups,

@@ -1,0 +1,196 @@
+"""Export an encoder: written beside its place, compared with the original, and only then moved there."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sonoscale.encoders import AudioEncoder, load_encoder
+from sonoscale.encoders._foreign import import_code
+from sonoscale.errors import SonoscaleError
+from sonoscale.export._hear import write_hear
+from sonoscale.export._hf import write_hf
+from sonoscale.export._mteb import write_mteb
+from sonoscale.export._onnx import write_onnx
+from sonoscale.export._source import TrainedEncoder, read_trained
+from sonoscale.export._xares import write_xares
+from sonoscale.processes import remove_leftovers, unfinished_folder
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a format is written and read again.
+
+    Attributes:
+        write: fills a folder and names what is loaded from it.
+        spec: for `load_encoder`, of the folder and that name; None where there is none.
+        tolerance: largest difference of an embedding's numbers from ours.
+        needs: packages that reading it takes, and the extra that brings them.
+    """
+
+    write: Callable[[TrainedEncoder, Path], str]
+    spec: Callable[[Path, str], str] | None
+    tolerance: float = 1e-5
+    needs: tuple[str, str] | None = None
+
+
+FORMATS: dict[str, Format] = {
+    "hear": Format(write_hear, lambda folder, name: f"hear:{folder / name / '__init__.py'}"),
+    "xares": Format(write_xares, lambda folder, name: f"xares:{folder / name}"),
+    "mteb": Format(write_mteb, None),
+    "hf": Format(
+        write_hf, lambda folder, name: f"hf:{folder}?trust_remote_code=true", needs=("transformers", "hf")
+    ),
+    "onnx": Format(write_onnx, lambda folder, name: f"onnx:{folder / name}", 1e-4, ("onnxruntime", "onnx")),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        folder: of the export.
+        files: paths within it and their sizes in bytes.
+        hash: of the encoder's weights and shape.
+        spec: that `load_encoder` reads it by; None for what it cannot read (mteb).
+        clips: that the export was compared with the original on.
+        difference: largest difference of any number of their embeddings.
+    """
+
+    folder: Path
+    files: dict[str, int]
+    hash: str
+    spec: str | None
+    clips: int
+    difference: float
+
+
+def export_encoder(run: str | Path, to: str, out: str | Path, *, force: bool = False) -> Exported:
+    """Export the encoder of a finished run, and check the export against it.
+
+    The export is loaded as its users would load it, and embeds a few clips of random sound of several lengths. It
+    appears at `out` when it has been found to agree with the encoder to 1e-5 (ONNX: 1e-4).
+
+    Arguments:
+        run: a run folder, for its last checkpoint, or a checkpoint file.
+        to: a name in `FORMATS`.
+        out: folder to be made.
+        force: replace what is there.
+
+    Raises:
+        SonoscaleError: no such format or finished run, `out` is not empty, a package is missing, or the export does
+            not agree with the encoder.
+    """
+    if to not in FORMATS:
+        raise SonoscaleError(f"{to}: no such format; choose one of {', '.join(FORMATS)}")
+    kind, out = FORMATS[to], Path(out).expanduser()
+    if kind.needs and importlib.util.find_spec(kind.needs[0]) is None:
+        raise SonoscaleError(f"{to}: {kind.needs[0]} cannot be imported: pip install 'sonoscale[{kind.needs[1]}]'")
+    trained = read_trained(run)
+    _check_place(out, trained.run, force)
+    with _appears_at(out) as folder:
+        name = kind.write(trained, folder)
+        clips, difference = _compare(kind, folder, name, trained.encoder)
+        if not difference <= kind.tolerance:
+            raise SonoscaleError(
+                f"{out}: not written: the {to} export differs from the encoder by {difference:.2g}, which is more than "
+                f"{kind.tolerance:g}"
+            )
+    files = {path.relative_to(out).as_posix(): path.stat().st_size for path in sorted(out.rglob("*")) if path.is_file()}
+    return Exported(out, files, trained.hash, kind.spec and kind.spec(out, name), clips, difference)
+
+
+def _check_place(out: Path, run: Path, force: bool) -> None:
+    """Whether an export may be put there."""
+    place = out.resolve()
+    if any(sign in str(place) for sign in ":?"):
+        raise SonoscaleError(f"{place}: an encoder is named by its path, in which : and ? would end it; name another")
+    if out.exists() and not out.is_dir():
+        raise SonoscaleError(f"{out}: is a file; name a folder")
+    if not out.exists():
+        return
+    if any(out.iterdir()) and not force:
+        raise SonoscaleError(f"{out}: is there already and not empty; name another folder, or replace it (--force)")
+    for kept, what in ((run, "the run"), (Path.cwd(), "the current folder"), (Path.home(), "your home")):
+        if kept.resolve().is_relative_to(place):
+            raise SonoscaleError(f"{out}: is or holds {what}, and would be replaced; name another folder")
+
+
+@contextlib.contextmanager
+def _appears_at(out: Path) -> Iterator[Path]:
+    """A new folder of the same name, which takes the place of `out` when the block ends well."""
+    out = out.resolve()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(out.parent)
+    staging = unfinished_folder(out)
+    folder, old = staging / out.name, staging / ".old"
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+        if out.exists():
+            out.replace(old)
+        folder.replace(out)
+    finally:
+        if old.exists() and not out.exists():
+            old.replace(out)
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _compare(kind: Format, folder: Path, name: str, encoder: AudioEncoder) -> tuple[int, float]:
+    """Clips compared, and the largest difference of their embeddings."""
+    with _imports_undone(folder):
+        embed = _embedder(kind, folder, name)
+        count, differences = 0, []
+        for samples in (encoder.min_samples, encoder.min_samples + 777, 2 * encoder.sample_rate + encoder.min_samples):
+            wave = _clips(samples, encoder.sample_rate)
+            with torch.inference_mode():
+                ours = encoder.embed(wave)
+            differences.append((embed(wave).clone() - ours).abs().max())
+            count += len(wave)
+    return count, torch.stack(differences).max().item()  # NaN if one is
+
+
+def _embedder(kind: Format, folder: Path, name: str) -> Callable[[Tensor], Tensor]:
+    if kind.spec is not None:
+        return load_encoder(kind.spec(folder, name)).embed
+    model = import_code(str(folder / name), name).SonoscaleMteb()
+
+    def embed(wave: Tensor) -> Tensor:
+        rate = model.network.sample_rate
+        batch = {"audio": [{"array": row, "sampling_rate": rate} for row in wave.numpy()]}
+        return torch.from_numpy(np.asarray(model.encode([batch])))
+
+    return embed
+
+
+@contextlib.contextmanager
+def _imports_undone(folder: Path) -> Iterator[None]:
+    """No trace of what is imported from a folder that will move, neither in this process nor as bytecode."""
+    path, modules, bytecode = list(sys.path), set(sys.modules), sys.dont_write_bytecode
+    sys.dont_write_bytecode = True
+    try:
+        yield
+    finally:
+        sys.path[:], sys.dont_write_bytecode = path, bytecode
+        for name in set(sys.modules) - modules:
+            if str(getattr(sys.modules[name], "__file__", None)).startswith(str(folder)):
+                del sys.modules[name]
+
+
+def _clips(samples: int, rate: int) -> Tensor:
+    """Noise and tones, loud and soft: float32 `[4, samples]`."""
+    generator = torch.Generator().manual_seed(samples)
+    time = torch.arange(samples) / rate
+    noise = torch.randn(4, samples, generator=generator)
+    tones = torch.stack([torch.sin(2 * torch.pi * hertz * time) for hertz in (110.0, 440.0, 1500.0, 6000.0)])
+    return 0.1 * noise * torch.tensor([1.0, 0.1, 1e-3, 0.0])[:, None] + 0.5 * tones

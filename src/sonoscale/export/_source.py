@@ -1,0 +1,76 @@
+"""A trained encoder, and what its run recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sonoscale.encoders import AudioEncoder, load_encoder
+from sonoscale.errors import SonoscaleError
+from sonoscale.pretrain import read_record, unfinished_run
+
+
+@dataclass(frozen=True)
+class TrainedEncoder:
+    """What is exported.
+
+    Attributes:
+        encoder: in eval mode, on the CPU.
+        run: the run folder or checkpoint file.
+        config: of the run.
+        step: that the checkpoint was taken at.
+        record: of the run, None for a checkpoint that lies alone.
+        hash: 12 hexadecimal digits, of weights and shape.
+    """
+
+    encoder: AudioEncoder
+    run: Path
+    config: dict[str, Any]
+    step: int | None
+    record: dict[str, Any] | None
+    hash: str
+
+    @property
+    def shape(self) -> dict[str, Any]:
+        """The encoder's configuration as a plain dictionary."""
+        return self.encoder.config.model_dump(mode="json")
+
+    @property
+    def budget(self) -> dict[str, Any]:
+        """What the record holds of the checkpoint's budget; empty if it is not known."""
+        budgets = (self.record or {}).get("budgets", [])
+        return next((each for each in budgets if each.get("step") == self.step), {})
+
+    @property
+    def state(self) -> dict[str, torch.Tensor]:
+        """The weights, each in memory of its own."""
+        return {name: value.detach().clone().contiguous() for name, value in self.encoder.state_dict().items()}
+
+
+def read_trained(run: str | Path) -> TrainedEncoder:
+    """Read a finished run.
+
+    Arguments:
+        run: its folder, for its last checkpoint, or one of its checkpoint files.
+
+    Raises:
+        SonoscaleError: there is no such run, it is not finished, or it is no run of Sonoscale.
+    """
+    run = Path(run).expanduser()
+    hidden = unfinished_run(run.absolute())
+    if not run.exists() and hidden.is_dir():
+        raise SonoscaleError(f"{run}: this run is not finished ({hidden}); give its pretrain command again")
+    if run.is_dir() and not (run / "record.json").is_file():
+        if (run / "state.pt").is_file() or any(run.glob("checkpoint*.pt")):
+            raise SonoscaleError(f"{run}: this run is not finished (no record.json); name a checkpoint file in it")
+        raise SonoscaleError(f"{run}: no run folder: it has no record.json")
+    encoder = load_encoder(run)
+    file = run / "checkpoint.pt" if run.is_dir() else run
+    content = torch.load(file, map_location="cpu", weights_only=True)
+    digits = encoder.identity.rpartition(":")[2]
+    return TrainedEncoder(
+        encoder, run, content["config"], content.get("step"), read_record(file.parent), digits[:12]
+    )  # fmt: skip

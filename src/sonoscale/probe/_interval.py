@@ -1,0 +1,76 @@
+"""How far a score could be off, had other clips been drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sonoscale.probe._metrics import Metric
+from sonoscale.probe._targets import Targets
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a fold's test clips are, and what was said of them.
+
+    Attributes:
+        targets: of n clips.
+        repeats: predictions `[n, outputs]` of each training; the score is the mean of theirs.
+        groups: `[n]`; clips of one group (speaker, recording) are drawn together.
+    """
+
+    targets: Targets
+    repeats: Sequence[np.ndarray]
+    groups: np.ndarray
+
+    def score(self, metric: Metric, clips: np.ndarray | slice = slice(None)) -> float:
+        """Of all clips, or of some, which may come more than once."""
+        targets = self.targets[clips]
+        return float(np.mean([metric.of(targets, predictions[clips]) for predictions in self.repeats]))
+
+
+def clip_interval(
+    folds: Sequence[Scored],
+    metric: Metric,
+    *,
+    level: float = 0.95,
+    draws: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Percentile bootstrap of the mean score over folds: groups of test clips are drawn again within each fold.
+
+    The fitted probes are kept: it is the uncertainty of the test clips alone, not of the training.
+
+    Arguments:
+        folds: what was tested.
+        metric: of the score.
+        level: of the interval.
+        draws: samples; of metrics that are no mean over clips, a fifth of them.
+        seed: of the draws.
+
+    Returns:
+        lower and upper end; NaN where a fold has fewer than two groups.
+    """
+    rng = np.random.default_rng(seed)
+    draws = draws if metric.average else max(1, draws // 5)
+    scores = np.zeros(draws)
+    for fold in folds:
+        names, codes = np.unique(fold.groups, return_inverse=True)
+        if len(names) < 2:
+            return float("nan"), float("nan")
+        picks = rng.integers(len(names), size=(draws, len(names)))
+        if metric.average:
+            each = np.array([fold.score(metric, slice(i, i + 1)) for i in range(len(codes))])
+            total, size = (np.bincount(codes, weights=w)[picks].sum(axis=1) for w in (each, np.ones(len(each))))
+            scores += total / size / len(folds)
+            continue
+        members = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
+        for draw, pick in enumerate(picks):
+            scores[draw] += fold.score(metric, np.concatenate([members[group] for group in pick])) / len(folds)
+    if np.isnan(scores).all():
+        return float("nan"), float("nan")
+    tail = (1 - level) / 2
+    lower, upper = np.nanquantile(scores, [tail, 1 - tail])
+    return float(lower), float(upper)

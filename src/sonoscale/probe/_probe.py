@@ -1,0 +1,130 @@
+"""Embeddings + labels -> a score with its interval, by a named protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from sonoscale.errors import SonoscaleError
+from sonoscale.probe._interval import Scored, clip_interval
+from sonoscale.probe._metrics import Metric, find_metric
+from sonoscale.probe._registry import find_protocol
+from sonoscale.probe._rounds import Round, check_rounds, make_rounds
+from sonoscale.probe._targets import Targets, make_targets
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """A score on clips that neither fitted nor chose anything, unless the protocol's remark says otherwise.
+
+    Attributes:
+        score: mean over the test folds.
+        interval: 95%, over test clips (see `clip_interval`).
+        fold_std: standard deviation over folds (ddof 1), None for one.
+        per_fold: score by test fold.
+        chosen: settings that the validation clips chose, by test fold.
+        chance: the same metric of a probe that knows how common each class is (or the mean) and nothing else.
+        n, classes: clips and classes; 0 classes for regression.
+        metric, kind, protocol: what was measured, of what, how; the protocol with its version.
+        warnings: what to know of the score.
+    """
+
+    score: float
+    interval: tuple[float, float]
+    fold_std: float | None
+    per_fold: dict[str, float]
+    chosen: dict[str, dict[str, Any]]
+    chance: float
+    n: int
+    classes: int
+    metric: str
+    kind: str
+    protocol: str
+    warnings: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """All fields, JSON-able."""
+        return {**asdict(self), "interval": list(self.interval), "warnings": list(self.warnings)}
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> ProbeResult:
+        """What `as_dict` gave."""
+        return cls(**{**content, "interval": tuple(content["interval"]), "warnings": tuple(content["warnings"])})
+
+
+def probe(
+    embeddings: np.ndarray,
+    labels: Sequence[Any] | np.ndarray | Targets,
+    folds: Sequence[str],
+    *,
+    protocol: str = "linear",
+    scheme: str = "folds",
+    kind: str = "multiclass",
+    metric: str | None = None,
+    groups: Sequence[str] | None = None,
+    seed: int = 0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> ProbeResult:
+    """Score embeddings on a task.
+
+    Arguments:
+        embeddings: `[clips, dim]`.
+        labels: of each clip; see `make_targets`.
+        folds: fold of each clip, or its part of the split (train, valid, test).
+        protocol: name of one of `PROTOCOLS`.
+        scheme: "folds" or "split".
+        kind: of labels, if these are no `Targets`.
+        metric: name; by default accuracy, mAP or Spearman's correlation, after the kind.
+        groups: speaker or recording of each clip, whose clips are not independent; by default each its own.
+        seed: of whatever the protocol draws, and of the interval.
+        progress: told how much of the fitting is done, and of how much.
+
+    Raises:
+        SonoscaleError: lengths that differ; NaN or infinity; a task or metric that the protocol cannot do; folds
+            that cannot be used.
+    """
+    x = np.ascontiguousarray(embeddings, dtype=np.float32)
+    method = find_protocol(protocol)
+    targets = labels if isinstance(labels, Targets) else make_targets(labels, kind=kind)
+    if x.ndim != 2 or not len(x) == len(targets) == len(folds):
+        raise SonoscaleError(
+            f"probe: embeddings {list(x.shape)}, {len(targets)} labels and {len(folds)} folds do not agree"
+        )
+    if groups is not None and len(groups) != len(x):
+        raise SonoscaleError(f"probe: {len(x)} embeddings and {len(groups)} groups do not agree")
+    if not np.isfinite(x).all():
+        raise SonoscaleError(f"probe: the embedding of clip {int(np.argmin(np.isfinite(x).all(1)))} is not finite")
+    if targets.kind not in method.kinds:
+        raise SonoscaleError(
+            f"probe: protocol {method.name} is for {', '.join(method.kinds)} tasks, not for {targets.kind}"
+        )
+    measure, rounds = find_metric(metric, targets.kind), make_rounds(folds, scheme=scheme)
+    warnings = check_rounds(targets, rounds, groups) + ([method.remark] if method.remark else [])
+    outcomes = method.run(x, targets, rounds, measure, seed, progress)
+    names = np.asarray(groups if groups is not None else np.arange(len(x)), dtype=str)
+    tested = [
+        Scored(targets[r.test], o.repeats or (o.predictions,), names[r.test])
+        for r, o in zip(rounds, outcomes, strict=True)
+    ]
+    per_fold = {r.name: each.score(measure) for r, each in zip(rounds, tested, strict=True)}
+    scores = np.array(list(per_fold.values()))
+    return ProbeResult(
+        score=float(scores.mean()),
+        interval=clip_interval(tested, measure, seed=seed),
+        fold_std=float(scores.std(ddof=1)) if len(scores) > 1 else None,
+        per_fold=per_fold,
+        chosen={r.name: o.chosen for r, o in zip(rounds, outcomes, strict=True)},
+        chance=float(np.mean([_chance(targets, r, measure) for r in rounds])),
+        n=len(x), classes=len(targets.classes), metric=measure.name, kind=targets.kind,
+        protocol=method.version, warnings=tuple(warnings),
+    )  # fmt: skip
+
+
+def _chance(targets: Targets, each: Round, metric: Metric) -> float:
+    """Of always predicting what is most common, or the mean, among the fitted clips."""
+    fitted, tested = targets[each.fitted], targets[each.test]
+    guess = np.array([fitted.values.mean()]) if targets.kind == "regression" else fitted.one_hot().mean(axis=0)
+    return metric.of(tested, np.tile(guess, (len(tested), 1)))

@@ -1,0 +1,80 @@
+"""`sonoscale probe`, in this process."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+
+from sonoscale.cli import main
+
+RATE = 16_000
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two tones in noise, five folds of twelve, and a table without folds."""
+    root = tmp_path_factory.mktemp("tones")
+    rng = np.random.default_rng(0)
+    lines = []
+    for i in range(60):
+        pitch = (300, 1200)[i % 2]
+        wave = 0.05 * np.sin(2 * np.pi * pitch * np.arange(RATE // 2) / RATE) + 0.05 * rng.standard_normal(RATE // 2)
+        soundfile.write(root / f"{i}.wav", wave, RATE)
+        lines.append(f"{i}.wav,{pitch},{i // 2 % 5}")
+    (root / "metadata.csv").write_text("\n".join(["path,label,fold", *lines]))
+    (root / "missing.csv").write_text("path,label,fold\ngone.wav,a,0\n")
+    return root
+
+
+def run(monkeypatch, capsys, *arguments):
+    """Exit status, output and errors of the command."""
+    monkeypatch.setattr(sys, "argv", ["sonoscale", "probe", *map(str, arguments)])
+    with pytest.raises(SystemExit) as done:
+        main.run()
+    out, err = capsys.readouterr()
+    return done.value.code or 0, out, err
+
+
+def test_encoders_baselines_and_protocols(folder, tmp_path, monkeypatch, capsys):
+    code, out, err = run(
+        monkeypatch, capsys, "logmel:16", "--compare", "logmel:8", "--task", folder, "--protocol", "linear",
+        "--protocol", "knn", "--json", tmp_path / "scores.json", "--cache", tmp_path / "cache",
+    )  # fmt: skip
+    assert code == 0, err
+    content = json.loads((tmp_path / "scores.json").read_text())
+    found = {(s["encoder"], s["protocol"]): s for s in content["scores"]}
+    assert {key[0] for key in found} == {"logmel:16", "logmel:8", "logmel:"}  # the last is the baseline
+    for score in found.values():
+        assert score["task"] == folder.name
+        assert score["interval"][0] <= score["score"] <= score["interval"][1]
+        assert score["chance"] == 0.5
+    (agreement,) = content["agreement"] or [None]  # three encoders; none if all score the same
+    assert agreement is None or agreement["encoders"] == 3
+    assert "logmel:16" in out
+    assert "chance" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--task", "FOLDER/missing.csv"], "no such audio file"),
+        (["--task", "FOLDER/none.csv"], "no such"),
+        (["--task", "FOLDER", "--protocol", "magic"], "no protocol 'magic'; there are linear, knn"),
+        (["--task", "FOLDER", "--label", "colour"], "no column 'colour'"),
+        (["--task", "FOLDER", "--json", "/no/where.json"], "must end in .json, in a folder that exists"),
+        (["--task", "FOLDER", "--trained-on", "/no/such"], "/no/such: no such file or folder"),
+        (["--task", "hear/esc50"], "hear/esc50"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_is_embedded(folder, tmp_path, monkeypatch, capsys, arguments, expected):
+    arguments = [each.replace("FOLDER", str(folder)) for each in arguments]
+    monkeypatch.setenv("SONOSCALE_TASKS", str(tmp_path))
+    code, _, err = run(
+        monkeypatch, capsys, "logmel:", "--no-baselines", "--cache", tmp_path / "cache", *arguments
+    )  # fmt: skip
+    assert code != 0
+    assert expected in err
+    assert "Traceback" not in err
+    assert not list((tmp_path / "cache").glob("embeddings-*")) if (tmp_path / "cache").exists() else True

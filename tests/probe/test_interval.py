@@ -1,0 +1,57 @@
+"""The interval over test clips holds what it says."""
+
+import numpy as np
+import pytest
+
+from sonoscale.probe import METRICS, Targets
+from sonoscale.probe._interval import Scored, clip_interval
+
+
+def coins(n, p, rng, groups=None, repeats=1):
+    """Clips of which a share p is told right, alike within a group."""
+    names = np.arange(n) if groups is None else np.arange(n) % groups
+    right = (rng.random(names.max() + 1) < p)[names]
+    targets = Targets("multiclass", rng.integers(2, size=n), ("a", "b"))
+    guesses = np.where(right, targets.values, 1 - targets.values)
+    return Scored(targets, (np.eye(2)[guesses],) * repeats, names)
+
+
+def test_coverage_of_an_accuracy():
+    rng, inside = np.random.default_rng(0), 0
+    for _ in range(200):
+        folds = [coins(40, 0.7, rng) for _ in range(3)]
+        lower, upper = clip_interval(folds, METRICS["accuracy"], draws=300)
+        inside += lower <= 0.7 <= upper
+    assert 0.90 <= inside / 200 <= 0.99
+
+
+def test_groups_widen_it():
+    def width(groups):
+        lower, upper = clip_interval([coins(400, 0.5, np.random.default_rng(1), groups)], METRICS["accuracy"])
+        return upper - lower
+
+    assert width(20) > 2.5 * width(None)
+
+
+def test_a_metric_that_is_no_average_agrees_with_one_that_is():
+    fold = coins(100, 0.7, np.random.default_rng(0))
+    average = clip_interval([fold], METRICS["accuracy"], draws=2000)
+    ranked = clip_interval([fold], METRICS["aucroc"], draws=2000)  # of guesses: the mean of two accuracies
+    assert ranked == pytest.approx(average, abs=0.03)
+
+
+def test_repeats_that_agree_change_nothing():
+    one, three = (coins(50, 0.7, np.random.default_rng(0), repeats=n) for n in (1, 3))
+    assert one.score(METRICS["accuracy"]) == pytest.approx(three.score(METRICS["accuracy"]))
+    assert clip_interval([one], METRICS["accuracy"]) == pytest.approx(clip_interval([three], METRICS["accuracy"]))
+
+
+def test_one_group_tells_nothing_of_others():
+    assert np.isnan(clip_interval([coins(50, 0.7, np.random.default_rng(0), groups=1)], METRICS["accuracy"])).all()
+
+
+def test_it_is_repeatable_and_narrows_with_the_level():
+    fold = [coins(50, 0.7, np.random.default_rng(0))]
+    wide, narrow = (clip_interval(fold, METRICS["accuracy"], level=level) for level in (0.95, 0.5))
+    assert wide == clip_interval(fold, METRICS["accuracy"])
+    assert wide[0] < narrow[0] < narrow[1] < wide[1]
