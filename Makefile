@@ -36,6 +36,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/reading.py
 	$(BIN)/python benchmarks/measure.py
 	$(BIN)/python benchmarks/pretrain.py
+	$(BIN)/python benchmarks/probe.py
 
 # The picture in the README: the top of the demo's page in a real browser.
 picture:

@@ -66,6 +66,8 @@ def test_encoders_baselines_and_protocols(folder, tmp_path, monkeypatch, capsys)
         (["--task", "FOLDER", "--json", "/no/where.json"], "must end in .json, in a folder that exists"),
         (["--task", "FOLDER", "--trained-on", "/no/such"], "/no/such: no such file or folder"),
         (["--task", "hear/esc50"], "hear/esc50"),
+        (["--task", "FOLDER", "--task", "FOLDER/metadata.csv"], "two tasks are called"),
+        (["--task", "FOLDER", "--layers"], "gives no layers"),
     ],
 )
 def test_what_cannot_be_is_said_before_anything_is_embedded(folder, tmp_path, monkeypatch, capsys, arguments, expected):

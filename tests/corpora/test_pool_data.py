@@ -106,3 +106,9 @@ def test_a_pack_and_a_manifest_are_trained_on_like_a_folder(recordings, tmp_path
 def test_a_source_must_be_given():
     with pytest.raises(SonoscaleError, match=r"data.source is not set.*--set data.source=PATH"):
         CorpusData(kind="corpus").training()
+
+
+@pytest.mark.parametrize("mixture", [[["rain", 1], ["rain", 1]], [["rain", -1], ["birds", 2]], [["rain", 0]]])
+def test_shares_written_as_a_list_are_checked_too(mixture):
+    with pytest.raises(ValueError, match=r"once only|above 0"):
+        FolderData(kind="folder", mixture=mixture)

@@ -204,9 +204,22 @@ def test_of_two_models_the_larger_gets_fewer_steps_of_equal_budgets():
     assert spent == pytest.approx([1e12, 1e12], rel=0.01)
 
 
-def test_budgets_in_steps_are_not_looked_at_where_operations_are_given():
-    config = run_config(train={"budgets": [10], "warmup_steps": 300, "flops": [1e13]})
-    assert config.budgets[0] > 400
+def test_what_is_said_in_two_ways_is_refused():
+    for section, keys in (
+        ("train", {"budgets": [300], "flops": [1e13]}),
+        ("data", {"kind": "procedural", "clips": 900, "hours": 0.5}),
+    ):
+        with pytest.raises(SonoscaleError, match="give one of them"):
+            run_config(**{section: keys})
+
+
+@pytest.mark.parametrize(
+    ("train", "expected"),
+    [({"betas": [1.5, 0.9]}, "betas"), ({"flops": [1e300]}, "are more than anybody can train")],
+)
+def test_numbers_that_no_training_can_have(train, expected):
+    with pytest.raises(SonoscaleError, match=expected):
+        run_config(train=train)
 
 
 @pytest.mark.parametrize("mask", MASKS)

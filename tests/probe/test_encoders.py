@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from sonoscale.corpora import open_corpus, open_task
 from sonoscale.encoders import load_encoder
@@ -16,6 +17,7 @@ from sonoscale.probe import (
     probe_encoder,
     protocol_agreement,
 )
+from sonoscale.probe._cache import embed_once
 
 RATE = 16_000
 
@@ -54,13 +56,13 @@ def test_embeddings_are_made_once_and_shared(task, tmp_path, monkeypatch):
     made = len(calls)
     again = probe_encoder(encoder, "logmel", task, ["linear", "knn"], cache=tmp_path)
     assert made > 0
-    assert len(calls) == made
+    assert len(calls) == made + 1  # one clip, to see that they still hold
     assert [s.result for s in first] == [s.result for s in again]
     assert [s.result.score for s in first] == [1.0, 1.0]
     (file,) = tmp_path.glob("embeddings-*.npz")
     file.write_bytes(b"broken")
     assert probe_encoder(encoder, "logmel", task, ["linear"], cache=tmp_path)[0].result == first[0].result
-    assert len(calls) == 2 * made
+    assert len(calls) == 2 * made + 1
 
 
 def test_training_audio_in_the_test_is_found_in_another_format_and_place(folder, task, tmp_path):
@@ -80,8 +82,38 @@ def test_training_audio_in_the_test_is_found_in_another_format_and_place(folder,
     assert not any("pre-training" in warning for warning in clean.result.warnings)
 
 
-def test_errors_name_the_task(task):
-    with pytest.raises(SonoscaleError, match=r"task tones: .*no protocol 'magic'"):
+def test_weights_that_nobody_can_see_are_noticed_when_they_change(task, tmp_path):
+    class Hidden:
+        sample_rate, dim, layers, identity, min_samples, factor = RATE, 2, None, "always the same", 1, 1.0
+
+        def embed(self, wave):
+            return torch.stack([wave.square().mean(dim=1), self.factor * wave.diff(dim=1).square().mean(dim=1)], dim=1)
+
+        def embed_layers(self, wave):
+            raise NotImplementedError
+
+        def embed_frames(self, wave):
+            raise NotImplementedError
+
+    encoder = Hidden()
+    before = embed_once(encoder, task.corpus, tmp_path).rows
+    encoder.factor = 3.0
+    after = embed_once(encoder, task.corpus, tmp_path).rows
+    np.testing.assert_allclose(after[0, :, 1], 3 * before[0, :, 1], rtol=1e-5)
+    assert np.array_equal(embed_once(encoder, task.corpus, tmp_path).rows, after)
+
+
+@pytest.mark.parametrize("damage", [600, 0])
+def test_a_damaged_cache_is_made_anew(task, tmp_path, damage):
+    encoder = load_encoder("logmel:8")
+    before = embed_once(encoder, task.corpus, tmp_path).rows
+    (file,) = tmp_path.glob("embeddings-*.npz")
+    file.write_bytes(file.read_bytes()[:damage])
+    assert np.array_equal(embed_once(encoder, task.corpus, tmp_path).rows, before)
+
+
+def test_errors_come_before_the_work(task):
+    with pytest.raises(SonoscaleError, match=r"no protocol 'magic'"):
         probe_encoder(load_encoder("logmel:"), "logmel", task, ["magic"])
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sonoscale.probe import METRICS, Targets
+from sonoscale.probe import METRICS, Targets, make_targets
 from sonoscale.probe._interval import Scored, clip_interval
 
 
@@ -55,3 +55,16 @@ def test_it_is_repeatable_and_narrows_with_the_level():
     wide, narrow = (clip_interval(fold, METRICS["accuracy"], level=level) for level in (0.95, 0.5))
     assert wide == clip_interval(fold, METRICS["accuracy"])
     assert wide[0] < narrow[0] < narrow[1] < wide[1]
+
+
+def test_one_speaker_left_out_at_a_time_draws_speakers():
+    rng = np.random.default_rng(0)
+    folds = []
+    for speaker, right in enumerate([0.9, 0.5, 0.7, 0.6]):
+        labels = make_targets(["a", "b"] * 50)
+        guesses = np.where(rng.random(100) < right, labels.values, 1 - labels.values)
+        folds.append(Scored(labels, (np.eye(2)[guesses],), np.full(100, str(speaker))))
+    lower, upper = clip_interval(folds, METRICS["accuracy"])
+    scores = [fold.score(METRICS["accuracy"]) for fold in folds]
+    assert min(scores) <= lower < np.mean(scores) < upper <= max(scores)
+    assert upper - lower > 0.1

@@ -81,7 +81,7 @@ def test_separable_classes_score_one_and_random_labels_chance():
 
 
 @pytest.mark.parametrize(("scores", "higher", "best"), [
-    ([0.1, 0.5, 0.5], True, 1), ([0.1, 0.5, 0.1], False, 0), ([np.nan, 0.5], True, 1), ([np.nan, np.nan], True, 0),
+    ([0.1, 0.5, 0.5], True, 1), ([0.1, 0.5, 0.1], False, 0), ([np.nan, 0.5], True, 1),
 ])  # fmt: skip
 def test_ties_go_to_the_stronger_regularisation(scores, higher, best):
     assert best_first(scores, higher=higher) == best
@@ -133,7 +133,14 @@ def test_a_class_that_the_validation_fold_alone_has_is_no_error():
     assert result.score >= 0.45  # two of four classes are learned
 
 
-def test_equal_embeddings_are_named():
+def test_validation_clips_without_a_score_choose_nothing():
+    with pytest.raises(SonoscaleError, match="validation clips have no score"):
+        best_first([float("nan")] * 2, higher=True)
+
+
+@pytest.mark.parametrize("protocol", ["linear", "knn", "few-shot", "xares"])
+def test_a_collapsed_encoder_scores_as_chance_and_it_is_said(protocol):
     x, y, folds = blobs()
-    with pytest.raises(SonoscaleError, match="equal"):
-        probe(x * 0, y, folds)
+    result = probe(np.full_like(x, 7.0), y, folds, protocol=protocol)
+    assert result.score == result.chance
+    assert any("embeddings of all training clips are equal" in warning for warning in result.warnings)

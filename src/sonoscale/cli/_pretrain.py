@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import os
-import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from rich.table import Table
 from rich.text import Text
 
 from sonoscale.cli._console import console, progress_bars
+from sonoscale.cli._metric_loggers import check_logger, metric_log
 from sonoscale.cli._rank_tables import interval, number
 from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain import (
+    PATIENCE,
+    OneProcess,
     PreparedRun,
     RunConfig,
+    Runtime,
     cutting_strategy,
     estimate_run,
     prepare_run,
@@ -81,7 +81,7 @@ def dry(config: RunConfig, options: PretrainOptions) -> None:
 
 def train(config: RunConfig, options: PretrainOptions) -> None:
     """Train the run, or say that it is done."""
-    _check_logger(options.logger)
+    check_logger(options.logger)
     config.train.share(math.prod(_processes(options.devices)))
     fabric = _fabric(options)
     first = fabric.global_rank == 0
@@ -95,8 +95,8 @@ def train(config: RunConfig, options: PretrainOptions) -> None:
 
         prepared = _prepared(config, options, fabric, show)
         folder = options.out / prepared.name
-        if read_record(folder) is None:
-            with _log(options, prepared.name, first) as log:
+        if fabric.broadcast(read_record(folder) is None):
+            with metric_log(options.logger, options.out, prepared.name, first=first) as log:
                 pretrain(
                     config, prepared.train, prepared.heldout, folder, identity=prepared.identity,
                     clips=prepared.identity["clips"], fabric=fabric,
@@ -109,7 +109,7 @@ def train(config: RunConfig, options: PretrainOptions) -> None:
 
 
 def _prepared(
-    config: RunConfig, options: PretrainOptions, fabric: Fabric, show: Callable[[str, int, int], None]
+    config: RunConfig, options: PretrainOptions, fabric: Runtime, show: Callable[[str, int, int], None]
 ) -> PreparedRun:
     """Log-mels, computed by the first process; if it cannot, no process goes on."""
     problem, prepared = "", None
@@ -143,7 +143,7 @@ def _tell(folder: Path) -> None:
     console.print(Text(f"run      {folder}"), soft_wrap=True)
 
 
-def _fabric(options: PretrainOptions) -> Fabric:
+def _fabric(options: PretrainOptions) -> Runtime:
     """Launched; under torchrun one of its processes.
 
     Raises:
@@ -157,7 +157,16 @@ def _fabric(options: PretrainOptions) -> Fabric:
     on_gpu = gpu and options.device != "cpu"
     precision = options.precision if options.precision != "auto" else "bf16" if on_gpu else "fp32"
     devices, nodes = _processes(options.devices)
-    strategy = options.strategy if options.strategy != "fsdp" else cutting_strategy(devices * nodes)
+    if not on_gpu and devices * nodes == 1 and precision == "fp32" and options.strategy == "auto":
+        return OneProcess()
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies.ddp import DDPStrategy
+
+    strategy: Any = "auto"
+    if options.strategy == "fsdp":
+        strategy = cutting_strategy(devices * nodes)
+    elif options.strategy == "ddp" or devices * nodes > 1:
+        strategy = DDPStrategy(timeout=PATIENCE)
     fabric = Fabric(
         accelerator="cuda" if on_gpu else "cpu", devices=devices, num_nodes=nodes, strategy=strategy,
         precision="bf16-mixed" if precision == "bf16" else "32-true",
@@ -166,7 +175,7 @@ def _fabric(options: PretrainOptions) -> Fabric:
     return fabric
 
 
-def _compiled(options: PretrainOptions, fabric: Fabric) -> bool:
+def _compiled(options: PretrainOptions, fabric: Runtime) -> bool:
     return options.compiled if options.compiled is not None else fabric.device.type == "cuda"
 
 
@@ -184,52 +193,6 @@ def _processes(asked: int | None) -> tuple[int, int]:
             f"--devices {asked}: torchrun has started {here} process(es) on this machine; leave --devices out"
         )
     return here, everywhere // here
-
-
-def _check_logger(logger: str) -> None:
-    """Raises:
-    SonoscaleError: the package of the logger is not installed.
-    """
-    needed = ("lightning", logger) if logger in ("mlflow", "wandb") else ()
-    for name in needed:
-        if getattr(importlib.util.find_spec(name), "origin", None) is None:  # a folder of its results is no package
-            raise SonoscaleError(f"--logger {logger}: {name} is missing: pip install 'sonoscale[{logger}]'")
-
-
-@contextmanager
-def _log(options: PretrainOptions, name: str, first: bool) -> Iterator[Callable[[dict[str, float], int], None]]:
-    """Where metrics go besides the run's folder; opened at the first of them, when the run is this process's own."""
-    loggers: list[Any] = []
-
-    def log(metrics: dict[str, float], step: int) -> None:
-        if first and not loggers:
-            loggers.extend(_loggers(options, name))
-        for logger in loggers:
-            logger.log_metrics(metrics, step)
-
-    status = "failed"
-    try:
-        yield log
-        status = "success"
-    finally:
-        for logger in loggers:
-            logger.finalize(status)
-
-
-def _loggers(options: PretrainOptions, name: str) -> list[Any]:
-    if options.logger == "none":
-        return []
-    if options.logger == "tensorboard":
-        from lightning_fabric.loggers.tensorboard import TensorBoardLogger
-
-        logger = TensorBoardLogger(options.out / "tensorboard", name="", version=name)
-        shutil.rmtree(logger.log_dir, ignore_errors=True)  # a resumed run tells all that still holds again
-        return [logger]
-    from lightning.pytorch import loggers
-
-    if options.logger == "mlflow":
-        return [loggers.MLFlowLogger(experiment_name="sonoscale", run_name=name)]
-    return [loggers.WandbLogger(project="sonoscale", name=name)]
 
 
 def _duration(seconds: float) -> str:

@@ -22,7 +22,8 @@ def probe(
     ] = True,
     layers: Annotated[bool, typer.Option("--layers", help="Score every layer.")] = False,
     trained_on: Annotated[
-        str | None, typer.Option(help="What it was trained on, to look for test audio in it [default: a run's own].")
+        str | None,
+        typer.Option(help="What ENCODER was trained on, to find test audio in it [default: a run's own]."),
     ] = None,
     label: Annotated[str | None, typer.Option(help="Column of labels, if not the usual one.")] = None,
     audio_root: Annotated[Path | None, typer.Option(help="Folder that a table's paths are relative to.")] = None,
@@ -30,7 +31,7 @@ def probe(
     cache: Annotated[Path | None, typer.Option(help="Folder of embeddings.", envvar="SONOSCALE_CACHE")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
     workers: Annotated[int | None, typer.Option(min=1, help="Threads that decode.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of what protocols draw.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of what protocols draw.")] = 0,
 ) -> None:
     """Score frozen encoders on labelled tasks, by the field's protocols, with intervals and baselines."""
     from sonoscale.cli._probe import ProbeOptions, probe_encoders

@@ -28,7 +28,7 @@ class ProceduralData(Config):
 
     kind: Literal["procedural"] = "procedural"
     clips: int = Field(default=3072, ge=8)  # unique training clips; the first n, so smaller sets are nested
-    hours: float | None = Field(default=None, gt=0)  # of training audio, instead of clips; cut to whole clips
+    hours: float | None = Field(default=None, gt=0, le=1e9)  # of training audio, instead of clips; cut to whole clips
     heldout_clips: int = Field(default=1024, ge=32)  # never trained on: for the rank and the held-out loss
     seconds: float = Field(default=2.0, ge=0.5, le=30)  # length of a clip
     seed: int = Field(default=0, ge=0)  # of the corpus, not of a run
@@ -36,6 +36,8 @@ class ProceduralData(Config):
 
     @model_validator(mode="after")
     def _enough(self) -> ProceduralData:
+        if self.hours is not None and self.clips != type(self).model_fields["clips"].default:
+            raise ValueError(f"clips = {self.clips} and hours = {self.hours}: give one of them")
         if self.clips_asked < 8:
             raise ValueError(f"hours = {self.hours} is {self.clips_asked} clips, and 8 are needed; raise it")
         return self

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from sonoscale.config import Config
 from sonoscale.corpora._base import Corpus, take
@@ -24,7 +24,7 @@ class PoolData(Config):
     model_config = ConfigDict(ignored_types=(cached_property,))
 
     clips: int | None = Field(default=None, ge=8)  # training clips after shuffling; by default all
-    hours: float | None = Field(default=None, gt=0)  # of training audio, instead of clips; cut to whole clips
+    hours: float | None = Field(default=None, gt=0, le=1e9)  # of training audio, instead of clips; cut to whole clips
     heldout_clips: int = Field(default=1024, ge=32)  # never trained on: for the rank and the held-out loss
     seed: int = Field(default=0, ge=0)  # of the shuffle that picks held-out clips and nested subsets
     mixture: tuple[tuple[str, float], ...] = ()  # domain: its share of the training clips; by default as they come
@@ -32,12 +32,23 @@ class PoolData(Config):
     @field_validator("mixture", mode="before")
     @classmethod
     def _pairs(cls, value: Any) -> Any:
-        pairs = tuple(value.items()) if isinstance(value, dict) else value
-        if isinstance(value, dict) and not all(
-            isinstance(share, int | float) and share > 0 for share in value.values()
-        ):
+        return tuple(value.items()) if isinstance(value, dict) else value
+
+    @field_validator("mixture")
+    @classmethod
+    def _shares(cls, pairs: tuple[tuple[str, float], ...]) -> tuple[tuple[str, float], ...]:
+        if not all(0 < share < float("inf") for _, share in pairs):
             raise ValueError("each share must be a number above 0; leave out the domains that are not wanted")
+        names = [name for name, _ in pairs]
+        if len(set(names)) < len(names):
+            raise ValueError("each domain can be named once only")
         return pairs
+
+    @model_validator(mode="after")
+    def _one_volume(self) -> PoolData:
+        if self.clips is not None and self.hours is not None:
+            raise ValueError(f"clips = {self.clips} and hours = {self.hours}: give one of them")
+        return self
 
     @property
     def clips_asked(self) -> int | None:
@@ -61,6 +72,10 @@ class PoolData(Config):
         if clips > len(mixed):
             raise SonoscaleError(f"data.clips = {clips}: {where}; at most {len(mixed)} are left to train on{short}")
         return take(corpus, mixed[:clips].tolist())
+
+    def everything(self) -> Corpus:
+        """All clips, to train on or held out."""
+        return self._corpus()
 
     def heldout(self) -> Corpus:
         """The first clips of the shuffled order."""

@@ -18,7 +18,10 @@ from sonoscale.errors import SonoscaleError
 
 
 class LogMelStatistics(Adapter):
-    """`logmel:` or `logmel:128`: mean and deviation over time of each log-mel band, 2 x 64 numbers by default."""
+    """`logmel:` or `logmel:128`: mean and deviation over time of each log-mel band, 2 x 64 numbers by default.
+
+    Its frames are the log-mels themselves.
+    """
 
     def __init__(self, rest: str, spec: str, device: torch.device) -> None:
         bands = rest or "64"
@@ -27,11 +30,21 @@ class LogMelStatistics(Adapter):
         config = LogMelConfig(n_mels=int(bands))
         self._front_end = LogMel(config).to(device)
         self.sample_rate, self.dim, self.min_samples = config.sample_rate, 2 * config.n_mels, config.n_fft
+        self.frame_dim = config.n_mels
         self.identity = identity(spec, f"log-mel statistics, {config.n_mels} bands")
 
-    def embed(self, wave: Tensor) -> Tensor:
+    def embed_frames(self, wave: Tensor) -> tuple[Tensor, Tensor]:
+        mels = self._log_mels(wave).transpose(1, 2)  # [B, T, M]
+        config = self._front_end.config
+        centres = config.n_fft / 2 + config.hop * torch.arange(mels.shape[1], dtype=torch.float64)
+        return mels, (1000 / config.sample_rate * centres).float()
+
+    def _log_mels(self, wave: Tensor) -> Tensor:
         with torch.autocast(wave.device.type, enabled=False):
-            mels = self._front_end(wave)  # [B, M, T]
+            return self._front_end(wave)  # [B, M, T]
+
+    def embed(self, wave: Tensor) -> Tensor:
+        mels = self._log_mels(wave)
         return torch.cat([mels.mean(dim=2), mels.std(dim=2, correction=0)], dim=1)
 
 

@@ -40,7 +40,7 @@ class Format:
     write: Callable[[TrainedEncoder, Path], str]
     spec: Callable[[Path, str], str] | None
     tolerance: float = 1e-5
-    needs: tuple[str, str] | None = None
+    needs: tuple[str, ...] = ()  # modules; the extra that brings them is called as the format
 
 
 FORMATS: dict[str, Format] = {
@@ -48,7 +48,7 @@ FORMATS: dict[str, Format] = {
     "xares": Format(write_xares, lambda folder, name: f"xares:{folder / name}"),
     "mteb": Format(write_mteb, None),
     "hf": Format(
-        write_hf, lambda folder, name: f"hf:{folder}?trust_remote_code=true", needs=("transformers", "hf")
+        write_hf, lambda folder, name: f"hf:{folder}?trust_remote_code=true", needs=("transformers",)
     ),
     "onnx": Format(write_onnx, lambda folder, name: f"onnx:{folder / name}", 1e-4, ("onnxruntime", "onnx")),
 }  # fmt: skip
@@ -94,8 +94,9 @@ def export_encoder(run: str | Path, to: str, out: str | Path, *, force: bool = F
     if to not in FORMATS:
         raise SonoscaleError(f"{to}: no such format; choose one of {', '.join(FORMATS)}")
     kind, out = FORMATS[to], Path(out).expanduser()
-    if kind.needs and importlib.util.find_spec(kind.needs[0]) is None:
-        raise SonoscaleError(f"{to}: {kind.needs[0]} cannot be imported: pip install 'sonoscale[{kind.needs[1]}]'")
+    for module in kind.needs:
+        if importlib.util.find_spec(module) is None:
+            raise SonoscaleError(f"{to}: {module} cannot be imported: pip install 'sonoscale[{to}]'")
     trained = read_trained(run)
     _check_place(out, trained.run, force)
     with _appears_at(out) as folder:

@@ -23,7 +23,7 @@ class Embedded:
     Attributes:
         rows: float32 `[layers, clips, dim]`; one layer, the output, unless all were asked for.
         padded: clips shorter than the encoder takes, with zeros at their end.
-        cut: clips longer than it takes, embedded in equal parts of which this is the mean.
+        cut: clips longer than it takes, embedded in equally long parts of which this is the mean.
         forward_seconds: spent in the encoder.
     """
 
@@ -139,5 +139,7 @@ class _Heard:
             parts = math.ceil(len(wave) / self._longest) if self._longest else 1
             self.parts[clip.index] = parts
             size = len(wave) // parts
-            for part in range(parts):
-                yield Clip(clip.index + part * len(self.corpus), wave[part * size : (part + 1) * size])
+            if size < self._shortest:  # equal parts would be too short: they overlap
+                size = self._longest or len(wave)
+            for part, start in enumerate(np.linspace(0, len(wave) - size, parts).round().astype(int)):
+                yield Clip(clip.index + part * len(self.corpus), wave[start : start + size])

@@ -8,24 +8,26 @@ from sonoscale.pretrain._counted import Counted, count_operations
 from sonoscale.pretrain._estimate import Estimate, estimate_run
 from sonoscale.pretrain._flops import Cost, training_cost
 from sonoscale.pretrain._hardware import peak_flops
-from sonoscale.pretrain._identity import all_clips, run_identity
+from sonoscale.pretrain._identity import all_clips, enough, run_identity
 from sonoscale.pretrain._latent import LatentPrediction
 from sonoscale.pretrain._loop import pretrain
 from sonoscale.pretrain._mae import MaskedAutoencoder, normalise_patches
 from sonoscale.pretrain._masking import MASKS, check_mask, draw_masks, kept_patches
 from sonoscale.pretrain._objective import Objective, make_objective
 from sonoscale.pretrain._objective_config import ObjectiveConfig
+from sonoscale.pretrain._one_process import OneProcess, Runtime
 from sonoscale.pretrain._optimiser import make_optimiser, set_lr
 from sonoscale.pretrain._prefetch import Prefetch
-from sonoscale.pretrain._prepare import PreparedRun, prepare_run
+from sonoscale.pretrain._prepare import PreparedRun, check_lengths, prepare_run
 from sonoscale.pretrain._run_folder import checkpoint_file, read_record, unfinished_run
-from sonoscale.pretrain._sharding import cutting_strategy
+from sonoscale.pretrain._sharding import PATIENCE, cutting_strategy
 from sonoscale.pretrain._training_audio import training_audio
 from sonoscale.pretrain._views import cut_views, draw_views
 from sonoscale.pretrain._waves import Waves, WaveStore, as_log_mels
 
 __all__ = [
     "MASKS",
+    "PATIENCE",
     "Batches",
     "Contrastive",
     "Cost",
@@ -35,9 +37,11 @@ __all__ = [
     "MaskedAutoencoder",
     "Objective",
     "ObjectiveConfig",
+    "OneProcess",
     "Prefetch",
     "PreparedRun",
     "RunConfig",
+    "Runtime",
     "TrainConfig",
     "WaveStore",
     "Waves",
@@ -45,6 +49,7 @@ __all__ = [
     "as_log_mels",
     "build_for_training",
     "build_objective",
+    "check_lengths",
     "check_mask",
     "checkpoint_file",
     "count_operations",
@@ -52,6 +57,7 @@ __all__ = [
     "cutting_strategy",
     "draw_masks",
     "draw_views",
+    "enough",
     "estimate_run",
     "kept_patches",
     "make_objective",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -15,6 +15,9 @@ from sonoscale.pretrain._flops import training_cost
 from sonoscale.pretrain._heads import check_heads
 from sonoscale.pretrain._masking import check_mask, kept_patches
 from sonoscale.pretrain._objective_config import OBJECTIVE_KEYS, ObjectiveConfig
+
+MOST_STEPS = 10**9
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class TrainConfig(Config):
@@ -32,7 +35,7 @@ class TrainConfig(Config):
     lr_width: int = Field(default=64, ge=1)  # width at which lr holds (mup)
     parametrisation: Literal["mup", "standard"] = "mup"  # how rates and initial weights follow the width
     weight_decay: float = Field(default=0.05, ge=0, le=1)  # on matrices only
-    betas: tuple[float, float] = (0.9, 0.95)  # AdamW
+    betas: tuple[Share, Share] = (0.9, 0.95)  # AdamW
     grad_clip: float = Field(default=1.0, gt=0)  # largest norm of the gradient
     rank_points: int = Field(default=5, ge=2)  # rank measurements along the trunk, log-spaced, step 0 included
     checkpoint_minutes: float = Field(default=5.0, ge=0)  # between two writings of the state to resume from
@@ -43,6 +46,8 @@ class TrainConfig(Config):
             raise ValueError(f"accumulate = {self.accumulate} must divide batch_size = {self.batch_size}")
         if self.flops is None:
             self.check_budgets(self.budgets, f"train.budgets = {list(self.budgets)}")
+        elif self.budgets != type(self).model_fields["budgets"].default:
+            raise ValueError(f"budgets = {list(self.budgets)} and flops = {list(self.flops)}: give one of them")
         elif not self.flops or list(self.flops) != sorted(set(self.flops)) or self.flops[0] <= 0:
             raise ValueError(f"flops = {list(self.flops)}: give at least one number, all above 0 and increasing")
         return self
@@ -55,6 +60,8 @@ class TrainConfig(Config):
         """
         if not budgets or any(b < 2 for b in budgets):
             raise ValueError(f"{what}: give at least one number of steps, each 2 or more")
+        if budgets[-1] > MOST_STEPS:
+            raise ValueError(f"{what}: {budgets[-1]:,} steps are more than anybody can train ({MOST_STEPS:,})")
         if list(budgets) != sorted(set(budgets)):
             raise ValueError(f"{what}: the numbers of steps must increase")
         starts = [self.decay_start(b) for b in budgets]

@@ -18,7 +18,7 @@ from sonoscale.pretrain._optimiser import make_optimiser
 from sonoscale.pretrain._schedule import make_schedule
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
+    from sonoscale.pretrain._one_process import Runtime
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Estimate:
         return self.steps * self.seconds_per_step
 
 
-def estimate_run(config: RunConfig, fabric: Fabric, *, compiled: bool = False, rounds: int = 5) -> Estimate:
+def estimate_run(config: RunConfig, fabric: Runtime, *, compiled: bool = False, rounds: int = 5) -> Estimate:
     """Count from the configuration, and time a few steps.
 
     Arguments:

@@ -19,6 +19,18 @@ def all_clips(data: DataConfig) -> DataConfig:
     return data.model_copy(update={"clips": default, "hours": None})
 
 
+def enough(config: RunConfig, clips: int) -> None:
+    """Whether so many training clips are enough for a run.
+
+    Raises:
+        SonoscaleError: they are fewer than a batch.
+    """
+    try:
+        config.check_clips(clips)
+    except ValueError as error:
+        raise SonoscaleError(str(error)) from None
+
+
 def run_identity(config: RunConfig, *, training: Corpus, clips: int, heldout: str) -> dict[str, Any]:
     """JSON-able; its `config_hash` names the run's folder.
 
@@ -31,10 +43,7 @@ def run_identity(config: RunConfig, *, training: Corpus, clips: int, heldout: st
     Raises:
         SonoscaleError: the clips are fewer than a batch.
     """
-    try:
-        config.check_clips(clips)
-    except ValueError as error:
-        raise SonoscaleError(str(error)) from None
+    enough(config, clips)
     return {
         "format": FORMAT,
         "run": config.outcome(),

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -20,6 +20,7 @@ from sonoscale.pretrain._flops import training_cost
 from sonoscale.pretrain._hardware import peak_flops
 from sonoscale.pretrain._health import check_loss, check_rank
 from sonoscale.pretrain._monitor import RankReading, heldout_loss, read_rank
+from sonoscale.pretrain._one_process import OneProcess, Runtime
 from sonoscale.pretrain._optimiser import make_optimiser, set_lr
 from sonoscale.pretrain._prefetch import Prefetch
 from sonoscale.pretrain._run_folder import RunFolder
@@ -27,9 +28,6 @@ from sonoscale.pretrain._schedule import Segment, make_schedule
 from sonoscale.pretrain._sharding import WholeModel, cuts_models
 from sonoscale.pretrain._state import Training, stop_requests
 from sonoscale.pretrain._waves import WaveStore, as_log_mels
-
-if TYPE_CHECKING:
-    from lightning_fabric import Fabric
 
 Progress = Callable[[int, int, float], None]
 Log = Callable[[dict[str, float], int], Any]
@@ -43,7 +41,7 @@ def pretrain(
     *,
     identity: dict[str, Any],
     clips: int | None = None,
-    fabric: Fabric | None = None,
+    fabric: Runtime | None = None,
     compiled: bool = False,
     restart: bool = False,
     log: Log = lambda metrics, step: None,
@@ -73,12 +71,7 @@ def pretrain(
         SonoscaleError: the loss became NaN or infinite; another process trains this run; the processes do not divide
             the batch; a waveform cannot be read (named).
     """
-    if fabric is None:
-        from lightning_fabric import Fabric  # seconds, which not everything that imports this floor should wait for
-        from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-
-        # One process, whatever a scheduler has put into the environment.
-        fabric = Fabric(accelerator="cpu", devices=1, plugins=[LightningEnvironment()])
+    fabric = fabric or OneProcess()  # whatever a scheduler has put into the environment
     world, rank = fabric.world_size, fabric.global_rank
     share = config.train.share(world)
     clips, cost, schedule = clips or len(train), training_cost(config), make_schedule(config)
@@ -86,7 +79,7 @@ def pretrain(
     objective, base = build_objective(config, mean=mean, std=std)
     kept = WholeModel(objective, sharded=cuts_models(fabric))
     prepare_for_speed(objective, compiled)
-    model = fabric.setup_module(objective)
+    model: Any = fabric.setup_module(objective)
     optimiser = make_optimiser(objective, base, config.train)
     wrapped: Any = fabric.setup_optimizers(optimiser)
     batches = Batches(

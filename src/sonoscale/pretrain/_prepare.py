@@ -10,8 +10,9 @@ from typing import Any
 
 from sonoscale.config import config_hash
 from sonoscale.corpora import Corpus, FeatureStore, build_features, feature_pool
+from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain._config import RunConfig
-from sonoscale.pretrain._identity import all_clips, run_identity
+from sonoscale.pretrain._identity import all_clips, enough, run_identity
 from sonoscale.pretrain._waves import WaveStore
 
 
@@ -47,6 +48,7 @@ def prepare_run(
         SonoscaleError: the audio is not there, cannot be read, or is less than the run needs.
     """
     training, heldout = config.data.training(), config.data.heldout()
+    enough(config, len(training))
     front_end, on_device = config.encoder.front_end, config.train.log_mels == "on_device"
     with feature_pool(workers) as pool:
 
@@ -60,6 +62,30 @@ def prepare_run(
         else:
             train = features("training audio", training, "float16")
         held = features("held-out audio", heldout, "float32")
+    check_lengths("held-out audio", held, heldout, config)
     everything = all_clips(config.data).training()
     identity = run_identity(config, training=everything, clips=len(training), heldout=held.corpus)
     return PreparedRun(train, held, identity, config_hash(identity))
+
+
+def check_lengths(what: str, store: FeatureStore, corpus: Corpus, config: RunConfig) -> None:
+    """Whether every clip that is embedded whole has one patch at least.
+
+    Arguments:
+        what: the clips are, for messages.
+        store: their log-mels.
+        corpus: which they are of.
+        config: of the encoder.
+
+    Raises:
+        SonoscaleError: one is too short (named).
+    """
+    patch, lengths = config.encoder.patch_frames, store.lengths()
+    short = int((lengths < patch).sum())
+    if short:
+        index = int(lengths.argmin())
+        need = config.encoder.front_end.samples(patch) / corpus.sample_rate
+        raise SonoscaleError(
+            f"{what}: {corpus.name(index)} is shorter than one patch of {patch} frames ({need:.3f} s), as are "
+            f"{short - 1} other clips; leave them out or lower encoder.patch_frames"
+        )

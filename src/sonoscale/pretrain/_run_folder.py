@@ -25,7 +25,7 @@ from sonoscale.pretrain._objective import Objective
 from sonoscale.processes import only_one_process
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
+    from sonoscale.pretrain._one_process import Runtime
 
 _METRICS = pa.schema(
     [("step", pa.int64()), ("phase", pa.string())]
@@ -65,7 +65,7 @@ class RunFolder:
         self.warnings: list[str] = []
 
     @contextmanager
-    def held(self, fabric: Fabric, *, restart: bool = False) -> Iterator[bool]:
+    def held(self, fabric: Runtime, *, restart: bool = False) -> Iterator[bool]:
         """The folder, made if need be, for this training alone; gives whether there is anything to train.
 
         Arguments:

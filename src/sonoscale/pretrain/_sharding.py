@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import copy
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from sonoscale.pretrain._objective import Objective
+from sonoscale.pretrain._one_process import OneProcess, Runtime
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
     from lightning_fabric.strategies.strategy import Strategy
     from torch.distributed.device_mesh import DeviceMesh
+
+
+PATIENCE = timedelta(days=2)
+"""For which processes wait for one another: the first computes log-mels for all."""
 
 
 def shard(objective: nn.Module, mesh: DeviceMesh) -> nn.Module:
@@ -38,11 +43,13 @@ def cutting_strategy(processes: int) -> Strategy:
     """For a Fabric of so many processes, each of which holds a part of the model."""
     from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
 
-    return ModelParallelStrategy(shard, data_parallel_size=processes, tensor_parallel_size=1)
+    return ModelParallelStrategy(shard, data_parallel_size=processes, tensor_parallel_size=1, timeout=PATIENCE)
 
 
-def cuts_models(fabric: Fabric) -> bool:
+def cuts_models(fabric: Runtime) -> bool:
     """Whether `cutting_strategy` is at work."""
+    if isinstance(fabric, OneProcess):
+        return False
     from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
 
     return isinstance(fabric.strategy, ModelParallelStrategy)

@@ -19,7 +19,7 @@ from sonoscale.pretrain._prefetch import Prefetch
 from sonoscale.pretrain._sharding import load_whole, whole
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
+    from sonoscale.pretrain._one_process import Runtime
 
 REMEMBERED = 0.95
 """Of the smoothed loss, from one step to the next."""
@@ -161,7 +161,7 @@ class StopRequest:
         if impatient:
             self.obey()
 
-    def agree(self, fabric: Fabric, due: bool) -> None:
+    def agree(self, fabric: Runtime, due: bool) -> None:
         """Stop all processes, if one of them was asked to; called by all of them at the same step.
 
         Arguments:

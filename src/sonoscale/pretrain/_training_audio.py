@@ -7,13 +7,15 @@ from pathlib import Path
 import torch
 
 from sonoscale.config import validate
-from sonoscale.corpora import Corpus, DataConfig, ProceduralData
+from sonoscale.corpora import Corpus, CorpusData, DataConfig, ProceduralData
 from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain._config import RunConfig
 
 
 def training_audio(run: Path) -> Corpus | None:
-    """Opened again where it was; None for a run on synthesised clips.
+    """All recordings that it had at hand, also those it held out, opened again where they were, whole.
+
+    None for a run on synthesised clips.
 
     Arguments:
         run: a run folder or a checkpoint file.
@@ -28,4 +30,6 @@ def training_audio(run: Path) -> Corpus | None:
     except Exception as error:
         raise SonoscaleError(f"{file}: not a Sonoscale checkpoint ({type(error).__name__})") from error
     data: DataConfig = validate(RunConfig, raw, source=str(file)).data
-    return None if isinstance(data, ProceduralData) else data.training()
+    if isinstance(data, CorpusData):
+        data = data.model_copy(update={"max_seconds": None})
+    return None if isinstance(data, ProceduralData) else data.everything()

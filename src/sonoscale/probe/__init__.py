@@ -1,6 +1,6 @@
 """Embeddings + labels -> downstream score, by a named protocol."""
 
-from sonoscale.probe._encoders import Agreement, Score, probe_encoder, protocol_agreement
+from sonoscale.probe._encoders import Agreement, Score, check_protocols, probe_encoder, protocol_agreement
 from sonoscale.probe._event_scores import EVENT_METRICS
 from sonoscale.probe._events import probe_events
 from sonoscale.probe._metrics import METRICS, Metric, find_metric
@@ -23,6 +23,7 @@ __all__ = [
     "Round",
     "Score",
     "Targets",
+    "check_protocols",
     "content_hashes",
     "find_metric",
     "find_protocol",

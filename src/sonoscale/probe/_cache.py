@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from sonoscale.config import config_hash
-from sonoscale.corpora import Corpus
+from sonoscale.corpora import Corpus, take
 from sonoscale.encoders import Encoder
 from sonoscale.files import replacing
 from sonoscale.measure import Embedded, embed_corpus
 
 _FORMAT = 1
+_ROUNDING = 1e-2  # of the root mean square; other threads, batches and half precision change less
 
 
 def embed_once(
@@ -30,8 +32,8 @@ def embed_once(
 ) -> Embedded:
     """`embed_corpus`, or what it gave before for the same encoder and audio.
 
-    Found by the identities of both, which follow weights, code versions and content. An encoder without weights of
-    its own to hash (such as a function of the user's) is known by its name and version alone.
+    Found by the identities of both, which follow weights, code versions and content. As the weights of some encoders
+    cannot be seen (such as those behind a function of the user's), the first clip is embedded again and must agree.
 
     Arguments:
         encoder, corpus, layers, workers, batch_seconds, progress: see `embed_corpus`.
@@ -47,8 +49,8 @@ def embed_once(
         return made()
     key = config_hash([_FORMAT, encoder.identity, corpus.identity, layers], 16)
     file = cache / f"embeddings-{key}.npz"
-    found = _read(file)
-    if found is None:
+    found = _read(file, len(corpus))
+    if found is None or not _still_true(found, encoder, corpus, layers):
         found = made()
         _write(file, found, {"encoder": encoder.identity, "corpus": config_hash(corpus.identity, 16)})
     else:
@@ -56,13 +58,24 @@ def embed_once(
     return found
 
 
-def _read(file: Path) -> Embedded | None:
+def _still_true(found: Embedded, encoder: Encoder, corpus: Corpus, layers: bool) -> bool:
+    """Whether the encoder gives for the first clip what it gave before, up to rounding."""
+    now = embed_corpus(encoder, take(corpus, [0]), layers=layers).rows[:, 0]
+    before = found.rows[:, 0]
+    if now.shape != before.shape:
+        return False
+    size = max(float(np.sqrt(np.mean(np.square(before, dtype=np.float64)))), 1e-12)
+    return bool(np.abs(now.astype(np.float64) - before).max() <= _ROUNDING * size)
+
+
+def _read(file: Path, clips: int) -> Embedded | None:
     try:
         with np.load(file) as content:
             facts: dict[str, Any] = json.loads(str(content["facts"]))
-            return Embedded(content["rows"], facts["padded"], facts["cut"], facts["forward_seconds"])
-    except (OSError, ValueError, KeyError, EOFError):  # not there, or damaged: made anew
+            made = Embedded(content["rows"], facts["padded"], facts["cut"], facts["forward_seconds"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # not there, or damaged: made anew
         return None
+    return made if made.rows.ndim == 3 and made.rows.shape[1] == clips else None
 
 
 def _write(file: Path, made: Embedded, about: dict[str, str]) -> None:

@@ -20,6 +20,7 @@ from sonoscale.probe._cache import embed_once
 from sonoscale.probe._events import probe_events
 from sonoscale.probe._overlap import content_hashes, overlap, overlap_warning
 from sonoscale.probe._probe import ProbeResult, probe
+from sonoscale.probe._registry import find_protocol
 from sonoscale.probe._targets import make_targets
 
 Progress = Callable[[str, int, int], None]
@@ -87,26 +88,21 @@ def probe_encoder(
     Raises:
         SonoscaleError: see `embed_corpus` and `probe`; the message begins with the task.
     """
+    check_protocols(task, protocols, layers=layers)
     try:
+        leaked = _leaked(task, trained_on, cache, workers, progress)
         if task.kind == "events":
-            return [_score_events(encoder, name, task, protocols, seed, progress)]
+            return [_score_events(encoder, name, task, leaked, seed, progress)]
         targets = make_targets(task.labels, kind=task.kind, classes=task.classes)
         made = embed_once(
             encoder, task.corpus, cache, layers=layers, workers=workers, batch_seconds=batch_seconds,
             progress=lambda done, total: progress(f"{task.name}: embed", done, total),
         )  # fmt: skip
-        remarks = list(task.notes)
+        remarks = [*task.notes, *leaked]
         if made.padded:
             remarks.append(f"{made.padded} clips are shorter than the encoder takes and were padded with zeros")
         if made.cut:
             remarks.append(f"{made.cut} clips are longer than the encoder takes: means over equal parts")
-        if trained_on is not None:
-            hashes = content_hashes(
-                task.corpus, cache, workers=workers,
-                progress=lambda done, total: progress(f"{task.name}: compare with training audio", done, total),
-            )  # fmt: skip
-            both = overlap(hashes, trained_on)
-            remarks += [overlap_warning(task.name, task.corpus, both)] if len(both) else []
         scores = []
         for (layer, rows), protocol in itertools.product(enumerate(made.rows), protocols):
             started = time.perf_counter()
@@ -126,14 +122,44 @@ def probe_encoder(
     return scores
 
 
-def _score_events(
-    encoder: Encoder, name: str, task: Task, protocols: Sequence[str], seed: int, progress: Progress
-) -> Score:
-    """Raises:
-    SonoscaleError: a protocol other than `hear` is asked for, or the encoder gives no frames.
+def check_protocols(task: Task, protocols: Sequence[str], *, layers: bool = False) -> None:
+    """Whether a task can be scored by these protocols.
+
+    Raises:
+        SonoscaleError: one of them is not for its kind, or every layer is asked for of a task of events.
     """
-    if list(protocols) != ["hear"]:
-        raise SonoscaleError("has events in time, which protocol hear alone is for; ask for that")
+    if task.kind == "events":
+        if list(protocols) != ["hear"] or layers:
+            raise SonoscaleError(
+                f"task {task.name}: has events in time, which protocol hear alone is for, on the output alone"
+            )
+        return
+    for name in protocols:
+        kinds = find_protocol(name).kinds
+        if task.kind not in kinds:
+            raise SonoscaleError(
+                f"task {task.name}: protocol {name} is for {', '.join(kinds)} tasks, and this one is {task.kind}"
+            )
+
+
+def _leaked(
+    task: Task, trained_on: np.ndarray | None, cache: Path | None, workers: int, progress: Progress
+) -> list[str]:
+    """A warning, if clips of the task are among what was trained on."""
+    if trained_on is None:
+        return []
+    hashes = content_hashes(
+        task.corpus, cache, workers=workers,
+        progress=lambda done, total: progress(f"{task.name}: compare with training audio", done, total),
+    )  # fmt: skip
+    both = overlap(hashes, trained_on)
+    return [overlap_warning(task.name, task.corpus, both)] if len(both) else []
+
+
+def _score_events(encoder: Encoder, name: str, task: Task, leaked: list[str], seed: int, progress: Progress) -> Score:
+    """Raises:
+    SonoscaleError: the encoder gives no frames.
+    """
     frames, times, started = [], [], time.perf_counter()
     for i in range(len(task.corpus)):
         wave = task.corpus.wave(i)
@@ -147,7 +173,7 @@ def _score_events(
         frames, times, task.labels, task.folds, scheme=task.scheme, metric=task.metric or "event_onset_200ms_fms",
         seed=seed, progress=lambda done, total: progress(f"{task.name}: hear", done, total),
     )  # fmt: skip
-    result = replace(result, warnings=tuple(dict.fromkeys((*task.notes, *result.warnings))))
+    result = replace(result, warnings=tuple(dict.fromkeys((*task.notes, *leaked, *result.warnings))))
     dim, took = frames[0].shape[1], time.perf_counter() - started
     return Score(name, encoder.identity, task.name, dim, None, result, embed_seconds, took)
 

@@ -41,7 +41,8 @@ def clip_interval(
 ) -> tuple[float, float]:
     """Percentile bootstrap of the mean score over folds: groups of test clips are drawn again within each fold.
 
-    The fitted probes are kept: it is the uncertainty of the test clips alone, not of the training.
+    The fitted probes are kept: it is the uncertainty of the test clips alone, not of the training. Where each fold is
+    a single group (one speaker left out at a time), folds are drawn again instead.
 
     Arguments:
         folds: what was tested.
@@ -51,15 +52,19 @@ def clip_interval(
         seed: of the draws.
 
     Returns:
-        lower and upper end; NaN where a fold has fewer than two groups.
+        lower and upper end; NaN where a single fold has fewer than two groups.
     """
     rng = np.random.default_rng(seed)
     draws = draws if metric.average else max(1, draws // 5)
     scores = np.zeros(draws)
+    if any(len(np.unique(fold.groups)) < 2 for fold in folds):
+        alone = np.array([fold.score(metric) for fold in folds])
+        scores = alone[rng.integers(len(folds), size=(draws, len(folds)))].mean(axis=1)
+        if len(folds) < 3:
+            return float("nan"), float("nan")
+        folds = ()
     for fold in folds:
         names, codes = np.unique(fold.groups, return_inverse=True)
-        if len(names) < 2:
-            return float("nan"), float("nan")
         picks = rng.integers(len(names), size=(draws, len(names)))
         if metric.average:
             each = np.array([fold.score(metric, slice(i, i + 1)) for i in range(len(codes))])

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from sonoscale.errors import SonoscaleError
 from sonoscale.probe._logistic import fit_logistic
 from sonoscale.probe._metrics import Metric
 from sonoscale.probe._protocol import Outcome, Protocol
@@ -52,7 +53,15 @@ def _solve(x: np.ndarray, targets: Targets, rounds: Sequence[Round], metric: Met
 
 
 def best_first(scores: Sequence[float], *, higher: bool) -> int:
-    """Index of the best score, of equal ones the first; NaN is worse than all."""
+    """Index of the best score, of equal ones the first; NaN is worse than all.
+
+    Raises:
+        SonoscaleError: all are NaN.
+    """
+    if np.isnan(scores).all():
+        raise SonoscaleError(
+            "probe: the validation clips have no score, for they all have one label or none: nothing can be chosen"
+        )
     values = np.array(scores) if higher else -np.array(scores)
     return int(np.argmax(np.where(np.isnan(values), -np.inf, values)))
 

@@ -95,7 +95,8 @@ def _aucroc(targets: Targets, predictions: np.ndarray) -> float:
 
 
 def _d_prime(targets: Targets, predictions: np.ndarray) -> float:
-    return float(np.mean(stats.norm.ppf(_areas(targets, predictions)) * np.sqrt(2)))
+    least = 1 / (2 * len(targets))  # perfect separation of n clips is no infinite distance
+    return float(np.mean(stats.norm.ppf(_areas(targets, predictions).clip(least, 1 - least)) * np.sqrt(2)))
 
 
 def _mae(targets: Targets, predictions: np.ndarray) -> float:

@@ -38,7 +38,7 @@ def content_hashes(
     try:
         if file is not None and file.is_file():
             return np.load(file)
-    except (OSError, ValueError):
+    except (OSError, ValueError, EOFError):
         pass  # made anew
     hashes = np.zeros(len(corpus), dtype=np.uint64)
     for done, (index, wave) in enumerate(readable_clips(corpus, workers=workers), start=1):

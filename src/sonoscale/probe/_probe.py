@@ -11,6 +11,7 @@ import numpy as np
 from sonoscale.errors import SonoscaleError
 from sonoscale.probe._interval import Scored, clip_interval
 from sonoscale.probe._metrics import Metric, find_metric
+from sonoscale.probe._protocol import Outcome, Protocol
 from sonoscale.probe._registry import find_protocol
 from sonoscale.probe._rounds import Round, check_rounds, make_rounds
 from sonoscale.probe._targets import Targets, make_targets
@@ -86,6 +87,8 @@ def probe(
         SonoscaleError: lengths that differ; NaN or infinity; a task or metric that the protocol cannot do; folds
             that cannot be used.
     """
+    if not 0 <= seed < 2**32:
+        raise SonoscaleError(f"probe: seed = {seed}: must be a whole number from 0 to {2**32 - 1}")
     x = np.ascontiguousarray(embeddings, dtype=np.float32)
     method = find_protocol(protocol)
     targets = labels if isinstance(labels, Targets) else make_targets(labels, kind=kind)
@@ -103,7 +106,11 @@ def probe(
         )
     measure, rounds = find_metric(metric, targets.kind), make_rounds(folds, scheme=scheme)
     warnings = check_rounds(targets, rounds, groups) + ([method.remark] if method.remark else [])
-    outcomes = method.run(x, targets, rounds, measure, seed, progress)
+    outcomes, collapsed = _run(method, x, targets, rounds, measure, seed, progress)
+    if collapsed:
+        warnings.append(
+            f"the embeddings of all training clips are equal in {collapsed} of {len(rounds)} folds: scored as chance"
+        )
     names = np.asarray(groups if groups is not None else np.arange(len(x)), dtype=str)
     tested = [
         Scored(targets[r.test], o.repeats or (o.predictions,), names[r.test])
@@ -123,8 +130,28 @@ def probe(
     )  # fmt: skip
 
 
-def _chance(targets: Targets, each: Round, metric: Metric) -> float:
-    """Of always predicting what is most common, or the mean, among the fitted clips."""
-    fitted, tested = targets[each.fitted], targets[each.test]
+def _run(
+    method: Protocol, x: np.ndarray, targets: Targets, rounds: Sequence[Round], metric: Metric, seed: int,
+    progress: Callable[[int, int], None],
+) -> tuple[list[Outcome], int]:  # fmt: skip
+    """What the protocol makes of each round; where a collapsed encoder tells nothing, what is most common."""
+    told = [bool(np.any(np.ptp(x[each.train], axis=0) > 1e-6 * np.abs(x[each.train]).max())) for each in rounds]
+    some = [each for each, there in zip(rounds, told, strict=True) if there]
+    found = iter(method.run(x, targets, some, metric, seed, progress) if some else [])
+    outcomes = [
+        next(found) if there else Outcome(_common(targets, each)) for each, there in zip(rounds, told, strict=True)
+    ]
+    return outcomes, told.count(False)
+
+
+def _common(targets: Targets, each: Round) -> np.ndarray:
+    """The shares of the classes, or the mean, among the fitted clips, for each test clip: `[test clips, outputs]`."""
+    fitted = targets[each.fitted]
     guess = np.array([fitted.values.mean()]) if targets.kind == "regression" else fitted.one_hot().mean(axis=0)
-    return metric.of(tested, np.tile(guess, (len(tested), 1)))
+    return np.tile(guess, (len(each.test), 1))
+
+
+def _chance(targets: Targets, each: Round, metric: Metric) -> float:
+    """Of predicting the same for all clips; 0 for a correlation with it, which is not defined."""
+    score = metric.of(targets[each.test], _common(targets, each))
+    return 0.0 if np.isnan(score) and metric.name == "spearman" else score

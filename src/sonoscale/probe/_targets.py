@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -99,4 +100,4 @@ def _numbers(labels: Sequence[Any] | np.ndarray) -> Targets:
 
 def _order(name: str) -> tuple[int, float, str]:
     """Numbers by value, before words."""
-    return (0, float(name), name) if name.lstrip("-").isdigit() else (1, 0.0, name)
+    return (0, float(name), name) if re.fullmatch(r"-?[0-9]+", name) else (1, 0.0, name)

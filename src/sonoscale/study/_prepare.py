@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import re
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +23,7 @@ from sonoscale.corpora import (
     feature_pool,
 )
 from sonoscale.errors import SonoscaleError
-from sonoscale.pretrain import WaveStore, all_clips, run_identity
+from sonoscale.pretrain import WaveStore, all_clips, check_lengths, enough, run_identity
 from sonoscale.probe import find_metric, find_protocol
 from sonoscale.study._config import StudyConfig
 from sonoscale.study._design import PlannedRun
@@ -67,7 +69,7 @@ def prepare(
     _check_tasks(tasks)
     sources = _Sources()
     for run in runs:  # all checks before the first long computation
-        sources.training(run.config.data)
+        enough(run.config, sources.clips(run.config.data))
     if not isinstance(study.data, ProceduralData):
         for data in dict.fromkeys(all_clips(run.config.data) for run in runs):  # mixtures reach different clips
             _check_overlap(sources.training(data), sources.heldout(data), tasks)
@@ -90,7 +92,7 @@ def _bind(runs: list[PlannedRun], tasks: list[Task], sources: _Sources, features
         for what, store, corpus in [("held-out", held, heldout)] + [
             (f"task {t.name}", s, t.corpus) for t, s in zip(tasks, stores, strict=True)
         ]:
-            _check_lengths(what, store, corpus, run)
+            check_lengths(what, store, corpus, run.config)
         identity = run_identity(
             run.config, training=sources.training(all_clips(data)), clips=sources.clips(data), heldout=held.corpus
         )
@@ -159,29 +161,25 @@ class _Features:
         return self._waves[key]
 
 
-def _check_lengths(what: str, store: FeatureStore, corpus: Corpus, run: PlannedRun) -> None:
-    patch = run.config.encoder.patch_frames
-    lengths = store.lengths()
-    short = int((lengths < patch).sum())
-    if short:
-        index = int(lengths.argmin())
-        need = run.config.encoder.front_end.samples(patch) / corpus.sample_rate
-        raise SonoscaleError(
-            f"{what}: {corpus.name(index)} is shorter than one patch of {patch} frames ({need:.3f} s), as are "
-            f"{short - 1} other clips; leave them out or lower encoder.patch_frames"
-        )
-
-
 def _check_overlap(training: Corpus, heldout: Corpus, tasks: list[Task]) -> None:
-    """No clip of a task may be among the clips to pre-train on or to measure the rank on."""
-    pool = {corpus.name(i) for corpus in (training, heldout) for i in range(len(corpus))}
+    """No file of a task may be among those to pre-train on or to measure the rank on, by its path or whole.
+
+    What lies in archives and packs has other names than files have: `sonoscale probe` looks by content.
+    """
+    pool = {file for corpus in (training, heldout) for file in _files(corpus)}
     for task in tasks:
-        both = pool.intersection(task.corpus.name(i) for i in range(len(task.corpus)))
+        both = pool.intersection(_files(task.corpus))
         if both:
             raise SonoscaleError(
                 f"task {task.name}: {len(both)} of its clips are pre-training data too, for example {min(both)}; "
                 "set data.audio to a folder without the tasks"
             )
+
+
+def _files(corpus: Corpus) -> Iterator[str]:
+    """The absolute path, or what there is for one, that each clip was cut from."""
+    for i in range(len(corpus)):
+        yield os.path.abspath(re.sub(r"@[0-9.]+-[0-9.]*s$", "", corpus.name(i)))  # noqa: PTH100 (no links followed)
 
 
 def _task_job(task: Task, store: FeatureStore) -> TaskJob:
