@@ -10,6 +10,15 @@ import soundfile
 from sonoscale.cli import main
 
 RATE = 16_000
+SLOW = """
+import torch
+
+class Slow:
+    sample_rate, dim = 8_000, 2
+
+    def embed(self, wave):
+        return torch.stack([wave.square().mean(dim=1), wave.diff(dim=1).square().mean(dim=1)], dim=1)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +63,37 @@ def test_encoders_baselines_and_protocols(folder, tmp_path, monkeypatch, capsys)
     assert agreement is None or agreement["encoders"] == 3
     assert "logmel:16" in out
     assert "chance" in out
+
+
+def test_each_task_has_its_own_chance(folder, tmp_path, sonoscale):
+    rows = (folder / "metadata.csv").read_text().splitlines()[1:]
+    for classes in (2, 4, 5):
+        made = [f"{r.split(',')[0]},c{i % classes},{i // classes % 3}" for i, r in enumerate(rows)]
+        (folder / f"by{classes}.csv").write_text("\n".join(["path,label,fold", *made]))
+    tables = [option for classes in (4, 2, 5) for option in ("--task", folder / f"by{classes}.csv")]
+    result = sonoscale("probe", "logmel:16", "--no-baselines", *tables, "--protocol", "knn", "--protocol", "linear",
+                       "--json", tmp_path / "scores.json", "--cache", tmp_path / "cache")  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    scores = json.loads((tmp_path / "scores.json").read_text())["scores"]
+    assert [(s["task"], s["protocol"][:3], round(s["chance"], 9)) for s in scores] == [
+        (f"by{classes}", protocol, 1 / classes) for classes in (4, 2, 5) for protocol in ("knn", "lin")
+    ]
+    rows = [line.replace("│", " ").split() for line in result.stdout.splitlines() if line.startswith("chance")]
+    assert rows == [["chance", ".250", ".500", ".200"]] * 2
+
+
+def test_training_audio_is_looked_for_at_the_rate_of_the_encoder(folder, tmp_path, sonoscale):
+    (tmp_path / "slow.py").write_text(SLOW)
+    (tmp_path / "pool").mkdir()
+    for i in (7, 8, 30):
+        (tmp_path / "pool" / f"other{i}.wav").write_bytes((folder / f"{i}.wav").read_bytes())
+    result = sonoscale("probe", f"python:{tmp_path / 'slow.py'}:Slow", "--compare", "logmel:16", "--task", folder,
+                       "--protocol", "knn", "--trained-on", tmp_path / "pool", "--cache", tmp_path / "cache",
+                       "--json", tmp_path / "scores.json")  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    slow, *others = json.loads((tmp_path / "scores.json").read_text())["scores"]
+    assert any("3 of 60 clips (5.0%) were in the pre-training data" in warning for warning in slow["warnings"])
+    assert not any("pre-training" in warning for other in others for warning in other["warnings"])
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Encoders on tasks: embeddings made once, training audio found in tests, protocols held against each other."""
 
+import json
+
 import numpy as np
 import pytest
 import soundfile
@@ -80,6 +82,75 @@ def test_training_audio_in_the_test_is_found_in_another_format_and_place(folder,
     assert "3 of 50 clips (6.0%) were in the pre-training data" in score.result.warnings[0]
     (clean,) = probe_encoder(load_encoder("logmel:"), "logmel", task, ["knn"], trained_on=trained_on[:0])
     assert not any("pre-training" in warning for warning in clean.result.warnings)
+
+
+def test_training_audio_is_found_at_the_rate_of_the_encoder(folder, tmp_path):
+    for i in (1, 2):
+        (tmp_path / f"{i}.wav").write_bytes((folder / f"{i}.wav").read_bytes())
+    slow = open_task(folder / "metadata.csv", sample_rate=8000)
+    heard = [content_hashes(open_corpus(tmp_path, sample_rate=rate)) for rate in (8000, RATE)]
+    assert overlap(content_hashes(slow.corpus), heard[0]).tolist() == [1, 2]
+    assert overlap(content_hashes(slow.corpus), heard[1]).tolist() == []  # other samples: rates must agree
+
+
+def test_training_audio_in_a_task_of_events_is_found(folder, tmp_path, monkeypatch):
+    root = tmp_path / "toy"
+    meta = {"embedding_type": "event", "prediction_type": "multilabel", "split_mode": "trainvaltest",
+            "splits": ["train", "valid", "test"], "evaluation": ["event_onset_200ms_fms"]}  # fmt: skip
+    root.mkdir()
+    (root / "task_metadata.json").write_text(json.dumps(meta))
+    (root / "labelvocabulary.csv").write_text("idx,label\n0,low\n1,high\n")
+    for k, part in enumerate(meta["splits"]):
+        (root / "16000" / part).mkdir(parents=True)
+        said = {}
+        for i in range(2):
+            (root / "16000" / part / f"{part}{i}.wav").write_bytes((folder / f"{2 * k + i}.wav").read_bytes())
+            said[f"{part}{i}.wav"] = [{"label": ("low", "high")[i], "start": 0.0, "end": 300.0}]
+        (root / f"{part}.json").write_text(json.dumps(said))
+    task = open_task(root)
+    trained_on = content_hashes(open_task(folder / "metadata.csv").corpus)[4:]  # the two test clips, and others
+    result = ProbeResult(0.5, (0, 1), None, {}, {}, 0.1, 6, 2, "event_onset_200ms_fms", "events", "hear-events/1")
+    monkeypatch.setattr("sonoscale.probe._encoders.probe_events", lambda *_, **__: result)
+    (score,) = probe_encoder(load_encoder("logmel:"), "logmel", task, ["hear"], trained_on=trained_on)
+    (warning,) = [each for each in score.result.warnings if "pre-training" in each]
+    assert warning.startswith("2 of 6 clips (33.3%) were in the pre-training data, such as ")
+    assert "test0.wav" in warning
+
+
+def test_parts_of_a_fixed_length_overlap_where_they_must(tmp_path):
+    class Fixed:
+        sample_rate, dim, layers, identity = RATE, 2, None, "one second, no more and no less"
+        min_samples = max_samples = RATE
+
+        def embed(self, wave):
+            assert wave.shape[1] == RATE
+            return torch.stack([wave.mean(dim=1), wave.square().mean(dim=1)], dim=1)
+
+        def embed_layers(self, wave):
+            raise NotImplementedError
+
+        def embed_frames(self, wave):
+            raise NotImplementedError
+
+    rng, lines = np.random.default_rng(0), ["path,label,fold"]
+    for i in range(12):
+        size = (RATE, 24_000, 33_000, 8000)[i % 4]
+        wave = 0.1 * rng.standard_normal(size) + np.linspace(0, 0.3, size) * (i // 2 % 2)
+        soundfile.write(tmp_path / f"{i}.wav", wave, RATE, subtype="FLOAT")
+        lines.append(f"{i}.wav,{'ab'[i // 2 % 2]},{i // 4}")
+    (tmp_path / "metadata.csv").write_text("\n".join(lines))
+    task = open_task(tmp_path / "metadata.csv")
+    made = embed_once(Fixed(), task.corpus, None)
+    assert (made.padded, made.cut) == (3, 6)
+    starts = {0: [0], 1: [0, 8000], 2: [0, 8500, 17_000], 3: [0]}
+    for i in range(12):
+        wave = np.pad(task.corpus.wave(i).astype(np.float64), (0, 8000 if i % 4 == 3 else 0))
+        parts = [wave[start : start + RATE] for start in starts[i % 4]]
+        expected = np.mean([[part.mean(), np.square(part).mean()] for part in parts], axis=0)
+        np.testing.assert_allclose(made.rows[0, i], expected, rtol=1e-4, atol=1e-7)
+    (score,) = probe_encoder(Fixed(), "fixed", task, ["knn"])
+    assert "3 clips are shorter than the encoder takes and were padded with zeros" in score.result.warnings
+    assert "6 clips are longer than the encoder takes: means over equal parts" in score.result.warnings
 
 
 def test_weights_that_nobody_can_see_are_noticed_when_they_change(task, tmp_path):

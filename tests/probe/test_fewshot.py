@@ -5,8 +5,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.probe import find_protocol, make_rounds, make_targets, probe
-from sonoscale.probe._fewshot import draws_of
+from sonoscale.probe import make_rounds, make_targets, probe
+from sonoscale.probe._fewshot import FEW_SHOT, draws_of
 from sonoscale.probe._metrics import METRICS
 
 
@@ -67,8 +67,7 @@ def test_seeds_draw_differently_and_are_repeatable():
 def test_every_draw_is_kept():
     x, y, folds = blobs()
     targets, rounds = make_targets(y), make_rounds(folds)
-    method = find_protocol("few-shot")
-    outcomes = method.run(x, targets, rounds, METRICS["accuracy"], 0, lambda done, total: None)
+    outcomes = FEW_SHOT.run(x, targets, rounds, METRICS["accuracy"], 0, lambda done, total: None)
     assert [len(outcome.repeats) for outcome in outcomes] == [10] * 5
     assert outcomes[0].predictions == pytest.approx(np.mean(outcomes[0].repeats, axis=0))
 

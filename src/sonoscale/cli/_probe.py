@@ -40,6 +40,7 @@ class ProbeOptions:
     baselines: bool
     layers: bool
     trained_on: str | None
+    kind: str | None
     label: str | None
     audio_root: Path | None
     json: Path | None
@@ -103,16 +104,18 @@ def _score(
 
 def _open(task: str, rate: int, options: ProbeOptions) -> Task:
     """Of the catalogue, if it is called so and no file or folder is."""
+    said: dict[str, Any] = {k: v for k, v in (("kind", options.kind), ("label", options.label)) if v is not None}
     if not Path(task).exists() and re.fullmatch(r"(hear|xares)/[\w.-]+", task):
-        return find_task(task, sample_rate=rate, **({} if options.label is None else {"label": options.label}))
+        return find_task(task, sample_rate=rate, **said)
     path = Path(task) / "metadata.csv" if (Path(task) / "metadata.csv").is_file() else Path(task)
-    chosen = {"label": options.label, "audio_root": options.audio_root if path.suffix == ".csv" else None}
+    if path.suffix == ".csv" and options.audio_root is not None:
+        said["audio_root"] = options.audio_root
     name = path.parent.name if path.name == "metadata.csv" and path.parent.name else None
     return open_task(
         task if task.startswith("hf:") else path,
         name=name,
         sample_rate=rate,
-        **{k: v for k, v in chosen.items() if v is not None},
+        **said,
     )
 
 
@@ -155,8 +158,9 @@ def _write(scores: Sequence[Score], specs: Sequence[str], tasks: Sequence[str], 
         "agreement": [vars(each) for each in protocol_agreement(scores)],
         "options": {
             "encoders": list(specs), "tasks": list(tasks), "protocols": options.protocols, "seed": options.seed,
-            "label": options.label, "audio_root": None if options.audio_root is None else str(options.audio_root),
-            "trained_on": options.trained_on, "layers": options.layers, "baselines": options.baselines,
+            "kind": options.kind, "label": options.label, "trained_on": options.trained_on,
+            "audio_root": None if options.audio_root is None else str(options.audio_root),
+            "layers": options.layers, "baselines": options.baselines,
             "versions": {
                 "sonoscale": __version__, "torch": torch.__version__, "numpy": np.__version__,
                 "python": platform.python_version(),
@@ -184,6 +188,8 @@ def _tell(scores: Sequence[Score], options: ProbeOptions) -> None:
         table.add_section()
         table.add_row("chance", *([""] if options.layers else []), *(_short(chances[t]) for t in tasks))
         console.print(table)
+        if any(score.result.others for score in mine):
+            console.print(_others(mine, options))
     for each in protocol_agreement(scores):
         console.print(
             Text(
@@ -196,6 +202,31 @@ def _tell(scores: Sequence[Score], options: ProbeOptions) -> None:
             console.print(Text(f"warning  {score.encoder}, {score.task}, {score.result.protocol}: {warning}"))
     if options.json:
         console.print(Text(f"scores   {options.json}"), soft_wrap=True)
+
+
+def _others(scores: Sequence[Score], options: ProbeOptions) -> Table:
+    """The metrics that go with the main one, a row for each encoder and task; their intervals are in the file."""
+    names = list(dict.fromkeys(name for score in scores for name in score.result.others))
+    table = Table(title=f"{scores[0].result.protocol}, other metrics", title_justify="left", show_edge=False,
+                  pad_edge=False)  # fmt: skip
+    table.add_column("encoder", overflow="fold")
+    for name in ("task", *(["layer"] if options.layers else [])):
+        table.add_column(name)
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
+    chances = {score.task: score.result.others for score in scores}
+
+    def row(name: str, task: str, layer: int | None, cells: list[str]) -> None:
+        table.add_row(name, task, *(["" if layer is None else str(layer)] if options.layers else []), *cells)
+
+    for score in scores:
+        found = score.result.others
+        cells = [_short(found[name]["score"]) if name in found else "" for name in names]
+        row(_name(score.encoder), score.task, score.layer, cells)
+    table.add_section()
+    for task, found in chances.items():
+        row("chance", task, None, [_short(found[name]["chance"]) if name in found else "" for name in names])
+    return table
 
 
 def _finite(content: Any) -> Any:

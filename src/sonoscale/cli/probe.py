@@ -25,6 +25,7 @@ def probe(
         str | None,
         typer.Option(help="What ENCODER was trained on, to find test audio in it [default: a run's own]."),
     ] = None,
+    kind: Annotated[str | None, typer.Option(help="Of the tasks, if their tables do not say: retrieval.")] = None,
     label: Annotated[str | None, typer.Option(help="Column of labels, if not the usual one.")] = None,
     audio_root: Annotated[Path | None, typer.Option(help="Folder that a table's paths are relative to.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write all scores to this .json file.")] = None,
@@ -47,7 +48,7 @@ def probe(
         list(dict.fromkeys([encoder, *(compare or [])])),
         list(dict.fromkeys(task)),
         ProbeOptions(
-            names, baselines, layers, trained_on, label, audio_root, json, cache or default_cache(), device, workers,
-            seed,
+            names, baselines, layers, trained_on, kind, label, audio_root, json, cache or default_cache(), device,
+            workers, seed,
         ),
     )  # fmt: skip

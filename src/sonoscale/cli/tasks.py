@@ -24,7 +24,10 @@ def tasks(
     suite: Annotated[str | None, typer.Option(help="Only those of hear or xares.")] = None,
     found: Annotated[bool, typer.Option("--found", help="Only those that are found.")] = False,
 ) -> None:
-    """List the public tasks that can be opened by name, and which are found on this machine."""
+    """List the public tasks that can be opened by name, and which are found on this machine.
+
+    Kinds in brackets are not probed here.
+    """
     from sonoscale.corpora.tasks import catalogue, entry_of, locate_tasks
     from sonoscale.errors import SonoscaleError
 
@@ -80,6 +83,7 @@ def _details(entry: CatalogueEntry, where: list[Path]) -> Table:
         ("licence", entry.licence),
         ("source", entry.source),
         ("citation", entry.citation),
+        *([("note", entry.note)] if entry.note else []),
         ("folder", ", ".join(entry.folders)),
         ("found in", "\n".join(map(str, where)) or "not found"),
     ):

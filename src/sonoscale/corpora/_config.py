@@ -204,7 +204,9 @@ class OpenTaskConfig(Config):
     kind: Literal["open"]
     name: str  # for tables and figures
     source: str  # see `open_task`; a path is relative to data.root. Or a name of the catalogue, such as hear/esc50
-    target: Literal["multiclass", "multilabel", "regression", "events"] | None = None  # by default what the data say
+    target: Literal["multiclass", "multilabel", "regression", "retrieval", "events"] | None = (
+        None  # by default what the data say
+    )
     label: str | None = None  # column of labels, or JSON pointer
     fold: str | None = None  # column of folds
     group: str | None = None  # column of speakers or recordings, or JSON pointer

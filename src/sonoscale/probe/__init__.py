@@ -5,9 +5,12 @@ from sonoscale.probe._event_scores import EVENT_METRICS
 from sonoscale.probe._events import probe_events
 from sonoscale.probe._metrics import METRICS, Metric, find_metric
 from sonoscale.probe._overlap import content_hashes, overlap
-from sonoscale.probe._probe import ProbeResult, probe
+from sonoscale.probe._probe import probe
 from sonoscale.probe._protocol import Outcome, Protocol
+from sonoscale.probe._ranking import RETRIEVAL_METRICS
 from sonoscale.probe._registry import PROTOCOLS, find_protocol
+from sonoscale.probe._result import ProbeResult
+from sonoscale.probe._retrieval import Retrieval, probe_retrieval
 from sonoscale.probe._rounds import Round, folds_by_group, make_rounds
 from sonoscale.probe._targets import Targets, make_targets
 
@@ -15,11 +18,13 @@ __all__ = [
     "EVENT_METRICS",
     "METRICS",
     "PROTOCOLS",
+    "RETRIEVAL_METRICS",
     "Agreement",
     "Metric",
     "Outcome",
     "ProbeResult",
     "Protocol",
+    "Retrieval",
     "Round",
     "Score",
     "Targets",
@@ -34,5 +39,6 @@ __all__ = [
     "probe",
     "probe_encoder",
     "probe_events",
+    "probe_retrieval",
     "protocol_agreement",
 ]

@@ -19,8 +19,10 @@ from sonoscale.errors import SonoscaleError
 from sonoscale.probe._cache import embed_once
 from sonoscale.probe._events import probe_events
 from sonoscale.probe._overlap import content_hashes, overlap, overlap_warning
-from sonoscale.probe._probe import ProbeResult, probe
-from sonoscale.probe._registry import find_protocol
+from sonoscale.probe._probe import probe
+from sonoscale.probe._registry import PROTOCOLS, find_protocol
+from sonoscale.probe._result import ProbeResult
+from sonoscale.probe._retrieval import Retrieval
 from sonoscale.probe._targets import make_targets
 
 Progress = Callable[[str, int, int], None]
@@ -107,9 +109,11 @@ def probe_encoder(
         for (layer, rows), protocol in itertools.product(enumerate(made.rows), protocols):
             started = time.perf_counter()
             what = f"{task.name}: {protocol}" + (f", layer {layer}" if layers else "")
+            searching = isinstance(find_protocol(protocol), Retrieval)  # by metrics of its own
             result = probe(
-                rows, targets, task.folds, protocol=protocol, scheme=task.scheme, metric=task.metric,
-                groups=task.groups, seed=seed, progress=lambda done, total, what=what: progress(what, done, total),
+                rows, targets, task.folds, protocol=protocol, scheme=task.scheme, groups=task.groups, roles=task.roles,
+                metric=None if searching and task.kind != "retrieval" else task.metric, seed=seed,
+                progress=lambda done, total, what=what: progress(what, done, total),
             )  # fmt: skip
             result = replace(result, warnings=tuple(dict.fromkeys((*remarks, *result.warnings))))
             took = time.perf_counter() - started
@@ -126,7 +130,8 @@ def check_protocols(task: Task, protocols: Sequence[str], *, layers: bool = Fals
     """Whether a task can be scored by these protocols.
 
     Raises:
-        SonoscaleError: one of them is not for its kind, or every layer is asked for of a task of events.
+        SonoscaleError: one of them is not for its kind, or finds nothing to search; or every layer is asked for of a
+            task of events.
     """
     if task.kind == "events":
         if list(protocols) != ["hear"] or layers:
@@ -135,11 +140,18 @@ def check_protocols(task: Task, protocols: Sequence[str], *, layers: bool = Fals
             )
         return
     for name in protocols:
-        kinds = find_protocol(name).kinds
-        if task.kind not in kinds:
+        method = find_protocol(name)
+        if task.kind not in method.kinds:
             raise SonoscaleError(
-                f"task {task.name}: protocol {name} is for {', '.join(kinds)} tasks, and this one is {task.kind}"
+                f"task {task.name}: protocol {name} is for {', '.join(method.kinds)} tasks, and this one is "
+                f"{task.kind}; for it there are {', '.join(p.name for p in PROTOCOLS.values() if task.kind in p.kinds)}"
             )
+        if isinstance(method, Retrieval):
+            targets = make_targets(task.labels, kind=task.kind, classes=task.classes)
+            try:
+                method.searches(targets, task.folds, task.scheme, task.groups, task.roles)
+            except SonoscaleError as error:
+                raise SonoscaleError(f"task {task.name}: {error}") from error
 
 
 def _leaked(

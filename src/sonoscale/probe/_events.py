@@ -14,7 +14,7 @@ from sonoscale.errors import SonoscaleError
 from sonoscale.probe._event_scores import EventMetric, find_event_metric
 from sonoscale.probe._hear import HEAR
 from sonoscale.probe._mlp import Task, Training, draw_seed, fit_grid
-from sonoscale.probe._probe import ProbeResult
+from sonoscale.probe._result import ProbeResult
 from sonoscale.probe._rounds import Round, make_rounds
 
 EVENTS = "hear-events/1"  # raise the number with any change that can change a score

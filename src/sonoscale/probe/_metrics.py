@@ -143,6 +143,8 @@ def find_metric(name: str | None, kind: Kind) -> Metric:
     Raises:
         SonoscaleError: there is none, or it is not for this kind.
     """
+    if kind not in DEFAULT_METRIC:
+        raise SonoscaleError(f"probe: {kind} tasks have metrics of their own, which only their own protocols know")
     if name is None:
         return METRICS[DEFAULT_METRIC[kind]]
     fitting = [each.name for each in METRICS.values() if kind in each.kinds]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -13,47 +12,10 @@ from sonoscale.probe._interval import Scored, clip_interval
 from sonoscale.probe._metrics import Metric, find_metric
 from sonoscale.probe._protocol import Outcome, Protocol
 from sonoscale.probe._registry import find_protocol
+from sonoscale.probe._result import ProbeResult
+from sonoscale.probe._retrieval import Retrieval, probe_retrieval
 from sonoscale.probe._rounds import Round, check_rounds, make_rounds
 from sonoscale.probe._targets import Targets, make_targets
-
-
-@dataclass(frozen=True)
-class ProbeResult:
-    """A score on clips that neither fitted nor chose anything, unless the protocol's remark says otherwise.
-
-    Attributes:
-        score: mean over the test folds.
-        interval: 95%, over test clips (see `clip_interval`).
-        fold_std: standard deviation over folds (ddof 1), None for one.
-        per_fold: score by test fold.
-        chosen: settings that the validation clips chose, by test fold.
-        chance: the same metric of a probe that knows how common each class is (or the mean) and nothing else.
-        n, classes: clips and classes; 0 classes for regression.
-        metric, kind, protocol: what was measured, of what, how; the protocol with its version.
-        warnings: what to know of the score.
-    """
-
-    score: float
-    interval: tuple[float, float]
-    fold_std: float | None
-    per_fold: dict[str, float]
-    chosen: dict[str, dict[str, Any]]
-    chance: float
-    n: int
-    classes: int
-    metric: str
-    kind: str
-    protocol: str
-    warnings: tuple[str, ...] = ()
-
-    def as_dict(self) -> dict[str, Any]:
-        """All fields, JSON-able."""
-        return {**asdict(self), "interval": list(self.interval), "warnings": list(self.warnings)}
-
-    @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> ProbeResult:
-        """What `as_dict` gave."""
-        return cls(**{**content, "interval": tuple(content["interval"]), "warnings": tuple(content["warnings"])})
 
 
 def probe(
@@ -66,6 +28,7 @@ def probe(
     kind: str = "multiclass",
     metric: str | None = None,
     groups: Sequence[str] | None = None,
+    roles: Sequence[str] | None = None,
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> ProbeResult:
@@ -78,8 +41,10 @@ def probe(
         protocol: name of one of `PROTOCOLS`.
         scheme: "folds" or "split".
         kind: of labels, if these are no `Targets`.
-        metric: name; by default accuracy, mAP or Spearman's correlation, after the kind.
+        metric: name; by default accuracy, mAP or Spearman's correlation, after the kind; for retrieval mAP, which is
+            another one (see `probe_retrieval`).
         groups: speaker or recording of each clip, whose clips are not independent; by default each its own.
+        roles: of each clip, query or gallery, for retrieval; by default all are both.
         seed: of whatever the protocol draws, and of the interval.
         progress: told how much of the fitting is done, and of how much.
 
@@ -98,12 +63,19 @@ def probe(
         )
     if groups is not None and len(groups) != len(x):
         raise SonoscaleError(f"probe: {len(x)} embeddings and {len(groups)} groups do not agree")
+    if roles is not None and (len(roles) != len(x) or not isinstance(method, Retrieval)):
+        raise SonoscaleError(f"probe: {len(roles)} roles for {len(x)} embeddings and protocol {method.name}")
     if not np.isfinite(x).all():
         raise SonoscaleError(f"probe: the embedding of clip {int(np.argmin(np.isfinite(x).all(1)))} is not finite")
     if targets.kind not in method.kinds:
         raise SonoscaleError(
             f"probe: protocol {method.name} is for {', '.join(method.kinds)} tasks, not for {targets.kind}"
         )
+    if isinstance(method, Retrieval):
+        return probe_retrieval(
+            x, targets, folds, protocol=method, scheme=scheme, metric=metric, groups=groups, roles=roles, seed=seed,
+            progress=progress,
+        )  # fmt: skip
     measure, rounds = find_metric(metric, targets.kind), make_rounds(folds, scheme=scheme)
     warnings = check_rounds(targets, rounds, groups) + ([method.remark] if method.remark else [])
     outcomes, collapsed = _run(method, x, targets, rounds, measure, seed, progress)

@@ -11,7 +11,7 @@ from sonoscale.corpora.tasks import folds_by_group
 from sonoscale.errors import SonoscaleError
 from sonoscale.probe._targets import Targets
 
-__all__ = ["Round", "check_rounds", "folds_by_group", "make_rounds"]
+__all__ = ["Round", "check_rounds", "fold_names", "folds_by_group", "make_rounds"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def make_rounds(folds: Sequence[str], *, scheme: str = "folds") -> list[Round]:
         SonoscaleError: fewer than three folds, or a split without train, valid and test.
     """
     parts = np.asarray(folds, dtype=str)
-    names = sorted({str(part) for part in parts}, key=lambda name: (len(name), name))
+    names = fold_names(folds)
     at = {name: np.flatnonzero(parts == name) for name in names}
     if scheme == "split":
         if set(names) != {"train", "valid", "test"}:
@@ -61,6 +61,11 @@ def make_rounds(folds: Sequence[str], *, scheme: str = "folds") -> list[Round]:
         train = np.sort(np.concatenate([at[other] for other in names if other not in (name, valid)]))
         rounds.append(Round(name, train, at[valid], at[name]))
     return rounds
+
+
+def fold_names(folds: Sequence[str]) -> list[str]:
+    """Names of the folds that there are, numbers by value."""
+    return sorted({str(fold) for fold in folds}, key=lambda name: (len(name), name))
 
 
 def check_rounds(targets: Targets, rounds: Sequence[Round], groups: Sequence[str] | None = None) -> list[str]:

@@ -58,12 +58,15 @@ def make_targets(
 
     Arguments:
         labels: of each clip: a name (`multiclass`), an iterable of names (`multilabel`), a number (`regression`).
-        kind: see `Targets`.
+        kind: see `Targets`; or `retrieval`, of iterables of names: multiclass if each clip has one, or else multilabel.
         classes: all names there are, in their order; by default those that occur.
 
     Raises:
         SonoscaleError: no such kind; a label that is not of it or not among `classes`; nothing to tell apart.
     """
+    if kind == "retrieval":
+        single = all(len(each) == 1 for each in labels)
+        labels, kind = ([each[0] for each in labels], "multiclass") if single else (labels, "multilabel")
     if kind not in KINDS:
         raise SonoscaleError(f"probe: no kind of labels '{kind}'; there are {', '.join(KINDS)}")
     if kind == "regression":

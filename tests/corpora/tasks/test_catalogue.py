@@ -103,6 +103,7 @@ def test_a_task_is_opened_by_name(root, monkeypatch):
         ("hear/beehive_states", {}, "mean of 2 parts; open each, with part='beehive_states_fold0-v2-full'"),
         ("hear/beehive_states", {"part": "x"}, "no part 'x'"),
         ("xares/librispeech", {}, "a transcription task, which is not probed here"),
+        ("xares/clotho", {}, "a captions task, which is not probed here: .* needs text: not offered.*--to xares"),
     ],
 )
 def test_a_task_that_is_not_there(root, name, options, expected):
@@ -144,5 +145,7 @@ def test_the_command(root):
     about = run("hear/esc50", "--root", str(root))
     assert "https://github.com/karolpiczak/ESC-50" in about
     assert "not found" in about
+    assert "(captions)" in everything
+    assert "which needs text: not offered" in run("clotho")
     assert "no task 'nope' in the catalogue" in run("nope")
     assert "there are hear, xares" in run("--suite", "nope")

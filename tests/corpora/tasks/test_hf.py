@@ -155,3 +155,11 @@ def test_broken_audio(made, save, encoded):
         open_task(place)
     task = open_task(place, skip_broken=True)
     assert task.labels == tuple(["cat", "dog", "rain"][i % 3] for i in range(1, 31))
+
+
+@pytest.mark.parametrize(("column", "kind"), [("work", None), ("label", "retrieval")])
+def test_clips_that_are_to_be_found_by_each_other(made, save, column, kind):
+    folder = save(made(8, {column: [f"w{i // 2}" for i in range(8)]}, **{column: datasets.Value("string")}))
+    task = open_task(f"hf:{folder}", kind=kind)
+    assert (task.kind, set(task.folds), task.own_folds) == ("retrieval", {"test"}, False)
+    assert task.labels == tuple((f"w{i // 2}",) for i in range(8))

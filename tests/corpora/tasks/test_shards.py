@@ -165,5 +165,20 @@ def test_shards_that_cannot_be_used(shard, tmp_path):
 
 def test_a_task_of_the_catalogue_that_is_not_probed(shard):
     folder = shard("clotho_development_0.tar", [{"0": "a dog barks"}], folder="clotho")
-    with pytest.raises(SonoscaleError, match="task clotho: a retrieval task, which is not probed here"):
+    with pytest.raises(
+        SonoscaleError, match=r"task clotho: a captions task, .* which needs text: not offered.*; give label for"
+    ):
         open_task(folder)
+
+
+@pytest.mark.parametrize(
+    ("names", "folds", "scheme"),
+    [(["0", "1"], {"test"}, "split"), (["test", "valid"], {"test", "valid"}, "split"), (["fold_1", "fold_2"], set("12"),
+     "folds")],
+)  # fmt: skip
+def test_retrieval_needs_no_part_to_train_on(shard, names, folds, scheme):
+    for name in names:
+        folder = shard(f"covers_{name}_x.tar", [{"work": f"w{i // 2}"} for i in range(6)])
+    task = open_task(folder, label="/work", kind="retrieval")
+    assert (task.kind, set(task.folds), task.scheme, task.own_folds) == ("retrieval", folds, scheme, False)
+    assert task.labels == (("w0",), ("w0",), ("w1",), ("w1",), ("w2",), ("w2",)) * 2

@@ -10,6 +10,7 @@ from sonoscale.corpora.tasks import METRICS_OF, Event
 from sonoscale.errors import SonoscaleError
 from sonoscale.probe._event_scores import EVENT_METRICS
 from sonoscale.probe._metrics import METRICS
+from sonoscale.probe._ranking import RETRIEVAL_METRICS
 
 
 class Silence:
@@ -34,6 +35,7 @@ LABELS = {
     "multilabel": (("a",), ("a", "b"), (), ("b",)) * 3,
     "regression": tuple(float(i) for i in range(12)),
     "events": ((Event("a", 0, 10), Event("b", 5, 20)), ()) * 6,
+    "retrieval": (("a",), ("b",)) * 6,
 }
 
 
@@ -62,6 +64,7 @@ def test_the_probe_knows_the_same_metrics():
     for kind in ("multiclass", "multilabel", "regression"):
         assert set(METRICS_OF[kind]) == {name for name, metric in METRICS.items() if kind in metric.kinds}
     assert set(METRICS_OF["events"]) == set(EVENT_METRICS)
+    assert METRICS_OF["retrieval"] == tuple(RETRIEVAL_METRICS)
 
 
 @pytest.mark.parametrize(
@@ -88,11 +91,31 @@ def test_the_probe_knows_the_same_metrics():
         ("events", {"labels": ((Event("a", 9, 3),), *LABELS["events"][1:])}, "each ending no earlier than it begins"),
         ("events", {"folds": tuple("102010211221")}, "no clip of fold '0' has any event"),
         ("events", {"labels": ((),) * 12}, "every clip has the label nothing"),
+        ("multiclass", {"roles": ("query",) * 12}, "is multiclass, and clips have roles in retrieval tasks only"),
+        ("retrieval", {"labels": tuple("ab" * 6)}, "clip0: 'a' is no label of a retrieval task: .* a tuple of names"),
+        ("retrieval", {"labels": (("a",),) * 12}, "every clip has the label 'a'; nothing to search for"),
+        ("retrieval", {"labels": tuple((c,) for c in "abcdefghijkl")}, "no query has anything to find: .* two clips"),
+        ("retrieval", {"labels": tuple((c,) for c in "ababcdcdefef")}, "no query has anything to find"),  # across folds
+        ("retrieval", {"roles": ("query",) * 5}, "12 clips and 5 roles"),
+        ("retrieval", {"roles": ("query", "target") * 6}, "clip1: no role 'target'; there are query and gallery"),
+        ("retrieval", {"roles": ("query",) * 12}, "no clip of part '0' has the role gallery"),
+        ("retrieval", {"roles": ("gallery",) * 12}, "no clip of part '0' has the role query"),
+        ("retrieval", {"roles": ("gallery", "query") * 6}, "no query has anything to find"),
+        ("retrieval", {"scheme": "split", "folds": ("train", "valid") * 6}, "needs test; found train, valid"),
+        ("retrieval", {"metric": "accuracy"}, "no metric 'accuracy' for retrieval tasks; there are mAP, recall@1"),
     ],
 )  # fmt: skip
 def test_a_task_that_cannot_be(kind, changes, expected):
     with pytest.raises(SonoscaleError, match="task toy: .*" + expected):
         task(kind, **changes)
+
+
+@pytest.mark.parametrize("folds", [("split", ("test",) * 12), ("folds", ("0",) * 12), ("folds", tuple("01" * 6))])
+def test_retrieval_trains_nothing_and_needs_no_other_part(folds):
+    made = task("retrieval", scheme=folds[0], folds=folds[1], labels=tuple((c,) for c in "aabbccaabbxy"))
+    assert made.notes == ()
+    # The clip that is alone in its class, and groups that are in several folds, are nobody's fault.
+    assert task("retrieval", groups=tuple("abcdef" * 2)).notes == ()
 
 
 def test_an_event_that_is_only_in_the_test_is_noted():

@@ -29,7 +29,7 @@ class CatalogueEntry(Config):
 
     name: str  # suite/task
     title: str
-    kind: str  # one of KINDS, or retrieval or transcription, which are not probed here
+    kind: str  # one of KINDS, or captions or transcription, which are not probed here
     metric: str  # as its suite calls it
     scheme: Literal["folds", "split"]
     splits: tuple[str | int, ...]  # as they are published; without valid, a part of train is held out here
@@ -45,6 +45,7 @@ class CatalogueEntry(Config):
     separator: str | None = None  # between labels in one text
     events: dict[str, str] | None = None  # see EventKeys
     class_names: tuple[str, ...] | None = None
+    note: str = ""  # what else to know of it
 
     @property
     def suite(self) -> str:
@@ -55,6 +56,10 @@ class CatalogueEntry(Config):
     def probed(self) -> bool:
         """Whether it can be opened as a `Task`."""
         return self.kind in KINDS
+
+    def refusal(self) -> str:
+        """Why it cannot be opened, if it is not probed."""
+        return f"a {self.kind} task, which is not probed here" + (f": {self.note}" if self.note else "")
 
     def patterns(self) -> Mapping[str, str]:
         """Patterns of its shards by split; empty for a HEAR folder."""

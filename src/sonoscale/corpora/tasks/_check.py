@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from sonoscale.corpora.tasks._kinds import KINDS, METRICS_OF, Event
+from sonoscale.corpora.tasks._kinds import KINDS, METRICS_OF, ROLES, Event
 from sonoscale.errors import SonoscaleError
 
 if TYPE_CHECKING:
@@ -51,7 +52,11 @@ def check_task(task: Task) -> list[str]:
     if task.groups is not None and len(task.groups) != len(task.labels):
         raise SonoscaleError(f"{where}: {len(task.labels)} clips and {len(task.groups)} groups")
     _check_labels(task, where)
+    _check_roles(task, where)
     parts = _check_scheme(task, where)
+    if task.kind == "retrieval":
+        _check_search(task, where)
+        return []
     notes = [note for part in parts for note in _check_part(task, part, where)]
     if task.kind == "multilabel" and (bare := sum(not label for label in task.labels)):
         notes.append(f"{bare} clips have no label")
@@ -64,6 +69,7 @@ def _check_labels(task: Task, where: str) -> None:
         "multilabel": lambda label: isinstance(label, tuple) and all(isinstance(each, str) for each in label),
         "regression": lambda label: isinstance(label, int | float) and math.isfinite(label),
         "events": lambda label: isinstance(label, tuple) and all(_is_event(each) for each in label),
+        "retrieval": lambda label: isinstance(label, tuple) and all(isinstance(each, str) for each in label),
     }[task.kind]
     for i, label in enumerate(task.labels):
         if not valid(label):
@@ -75,7 +81,7 @@ def _check_labels(task: Task, where: str) -> None:
         _check_classes(task, task.classes, where)
     if len(set(task.labels)) < 2:
         said = f"every clip has the label {_shown(task.labels[0])}" if task.labels else "there is no clip"
-        raise SonoscaleError(f"{where}: {said}; nothing to predict")
+        raise SonoscaleError(f"{where}: {said}; nothing to {'search for' if task.kind == 'retrieval' else 'predict'}")
 
 
 _WANTED = {
@@ -83,6 +89,7 @@ _WANTED = {
     "multilabel": "a tuple of names",
     "regression": "a finite number",
     "events": "a tuple of Event, each ending no earlier than it begins",
+    "retrieval": "a tuple of names",
 }
 
 
@@ -107,10 +114,48 @@ def _check_classes(task: Task, classes: tuple[str, ...], where: str) -> None:
                 )
 
 
+def _check_roles(task: Task, where: str) -> None:
+    if task.roles is None:
+        return
+    if task.kind != "retrieval":
+        raise SonoscaleError(f"{where}: is {task.kind}, and clips have roles in retrieval tasks only")
+    if len(task.roles) != len(task.labels):
+        raise SonoscaleError(f"{where}: {len(task.labels)} clips and {len(task.roles)} roles")
+    for i, role in enumerate(task.roles):
+        if role not in ROLES:
+            raise SonoscaleError(f"{where}: {task.corpus.name(i)}: no role '{role}'; there are {' and '.join(ROLES)}")
+
+
+def _check_search(task: Task, where: str) -> None:
+    """Whether any query of any part that is tested has something to find."""
+    parts = ["test"] if task.scheme == "split" else sorted(set(task.folds))
+    roles = task.roles if task.roles is not None else ("both",) * len(task.labels)
+    queries = 0
+    for part in parts:
+        inside = [(label, r) for label, r, f in zip(task.labels, roles, task.folds, strict=True) if f == part]
+        for role in ROLES:
+            if not any(r in (role, "both") for _, r in inside):
+                raise SonoscaleError(f"{where}: no clip of part {part!r} has the role {role}")
+        held = Counter(name for label, role in inside if role != "query" for name in set(label))
+        # A clip that is both does not find itself.
+        queries += sum(
+            any(held[name] > (role == "both") for name in label) for label, role in inside if role != "gallery"
+        )
+    if not queries:
+        raise SonoscaleError(
+            f"{where}: no query has anything to find: no other clip of its part has a label of its; at least two clips "
+            "of one label are needed"
+        )
+
+
 def _check_scheme(task: Task, where: str) -> list[str]:
     parts = sorted(set(task.folds))
     if task.scheme not in ("folds", "split"):
         raise SonoscaleError(f"{where}: scheme = '{task.scheme}'; there are folds and split")
+    if task.kind == "retrieval":
+        if task.scheme == "split" and not {"test"} <= set(parts) <= {"train", "valid", "test"}:
+            raise SonoscaleError(f"{where}: a split of a retrieval task needs test; found {', '.join(parts)}")
+        return parts
     if task.scheme == "split" and parts != ["test", "train", "valid"]:
         raise SonoscaleError(f"{where}: a split needs train, valid and test; found {', '.join(parts)}")
     if task.scheme == "folds" and len(parts) < 3:

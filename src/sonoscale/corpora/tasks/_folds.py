@@ -65,6 +65,8 @@ def divide(
 ) -> Division:
     """The folds that the data have, and what they lack: all folds, or the validation part of a split.
 
+    Retrieval lacks nothing: without folds all is the test part.
+
     Groups stay whole in what is made; where there are none, classes are spread evenly.
 
     Arguments:
@@ -80,6 +82,8 @@ def divide(
     Raises:
         SonoscaleError: too few groups.
     """
+    if kind == "retrieval":
+        return Division(("test",) * len(labels), "split") if folds is None else Division(tuple(folds), scheme)
     unit = "group" if groups is not None else "clip"
     every = list(groups) if groups is not None else [str(i) for i in range(len(labels))]
     classes = [names_of(label, kind) for label in labels]

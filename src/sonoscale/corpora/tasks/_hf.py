@@ -36,8 +36,8 @@ def open_hf_task(
         spec: as of `open_corpus`.
         options: see `open_task`.
         kind: by default that of the label column: multiclass for ClassLabel, integers and text, multilabel for lists
-            of these, regression for decimal numbers.
-        label: the column of labels; by default `label`, `labels` or `value`.
+            of these, regression for decimal numbers, retrieval for a column `work`.
+        label: the column of labels; by default `label`, `labels`, `value` or `work`.
         fold: a column of folds, over all splits.
         group: a column of speakers or recordings.
         key: the column of audio.
@@ -107,7 +107,8 @@ def _read(spec: str, dataset: Any, split: str, part: str, wanted: _Columns, opti
     for needed in (column, wanted.fold, wanted.group):
         if needed is not None and needed not in dataset.features:
             raise SonoscaleError(f"{where}: no column '{needed}'; its columns are {', '.join(dataset.features)}")
-    kind = wanted.kind or _kind(dataset.features[column])
+    usual = "retrieval" if LABEL_COLUMNS.get(column) == "retrieval" else _kind(dataset.features[column])
+    kind = wanted.kind or usual
     check_kind(kind, options.metric, where)
     if kind == "events":
         raise SonoscaleError(f"{where}: events are read from HEAR task folders and tar shards only")

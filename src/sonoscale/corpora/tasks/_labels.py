@@ -28,7 +28,7 @@ class LabelRule:
     """How a label is written.
 
     Attributes:
-        kind: of the task.
+        kind: of the task. A text is one name in a retrieval task, unless there is a separator.
         mapping: from what is written to a class; None if that is the class.
         separator: between the names of a text that holds several; None for ; and |.
         events: keys of events.
@@ -51,7 +51,9 @@ class LabelRule:
             return self._name(value, where)
         if self.kind == "regression":
             return _number(value, where)
-        if self.kind == "multilabel":
+        if self.kind == "retrieval" and self.separator is None and not isinstance(value, list | tuple):
+            return (self._name(value, where),)
+        if self.kind in ("multilabel", "retrieval"):
             return tuple(dict.fromkeys(self._name(each, where) for each in self._several(value, where)))
         return self._events(value, where)
 

@@ -33,6 +33,7 @@ def open_task(
     label: str | None = None,
     fold: str | None = None,
     group: str | None = None,
+    role: str | None = None,
     metric: str | None = None,
     splits: Mapping[str, str] | None = None,
     separator: str | None = None,
@@ -62,10 +63,12 @@ def open_task(
         spec: see above.
         name: of the task, for tables and messages; by default that of its file or folder.
         form: one of the forms, instead of the one found.
-        kind: multiclass, multilabel, regression or events; by default what the data say, or else multiclass.
+        kind: multiclass, multilabel, regression, events or retrieval; by default what the data say, or else
+            multiclass.
         label: the column of labels, or a JSON pointer (`/genre`) or key for shards.
         fold: the column of folds or parts.
         group: the column, or for shards JSON pointer, of speakers or recordings.
+        role: the column of a table that says which rows are a query and which the gallery of a retrieval task.
         metric: name of the score; by default what the task says, or else the usual one of its kind.
         splits: of shards, patterns of files by fold or part; of `hf`, its splits by part:
             {'train': 'train', 'test': 'validation'}.
@@ -96,15 +99,15 @@ def open_task(
     if seed < 0:
         raise SonoscaleError(f"seed = {seed}: must not be negative")
     _check_used(
-        text, form, kind=kind, label=label, fold=fold, group=group, splits=splits, separator=separator,
+        text, form, kind=kind, label=label, fold=fold, group=group, role=role, splits=splits, separator=separator,
         label_map=label_map, audio_root=audio_root, key=key, rate=rate, skip_broken=skip_broken or None,
     )  # fmt: skip
     options = Options(name, metric, make_folds, seed, sample_rate, skip_broken)
     if form == "table":
         return read_task(
             name, path, audio_root=path.parent if audio_root is None else audio_root, label=label, fold=fold,
-            kind=kind, group=group, metric=metric, separator=separator, label_map=label_map, make_folds=make_folds,
-            seed=seed, sample_rate=sample_rate,
+            kind=kind, group=group, role=role, metric=metric, separator=separator, label_map=label_map,
+            make_folds=make_folds, seed=seed, sample_rate=sample_rate,
         )  # fmt: skip
     if form == "hf":
         return open_hf_task(
@@ -137,7 +140,7 @@ def _told(entry: CatalogueEntry | None, label: str | None, options: Options) -> 
     if label is None:
         assert entry is not None
         if not entry.probed:
-            raise SonoscaleError(f"task {options.name}: a {entry.kind} task, which is not probed here; or give label")
+            raise SonoscaleError(f"task {options.name}: {entry.refusal()}; give label for another task of its audio")
         return entry.shard_task()
     if entry is None:
         return ShardTask(LabelRule("multiclass"), label)
@@ -160,7 +163,7 @@ def find_task(
     """
     entry = entry_of(name)
     if not entry.probed:
-        raise SonoscaleError(f"task {entry.name}: a {entry.kind} task, which is not probed here")
+        raise SonoscaleError(f"task {entry.name}: {entry.refusal()}")
     folder = folder_of(entry, roots, part)
     called = entry.name if part is None else f"{entry.name}/{part}"
     return open_task(folder, **{"name": called, "form": "hear" if entry.shards is None else "shards", **options})
@@ -168,9 +171,9 @@ def find_task(
 
 _ONLY_FOR = {
     "kind": ("table", "shards", "hf"), "label": ("table", "shards", "hf"), "fold": ("table", "hf"),
-    "group": ("table", "shards", "hf"), "splits": ("shards", "hf"), "separator": ("table", "shards", "hf"),
-    "label_map": ("table", "shards", "hf"), "audio_root": ("table",), "key": ("shards", "hf"), "rate": ("hear",),
-    "skip_broken": ("hear", "shards", "hf"),
+    "group": ("table", "shards", "hf"), "role": ("table",), "splits": ("shards", "hf"),
+    "separator": ("table", "shards", "hf"), "label_map": ("table", "shards", "hf"), "audio_root": ("table",),
+    "key": ("shards", "hf"), "rate": ("hear",), "skip_broken": ("hear", "shards", "hf"),
 }  # fmt: skip
 
 

@@ -87,7 +87,7 @@ def open_shard_task(folder: Path, told: ShardTask, options: Options) -> Task:
         folds, scheme = None, "folds"
     else:
         folds, scheme = splits, told.scheme or ("split" if set(names) <= {"train", "valid", "test"} else "folds")
-    if scheme == "split" and not {"train", "test"} <= set(names):
+    if scheme == "split" and not {"train", "test"} <= set(names) and told.rule.kind != "retrieval":
         raise SonoscaleError(
             f"{folder}: its shards are of {', '.join(names)}; train and test are needed: say which they are, such as "
             "splits={'train': 'train*.tar', 'test': 'dev*.tar'}"

@@ -10,13 +10,15 @@ from typing import Any
 from sonoscale.corpora._folder import FileCorpus
 from sonoscale.corpora.tasks._check import check_kind
 from sonoscale.corpora.tasks._folds import divide, usual_names
+from sonoscale.corpora.tasks._kinds import ROLES
 from sonoscale.corpora.tasks._labels import LabelRule
 from sonoscale.corpora.tasks._task import Task
 from sonoscale.errors import SonoscaleError
 
-LABEL_COLUMNS = {"label": "multiclass", "labels": "multilabel", "value": "regression"}
+LABEL_COLUMNS = {"label": "multiclass", "labels": "multilabel", "value": "regression", "work": "retrieval"}
 """Columns of labels, and the kind of task where nothing else says it."""
 GROUP_COLUMNS = ("group", "speaker", "recording")
+ROLE_COLUMN = "role"
 
 
 def read_task(
@@ -28,6 +30,7 @@ def read_task(
     fold: str | None = None,
     kind: str | None = None,
     group: str | None = None,
+    role: str | None = None,
     metric: str | None = None,
     separator: str | None = None,
     label_map: Mapping[str, str] | None = None,
@@ -40,16 +43,23 @@ def read_task(
     A `split` column must hold train, valid and test (or training, validation, val, dev, in any case); a `fold`
     column may hold any names, at least three.
 
+    In a retrieval task clips that have a label (or, in a column `labels`, any label) in common are to be found by each
+    other. A column `role` then says which rows are a query and which the gallery that is searched; without one all are
+    both. A table with such a column is one of retrieval. Nothing is trained, so folds and split may be missing: all
+    clips are tested.
+
     Arguments:
         name: of the task, for tables and messages.
         metadata: the CSV file.
         audio_root: the folder that its paths are relative to.
-        label: the column of labels; None for `label`, or else `labels` or `value`.
+        label: the column of labels; None for `label`, or else `labels`, `value` or `work` (what covers are of).
         fold: the column of folds; by default `fold`, or else `split`.
-        kind: multiclass, multilabel (names with ; or | between them, or nothing) or regression (numbers); by default
-            multilabel for a column `labels`, regression for `value`, and else multiclass.
+        kind: multiclass, multilabel (names with ; or | between them, or nothing), regression (numbers) or retrieval;
+            by default multilabel for a column `labels`, regression for `value`, retrieval for `work` or where a column
+            `role` holds query or gallery, and else multiclass.
         group: the column of speakers or recordings; by default `group`, or else `speaker` or `recording`, if there.
             A clip without a value is a group of its own.
+        role: the column of query and gallery; by default `role`, if there and the kind is retrieval.
         metric: name of the score; None for the usual one.
         separator: what stands between the labels of a clip, instead of ; or |.
         label_map: from what is written to classes.
@@ -68,32 +78,40 @@ def read_task(
     columns, rows = _read(name, metadata)
     if label is None:
         label = next((column for column in LABEL_COLUMNS if column in columns), "label")
-    kind = kind or LABEL_COLUMNS.get(label, "multiclass")
-    if fold is None and (make_folds is None or {"fold", "split"} & set(columns)):
+    kind = kind or ("retrieval" if role or _has_roles(rows) else LABEL_COLUMNS.get(label, "multiclass"))
+    check_kind(kind, metric, f"task {name}")
+    if role is not None and kind != "retrieval":
+        raise SonoscaleError(f"task {name}: role is for retrieval tasks, and this one is {kind}")
+    if role is None and kind == "retrieval" and ROLE_COLUMN in columns:
+        role = ROLE_COLUMN
+    folds_needed = make_folds is None and kind != "retrieval"
+    if fold is None and (folds_needed or {"fold", "split"} & set(columns)):
         fold = next((c for c in ("fold", "split") if c in columns), "fold")
-    needed = ["path", label, *([fold] if fold is not None else []), *([group] if group is not None else [])]
+    needed = ["path", label, *(column for column in (fold, group, role) if column is not None)]
     for column in needed:
         if column not in columns:
             hint = "; or have folds made (make_folds)" if column == fold and make_folds is None else ""
             raise SonoscaleError(f"{metadata}: no column '{column}'; its columns are {', '.join(columns)}{hint}")
     if not rows:
         raise SonoscaleError(f"{metadata}: no rows")
-    filled = ["path", *([] if kind == "multilabel" else [label]), *([fold] if fold is not None else [])]
+    several = kind == "multilabel" or (kind == "retrieval" and label == "labels")
+    filled = ["path", *([] if several else [label]), *([fold] if fold is not None else [])]
     _check_rows(metadata, audio_root, rows, filled)
 
-    rule = LabelRule(kind, label_map, separator)
+    rule = LabelRule("multilabel" if several else kind, label_map, separator)
     labels = tuple(
         rule.read((row[label] or "").strip(), f"{metadata}: line {line}: column '{label}'")
         for line, row in enumerate(rows, start=2)
     )
     group = group or next((column for column in GROUP_COLUMNS if column in columns), None)
+    roles = None if role is None else _roles(metadata, rows, role)
     groups = None if group is None else tuple((row[group] or "").strip() or row["path"] for row in rows)
     folds, scheme = (None, "folds") if fold is None else usual_names([row[fold].strip() for row in rows], fold)
     divided = divide(f"{metadata}", folds, scheme, labels, kind=kind, groups=groups, make_folds=make_folds, seed=seed)
     corpus = FileCorpus(audio_root, tuple(row["path"] for row in rows), sample_rate)
     return Task(
         name, corpus, labels, divided.folds, divided.scheme, kind=kind, metric=metric, groups=groups,
-        own_folds=divided.own, source=str(metadata), notes=divided.notes,
+        roles=roles, own_folds=divided.own, source=str(metadata), notes=divided.notes,
     )  # fmt: skip
 
 
@@ -107,6 +125,18 @@ def _read(name: str, metadata: Path) -> tuple[list[str], list[dict[str, Any]]]:
             return list(reader.fieldnames or []), list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
         raise SonoscaleError(f"{metadata}: not a CSV file in UTF-8 ({error})") from error
+
+
+def _has_roles(rows: Sequence[dict[str, Any]]) -> bool:
+    return any((row.get(ROLE_COLUMN) or "").strip().lower() in ROLES for row in rows)
+
+
+def _roles(metadata: Path, rows: Sequence[dict[str, Any]], column: str) -> tuple[str, ...]:
+    found = tuple((row[column] or "").strip().lower() for row in rows)
+    for line, role in enumerate(found, start=2):
+        if role not in ROLES:
+            raise SonoscaleError(f"{metadata}: line {line}: column '{column}': '{role}' is neither query nor gallery")
+    return found
 
 
 def _check_rows(metadata: Path, audio_root: Path, rows: Sequence[dict[str, Any]], filled: Sequence[str]) -> None:

@@ -1,0 +1,172 @@
+"""Query by example: clips that find others like them, with no training at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from sonoscale.errors import SonoscaleError
+from sonoscale.probe._interval import Scored, clip_interval
+from sonoscale.probe._metrics import Metric
+from sonoscale.probe._ranking import BLOCK, RETRIEVAL_METRICS, score_chance, score_rankings
+from sonoscale.probe._result import ProbeResult
+from sonoscale.probe._search import Search, make_searches
+from sonoscale.probe._targets import Targets
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """A way to score frozen embeddings by searching among them.
+
+    Attributes:
+        name: what `--protocol` takes.
+        version: raised with any change that can change a score; named in every result.
+        own_group: whether clips of the query's own group are searched.
+        summary: in a line, with the source.
+        kinds: of tasks that it can score.
+    """
+
+    name: str
+    version: str
+    own_group: bool
+    summary: str
+    kinds: tuple[str, ...] = ("retrieval", "multiclass", "multilabel")
+
+    def searches(
+        self, targets: Targets, folds: Sequence[str], scheme: str, groups: Sequence[str] | None,
+        roles: Sequence[str] | None,
+    ) -> tuple[list[Search], list[str]]:  # fmt: skip
+        """See `make_searches`."""
+        groups = None if self.own_group else groups
+        return make_searches(targets, folds, scheme=scheme, groups=groups, roles=roles)
+
+
+RETRIEVAL = Retrieval(
+    name="retrieval",
+    version="retrieval/1",
+    own_group=False,
+    summary="each test clip ranks the others by cosine similarity; mean average precision, recall, reciprocal rank; "
+    "clips of its own group (speaker, recording), where they are known, are not searched",
+)
+RETRIEVAL_ALL = Retrieval(
+    name="retrieval-all",
+    version="retrieval-all/1",
+    own_group=True,
+    summary="as retrieval, clips of the query's own group among the others",
+)
+
+
+def probe_retrieval(
+    embeddings: np.ndarray,
+    targets: Targets,
+    folds: Sequence[str],
+    *,
+    protocol: Retrieval = RETRIEVAL,
+    scheme: str = "folds",
+    metric: str | None = None,
+    groups: Sequence[str] | None = None,
+    roles: Sequence[str] | None = None,
+    seed: int = 0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> ProbeResult:
+    """Protocols `retrieval/1` and `retrieval-all/1`: query by example.
+
+    Each clip of a test fold (or of the test part of a split) is a query, to which the other clips of the fold are
+    ranked by the cosine similarity of embeddings as they are: nothing is centred, scaled or trained, and a clip never
+    finds itself. Where roles are given, queries search the gallery alone. Relevant is a clip of the same class, or with
+    at least one label in common. Clips of the query's own group are not searched, so that it is not rewarded for
+    knowing the speaker or the recording; `retrieval-all` searches them. Queries with nothing to find are left out.
+
+    Clips that are equally similar (to 1e-12) have no order: see `score_rankings`. So a collapsed encoder scores as
+    chance, which is the mean over all orders of each gallery, exactly.
+
+    The interval draws groups of clips again within each fold. What a clip adds to mAP is what it finds and, to first
+    order, what it does to the rankings of others (the infinitesimal jackknife: Efron, "Nonparametric standard errors
+    and confidence intervals", 1981): it held the true value 95 to 99 times in 100, in galleries of 30 to 400. Queries
+    drawn alone would give half that width, which held it 63 to 78 times. The other metrics have such intervals, of
+    queries alone, which are too narrow: that of recall@1 held it 86 times in 100. A larger gallery is harder to search:
+    scores of different tasks do not compare.
+
+    Arguments:
+        embeddings: float32 `[clips, dim]`, finite.
+        targets: multiclass or multilabel, of each clip.
+        folds: fold of each clip, or its part of the split; only the test part counts.
+        protocol: whether own groups are searched, and what that is called.
+        scheme: "folds" or "split".
+        metric: name of the main score, one of `RETRIEVAL_METRICS`; by default mAP. The rest are `others`.
+        groups: speaker or recording of each clip; by default each its own.
+        roles: query or gallery, of each clip; by default all are both.
+        seed: of the interval.
+        progress: told of queries that are done with, and of how many.
+
+    Raises:
+        SonoscaleError: no such metric, no test part, or nothing to find (see `make_searches`).
+    """
+    if metric is not None and metric not in RETRIEVAL_METRICS:
+        raise SonoscaleError(f"probe: no metric '{metric}' for retrieval; there are {', '.join(RETRIEVAL_METRICS)}")
+    searches, notes = protocol.searches(targets, folds, scheme, groups, roles)
+    names = np.asarray(groups if groups is not None else np.arange(len(targets)), dtype=str)
+    total, done, collapsed = sum(len(each.queries) for each in searches), 0, 0
+    tested: list[Scored] = []
+    drawn: list[Scored] = []  # what is drawn again for the interval of mAP
+    chances: list[Scored] = []
+    for each in searches:
+        clips = np.union1d(each.queries, each.gallery)
+        flat = not np.any(np.ptp(embeddings[clips], axis=0) > 1e-6 * np.abs(embeddings[clips]).max())
+        collapsed += flat
+        chance = score_chance(each.sizes)
+        scores, pull = chance, np.zeros(len(each.gallery))
+        if not flat:
+            scores, pull = _scores(embeddings, each, lambda more, before=done: progress(before + more, total))
+        done += len(each.queries)
+        progress(done, total)
+        tested.append(Scored(targets[each.queries], (scores,), names[each.queries]))
+        drawn.append(Scored(targets[clips], (_shares(each, clips, scores[:, 0], pull),), names[clips]))
+        chances.append(Scored(targets[each.queries], (chance,), names[each.queries]))
+    if collapsed:
+        notes.append(f"the embeddings of all clips are equal in {collapsed} of {len(searches)} folds: scored as chance")
+    main = RETRIEVAL_METRICS[metric or "mAP"]
+    per_fold = {search.name: each.score(main) for search, each in zip(searches, tested, strict=True)}
+
+    def summary(of: Metric) -> dict[str, float]:
+        lower, upper = np.clip(clip_interval(drawn if of.name == "mAP" else tested, of, seed=seed), 0, 1).tolist()
+        score, chance = (float(np.mean([each.score(of) for each in some])) for some in (tested, chances))
+        return {"score": score, "lower": lower, "upper": upper, "chance": chance}
+
+    found = {name: summary(each) for name, each in RETRIEVAL_METRICS.items()}
+    said = found.pop(main.name)
+    return ProbeResult(
+        score=said["score"], interval=(said["lower"], said["upper"]),
+        fold_std=float(np.std(list(per_fold.values()), ddof=1)) if len(per_fold) > 1 else None,
+        per_fold=per_fold, chosen={}, chance=said["chance"], n=total, classes=len(targets.classes), metric=main.name,
+        kind="retrieval", protocol=protocol.version, warnings=tuple(notes), others=found,
+    )  # fmt: skip
+
+
+def _scores(x: np.ndarray, search: Search, progress: Callable[[int], None]) -> tuple[np.ndarray, np.ndarray]:
+    """See `score_rankings`, of all queries. Similarities are of float64, as equal clips must be equally similar."""
+    large = len(search.queries) * len(search.gallery) > BLOCK
+    device = torch.device("cuda" if torch.cuda.is_available() and large else "cpu")
+    columns, parts, pull, done = _unit(x[search.gallery], device).T, [], np.zeros(len(search.gallery)), 0
+    for some, relevant, there in search.blocks():
+        similar = (_unit(x[some], device) @ columns).cpu().numpy()
+        scores, more = score_rankings(similar, relevant, there)
+        parts.append(scores)
+        pull += more
+        progress(done := done + len(some))
+    return np.concatenate(parts), pull
+
+
+def _shares(search: Search, clips: np.ndarray, averages: np.ndarray, pull: np.ndarray) -> np.ndarray:
+    """What each clip adds to mAP, as a query and in the gallery: float64 `[clips, 1]`, whose mean is mAP."""
+    mean, added = averages.mean(), np.zeros(len(clips))
+    added[np.searchsorted(clips, search.queries)] += averages - mean
+    added[np.searchsorted(clips, search.gallery)] += pull
+    return (mean + added * len(clips) / len(averages))[:, None]
+
+
+def _unit(rows: np.ndarray, device: torch.device) -> torch.Tensor:
+    return torch.nn.functional.normalize(torch.from_numpy(rows).to(device).double(), dim=1)
