@@ -135,7 +135,7 @@ def test_no_leave_out_error_where_one_run_alone_holds_an_x():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"form": "cubic"}, "'cubic'; there are: power, saturating, power_loss, saturating_loss"),
+        ({"form": "cubic"}, "'cubic'; there are: power, saturating, saturating_percent, power_loss"),
         ({"x": [1.0, 2.0, 0.0, 4.0]}, "x, row 2: 0 is not above zero"),
         ({"x": [1.0, np.nan, 3.0, 4.0]}, "x, row 1: nan is not a finite number"),
         ({"y": [0.1, 0.2, 0.3, np.inf]}, "y, row 3: inf is not a finite number"),

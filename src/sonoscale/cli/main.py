@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from sonoscale import __version__
-from sonoscale.cli import data, export, measure, pretrain, probe, study, tasks
+from sonoscale.cli import audit, data, export, fit, measure, pretrain, probe, study, tasks
 from sonoscale.errors import SonoscaleError
 
 app = typer.Typer(
@@ -25,6 +25,9 @@ app.command("pretrain")(pretrain.pretrain)
 app.command("probe")(probe.probe)
 app.command("tasks")(tasks.tasks)
 app.command("export")(export.export)
+app.command("fit")(fit.fit)
+app.command("audit")(audit.audit)
+app.command("plan")(plan.plan)
 app.add_typer(study.app, name="study")
 app.add_typer(data.app, name="data")
 

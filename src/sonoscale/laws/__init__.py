@@ -9,17 +9,39 @@ from sonoscale.laws._compare import Comparison, compare
 from sonoscale.laws._correlation import Correlation, spearman
 from sonoscale.laws._fit import fit
 from sonoscale.laws._fitted import Fit
-from sonoscale.laws._forms import FORMS, Form, PowerTerm
+from sonoscale.laws._profile import profile_interval
+from sonoscale.laws._screen import Screened, screen
+from sonoscale.laws._table import as_table, read_table
+from sonoscale.laws.audit import Audit, audit
+from sonoscale.laws.extrapolate import Extrapolation, Forecast, GroupLaw, extrapolate, fit_groups
+from sonoscale.laws.forms import FORMS, Form, PowerTerm
+from sonoscale.laws.loglinear import LogLinear, TwoStage, fit_loglinear, fit_two_stage
 
 __all__ = [
     "FORMS",
+    "Audit",
     "Comparison",
     "Correlation",
+    "Extrapolation",
     "Fit",
+    "Forecast",
     "Form",
+    "GroupLaw",
     "Interval",
+    "LogLinear",
     "PowerTerm",
+    "Screened",
+    "TwoStage",
+    "as_table",
+    "audit",
     "compare",
+    "extrapolate",
     "fit",
+    "fit_groups",
+    "fit_loglinear",
+    "fit_two_stage",
+    "profile_interval",
+    "read_table",
+    "screen",
     "spearman",
 ]

@@ -44,9 +44,9 @@ def draw_counts(
     **Raises:** `SonoscaleError` where hardly any resample has enough values of x.
     """
     groups = int(clusters.max()) + 1
-    values, column = np.unique(x, return_inverse=True)
+    values, column = np.unique(x, axis=0, return_inverse=True)
     holds = np.zeros((groups, len(values)))
-    holds[clusters, column] = 1.0
+    holds[clusters, column.reshape(-1)] = 1.0
     kept: list[Array] = []
     found = 0
     for _ in range(200):

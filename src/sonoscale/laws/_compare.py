@@ -14,7 +14,7 @@ from sonoscale.laws._correlation import Correlation, spearman
 from sonoscale.laws._data import as_clusters, as_column, check_pair, constant_column, shortfall
 from sonoscale.laws._fit import fit
 from sonoscale.laws._fitted import Fit
-from sonoscale.laws._forms import Form, find_form
+from sonoscale.laws.forms import Form, find_form
 
 __all__ = ["Comparison", "compare"]
 

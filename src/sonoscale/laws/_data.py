@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws._forms import Form
+from sonoscale.laws.forms import Form
 
-__all__ = ["as_clusters", "as_column", "check_draws", "check_pair", "constant_column", "shortfall"]
+__all__ = ["as_clusters", "as_column", "as_variables", "check_draws", "check_pair", "constant_column", "shortfall"]
 
 
 def as_column(values: Any, *, name: str, positive: bool = False) -> NDArray[np.float64]:
@@ -68,19 +68,41 @@ def constant_column(column: NDArray[np.float64], *, name: str) -> str | None:
     return None
 
 
+def as_variables(x: Any, names: tuple[str, ...], form: Form) -> NDArray[np.float64]:
+    """x as [n] for a form of one variable, as [n, V] for more.
+
+    **Raises:** `SonoscaleError` unless there is one column, above zero, for each of the form's variables.
+    """
+    wanted = form.variables
+    if len(names) != len(wanted):
+        raise SonoscaleError(
+            f"form {form.name!r} has {len(wanted)} variable{'s' * (len(wanted) > 1)} ({', '.join(wanted)}), "
+            f"but x has {len(names)} ({', '.join(names)})"
+        )
+    if len(wanted) == 1:
+        return as_column(
+            np.asarray(x).reshape(len(x), -1)[:, 0] if np.ndim(x) == 2 else x, name=names[0], positive=True
+        )
+    raw = np.asarray(x)
+    if raw.ndim != 2 or raw.shape[1] != len(wanted):
+        raise SonoscaleError(f"x must be [n, {len(wanted)}] for {', '.join(names)}, not of shape {raw.shape}")
+    return np.stack([as_column(raw[:, i], name=name, positive=True) for i, name in enumerate(names)], axis=1)
+
+
 def shortfall(form: Form, x: NDArray[np.float64], clusters: NDArray[np.intp], *, x_name: str) -> str | None:
-    """Why these data are too few for this form, or None where they suffice."""
+    """Why these data are too few for this form, or None where they suffice. x_name: names joined by commas."""
     needed = len(form.parameters)
-    constant = constant_column(x, name=x_name)
-    if constant:
-        return constant
+    for column, name in zip(x.T if x.ndim == 2 else (x,), x_name.split(", "), strict=False):
+        constant = constant_column(column, name=name)
+        if constant:
+            return constant
     groups = int(clusters.max()) + 1
     if groups < needed + 1:
         return (
             f"form {form.name!r} has {needed} parameters and needs at least {needed + 1} clusters, "
             f"but there are {groups}"
         )
-    distinct = len(np.unique(x))
+    distinct = len(np.unique(x, axis=0))
     if distinct < needed:
         return f"form {form.name!r} has {needed} parameters, but {x_name} has only {distinct} different values"
     return None

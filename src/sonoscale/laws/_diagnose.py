@@ -2,27 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from sonoscale.laws._bootstrap import Interval
-from sonoscale.laws._forms import Form
+from sonoscale.laws._newton import Objective
+from sonoscale.laws._search import Search
 from sonoscale.laws._solve import searched_bounds
 
-__all__ = ["diagnose", "information_criterion", "jacobian"]
+__all__ = ["Diagnosis", "diagnose", "information_criterion"]
 
 Array = NDArray[np.float64]
 
 _NARROW = 2.0
 _FEW_CLUSTERS = 8
 _OFTEN = 0.1
+_OUTLYING = 0.05  # chance that any row of a clean table is named an outlier
+_CLOSE = 1.01  # minima whose objectives are within 1 % are rivals
+_ILL = 1e10
 
 
-def jacobian(form: Form, x: Array, params: Array) -> Array:
-    """d f / d params at each x, by central differences: [n, P]."""
-    step = 1e-6 * np.where(params != 0, np.abs(params), 1.0)
-    moves = np.diag(step)
-    return ((form.function(x, params + moves) - form.function(x, params - moves)) / (2 * step[:, None])).T
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis:
+    """How far a fit is to be trusted.
+
+    **Arguments:**
+
+    - `warnings`: one sentence each.
+    - `condition`: condition number of the Jacobian at the optimum, its columns scaled to length 1: above 1e5 or
+      so, some combination of parameters is hardly determined.
+    - `starts`, `agreed`: starts that were followed, and those that ended at the optimum; None where the global
+      minimum is found without starts.
+    - `rival`: largest ratio between a parameter at the optimum and at the next best minimum, if that one's
+      objective is within 1 %; None without such a rival.
+    - `outliers`: rows whose residual is too large for their number, of a normal error, by the robust spread.
+    - `trend`: Spearman's correlation of residuals with the fitted values.
+    """
+
+    warnings: tuple[str, ...]
+    condition: float
+    starts: int | None
+    agreed: int | None
+    rival: float | None
+    outliers: tuple[int, ...]
+    trend: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as plain JSON values."""
+        return {
+            "condition": float(self.condition) if np.isfinite(self.condition) else None,
+            "starts": self.starts,
+            "agreed": self.agreed,
+            "rival": self.rival,
+            "outliers": list(self.outliers),
+            "trend": float(self.trend) if np.isfinite(self.trend) else None,
+        }
 
 
 def information_criterion(squares: float, n: int, size: int) -> float:
@@ -36,26 +75,72 @@ def information_criterion(squares: float, n: int, size: int) -> float:
 
 
 def diagnose(
-    form: Form,
-    x: Array,
+    objective: Objective,
     params: Array,
     draws: Array,
+    slopes: Array,
     exponent: Interval,
     clusters: int,
+    found: Search | None,
     *,
-    x_name: str,
+    names: Sequence[str],
     y_name: str,
-) -> tuple[str, ...]:
-    """What to be wary of in this fit, one sentence each."""
+) -> Diagnosis:
+    """What to be wary of in this fit."""
+    form = objective.form
     told = []
-    ratio = float(x.max() / x.min())
-    if ratio < _NARROW:
-        told.append(f"{x_name} spans a factor of only {ratio:.3g}: the exponent is poorly determined")
+    for column, name in zip(np.atleast_2d(objective.x.T), names, strict=True):
+        ratio = float(column.max() / column.min())
+        if ratio < _NARROW:
+            told.append(f"{name} spans a factor of only {ratio:.3g}: the exponent is poorly determined")
     if clusters < _FEW_CLUSTERS:
         told.append(f"only {clusters} independent clusters: the intervals are rough")
-    searched = searched_bounds(form, x)
+    told += _at_bounds(objective, params, draws, ", ".join(names), y_name)
+    lowest = searched_bounds(form, objective.x)[form.parameters.index(form.exponent), 0]
+    if exponent.lo <= max(lowest, 0.0) and exponent.hi >= 0.0:
+        told.append(f"the interval of the exponent {form.exponent} includes 0: no trend is shown")
+
+    largest = np.abs(slopes).max(axis=0)
+    unit = slopes / np.where(largest > 0, largest, 1.0)
+    singular = np.linalg.svd(unit / np.maximum(np.linalg.norm(unit, axis=0), 1e-300), compute_uv=False)
+    condition = float(singular[0] / singular[-1]) if singular[-1] > 0 else np.inf
+    if condition > _ILL:
+        told.append("some combination of the parameters is not determined by these data; predictions may still be")
+    rival = None
+    if found is not None and len(found.value) > 1 and found.value[1] <= _CLOSE * found.value[0]:
+        with np.errstate(all="ignore"):
+            ratios = np.abs(np.log(np.abs(found.params[1] / found.params[0])))
+        rival = float(np.exp(np.nanmax(np.where(np.isfinite(ratios), ratios, 0.0))))
+        told.append(f"another minimum fits as well within 1 %, with parameters up to {rival:.3g} times others")
+    elif found is not None and found.agreed == 1 and found.starts > 1:
+        told.append("only one start found this minimum: there may be a better one")
+
+    fitted = objective.at(params)
+    residual = objective.target - fitted
+    outliers = _outliers(residual, len(params))
+    if outliers:
+        rows = ", ".join(map(str, outliers[:8])) + (", ..." if len(outliers) > 8 else "")
+        told.append(f"row{'s' * (len(outliers) > 1)} {rows} lie{'s' * (len(outliers) == 1)} far off the law")
+    varied = np.ptp(fitted) > 1e-12 * np.abs(fitted).max() and np.ptp(residual) > 0
+    trend = float(np.corrcoef(stats.rankdata(fitted), stats.rankdata(residual))[0, 1]) if varied else 0.0
+    return Diagnosis(
+        warnings=tuple(told),
+        condition=condition,
+        starts=None if found is None else found.starts,
+        agreed=None if found is None else found.agreed,
+        rival=rival,
+        outliers=tuple(outliers),
+        trend=trend,
+    )
+
+
+def _at_bounds(objective: Objective, params: Array, draws: Array, x_name: str, y_name: str) -> list[str]:
+    form = objective.form
     term = form.power_term
-    for i, (name, (low, high)) in enumerate(zip(form.parameters, searched.tolist(), strict=True)):
+    told = []
+    for i, (name, (low, high)) in enumerate(
+        zip(form.parameters, searched_bounds(form, objective.x).tolist(), strict=True)
+    ):
         if not low < params[i] < high:
             end = low if params[i] <= low else high
             if term is not None and name == term.coefficient:
@@ -69,7 +154,15 @@ def diagnose(
         share = float(np.mean((draws[:, i] <= low) | (draws[:, i] >= high)))
         if share > _OFTEN:
             told.append(f"{name} is at a bound in {share:.0%} of the resamples: it is poorly determined")
-    low, high = searched[form.parameters.index(form.exponent)].tolist()
-    if exponent.lo <= max(low, 0.0) and exponent.hi >= 0.0:
-        told.append(f"the interval of the exponent {form.exponent} includes 0: no trend is shown")
-    return tuple(told)
+    return told
+
+
+def _outliers(residual: Array, size: int) -> list[int]:
+    """Rows beyond the Bonferroni limit of Student's t, in robust standard deviations, worst first."""
+    n = len(residual)
+    spread = 1.4826 * float(np.median(np.abs(residual - np.median(residual))))
+    if n - size < 4 or spread <= 0:
+        return []
+    limit = float(stats.t.ppf(1.0 - 0.5 * _OUTLYING / n, n - size))
+    far = np.abs(residual) / spread
+    return [int(row) for row in np.argsort(-far) if far[row] > limit]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,11 +15,21 @@ from sonoscale.laws._bootstrap import (
     leverage_corrected,
     small_sample_factor,
 )
-from sonoscale.laws._data import as_clusters, as_column, check_draws, check_pair, constant_column, shortfall
-from sonoscale.laws._diagnose import diagnose, information_criterion, jacobian
+from sonoscale.laws._data import (
+    as_clusters,
+    as_column,
+    as_variables,
+    check_draws,
+    check_pair,
+    constant_column,
+    shortfall,
+)
+from sonoscale.laws._diagnose import diagnose, information_criterion
 from sonoscale.laws._fitted import Fit
-from sonoscale.laws._forms import Form, find_form
+from sonoscale.laws._newton import Objective
+from sonoscale.laws._search import search
 from sonoscale.laws._solve import solve
+from sonoscale.laws.forms import Form, Scale, find_form
 
 __all__ = ["fit"]
 
@@ -31,14 +41,16 @@ def fit(
     x: ArrayLike,
     y: ArrayLike,
     *,
+    scale: Scale | None = None,
+    huber: float | None = None,
     clusters: Iterable[Hashable] | None = None,
     bootstrap: int = 1000,
     seed: int = 0,
     level: float = 0.95,
-    x_name: str = "x",
+    x_name: str | Sequence[str] = "x",
     y_name: str = "y",
 ) -> Fit:
-    """Fits a law by least squares on the scale of y.
+    """Fits a law by least squares, or by Huber's loss, to y or to log y.
 
     Intervals of parameters are percentile intervals over resampled clusters, cut at the parameter's bounds.
     Their distances from the estimate are stretched by sqrt(G / (G - P)) * t(G - P) / z for G clusters and P
@@ -49,25 +61,38 @@ def fit(
     **Arguments:**
 
     - `form`: a name in `FORMS`, or a `Form`.
-    - `x`, `y`: [n] numbers, x above zero.
+    - `x`: [n] numbers above zero, or [n, V] for a form of V variables. `y`: [n].
+    - `scale`: residuals of y ("linear") or of log y ("log"); None: as the form has it.
+    - `huber`: delta of Huber's loss in the unit of the residuals (1e-3 of log y: Hoffmann et al., arXiv
+      2203.15556), summed over rows and never averaged; None: least squares.
     - `clusters`: [n] labels; rows of one label (seeds and checkpoints of one configuration) are taken as
       dependent. None: every row stands alone.
     - `bootstrap`: number of resamples. `seed`: of their drawing; the result is the same for the same seed.
     - `level`: confidence level of the intervals.
-    - `x_name`, `y_name`: names of the columns, for messages and figures.
+    - `x_name`, `y_name`: names of the columns, for messages and figures; a name for each variable.
 
     **Returns:**
 
     The `Fit`.
 
     **Raises:** `SonoscaleError` for an unknown form, columns of unlike lengths, values that are not finite
-    numbers, x <= 0, y outside the form's range, constant x or y, fewer clusters than parameters + 1, or fewer
-    values of x than parameters.
+    numbers, x <= 0, y outside the form's range or <= 0 on the log scale, constant x or y, fewer clusters than
+    parameters + 1, or fewer values of x than parameters.
     """
     chosen = find_form(form)
     check_draws(bootstrap, level)
-    xs, ys = as_column(x, name=x_name, positive=True), as_column(y, name=y_name)
-    check_pair(xs, ys, x_name=x_name, y_name=y_name)
+    names = (x_name,) if isinstance(x_name, str) else tuple(x_name)
+    if names == ("x",):
+        names = chosen.variables
+    on = chosen.scale if scale is None else scale
+    if on not in ("linear", "log"):
+        raise SonoscaleError(f"scale must be 'linear' or 'log', not {on!r}")
+    if huber is not None and not 0 < huber < np.inf:
+        raise SonoscaleError(f"huber must be above zero (or None for least squares), not {huber!r}")
+    xs = as_variables(x, names, chosen)
+    ys = as_column(y, name=y_name, positive=on == "log")
+    shown = ", ".join(names)
+    check_pair(xs, ys, x_name=shown, y_name=y_name)
     groups = as_clusters(clusters, len(xs))
     outside = (ys < chosen.y_range[0]) | (ys > chosen.y_range[1])
     if outside.any():
@@ -76,63 +101,78 @@ def fit(
         raise SonoscaleError(
             f"{y_name}, row {row}: {ys[row]:g} is outside {low:g}..{high:g}, as form {chosen.name!r} needs"
         )
-    reason = constant_column(ys, name=y_name) or shortfall(chosen, xs, groups, x_name=x_name)
+    reason = constant_column(ys, name=y_name) or shortfall(chosen, xs, groups, x_name=shown)
     if reason:
         raise SonoscaleError(reason)
-    return _fit(chosen, xs, ys, groups, bootstrap, seed, level, x_name, y_name)
+    objective = Objective(form=chosen, x=xs, y=ys, scale=on, huber=huber)
+    return _fit(objective, groups, bootstrap, seed, level, names, y_name)
 
 
 def _fit(
-    form: Form,
-    x: Array,
-    y: Array,
+    objective: Objective,
     clusters: NDArray[np.intp],
     bootstrap: int,
     seed: int,
     level: float,
-    x_name: str,
+    names: tuple[str, ...],
     y_name: str,
 ) -> Fit:
+    form, x, y = objective.form, objective.x, objective.y
     n, size, count = len(x), len(form.parameters), int(clusters.max()) + 1
     rng = np.random.default_rng(seed)
-    best = solve(form, x, y, np.ones((1, n)))[0]
-    residual = y - form.function(x, best)
+    global_minimum = form.power_term is not None and objective.scale == "linear" and objective.huber is None
+    found = None if global_minimum else search(objective)
+
+    def solved(weights: Array) -> Array:
+        return solve(form, x, y, weights, scale=objective.scale, huber=objective.huber, around=found)
+
+    best = solved(np.ones((1, n)))[0] if found is None else found.params[0]
+    z = objective.target
+    residual = z - objective.at(best)
 
     left_out = np.arange(count)
-    others = solve(form, x, y, (clusters != left_out[:, None]).astype(np.float64))
-    missed = y - form.function(x, others)[clusters, np.arange(n)]
-    predictable = min(len(np.unique(x[clusters != group])) for group in left_out) >= size
+    others = solved((clusters != left_out[:, None]).astype(np.float64))
+    missed = z - objective.at(others)[clusters, np.arange(n)]
+    predictable = min(len(np.unique(x[clusters != group], axis=0)) for group in left_out) >= size
 
     counts = draw_counts(x, clusters, bootstrap=bootstrap, distinct=size, rng=rng)
-    draws = solve(form, x, y, counts[:, clusters])
+    draws = solved(counts[:, clusters])
     factor = small_sample_factor(count, size, level)
     interval = {}
     for i, (name, ends) in enumerate(zip(form.parameters, form.bounds, strict=True)):
-        rises = name == form.exponent or (form.power_term is not None and name == form.power_term.coefficient)
+        term = form.power_term
+        rises = name == form.exponent or (ends[1] == np.inf if term is None else name == term.coefficient)
         stretch = _log_interval if rises and ends[0] == 0 and best[i] > 0 else _linear_interval
         interval[name] = stretch(draws[:, i], best[i], ends, level=level, factor=factor)
 
-    errors = leverage_corrected(residual, jacobian(form, x, best), clusters)
+    slopes = objective.slopes(best)
+    errors = leverage_corrected(residual, slopes, clusters)
     noise = _draw_errors(errors, clusters, bootstrap, rng)
     noise *= small_sample_factor(count, size, level, variance=False)
 
     squares = float(residual @ residual)
+    diagnosis = diagnose(
+        objective, best, draws, slopes, interval[form.exponent], count, found, names=names, y_name=y_name
+    )
     return Fit(
         form=form,
         params=dict(zip(form.parameters, best.tolist(), strict=True)),
         interval=interval,
+        scale=objective.scale,
+        huber=objective.huber,
+        objective=float(objective.value(objective.to_search(best[None]), np.ones((1, n)))[0]),
         n=n,
         n_clusters=count,
         rmse=float(np.sqrt(squares / n)),
-        r2=1.0 - squares / float(((y - y.mean()) ** 2).sum()),
+        r2=1.0 - squares / float(((z - z.mean()) ** 2).sum()),
         aicc=information_criterion(squares, n, size),
         loo_rmse=float(np.sqrt(np.mean(missed**2))) if predictable else np.inf,
-        warnings=diagnose(form, x, best, draws, interval[form.exponent], count, x_name=x_name, y_name=y_name),
-        x_range=(float(x.min()), float(x.max())),
+        diagnosis=diagnosis,
+        x_ranges=tuple((float(column.min()), float(column.max())) for column in np.atleast_2d(x.T)),
         level=level,
-        x_name=x_name,
+        x_names=names,
         y_name=y_name,
-        _draws=draws,
+        draws=draws,
         _noise=noise,
         _factor=factor,
     )

@@ -9,9 +9,11 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sonoscale.errors import SonoscaleError
 from sonoscale.laws._bootstrap import Interval, expanded_interval
-from sonoscale.laws._data import as_column
-from sonoscale.laws._forms import Form
+from sonoscale.laws._data import as_variables
+from sonoscale.laws._diagnose import Diagnosis
+from sonoscale.laws.forms import Form, Scale
 
 __all__ = ["Fit"]
 
@@ -27,34 +29,40 @@ class Fit:
     - `form`: the form, with its formula and citation.
     - `params`: the estimate of each parameter of the stated formula, x in its own unit.
     - `interval`: an interval at `level` for each of them (see `fit`).
+    - `scale`, `huber`: on what residuals were fitted: "linear" (y) or "log" (log y), and Huber's delta or None.
+    - `objective`: the minimum, a sum over rows of r^2 / 2 or of Huber's loss.
     - `n`, `n_clusters`: rows, and the independent clusters that they form.
-    - `rmse`: root mean squared residual over rows, in the unit of y.
-    - `r2`: 1 - residual / total sum of squares.
+    - `rmse`: root mean squared residual over rows, in the unit of y ("linear") or of log y ("log").
+    - `r2`: 1 - residual / total sum of squares, on the scale of the fit.
     - `aicc`: small-sample Akaike criterion over rows. It takes rows as independent; where clusters hold many
       rows, trust `loo_rmse`. Infinite with too few rows (n < P + 3), minus infinity for a perfect fit.
     - `loo_rmse`: root mean squared error of predicting each cluster from a fit to all the others.
       Infinite where the others would have fewer values of x than the form has parameters.
-    - `warnings`: what a reader of these numbers must know, one sentence each.
-    - `x_range`: smallest and largest x of the data.
+    - `diagnosis`: conditioning, agreement of starts, outliers, and warnings.
+    - `x_ranges`: smallest and largest value of each variable in the data.
     - `level`: confidence level of all intervals.
-    - `x_name`, `y_name`: what x and y are.
+    - `x_names`, `y_name`: what the variables and y are.
+    - `draws`: [R, P] parameters of the resampled clusters, not stretched for few clusters as the intervals are.
     """
 
     form: Form
     params: dict[str, float]
     interval: dict[str, Interval]
+    scale: Scale
+    huber: float | None
+    objective: float
     n: int
     n_clusters: int
     rmse: float
     r2: float
     aicc: float
     loo_rmse: float
-    warnings: tuple[str, ...]
-    x_range: tuple[float, float]
+    diagnosis: Diagnosis
+    x_ranges: tuple[tuple[float, float], ...]
     level: float
-    x_name: str
+    x_names: tuple[str, ...]
     y_name: str
-    _draws: Array = field(repr=False)  # [R, P] parameters of the resamples
+    draws: Array = field(repr=False)
     _noise: Array = field(repr=False)  # [R] errors of a new run, stretched for few clusters
     _factor: float = field(repr=False)
 
@@ -62,6 +70,21 @@ class Fit:
     def exponent(self) -> str:
         """Name of the parameter that is the exponent of the law."""
         return self.form.exponent
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader of these numbers must know, one sentence each."""
+        return self.diagnosis.warnings
+
+    @property
+    def x_name(self) -> str:
+        """The name of the variable, or of all of them."""
+        return ", ".join(self.x_names)
+
+    @property
+    def x_range(self) -> tuple[float, float]:
+        """Smallest and largest value of the first variable."""
+        return self.x_ranges[0]
 
     @overload
     def predict(self, x: ArrayLike, *, interval: Literal[False] = False) -> Array: ...
@@ -77,52 +100,65 @@ class Fit:
 
         **Arguments:**
 
-        - `x`: above zero; any shape.
+        - `x`: above zero; any shape for one variable, [..., V] for several.
         - `interval`: whether the interval is wanted too.
 
         **Returns:**
 
-        y in the shape of x, or (y, lo, hi) at the fit's level. Warns (`UserWarning`) where x lies more than
-        10 % outside the data.
+        y in the shape of x (without its last axis for several variables), or (y, lo, hi) at the fit's level.
+        Warns (`UserWarning`) where x lies more than 10 % outside the data.
 
         **Raises:** `SonoscaleError` where x is not finite or not above zero.
         """
         points = np.asarray(x)
-        at = as_column(points.reshape(-1), name=self.x_name, positive=True)
-        low, high = self.x_range
-        beyond = at[(at < low / 1.1000001) | (at > high * 1.1000001)]
-        if len(beyond):
-            worst = beyond[np.abs(np.log(beyond / np.sqrt(low * high))).argmax()]
-            warnings.warn(
-                f"extrapolating: {self.x_name} = {worst:g} lies outside the data ({low:g} to {high:g})",
-                UserWarning,
-                stacklevel=2,
-            )
+        several = len(self.x_names) > 1
+        if several and (points.ndim == 0 or points.shape[-1] != len(self.x_names)):
+            raise SonoscaleError(f"x must end in an axis of {len(self.x_names)} ({self.x_name}), not {points.shape}")
+        shape = points.shape[:-1] if several else points.shape
+        flat = points.reshape(-1, points.shape[-1]) if several else points.reshape(-1)
+        at = as_variables(flat, self.x_names, self.form)
+        self._warn_outside(at)
         params = np.array([self.params[name] for name in self.form.parameters])
         y = self.form.function(at, params)
         if not interval:
-            return y.reshape(points.shape)
-        new = self._factor * (self.form.function(at, self._draws) - y) + self._noise[:, None]
-        lo, hi = expanded_interval(new, np.zeros_like(y), level=self.level)
-        ends = self.form.y_range
-        lo, hi = np.clip(y + lo, *ends), np.clip(y + hi, *ends)
-        return y.reshape(points.shape), lo.reshape(points.shape), hi.reshape(points.shape)
+            return y.reshape(shape)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            if self.scale == "log":
+                new = self._factor * np.log(self.form.function(at, self.draws) / y) + self._noise[:, None]
+            else:
+                new = self._factor * (self.form.function(at, self.draws) - y) + self._noise[:, None]
+            lo, hi = expanded_interval(np.nan_to_num(new), np.zeros_like(y), level=self.level)
+            ends = (y * np.exp(lo), y * np.exp(hi)) if self.scale == "log" else (y + lo, y + hi)
+        lo, hi = (np.clip(end, *self.form.y_range) for end in ends)
+        return y.reshape(shape), lo.reshape(shape), hi.reshape(shape)
+
+    def _warn_outside(self, at: Array) -> None:
+        for column, name, (low, high) in zip(np.atleast_2d(at.T), self.x_names, self.x_ranges, strict=True):
+            beyond = column[(column < low / 1.1000001) | (column > high * 1.1000001)]
+            if len(beyond):
+                worst = beyond[np.abs(np.log(beyond / np.sqrt(low * high))).argmax()]
+                warnings.warn(
+                    f"extrapolating: {name} = {worst:g} lies outside the data ({low:g} to {high:g})",
+                    UserWarning,
+                    stacklevel=3,
+                )
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values (None for what is not finite), with a curve of 100 points.
 
-        The curve is log-spaced over the data's range and a tenth beyond at both ends.
+        The curve is log-spaced over the data's range and a tenth beyond at both ends; a law of several variables
+        has none, and `x_names` and `x_ranges` instead of `x_name` and `x_range`.
         """
-        low, high = self.x_range
-        x = np.geomspace(low / 1.1, high * 1.1, 100)
-        y, lo, hi = self.predict(x, interval=True)
         return {
             "form": self.form.name,
             "formula": self.form.formula,
             "latex": self.form.latex,
             "citation": self.form.citation,
-            "x_name": self.x_name,
+            **({"x_name": self.x_name} if len(self.x_names) == 1 else {"x_names": list(self.x_names)}),
             "y_name": self.y_name,
+            "scale": self.scale,
+            "huber": self.huber,
+            "objective": _plain(self.objective),
             "params": {
                 name: {"value": _plain(value), "lo": _plain(span.lo), "hi": _plain(span.hi)}
                 for (name, value), span in zip(self.params.items(), self.interval.values(), strict=True)
@@ -136,6 +172,15 @@ class Fit:
             "n": self.n,
             "n_clusters": self.n_clusters,
             "warnings": list(self.warnings),
+            "diagnosis": self.diagnosis.as_dict(),
+            **(self._curve() if len(self.x_names) == 1 else {"x_ranges": [list(ends) for ends in self.x_ranges]}),
+        }
+
+    def _curve(self) -> dict[str, Any]:
+        low, high = self.x_range
+        x = np.geomspace(low / 1.1, high * 1.1, 100)
+        y, lo, hi = self.predict(x, interval=True)
+        return {
             "x_range": [low, high],
             "curve": {"x": x.tolist(), "y": y.tolist(), "lo": lo.tolist(), "hi": hi.tolist()},
         }

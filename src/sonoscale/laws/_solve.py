@@ -1,12 +1,13 @@
-"""Weighted least squares for many weightings of one data set at once."""
+"""The best fit for many weightings of one data set at once."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
 
-from sonoscale.laws._forms import Form, PowerTerm
+from sonoscale.laws._newton import Objective, minimise
+from sonoscale.laws._search import Search, search
+from sonoscale.laws.forms import Form, PowerTerm, Scale
 
 __all__ = ["searched_bounds", "solve"]
 
@@ -20,28 +21,48 @@ _FLATTEST = 1e-3
 _GRID = 240
 _REFINEMENTS = 14
 
+_TRIED = 2  # of the minima that a search finds, those that each resample starts from
 
-def solve(form: Form, x: Array, y: Array, weights: Array) -> Array:
-    """Minimises sum_i w_i (y_i - f(x_i))^2 within the form's bounds, for each row of weights.
+
+def solve(
+    form: Form,
+    x: Array,
+    y: Array,
+    weights: Array,
+    *,
+    scale: Scale = "linear",
+    huber: float | None = None,
+    around: Search | None = None,
+) -> Array:
+    """Minimises sum_i w_i h(r_i) within the form's bounds, for each row of weights; h as in `Objective`.
 
     Where the form declares a `PowerTerm`, the linear parameters are projected out in closed form (Golub and
     Pereyra, SIAM J. Numerical Analysis 10, 1973) and the exponent is searched on a dense grid, then refined
     to machine precision by the root of the derivative of the profile: the flat valley between a slow approach
-    to a high ceiling and a fast approach to a low one holds no trap. Otherwise bounded least squares is run
-    from each of the form's starts.
+    to a high ceiling and a fast approach to a low one holds no trap. Otherwise, and on the log scale or with
+    Huber's loss, `search` finds the minimum for all rows from the form's starts, and resamples start from the
+    best of what it found.
 
     **Arguments:**
 
-    - `form`: the form. `x` [n], above zero; `y` [n].
+    - `form`: the form. `x` [n] or [n, V], above zero; `y` [n].
     - `weights`: [R, n], not negative: all ones for the fit itself, counts for resamples, 0 for rows left out.
+    - `scale`, `huber`: as in `Objective`. `around`: what `search` found, if it is known already.
 
     **Returns:**
 
     The parameters of the stated formula: [R, P].
     """
-    if form.power_term is None:
-        return _solve_multistart(form, x, y, weights)
-    return _solve_separable(form, form.power_term, x, y, weights)
+    if form.power_term is not None and scale == "linear" and huber is None:
+        return _solve_separable(form, form.power_term, x, y, weights)
+    objective = Objective(form=form, x=x, y=y, scale=scale, huber=huber)
+    minima = (around or search(objective)).params[:_TRIED]
+    tried = len(minima)
+    params, value = minimise(
+        objective, np.repeat(weights, tried, axis=0), np.tile(minima, (len(weights), 1)), tolerance=1e-10
+    )
+    best = value.reshape(-1, tried).argmin(axis=1)
+    return params.reshape(len(weights), tried, -1)[np.arange(len(weights)), best]
 
 
 def searched_bounds(form: Form, x: Array) -> Array:
@@ -171,26 +192,3 @@ class _Profile:
             np.where(inside, c, face_c),
             np.where(inside, sum_yy - total * (mean_y**2 + a * a * spread), face),
         )
-
-
-def _solve_multistart(form: Form, x: Array, y: Array, weights: Array) -> Array:
-    low, high = np.array(form.bounds).T
-
-    def run(start: Array, root_weight: Array) -> tuple[float, Array]:
-        found = least_squares(
-            lambda params: root_weight * (form.function(x, params) - y),
-            np.clip(start, low + 1e-12, high - 1e-12),
-            bounds=(low, high),
-            x_scale="jac",
-            xtol=1e-12,
-            ftol=1e-12,
-            gtol=1e-12,
-        )
-        return float(found.cost), found.x
-
-    starts = form.starts(x, y)
-    centre = min((run(start, np.ones_like(y)) for start in starts), key=lambda pair: pair[0])[1]
-    # Resamples lie near the fit itself: it and the first start are tried, the others would cost too much.
-    tries = (centre, starts[0])
-    rows = [min((run(start, np.sqrt(w)) for start in tries), key=lambda pair: pair[0])[1] for w in weights]
-    return np.array(rows)

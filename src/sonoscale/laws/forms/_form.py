@@ -1,19 +1,23 @@
-"""The shapes a law may take, as data: a new form is one more entry in `FORMS`."""
+"""What a form of a law is: a formula, its parameters, and how to start searching for them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
 
-__all__ = ["FORMS", "Form", "PowerTerm", "find_form"]
+__all__ = ["FREE", "POSITIVE", "Array", "Form", "PowerTerm", "Scale"]
 
 Array = NDArray[np.float64]
+Scale = Literal["linear", "log"]
+
+POSITIVE = (0.0, np.inf)
+FREE = (-np.inf, np.inf)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +25,7 @@ class PowerTerm:
     """Declares that a form is `constant + sign * coefficient * x^(direction * exponent)`, coefficient >= 0.
 
     Such a form is linear in everything but its exponent, so that the solver can search the exponent alone and
-    be sure of the global minimum. A form without this declaration is fitted by multi-start least squares.
+    be sure of the global minimum. A form without this declaration is fitted from many starts.
 
     **Arguments:**
 
@@ -40,7 +44,9 @@ class PowerTerm:
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """One family of curves y = f(x; parameters), for x > 0.
+    """One family of curves or surfaces y = f(x; parameters), for x > 0.
+
+    Where the form has several variables, x is [n, V] in the order of `variables`; where it has one, [n].
 
     **Arguments:**
 
@@ -49,8 +55,14 @@ class Form:
     - `parameters`: names, in the order of the last axis of the parameter array.
     - `bounds`: one (low, high) for each parameter; either may be infinite.
     - `exponent`: name of the parameter that is the exponent of the law.
-    - `function`: `(x [n], params [..., P]) -> y [..., n]`.
-    - `starts`: `(x [n], y [n]) -> params [S, P]`, several starting points for the multi-start solver.
+    - `function`: `(x, params [..., P]) -> y [..., n]`.
+    - `starts`: `(x, y [n]) -> params [S, P]`, starting points for the search.
+    - `variables`: names of what the law depends on, as the formula writes them.
+    - `gradient`: `(x, params [..., P]) -> (y [..., n], d y / d params [..., n, P])`; None: central differences.
+    - `curvature`: `(x, params [..., P], c [..., n]) -> sum_i c_i d2 y_i / d params^2 [..., P, P]`; None where the
+      solver is to do without (it then converges linearly where residuals are large).
+    - `linear`: names of the parameters >= 0 in which y is linear, for variable projection.
+    - `scale`: whether residuals are differences of y or of log y, unless `fit` is told.
     - `y_range`: the values that y can take; data outside it are refused and prediction intervals end there.
     - `power_term`: how the form is separable, or None where it is not.
     - `citation`, `doc`: where the form comes from, and when to use it.
@@ -64,6 +76,11 @@ class Form:
     exponent: str
     function: Callable[[Array, Array], Array]
     starts: Callable[[Array, Array], Array]
+    variables: tuple[str, ...] = ("x",)
+    gradient: Callable[[Array, Array], tuple[Array, Array]] | None = None
+    curvature: Callable[[Array, Array, Array], Array] | None = None
+    linear: tuple[str, ...] = ()
+    scale: Scale = "linear"
     y_range: tuple[float, float] = (-np.inf, np.inf)
     power_term: PowerTerm | None = None
     citation: str = ""
@@ -77,108 +94,15 @@ class Form:
         if self.exponent not in self.parameters:
             raise SonoscaleError(f"form {self.name!r}: {self.exponent!r} is not one of {self.parameters}")
 
-
-def _scaled_power(x: Array, params: Array, direction: int) -> Array:
-    """a * x^(direction * b) for params [..., (a, b, ...)]: [..., n]."""
-    return params[..., 0, None] * x ** (direction * params[..., 1, None])
-
-
-def _power_starts(x: Array, y: Array, direction: int) -> Array:
-    """The straight line in log-log and two steeper and shallower lines through the centre: [3, 2]."""
-    level = np.log(np.maximum(y, 1e-6 * np.abs(y).max()))
-    slope = float(np.polyfit(np.log(x), level, 1)[0])
-    slopes = np.array([slope, 0.3 * slope, 3.0 * slope])
-    return np.stack([np.exp(level.mean() - slopes * np.log(x).mean()), direction * slopes], axis=-1)
-
-
-def _saturating_starts(x: Array, y: Array, ends: tuple[float, ...]) -> Array:
-    """Each candidate asymptote with a slow, a middling and a fast approach to it: [3 * len(ends), 3]."""
-    rows = []
-    for end in ends:
-        for steepness in (0.5, 2.0, 6.0):
-            b = steepness / np.log(x.max() / x.min())
-            a = np.abs(y.mean() - end) * np.exp(b * np.log(x).mean())
-            rows.append((a, b, end))
-    return np.array(rows)
-
-
-_HESTNESS = "Hestness et al., Deep Learning Scaling is Predictable, Empirically, arXiv 1712.00409 (2017)"
-_ROSENFELD = (
-    "Rosenfeld et al., A Constructive Prediction of the Generalization Error Across Scales, arXiv 1909.12673 (2019)"
-)
-_POSITIVE = (0.0, np.inf)
-_FREE = (-np.inf, np.inf)
-
-_ALL = (
-    Form(
-        name="power",
-        formula="y = a * x^b",
-        latex=r"y = a\,x^{b}",
-        parameters=("a", "b"),
-        bounds=(_POSITIVE, _FREE),
-        exponent="b",
-        function=lambda x, params: _scaled_power(x, params, 1),
-        starts=lambda x, y: _power_starts(x, y, 1),
-        power_term=PowerTerm(coefficient="a", exponent="b"),
-        citation=_HESTNESS,
-        doc="A score that grows with x without a ceiling; b may have either sign.",
-    ),
-    Form(
-        name="saturating",
-        formula="y = c - a * x^(-b)",
-        latex=r"y = c - a\,x^{-b}",
-        parameters=("a", "b", "c"),
-        bounds=(_POSITIVE, _POSITIVE, (0.0, 1.0)),
-        exponent="b",
-        function=lambda x, params: params[..., 2, None] - _scaled_power(x, params, -1),
-        starts=lambda x, y: _saturating_starts(x, y, (y.max(), 0.5 * (y.max() + 1.0), 1.0)),
-        y_range=(0.0, 1.0),
-        power_term=PowerTerm(coefficient="a", exponent="b", constant="c", sign=-1, direction=-1),
-        citation=_ROSENFELD,
-        doc=(
-            "A score in 0..1 that climbs to a ceiling c <= 1. The ceiling lies above every fitted value, "
-            "since a >= 0, but not always above the largest noisy score: noise would push it up."
-        ),
-    ),
-    Form(
-        name="power_loss",
-        formula="y = a * x^(-b)",
-        latex=r"y = a\,x^{-b}",
-        parameters=("a", "b"),
-        bounds=(_POSITIVE, _FREE),
-        exponent="b",
-        function=lambda x, params: _scaled_power(x, params, -1),
-        starts=lambda x, y: _power_starts(x, y, -1),
-        power_term=PowerTerm(coefficient="a", exponent="b", direction=-1),
-        citation=_HESTNESS,
-        doc="A loss that falls with x towards zero; b > 0 where it does fall.",
-    ),
-    Form(
-        name="saturating_loss",
-        formula="y = e + a * x^(-b)",
-        latex=r"y = e + a\,x^{-b}",
-        parameters=("a", "b", "e"),
-        bounds=(_POSITIVE, _POSITIVE, _POSITIVE),
-        exponent="b",
-        function=lambda x, params: params[..., 2, None] + _scaled_power(x, params, -1),
-        starts=lambda x, y: _saturating_starts(x, y, (max(y.min(), 0.0), 0.5 * max(y.min(), 0.0), 0.0)),
-        power_term=PowerTerm(coefficient="a", exponent="b", constant="e", direction=-1),
-        citation=_ROSENFELD,
-        doc="A loss that falls with x to a floor e >= 0, the part that no scale removes.",
-    ),
-)
-
-FORMS: Mapping[str, Form] = MappingProxyType({form.name: form for form in _ALL})
-"""The forms that `fit` and `compare` know by name."""
-
-
-def find_form(form: str | Form) -> Form:
-    """The form of that name, or the form itself.
-
-    **Raises:** `SonoscaleError` for a name that is not in `FORMS`, with the names that are.
-    """
-    if isinstance(form, Form):
-        return form
-    if form not in FORMS:
-        raise SonoscaleError(f"no form of a law is called {form!r}; there are: {', '.join(FORMS)}")
-    return FORMS[form]
+    def derivatives(self, x: Array, params: Array) -> tuple[Array, Array]:
+        """y [..., n] and d y / d params [..., n, P], by the form's own gradient or by central differences."""
+        if self.gradient is not None:
+            return self.gradient(x, params)
+        step = 1e-6 * np.where(params != 0, np.abs(params), 1.0)
+        columns = []
+        for i in range(params.shape[-1]):
+            move = np.zeros_like(params)
+            move[..., i] = step[..., i]
+            rise = self.function(x, params + move) - self.function(x, params - move)
+            columns.append(rise / (2.0 * step[..., i, None]))
+        return self.function(x, params), np.stack(columns, axis=-1)

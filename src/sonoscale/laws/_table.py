@@ -1,0 +1,186 @@
+"""A table of runs out of a file: CSV, tab-separated or Parquet."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sonoscale.errors import SonoscaleError
+
+__all__ = ["as_table", "read_table"]
+
+_DELIMITERS = {".csv": ",", ".tsv": "\t"}
+_MISSING = {"", "na", "n/a", "nan", "null", "none"}
+_TRUTH = {"true": True, "false": False}
+_ZEROS_BEFORE = re.compile(r"[+-]?0\d")  # 0012 is a label, not twelve
+
+
+def read_table(path: str | PathLike[str]) -> dict[str, NDArray[Any]]:
+    """The columns of a table, in the file's order.
+
+    **Arguments:**
+
+    - `path`: a file in UTF-8 with one line of column names, comma-separated (`.csv`) or tab-separated (`.tsv`),
+      or a Parquet file (`.parquet`). A first column without a name, as data frames write their index, is left
+      out, and so are empty lines.
+
+    **Returns:**
+
+    Column name -> values [n]: bool where all are true or false, int64 where all are whole numbers, float64
+    for other numbers (and where some of those are missing: NaN), and objects for the rest: strings without
+    the blanks around them, None where missing. Missing is an empty cell, or `NA`, `N/A`, `NaN`, `null` or
+    `None` in any case. Numbers with zeros before them or with underscores are taken as labels.
+
+    **Raises:** `SonoscaleError`, with the file and, where there is one, the line and column, for a missing or
+    empty file, another suffix, a first line that holds values instead of names, names that are missing or
+    repeated, a line with more or fewer values than there are columns, text that is not UTF-8, and a file that
+    is not Parquet though it is called so.
+    """
+    file = Path(path)
+    suffix = file.suffix.lower()
+    if suffix not in (*_DELIMITERS, ".parquet"):
+        raise SonoscaleError(f"{file}: a table is read from .csv, .tsv or .parquet, not from {suffix or 'no suffix'!r}")
+    if not file.is_file():
+        raise SonoscaleError(f"{file}: {'is a folder, not a table' if file.is_dir() else 'no such table'}")
+    if file.stat().st_size == 0:
+        raise SonoscaleError(f"{file}: the file is empty")
+    return _read_parquet(file) if suffix == ".parquet" else _read_text(file, _DELIMITERS[suffix])
+
+
+def as_table(columns: Mapping[str, Sequence[Any]]) -> dict[str, NDArray[Any]]:
+    """Lists of Python values, None where missing, as the arrays that `read_table` gives."""
+    return {name: _array(list(values)) for name, values in columns.items()}
+
+
+def _array(values: list[Any]) -> NDArray[Any]:
+    present = [value for value in values if value is not None]
+    if len(present) == len(values) and all(isinstance(value, bool) for value in present):
+        return np.array(values, dtype=bool)
+    if all(isinstance(value, (bool, int, float, np.number)) for value in present):
+        whole = all(isinstance(value, (int, np.integer)) and abs(int(value)) < 2**63 for value in present)
+        if whole and len(present) == len(values):
+            return np.array(values, dtype=np.int64)
+        return np.array([np.nan if value is None else float(value) for value in values])
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
+def _read_text(file: Path, delimiter: str) -> dict[str, NDArray[Any]]:
+    rows: list[list[str]] = []
+    names: list[str] | None = None
+    line = 0
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.reader(stream, delimiter=delimiter, strict=True)
+            for cells in reader:
+                line = reader.line_num
+                if not any(cell.strip() for cell in cells) and len(cells) <= 1:
+                    continue
+                if names is None:
+                    names = [cell.strip() for cell in cells]
+                    _check_header(file, line, names)
+                elif len(cells) != len(names):
+                    raise SonoscaleError(_ragged(file, line, cells, names))
+                else:
+                    rows.append([cell.strip() for cell in cells])
+    except UnicodeDecodeError as error:
+        raise SonoscaleError(f"{file}: not text in UTF-8 ({_bad_byte(file)})") from error
+    except csv.Error as error:
+        raise SonoscaleError(f"{file}: line {line + 1}: not a table ({error})") from error
+    if names is None:
+        raise SonoscaleError(f"{file}: the file is empty")
+    if not rows:
+        raise SonoscaleError(f"{file}: column names but no rows")
+    columns = dict(zip(names, zip(*rows, strict=True), strict=True))
+    return {name: _array(_values(cells)) for name, cells in columns.items() if name}
+
+
+def _check_header(file: Path, line: int, names: list[str]) -> None:
+    where = f"{file}: line {line}"
+    if all(_number(name) is not None or name.lower() in _MISSING for name in names):
+        raise SonoscaleError(f"{where}: values instead of column names ({', '.join(names[:4])}): a header is needed")
+    if len(names) == 1 and re.search(r"[;\t]", names[0]):
+        raise SonoscaleError(
+            f"{where}: one column, {names[0]!r}: separate columns by commas (.csv) or by tabs (.tsv), "
+            "and write decimals with a point"
+        )
+    first: dict[str, int] = {}
+    for number, name in enumerate(names, start=1):
+        if not name and number > 1:
+            raise SonoscaleError(f"{where}: column {number} has no name")
+        if name in first:
+            raise SonoscaleError(f"{where}: columns {first[name]} and {number} are both called {name!r}")
+        first[name] = number
+
+
+def _ragged(file: Path, line: int, cells: list[str], names: list[str]) -> str:
+    if len(cells) < len(names):
+        detail = f"{len(cells)} values for {len(names)} columns, none for {names[len(cells)]!r}"
+    else:
+        detail = f"{len(cells)} values for {len(names)} columns, {cells[len(names)]!r} after the last ({names[-1]!r})"
+    return f"{file}: line {line}: {detail}"
+
+
+def _bad_byte(file: Path) -> str:
+    data = file.read_bytes()
+    try:
+        data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        return f"line {data.count(10, 0, error.start) + 1}: byte 0x{data[error.start]:02x}"
+    return "it changed while it was read"
+
+
+def _values(cells: Sequence[str]) -> list[Any]:
+    present = [cell for cell in cells if cell.lower() not in _MISSING]
+    for read in (lambda cell: _TRUTH.get(cell.lower()), _number):
+        found = {cell: read(cell) for cell in set(present)}
+        if all(value is not None for value in found.values()):
+            return [found.get(cell) for cell in cells]
+    return [cell if cell.lower() not in _MISSING else None for cell in cells]
+
+
+def _number(cell: str) -> int | float | None:
+    if "_" in cell or _ZEROS_BEFORE.match(cell):
+        return None
+    for kind in (int, float):
+        try:
+            return kind(cell)
+        except ValueError:
+            continue
+    return None
+
+
+def _read_parquet(file: Path) -> dict[str, NDArray[Any]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.ParquetFile(file).read()
+    except (OSError, pa.ArrowException) as error:
+        raise SonoscaleError(f"{file}: not readable as Parquet ({str(error).splitlines()[0]})") from error
+    names = table.column_names
+    for name in names:
+        if names.count(name) > 1:
+            raise SonoscaleError(f"{file}: {names.count(name)} columns are called {name!r}")
+    if table.num_rows == 0 or not names:
+        raise SonoscaleError(f"{file}: no rows")
+    return {name: _arrow_array(pa, table.column(name)) for name in names}
+
+
+def _arrow_array(pa: Any, column: Any) -> NDArray[Any]:
+    kind = column.type
+    if pa.types.is_decimal(kind):
+        column = column.cast(pa.float64())
+    elif pa.types.is_integer(kind) and column.null_count == 0 and kind != pa.uint64():
+        return column.cast(pa.int64()).to_numpy()
+    if pa.types.is_floating(column.type):
+        return column.cast(pa.float64()).to_numpy()  # nulls become NaN
+    return _array(column.to_pylist())

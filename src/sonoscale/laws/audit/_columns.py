@@ -1,0 +1,162 @@
+"""Which columns are the obvious covariates, and which of them enter as logarithms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sonoscale.errors import SonoscaleError
+from sonoscale.laws._data import constant_column
+
+__all__ = ["OBVIOUS", "Chosen", "Covariate", "Scaled", "check_unit", "find_columns", "overlooked", "scaled"]
+
+Array = NDArray[np.float64]
+
+OBVIOUS: Mapping[str, tuple[str, ...]] = {
+    "parameters": ("params_encoder", "params", "n_params", "num_params", "parameters"),
+    "data": ("train_hours", "train_clips", "hours", "tokens", "clips", "hours_seen", "samples"),
+    "data seen": ("clips_seen", "tokens_seen", "samples_seen"),
+    "compute": ("flops_total", "flops", "compute", "flops_encoder"),
+    "loss": ("loss", "train_loss", "valid_loss", "val_loss"),
+}
+"""What is adjusted for by default: of each kind, the first column that the table has."""
+
+_SIZES = ("param", "token", "flop", "hour", "clip", "sample", "compute")
+"""Columns with these words in their names count something and cannot be zero or less."""
+
+_CONFIGURATIONS = ("config", "run", "model", "name")
+"""Columns that often name a configuration."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Covariate:
+    """A covariate. `logged`: its logarithm is used. `design`: chosen before training, as a loss is not."""
+
+    name: str
+    logged: bool
+    design: bool
+
+    @property
+    def label(self) -> str:
+        """`log params`, or the name as it is."""
+        return f"log {self.name}" if self.logged else self.name
+
+    @property
+    def counts_parameters(self) -> bool:
+        return "param" in self.name.lower()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """The names of the covariates, and what was decided."""
+
+    names: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaled:
+    """Columns as they enter: logarithms where `covariates` and `rank_logged` say so."""
+
+    columns: dict[str, Array]
+    covariates: tuple[Covariate, ...]
+    rank_logged: bool
+    notes: tuple[str, ...]
+
+
+def find_columns(
+    table: Mapping[str, Any],
+    covariates: Sequence[str] | None,
+    *,
+    rank: str,
+    quality: str,
+    taken: Sequence[str | None],
+) -> Chosen:
+    """The covariates that were named, or the obvious ones that the table has.
+
+    **Raises:** `SonoscaleError` where the rank, the quality or a label is named as a covariate.
+    """
+    if rank == quality:
+        raise SonoscaleError(f"{rank!r} is named both as rank and as quality")
+    if covariates is not None:
+        for name in covariates:
+            if name in (rank, quality, *taken):
+                raise SonoscaleError(f"{name!r} cannot be a covariate: it is the rank, the quality or a label")
+        return Chosen(names=tuple(dict.fromkeys(covariates)), notes=())
+    present = {str(name).lower(): str(name) for name in table}
+    found: list[str] = []
+    for candidates in OBVIOUS.values():
+        free = [present[c] for c in candidates if c in present and present[c] not in (rank, quality, *taken)]
+        found += free[:1]
+    notes: list[str] = []
+    if "loss_of" in table and len({str(value) for value in table["loss_of"]}) > 1:
+        dropped = [name for name in found if "loss" in name.lower()]
+        found = [name for name in found if name not in dropped]
+        notes += [f"{name} is not adjusted for: by loss_of, losses of several kinds are in it" for name in dropped]
+    notes.append(
+        f"covariates taken for themselves: {', '.join(found)}" if found else "no column looks like a covariate"
+    )
+    return Chosen(names=tuple(found), notes=tuple(notes))
+
+
+def scaled(columns: Mapping[str, Array], names: Sequence[str], *, rank: str) -> Scaled:
+    """Logarithms of the rank and of each covariate that is above zero in all rows; constant ones are left out.
+
+    **Raises:** `SonoscaleError` for parameters, data or compute that are not above zero in some row.
+    """
+    out, covariates, notes = dict(columns), [], []
+    for name in names:
+        column = columns[name]
+        if constant_column(column, name=name):
+            notes.append(f"{name} is the same in all rows: held constant, not adjusted for")
+            continue
+        logged = bool((column > 0).all())
+        if not logged and any(word in name.lower() for word in _SIZES):
+            row = int((column <= 0).argmax())
+            raise SonoscaleError(f"{name}, row {row}: {column[row]:g} is not above zero, as its logarithm needs")
+        if logged:
+            out[name] = np.log(column)
+        else:
+            notes.append(f"{name} enters as it is, not as a logarithm: it is not above zero in all rows")
+        covariates.append(Covariate(name=name, logged=logged, design="loss" not in name.lower()))
+    rank_logged = bool((columns[rank] > 0).all())
+    if rank_logged:
+        out[rank] = np.log(columns[rank])
+    else:
+        notes.append(f"{rank} enters as it is, not as a logarithm: it is not above zero in all rows")
+    if covariates:
+        logs = ", ".join(c.name for c in covariates if c.logged)
+        notes.append(f"logarithms are taken of: {', '.join(filter(None, [rank if rank_logged else '', logs]))}")
+    return Scaled(columns=out, covariates=tuple(covariates), rank_logged=rank_logged, notes=tuple(notes))
+
+
+def check_unit(column: Array, *, name: str) -> None:
+    """**Raises:** `SonoscaleError` where fractions and percentages seem to be mixed.
+
+    All values lie in 0..100, some in (0, 1] and some above 1.5, none between, and the smallest of the latter is
+    at least five times the largest of the former.
+    """
+    fraction, percent = (column > 0) & (column <= 1), column > 1.5
+    if not fraction.any() or not percent.any() or ((column > 1) & ~percent).any():
+        return
+    one, other = int(np.where(fraction, column, -np.inf).argmax()), int(np.where(percent, column, np.inf).argmin())
+    if column.min() >= 0 and column.max() <= 100 and column[other] >= 5 * column[one]:
+        raise SonoscaleError(
+            f"{name} mixes fractions with percentages: {column[one]:g} in row {one}, {column[other]:g} in row {other}; "
+            "use one unit"
+        )
+
+
+def overlooked(table: Mapping[str, Any], rows: NDArray[np.intp], count: int, replicate: str | None) -> list[str]:
+    """A column that looks like the configuration, was not named, and has fewer values than there are configurations."""
+    if replicate is not None:
+        return []
+    for name in _CONFIGURATIONS:
+        if name in table and (fewer := len({str(table[name][i]) for i in rows})) < count:
+            told = f"{name!r} has {fewer} values for {count} configurations"
+            return [f"{told}: if its rows are dependent, name it as replicate"]
+    return []

@@ -1,0 +1,99 @@
+"""Rank and quality as they are, nothing taken out: order, concordance, and whether quality turns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from sonoscale.laws._bootstrap import Interval, expanded_interval, small_sample_factor
+from sonoscale.laws._correlation import spearman
+
+__all__ = ["Association", "associate", "kendall", "resamples", "turning_point"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Association:
+    """A rank correlation over independent points.
+
+    **Arguments:**
+
+    - `value`: -1 to 1. `interval`: at the audit's level, or None with fewer than 4 points. `p`: two-sided, for no
+      association, or None with fewer than 3 points. `n`: points.
+    """
+
+    value: float
+    interval: Interval | None
+    p: float | None
+    n: int
+
+
+def associate(x: Array, y: Array, *, level: float, bootstrap: int, seed: int) -> Association:
+    """Spearman's rho of [G] and [G], both varying: the interval of `sonoscale.laws.spearman`, p by Student's t."""
+    found: Any = stats.spearmanr(x, y)
+    value, p = float(found.statistic), float(found.pvalue) if len(x) >= 3 else None
+    interval = spearman(x, y, level=level, bootstrap=bootstrap, seed=seed).interval if len(x) >= 4 else None
+    return Association(value=value, interval=interval, p=p, n=len(x))
+
+
+def kendall(x: Array, y: Array, *, level: float, bootstrap: int, seed: int) -> Association:
+    """Kendall's tau-b of [G] and [G].
+
+    The interval is a percentile interval over resampled points on the scale of artanh, stretched for few of them,
+    and never narrower than Fieller's (Biometrika 44, 1957), whose variance is 0.437 / (G - 4).
+    """
+    found: Any = stats.kendalltau(x, y)
+    value, count = float(found.statistic), len(x)
+    p = float(found.pvalue) if count >= 3 else None
+    if count < 6:
+        return Association(value=value, interval=None, p=p, n=count)
+    a, b = np.sign(x[:, None] - x), np.sign(y[:, None] - y)
+    weights = resamples(count, bootstrap, seed)
+
+    def over_pairs(matrix: Array) -> Array:
+        return np.einsum("rg,rg->r", weights @ matrix, weights)
+
+    size = np.sqrt(over_pairs(a * a) * over_pairs(b * b))
+    draws = over_pairs(a * b)[size > 0] / size[size > 0]
+    limit = 1 - 2 / (count * (count - 1))
+    centre = np.arctanh(np.clip(value, -limit, limit))
+    factor = small_sample_factor(count, 2, level)
+    lo, hi = expanded_interval(np.arctanh(np.clip(draws, -limit, limit)), centre, level=level, factor=factor)
+    half = stats.norm.ppf(0.5 * (1 + level)) * np.sqrt(0.437 / (count - 4))
+    lo, hi = float(np.tanh(min(lo, centre - half))), float(np.tanh(max(hi, centre + half)))
+    return Association(value=value, interval=Interval(min(lo, value), max(hi, value)), p=p, n=count)
+
+
+def resamples(count: int, bootstrap: int, seed: int) -> Array:
+    """How often each of `count` points is in each resample: [R, G]."""
+    draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=bootstrap)
+    return draws.astype(np.float64)
+
+
+def turning_point(rank: Array, quality: Array, *, level: float) -> float | None:
+    """The rank [G] at which quality [G] turns, or None where it does not.
+
+    It does where a parabola in the order of the ranks has its vertex inside the points and straight lines on both
+    sides of it slope against one another, each by more than chance (the two lines of Simonsohn, Advances in Methods
+    and Practices in Psychological Science 1, 2018).
+    """
+    if len(np.unique(rank)) < 8:
+        return None
+    place = stats.rankdata(rank)
+    a, b, _ = np.polyfit(place - place.mean(), quality, 2)
+    if a == 0:
+        return None
+    vertex = place.mean() - b / (2 * a)
+    signs = []
+    for side in (place <= vertex, place >= vertex):
+        if side.sum() < 4 or np.ptp(place[side]) == 0:
+            return None
+        line: Any = stats.linregress(place[side], quality[side])
+        signs.append(np.sign(line.slope) if line.pvalue < 1 - level else 0)
+    order = np.argsort(place)
+    return float(np.interp(vertex, place[order], rank[order])) if signs[0] * signs[1] < 0 else None

@@ -1,0 +1,147 @@
+"""Differences that count: the seed floor, and pairs of runs of equal size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from sonoscale.laws._bootstrap import Interval, expanded_interval, small_sample_factor
+from sonoscale.laws.audit._marginal import resamples
+from sonoscale.laws.audit._runs import Runs, mean_over
+
+__all__ = ["MATCHED", "Pairs", "SeedFloor", "matched_pairs", "ordered_pairs", "seed_floor"]
+
+Array = NDArray[np.float64]
+
+MATCHED = 1.10
+"""Pairs whose parameters differ by less than this factor are of equal size."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedFloor:
+    """How far apart runs are that differ by their seeds only.
+
+    **Arguments:**
+
+    - `sd`: pooled standard deviation within configurations, in the unit of the column.
+    - `difference`: what two single runs of one configuration exceed in 1 - level of all cases: t sd sqrt(2).
+    - `df`: degrees of freedom of `sd`: rows less configurations, over those with several rows.
+    - `f`, `p`: of the analysis of variance between configurations: is there more than seeds? None where seeds
+      do not differ at all, or only one configuration has several.
+    """
+
+    sd: float
+    difference: float
+    df: int
+    f: float | None
+    p: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairs:
+    """Pairs of configurations whose qualities differ by more than seeds do.
+
+    **Arguments:**
+
+    - `by`: what is equal in them, or None for all pairs. `candidates`: pairs that are so.
+    - `counted`: those of them above the seed floor, with different ranks.
+    - `share`: of the counted in which the higher rank has the higher quality. `interval`: of it, over resampled
+      configurations, since the pairs of one configuration are dependent; never narrower than Wilson's for half
+      as many independent pairs as there are configurations in them.
+    - `configurations`: in the counted pairs.
+    """
+
+    by: str | None
+    candidates: int
+    counted: int
+    share: float
+    interval: Interval
+    configurations: int
+
+
+def seed_floor(runs: Runs, column: str, *, level: float) -> SeedFloor | str:
+    """Of `rank` or `quality`, from rows of one configuration with the same design."""
+    rows = runs.rows
+    values = rows.rank if column == "rank" else rows.quality
+    size = np.bincount(rows.cell)
+    df = int((size - 1).sum())
+    if df == 0:
+        return "no configuration has several seeds: what seeds alone would change is not known"
+    centred = values - mean_over(values, rows.cell)[rows.cell]
+    within = float(centred @ centred)
+    sd = float(np.sqrt(within / df))
+    means = mean_over(values, rows.cell)
+    between = float(size @ (means - values.mean()) ** 2)
+    groups = len(size)
+    f = between / (groups - 1) / (within / df) if groups > 1 and within > 0 else None
+    return SeedFloor(
+        sd=sd,
+        difference=float(stats.t.ppf(0.5 * (1 + level), df) * np.sqrt(2) * sd),
+        df=df,
+        f=f,
+        p=None if f is None else float(stats.f.sf(f, groups - 1, df)),
+    )
+
+
+def ordered_pairs(runs: Runs, floor: SeedFloor | str, *, level: float, bootstrap: int, seed: int) -> Pairs | str:
+    """All pairs of configurations."""
+    alike = np.ones((len(runs), len(runs)), dtype=bool)
+    return _counted(runs, alike, None, floor, level=level, bootstrap=bootstrap, seed=seed)
+
+
+def matched_pairs(runs: Runs, floor: SeedFloor | str, *, level: float, bootstrap: int, seed: int) -> Pairs | str:
+    """Pairs whose parameters (else the first covariate that counts something) differ by less than `MATCHED`."""
+    logged = [i for i, c in enumerate(runs.names) if c.logged and c.design]
+    if not logged:
+        return "no covariate says how large the runs are"
+    chosen = next((i for i in logged if runs.names[i].counts_parameters), logged[0])
+    size = runs.covariates[:, chosen]
+    alike = np.abs(size[:, None] - size) < np.log(MATCHED)
+    return _counted(runs, alike, runs.names[chosen].name, floor, level=level, bootstrap=bootstrap, seed=seed)
+
+
+def _counted(
+    runs: Runs, alike: NDArray[np.bool_], by: str | None, floor: SeedFloor | str, *, level: float, bootstrap: int,
+    seed: int,
+) -> Pairs | str:  # fmt: skip
+    upper = np.triu(np.ones_like(alike), 1)
+    candidates = int((alike & upper).sum())
+    if candidates == 0:
+        return f"no two configurations are within a factor {MATCHED:g} of one another in {by}"
+    rank = runs.rank[:, None] - runs.rank
+    quality = runs.quality[:, None] - runs.quality
+    least = np.zeros_like(quality)
+    if isinstance(floor, SeedFloor):  # means of several seeds are told apart more finely
+        least = floor.difference * np.sqrt(0.5 * (1 / runs.size[:, None] + 1 / runs.size))
+    counted = alike & (np.abs(quality) > least) & (rank != 0)
+    total = int((counted & upper).sum())
+    if total == 0:
+        return f"none of {candidates} pairs differs by more than seeds do"
+    right = (counted & (rank * quality > 0)).astype(np.float64)
+    share = float((right * upper).sum() / total)
+    members = int(counted.any(axis=1).sum())
+    weights = resamples(len(runs), bootstrap, seed)
+    weight_all = np.einsum("rg,rg->r", weights @ counted.astype(np.float64), weights)
+    drawn = np.einsum("rg,rg->r", weights @ right, weights)[weight_all > 0] / weight_all[weight_all > 0]
+    factor = small_sample_factor(max(members, 3), 1, level)
+    lo, hi = expanded_interval(drawn, share, level=level, factor=factor)
+    low, high = _wilson(share, max(members // 2, 1), level)
+    return Pairs(
+        by=by,
+        candidates=candidates,
+        counted=total,
+        share=share,
+        interval=Interval(max(float(min(lo, low)), 0.0), min(float(max(hi, high)), 1.0)),
+        configurations=members,
+    )
+
+
+def _wilson(share: float, n: int, level: float) -> tuple[float, float]:
+    """Of a share of n independent pairs (Wilson, Journal of the American Statistical Association 22, 1927)."""
+    z = float(stats.norm.ppf(0.5 * (1 + level)))
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return centre - half, centre + half

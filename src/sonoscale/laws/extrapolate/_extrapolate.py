@@ -1,0 +1,244 @@
+"""From the runs there are to those there are not: one rule for every table."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sonoscale.errors import SonoscaleError
+from sonoscale.laws._data import as_clusters, as_column, constant_column
+from sonoscale.laws.extrapolate._calibrate import Held, calibrate
+from sonoscale.laws.extrapolate._member import fit_member
+from sonoscale.laws.extrapolate._orient import Direction, Orientation, orient
+from sonoscale.laws.extrapolate._result import Extrapolation, Panellist
+from sonoscale.laws.extrapolate._windows import rolling_windows
+from sonoscale.laws.forms import FORMS, Form, Term, find_form, sum_of_powers
+from sonoscale.laws.forms._form import Array
+
+__all__ = ["PANEL", "extrapolate"]
+
+PANEL = ("M2", "M3", "M4", "BNSL1", "HILL", "logistic")
+"""The forms whose forecasts `auto` averages where there is one variable."""
+
+_HOPELESS = 10.0  # a form whose rolling-origin error is so many times the best one's is left out
+_NEAR = 2.0  # rolling-origin errors are of rows up to twice the origin
+
+
+def extrapolate(
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    form: str | Form = "auto",
+    clusters: Iterable[Hashable] | None = None,
+    size: ArrayLike | None = None,
+    direction: Direction | None = None,
+    level: float = 0.95,
+    x_names: Sequence[str] = ("x",),
+    y_name: str = "y",
+) -> Extrapolation:
+    """What larger runs will give, with intervals that earlier extrapolations of the same data have calibrated.
+
+    `auto` is fixed beforehand, the same for every data set. With one variable it is the mean of the forecasts,
+    on a log scale, of six forms that differ in how they end (`PANEL`); equal weights, since weights that are
+    estimated from a few origins cost more than they gain (Smith and Wallis, Oxford Bulletin of Economics and
+    Statistics 71, 2009; Claeskens et al., International Journal of Forecasting 32, 2016). Only forms whose
+    rolling-origin error is over ten times the best one's are left out. With several variables it is the sum of
+    a floor and one power of each (Hoffmann et al., arXiv 2203.15556, equation 2).
+
+    What rises is fitted as what falls: a score in 0..1 or 0..100 as its distance from the top, any other rising
+    quantity as its inverse.
+
+    **Arguments:**
+
+    - `x`: [n], or [n, V] with a name for each column in `x_names`; above zero.
+    - `y`: [n], above zero.
+    - `form`: "auto", or one form (then on that form's own scale, y as it is unless the form falls and y rises).
+    - `clusters`: [n] labels of dependent rows (seeds and checkpoints of one configuration), or None.
+    - `size`: [n], how large each run is, along which origins roll: compute, if it is known. None: the product
+      of the variables.
+    - `direction`: "falling", "score" or "rising"; None: by the sign of Spearman's correlation with size.
+    - `level`: of the intervals.
+
+    **Returns:**
+
+    The `Extrapolation`.
+
+    **Raises:** `SonoscaleError` for malformed columns, an unknown form, constant x or y, or too few rows.
+    """
+    names = tuple(x_names)
+    points, lengths = _variables(x, names)
+    values = as_column(y, name=y_name)
+    if len(values) != len(points):
+        raise SonoscaleError(f"{', '.join(names)} has {len(points)} rows but {y_name} has {len(values)}")
+    if constant_column(values, name=y_name):
+        raise SonoscaleError(str(constant_column(values, name=y_name)))
+    sizes = lengths if size is None else as_column(size, name="size", positive=True)
+    if len(sizes) != len(values):
+        raise SonoscaleError(f"size has {len(sizes)} rows but {y_name} has {len(values)}")
+    groups = as_clusters(clusters, len(values))
+
+    wanted, orientation = _panel(form, names, points, sizes, values, direction, y_name)
+    linear = wanted[0].scale == "linear" and form != "auto"
+    distinct = len(np.unique(points, axis=0))
+    count = int(groups.max()) + 1
+    able = [one for one in wanted if min(distinct, count) > len(one.parameters)]
+    if not able:
+        least = min(len(one.parameters) for one in wanted)
+        raise SonoscaleError(
+            f"{', '.join(names)}: {min(distinct, count)} different runs are too few: "
+            f"{'the smallest form' if len(wanted) > 1 else wanted[0].name} has {least} parameters and needs {least + 1}"
+        )
+    least = max(len(one.parameters) for one in able) + 1
+    windows = rolling_windows(sizes, groups, least)
+    fallen = values if linear else orientation.down(values)
+    members = [fit_member(one, points, fallen, windows, "linear" if linear else "log") for one in able]
+    z = members[0].objective.target
+    foretold = np.array([member.predict(points) for member in members])  # [M, W, n]
+    rolling = _rolling_errors(foretold - z, windows, sizes)
+    kept = np.ones(len(members), dtype=bool)
+    if rolling is not None:
+        best = np.nanmin(np.where(np.isfinite(rolling), rolling, np.nan))
+        kept = np.isfinite(rolling) & (rolling <= _HOPELESS * best)
+    used = [member for member, keep in zip(members, kept, strict=True) if keep]
+
+    noise = np.sqrt(np.mean([member.noise**2 for member in used], axis=0))
+    mean = foretold[kept].mean(axis=0)
+    held = []
+    for k in range(1, len(windows)):
+        beyond = windows[k] == 0
+        reach = np.log(sizes[beyond] / sizes[~beyond].max())
+        held.append(Held(mean[k, beyond] - z[beyond], reach, float(noise[k])))
+    freedom = len(values) - float(np.mean([len(member.form.parameters) for member in used]))
+    calibration, coverage = calibrate(held, noise=float(noise[0]), freedom=freedom, level=level)
+    return Extrapolation(
+        panel=tuple(
+            Panellist(
+                form=member.form.name,
+                params=dict(zip(member.form.parameters, member.params[0].tolist(), strict=True)),
+                interval=member.parameter_intervals(level),
+                rolling_rmse=None if rolling is None else float(rolling[i]),
+                aicc=member.aicc,
+                used=bool(kept[i]),
+            )
+            for i, member in enumerate(members)
+        ),
+        fitted=y_name if linear else orientation.words.replace("y", y_name, 1),
+        n=len(values),
+        n_clusters=count,
+        origins=len(held),
+        coverage=coverage,
+        noise=calibration.noise,
+        drift=calibration.drift,
+        largest=float(sizes.max()),
+        level=level,
+        warnings=_warnings(wanted, able, held, coverage, level),
+        x_names=names,
+        y_name=y_name,
+        _members=tuple(used),
+        _orientation=orientation,
+        _calibration=calibration,
+        _naive=min(members, key=lambda member: member.aicc),
+    )
+
+
+def _variables(x: ArrayLike, names: tuple[str, ...]) -> tuple[Array, Array]:
+    """x as [n] or [n, V], and the product of the variables [n]."""
+    raw = np.asarray(x)
+    if raw.ndim == 1:
+        if len(names) != 1:
+            raise SonoscaleError(f"x is one column, but there are names for {len(names)}: {', '.join(names)}")
+        column = as_column(x, name=names[0], positive=True)
+        if constant_column(column, name=names[0]):
+            raise SonoscaleError(str(constant_column(column, name=names[0])))
+        return column, column
+    if raw.ndim != 2 or raw.shape[1] != len(names):
+        raise SonoscaleError(f"x must be [n, {len(names)}] for {', '.join(names)}, not of shape {raw.shape}")
+    columns = [as_column(raw[:, i], name=name, positive=True) for i, name in enumerate(names)]
+    for column, name in zip(columns, names, strict=True):
+        if constant_column(column, name=name):
+            raise SonoscaleError(str(constant_column(column, name=name)))
+    if len(columns) == 1:
+        return columns[0], columns[0]
+    return np.stack(columns, axis=1), np.prod(columns, axis=0)
+
+
+def _panel(
+    form: str | Form,
+    names: tuple[str, ...],
+    points: Array,
+    sizes: Array,
+    values: Array,
+    direction: Direction | None,
+    y_name: str,
+) -> tuple[list[Form], Orientation]:
+    if form == "auto":
+        orientation = orient(sizes, values, direction=direction, y_name=y_name)
+        if len(names) == 1:
+            return [FORMS[name] for name in PANEL], orientation
+        return [_additive(names)], orientation
+    chosen = find_form(form)
+    if len(chosen.variables) != len(names):
+        raise SonoscaleError(
+            f"form {chosen.name!r} has the variables {', '.join(chosen.variables)}; give {len(chosen.variables)} "
+            f"columns for x, not {len(names)}"
+        )
+    if chosen.scale == "linear":
+        low, high = chosen.y_range
+        outside = (values < low) | (values > high)
+        if outside.any():
+            row = int(outside.argmax())
+            raise SonoscaleError(
+                f"{y_name}, row {row}: {values[row]:g} is outside {low:g}..{high:g}, as form {chosen.name!r} needs"
+            )
+        return [chosen], Orientation("falling")
+    return [chosen], orient(sizes, values, direction=direction, y_name=y_name)
+
+
+def _additive(names: tuple[str, ...]) -> Form:
+    terms = [Term(f"a_{name}", {name: f"b_{name}"}) for name in names]
+    return sum_of_powers(
+        name="additive",
+        formula="y = e + " + " + ".join(f"a_{name} * {name}^(-b_{name})" for name in names),
+        latex="y = e + "
+        + " + ".join(rf"\frac{{a_{{{i}}}}}{{x_{{{i}}}^{{b_{{{i}}}}}}}" for i in range(1, len(names) + 1)),
+        terms=(*terms, Term("e")),
+        variables=names,
+        exponent=f"b_{names[0]}",
+        citation=FORMS["chinchilla"].citation,
+        doc="A floor and one power of each variable.",
+    )
+
+
+def _rolling_errors(error: Array, windows: Array, sizes: Array) -> Array | None:
+    """Root mean squared error [M] over origins, of the rows beyond each and up to twice as large."""
+    squares = []
+    for k in range(1, len(windows)):
+        below = windows[k] > 0
+        near = ~below & (sizes <= _NEAR * sizes[below].max() * (1 + 1e-9))
+        if near.any():
+            squares.append(np.mean(error[:, k, near] ** 2, axis=1))
+    return np.sqrt(np.mean(squares, axis=0)) if squares else None
+
+
+def _warnings(
+    wanted: list[Form], able: list[Form], held: list[Held], coverage: float | None, level: float
+) -> tuple[str, ...]:
+    told = []
+    if len(able) < len(wanted):
+        lost = ", ".join(one.name for one in wanted if one not in able)
+        told.append(f"too few different runs for {lost}")
+    if not held:
+        told.append(
+            "no earlier extrapolation could be tried (too few runs at half the largest size): intervals hold "
+            "within the data only"
+        )
+    elif len(held) == 1:
+        told.append("one rolling origin only: intervals beyond the data are rough")
+    if coverage is not None and coverage < level - 0.15:
+        told.append(
+            f"at rolling origins, {level:.0%} intervals covered {coverage:.0%}: the law changes along the way, "
+            "and may again"
+        )
+    return tuple(told)

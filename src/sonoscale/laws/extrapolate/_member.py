@@ -1,0 +1,109 @@
+"""One form, fitted to all rows and to the rows below each origin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from sonoscale.laws._bootstrap import Interval
+from sonoscale.laws._newton import Objective, minimise
+from sonoscale.laws._project import project
+from sonoscale.laws.forms import Form, Scale
+from sonoscale.laws.forms._form import Array
+
+__all__ = ["Member", "fit_member"]
+
+_TRIED = 4  # starts that are followed for each window
+_ROBUST = 1.5  # Huber's delta in robust standard deviations of the residuals
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """A form fitted to W windows of the same rows, on the scale of z: y or log y.
+
+    **Arguments:**
+
+    - `form`; `params`: [W, P], the first row for all data.
+    - `noise`: [W] standard deviation of z about the curve.
+    - `aicc`: of the fit to all data (Hurvich and Tsai 1989), infinite with too few rows.
+    - `objective`: what was minimised.
+    """
+
+    form: Form
+    params: Array
+    noise: Array
+    aicc: float
+    objective: Objective
+
+    def predict(self, x: Array) -> Array:
+        """z of each window at x: [W, n]."""
+        with np.errstate(all="ignore"):
+            y = self.form.function(x, self.params)
+            return np.log(y) if self.objective.scale == "log" else y
+
+    def parameter_spread(self, x: Array) -> Array:
+        """Standard deviation of z at x [n] by the covariance s^2 (J'J)^-1 that least squares programs give."""
+        at = self._slope(x)
+        return np.sqrt(np.maximum(np.einsum("np,pq,nq->n", at, self._covariance(), at), 0.0))
+
+    def parameter_intervals(self, level: float) -> dict[str, Interval]:
+        """Intervals of the parameters by the same covariance, on the search scale, cut at the bounds."""
+        u = self.objective.to_search(self.params[:1])
+        freedom = max(len(self.objective.y) - u.shape[1], 1)
+        half = stats.t.ppf(0.5 * (1.0 + level), freedom) * np.sqrt(np.maximum(np.diag(self._covariance()), 0.0))
+        with np.errstate(over="ignore"):
+            low, high = (self.objective.from_search(np.clip(u + sign * half, -690, 690))[0][0] for sign in (-1, 1))
+        # A parameter that moves nothing has no variance to give: nothing is known of it within its bounds.
+        idle = np.abs(self._slope(self.objective.x)).max(axis=0) < 1e-6 * self.noise[0]
+        return {
+            name: Interval(*bounds) if nothing else Interval(float(lo), float(hi))
+            for name, lo, hi, nothing, bounds in zip(
+                self.form.parameters, low, high, idle, self.form.bounds, strict=True
+            )
+        }
+
+    def _covariance(self) -> Array:
+        fitted = self._slope(self.objective.x)
+        return np.linalg.pinv(fitted.T @ fitted, rcond=1e-14, hermitian=True) * self.noise[0] ** 2
+
+    def _slope(self, x: Array) -> Array:
+        params, first, _ = self.objective.from_search(self.objective.to_search(self.params[:1]))
+        with np.errstate(all="ignore"):
+            y, slope = self.form.derivatives(x, params)
+            slope = slope * first[:, None, :] / (y[..., None] if self.objective.scale == "log" else 1.0)
+        return np.where(np.isfinite(slope), slope, 0.0)[0]
+
+
+def fit_member(form: Form, x: Array, y: Array, windows: Array, scale: Scale) -> Member:
+    """Fits the form under each row of windows [W, n] of zeros and ones.
+
+    Least squares from the best of the form's starts, by variable projection where the form has linear
+    parameters; from there Huber's loss, with a delta of 1.5 robust standard deviations (Huber and Ronchetti,
+    Robust Statistics, 2009), so that a diverged run does not bend the law.
+    """
+    objective = Objective(form=form, x=x, y=y, scale=scale)
+    starts = form.starts(x, y)
+    count, size = len(windows), len(form.parameters)
+    u = objective.to_search(starts)
+    value = objective.value(np.tile(u, (count, 1)), np.repeat(windows, len(starts), axis=0)).reshape(count, -1)
+    tried = min(_TRIED, len(starts))
+    chosen = starts[np.argsort(value, axis=1)[:, :tried]].reshape(-1, size)
+    solver = project if form.linear else minimise
+    params, value = solver(objective, np.repeat(windows, tried, axis=0), chosen, tolerance=1e-3, iterations=15)
+    best = value.reshape(count, tried).argmin(axis=1)
+    params = params.reshape(count, tried, size)[np.arange(count), best]
+
+    rows = windows.sum(axis=1)
+    first = np.abs(objective.at(params[0]) - objective.target)
+    delta = _ROBUST * 1.4826 * float(np.median(first))
+    robust = Objective(form=form, x=x, y=y, scale=scale, huber=max(delta, 1e-9 * float(np.abs(objective.target).max())))
+    params, _ = minimise(robust, windows, params, tolerance=1e-4, iterations=5)
+    squares = ((robust.at(params) - robust.target) ** 2 * windows).sum(axis=1)
+    noise = np.sqrt(squares / np.maximum(rows - size, 1.0))
+    spare = rows[0] - size - 2
+    aicc = np.inf
+    if spare > 0:
+        aicc = float(rows[0] * np.log(max(squares[0], 1e-300) / rows[0]) + 2 * (size + 1) * rows[0] / spare)
+    return Member(form, params, noise, aicc, robust)

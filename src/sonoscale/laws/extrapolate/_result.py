@@ -1,0 +1,186 @@
+"""What an extrapolation says: the panel, its errors at rolling origins, and forecasts with intervals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from sonoscale.errors import SonoscaleError
+from sonoscale.laws._bootstrap import Interval
+from sonoscale.laws.extrapolate._calibrate import Calibration
+from sonoscale.laws.extrapolate._member import Member
+from sonoscale.laws.extrapolate._orient import Orientation
+from sonoscale.laws.forms import Scale
+from sonoscale.laws.forms._form import Array
+
+__all__ = ["Extrapolation", "Forecast", "Panellist"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """Forecasts for new runs, each [n] in the unit of y.
+
+    **Arguments:**
+
+    - `y`: the forecast. `lo`, `hi`: its prediction interval, calibrated by rolling origins.
+    - `naive_lo`, `naive_hi`: what the uncertainty of the parameters alone would claim, of the form with the least
+      AICc: shown because it is what is usually reported, and too narrow.
+    - `reach`: size of the new run over the largest size fitted; above 1 beyond the data.
+    """
+
+    y: NDArray[np.float64]
+    lo: NDArray[np.float64]
+    hi: NDArray[np.float64]
+    naive_lo: NDArray[np.float64]
+    naive_hi: NDArray[np.float64]
+    reach: NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panellist:
+    """One form of the panel.
+
+    **Arguments:**
+
+    - `form`: its name. `params`: estimate of each parameter. `interval`: of each at the extrapolation's level, by
+      the covariance that least squares gives: rough where rows are not independent.
+    - `rolling_rmse`: root mean squared error at rolling origins over rows up to twice the origin, of log y (of y
+      for a form on the linear scale); None without origins.
+    - `aicc`: shown, and not used to choose. `used`: whether it takes part in the forecast.
+    """
+
+    form: str
+    params: dict[str, float]
+    interval: dict[str, Interval]
+    rolling_rmse: float | None
+    aicc: float
+    used: bool
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Extrapolation:
+    """A law, or a panel of laws, that says what runs beyond the data will give.
+
+    **Arguments:**
+
+    - `panel`: the forms that were fitted. `fitted`: what was fitted, in words ("y", "1 - y, since ...").
+    - `n`, `n_clusters`: rows, and the independent clusters they form.
+    - `origins`: how many rolling origins calibrated the intervals.
+    - `coverage`: share of the held-out rows that intervals calibrated on the other origins cover, or None.
+    - `noise`, `drift`: standard deviation of a run about the law, and of the law for each e-fold beyond the
+      data; of log y unless the form is on the linear scale.
+    - `largest`: largest size fitted. `level`: of the intervals. `warnings`: one sentence each.
+    - `x_names`, `y_name`: what was given.
+    """
+
+    panel: tuple[Panellist, ...]
+    fitted: str
+    n: int
+    n_clusters: int
+    origins: int
+    coverage: float | None
+    noise: float
+    drift: float
+    largest: float
+    level: float
+    warnings: tuple[str, ...]
+    x_names: tuple[str, ...]
+    y_name: str
+    _members: tuple[Member, ...] = field(repr=False)
+    _orientation: Orientation = field(repr=False)
+    _calibration: Calibration = field(repr=False)
+    _naive: Member = field(repr=False)
+
+    def predict(self, x: ArrayLike, *, size: ArrayLike | None = None) -> Forecast:
+        """Forecasts at x, [n] or [n, V] in the order of `x_names`, each above zero.
+
+        `size` [n] says how large the runs are where sizes were given to `extrapolate`; else it is the product of
+        the variables.
+
+        **Raises:** `SonoscaleError` for values that are not finite or not above zero, or a shape that does not
+        fit.
+        """
+        points = np.asarray(x, dtype=np.float64)
+        wanted = len(self.x_names)
+        if points.ndim != (1 if wanted == 1 else 2) or (wanted > 1 and points.shape[1] != wanted):
+            raise SonoscaleError(
+                f"x must have one column for each of {', '.join(self.x_names)}, not shape {points.shape}"
+            )
+        if not (np.isfinite(points).all() and (points > 0).all()):
+            raise SonoscaleError(f"{', '.join(self.x_names)} must be finite and above zero where a forecast is wanted")
+        lengths = points if wanted == 1 else np.prod(points, axis=1)
+        sizes = lengths if size is None else np.asarray(size, dtype=np.float64)
+        reach = np.log(sizes / self.largest)
+        z = np.mean([member.predict(points)[0] for member in self._members], axis=0)
+        half = self._calibration.half_width(reach)
+        centre = self._naive.predict(points)[0]
+        spread = stats.norm.ppf(0.5 * (1.0 + self.level)) * self._naive.parameter_spread(points)
+        y = self._to_y(z)
+        return Forecast(
+            y=y,
+            **dict(zip(("lo", "hi"), self._ends(z - half, z + half), strict=True)),
+            **dict(zip(("naive_lo", "naive_hi"), self._ends(centre - spread, centre + spread), strict=True)),
+            reach=np.exp(reach),
+        )
+
+    @property
+    def scale(self) -> Scale:
+        """Whether the forms were fitted to log y or to y itself."""
+        return self._members[0].objective.scale
+
+    def as_fitted(self, y: ArrayLike) -> NDArray[np.float64]:
+        """y [n] as what the forms were fitted to: y itself, its distance from the top, or its inverse."""
+        return self._orientation.down(np.asarray(y, dtype=np.float64))
+
+    def _to_y(self, z: Array) -> Array:
+        low, high = self._members[0].form.y_range
+        with np.errstate(over="ignore"):
+            return self._orientation.up(np.exp(z)) if self.scale == "log" else np.clip(z, low, high)
+
+    def _ends(self, low: Array, high: Array) -> tuple[Array, Array]:
+        ends = self._to_y(low), self._to_y(high)
+        if self.scale == "log" and self._orientation.direction != "falling":
+            ends = ends[1], ends[0]
+        if self._orientation.direction == "score":
+            return np.maximum(ends[0], 0.0), ends[1]
+        return ends
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as plain JSON values, None for what is not finite."""
+        return {
+            "panel": [
+                {
+                    "form": one.form,
+                    "params": {
+                        name: {
+                            "value": _plain(value),
+                            "lo": _plain(one.interval[name].lo),
+                            "hi": _plain(one.interval[name].hi),
+                        }
+                        for name, value in one.params.items()
+                    },
+                    "rolling_rmse": None if one.rolling_rmse is None else _plain(one.rolling_rmse),
+                    "aicc": _plain(one.aicc),
+                    "used": one.used,
+                }
+                for one in self.panel
+            ],
+            "fitted": self.fitted,
+            "n": self.n,
+            "n_clusters": self.n_clusters,
+            "origins": self.origins,
+            "coverage_rolling": self.coverage,
+            "noise": _plain(self.noise),
+            "drift": _plain(self.drift),
+            "largest": self.largest,
+            "level": self.level,
+            "warnings": list(self.warnings),
+        }
+
+
+def _plain(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,116 @@
+"""Forms that are sums of powers: y = sum_k a_k * prod_v x_v^(-b_kv), every a_k >= 0."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sonoscale.laws._linear import best_coefficients
+from sonoscale.laws.forms._form import FREE, POSITIVE, Array, Form, PowerTerm, Scale
+
+__all__ = ["Term", "sum_of_powers"]
+
+_EXPONENTS = np.array([0.05, 0.1, 0.18, 0.3, 0.45, 0.65, 0.9, 1.3])
+
+
+@dataclass(frozen=True)
+class Term:
+    """One term of the sum: `coefficient * prod_v x_v^(-exponent_v)`; no exponents for a constant.
+
+    **Arguments:**
+
+    - `coefficient`: name of the parameter before the powers.
+    - `exponents`: variable -> name of the parameter that is its (negated) exponent.
+    """
+
+    coefficient: str
+    exponents: Mapping[str, str] = field(default_factory=dict)
+
+
+def sum_of_powers(
+    *,
+    name: str,
+    formula: str,
+    latex: str,
+    terms: tuple[Term, ...],
+    exponent: str,
+    variables: tuple[str, ...] = ("x",),
+    exponent_bounds: tuple[float, float] = FREE,
+    scale: Scale = "log",
+    power_term: PowerTerm | None = None,
+    citation: str = "",
+    doc: str = "",
+) -> Form:
+    """The form with its gradient, its curvature and its starts, from nothing but its terms.
+
+    Starts come by variable projection (Golub and Pereyra, SIAM J. Numerical Analysis 10, 1973): on a grid of
+    exponents, the coefficients >= 0 that are best in relative error solve a small linear problem each.
+    """
+    names = tuple(dict.fromkeys(name for t in terms for name in (t.coefficient, *t.exponents.values())))
+    place = {parameter: i for i, parameter in enumerate(names)}
+    coefficients = [place[t.coefficient] for t in terms]
+    powers = [(k, variables.index(v), place[b]) for k, t in enumerate(terms) for v, b in t.exponents.items()]
+    searched = sorted({b for _, _, b in powers})
+
+    def parts(x: Array, params: Array) -> tuple[list[Array], list[Array]]:
+        """The terms without their coefficients, each [..., n], and log x of each variable [n]."""
+        logs = [np.log(column) for column in (x[:, None] if x.ndim == 1 else x).T]
+        bare: list[Array] = []
+        for k in range(len(terms)):
+            grown = np.zeros((*params.shape[:-1], len(logs[0])))
+            for at, variable, b in powers:
+                if at == k:
+                    grown = grown - params[..., b, None] * logs[variable]
+            bare.append(np.exp(grown) if terms[k].exponents else np.ones_like(grown))
+        return bare, logs
+
+    def function(x: Array, params: Array) -> Array:
+        bare, _ = parts(x, params)
+        return np.sum([params[..., a, None] * p for a, p in zip(coefficients, bare, strict=True)], axis=0)
+
+    def gradient(x: Array, params: Array) -> tuple[Array, Array]:
+        bare, logs = parts(x, params)
+        slope = np.zeros((*bare[0].shape, len(names)))
+        value = np.zeros_like(bare[0])
+        for a, p in zip(coefficients, bare, strict=True):
+            slope[..., a] += p
+            value += params[..., a, None] * p
+        for k, variable, b in powers:
+            slope[..., b] -= params[..., coefficients[k], None] * bare[k] * logs[variable]
+        return value, slope
+
+    def curvature(x: Array, params: Array, c: Array) -> Array:
+        bare, logs = parts(x, params)
+        bent = np.zeros((*params.shape[:-1], len(names), len(names)))
+        for k, variable, b in powers:
+            a = coefficients[k]
+            first = -(c * bare[k]) @ logs[variable]
+            bent[..., a, b] += first
+            bent[..., b, a] += first
+            for other, another, d in powers:
+                if other == k:
+                    second = (c * bare[k]) @ (logs[variable] * logs[another])
+                    bent[..., b, d] += params[..., a] * second
+        return bent
+
+    def starts(x: Array, y: Array) -> Array:
+        grid = np.array(list(itertools.product(_EXPONENTS, repeat=len(searched)))).reshape(-1, len(searched))
+        params = np.ones((len(grid), len(names)))
+        params[:, searched] = grid
+        bare, _ = parts(x, params)
+        basis = np.stack(bare, axis=-1) / y[:, None]  # [S, n, K]: relative errors
+        found = best_coefficients(basis, np.ones(basis.shape[:2]))
+        # A term that the best solution leaves out keeps a trace (1e-3 of y), so that a search can bring it back.
+        params[:, coefficients] = np.maximum(found, 1e-3 / np.maximum(basis.mean(axis=1), 1e-300))
+        return params
+
+    return Form(
+        name=name, formula=formula, latex=latex, parameters=names,
+        bounds=tuple(exponent_bounds if i in searched else POSITIVE for i in range(len(names))),
+        exponent=exponent, function=function, starts=starts, variables=variables, gradient=gradient,
+        curvature=curvature, linear=tuple(t.coefficient for t in terms), scale=scale, power_term=power_term,
+        citation=citation, doc=doc,
+    )  # fmt: skip
