@@ -28,6 +28,7 @@ format: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python benchmarks/rank_variants.py
 	$(BIN)/python benchmarks/flops.py
+	$(BIN)/python benchmarks/forms.py
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/stages.py
@@ -37,6 +38,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/measure.py
 	$(BIN)/python benchmarks/pretrain.py
 	$(BIN)/python benchmarks/probe.py
+	$(BIN)/python benchmarks/laws.py
 
 # The picture in the README: the top of the demo's page in a real browser.
 picture:

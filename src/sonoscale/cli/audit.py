@@ -41,12 +41,12 @@ def audit(
     """Should you trust rank here? A verdict on a table of runs, with its evidence."""
     from sonoscale.cli._law_tables import open_table
     from sonoscale.cli._outputs import check_outputs
-    from sonoscale.laws.audit import audit as audit_table
+    from sonoscale.laws.audit import audit_rank
 
     if json and (json.suffix != ".json" or not json.parent.is_dir()):
         raise SonoscaleError(f"{json}: must end in .json, in a folder that exists")
     check_outputs([json], [table])
-    found = audit_table(
+    found = audit_rank(
         open_table(table), rank=rank, quality=quality, covariates=None if covariates is None else _names(covariates),
         family=family, replicate=replicate, higher_is_better=not lower_is_better, rivals=_names(rivals or ""),
         step=step, warmup=warmup, layer=layer, level=level, seed=seed,

@@ -12,7 +12,7 @@ from sonoscale.laws._fitted import Fit
 from sonoscale.laws._profile import profile_interval
 from sonoscale.laws._screen import Screened, screen
 from sonoscale.laws._table import as_table, read_table
-from sonoscale.laws.audit import Audit, audit
+from sonoscale.laws.audit import Audit, audit_rank
 from sonoscale.laws.extrapolate import Extrapolation, Forecast, GroupLaw, extrapolate, fit_groups
 from sonoscale.laws.forms import FORMS, Form, PowerTerm
 from sonoscale.laws.loglinear import LogLinear, TwoStage, fit_loglinear, fit_two_stage
@@ -33,7 +33,7 @@ __all__ = [
     "Screened",
     "TwoStage",
     "as_table",
-    "audit",
+    "audit_rank",
     "compare",
     "extrapolate",
     "fit",

@@ -29,6 +29,8 @@ def best_coefficients(basis: Array, target: Array) -> Array:
     across = np.swapaxes(basis, 1, 2)
     gram = (across @ basis) / (norms[:, :, None] * norms[:, None, :])
     aim = (across @ target[..., None])[..., 0] / norms
+    if size == 2:
+        return _best_pair(gram, aim) / norms
     best, found = np.zeros(len(basis)), np.zeros((len(basis), size))
     for count in range(1, size + 1):
         for kept in itertools.combinations(range(size), count):
@@ -43,3 +45,14 @@ def best_coefficients(basis: Array, target: Array) -> Array:
                 full[:, rows] = a
                 found = np.where(better[:, None], full, found)
     return found / norms
+
+
+def _best_pair(gram: Array, aim: Array) -> Array:
+    """The same for two columns of length 1, in closed form: [S, 2]."""
+    cosine, first, second = gram[:, 0, 1], aim[:, 0], aim[:, 1]
+    spread = np.maximum(1.0 - cosine**2, 1e-12)
+    both = np.stack([first - cosine * second, second - cosine * first], axis=1) / spread[:, None]
+    alone = np.maximum(aim, 0.0)
+    keep_first = alone[:, 0] >= alone[:, 1]
+    one = np.stack([np.where(keep_first, alone[:, 0], 0.0), np.where(keep_first, 0.0, alone[:, 1])], axis=1)
+    return np.where((both >= 0).all(axis=1)[:, None], both, one)

@@ -27,9 +27,9 @@ verdict, and where it speaks against it, as a caveat. How often the verdict is r
 `benchmarks/audit_verdicts.py`.
 """
 
-from sonoscale.laws.audit._audit import audit
+from sonoscale.laws.audit._audit import audit_rank
 from sonoscale.laws.audit._columns import OBVIOUS
 from sonoscale.laws.audit._result import Audit
 from sonoscale.laws.audit._verdict import VERDICTS, Verdict
 
-__all__ = ["OBVIOUS", "VERDICTS", "Audit", "Verdict", "audit"]
+__all__ = ["OBVIOUS", "VERDICTS", "Audit", "Verdict", "audit_rank"]

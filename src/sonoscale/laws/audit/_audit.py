@@ -24,10 +24,10 @@ from sonoscale.laws.audit._runs import Runs, gather
 from sonoscale.laws.audit._selection import selection_regret
 from sonoscale.laws.audit._verdict import Ruling, Verdict, decide
 
-__all__ = ["audit", "rule"]
+__all__ = ["audit_rank", "rule"]
 
 
-def audit(
+def audit_rank(
     table: Mapping[str, Sequence[Any] | NDArray[Any]],
     *,
     rank: str,

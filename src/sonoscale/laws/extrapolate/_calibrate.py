@@ -30,7 +30,7 @@ class Held:
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """Half-widths of prediction intervals: (t(n - P) noise)^2 + (t(O) drift ln reach)^2 under a root.
+    """Half-widths of prediction intervals: (t(G - P) noise)^2 + (t(O) drift ln reach)^2 under a root.
 
     A new run differs from the law by noise, as the runs fitted did, and by a drift of the law itself that grows
     in proportion to how many e-folds beyond the data it lies. The drift is the maximum likelihood estimate from
@@ -39,7 +39,7 @@ class Calibration:
 
     **Arguments:**
 
-    - `noise`, `drift`: in units of z. `freedom`: n - P of the fit. `origins`: O.
+    - `noise`, `drift`: in units of z. `freedom`: clusters less parameters, G - P. `origins`: O.
     - `level`: of the interval.
     """
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._data import as_clusters, as_column, constant_column
 from sonoscale.laws.extrapolate._calibrate import Held, calibrate
-from sonoscale.laws.extrapolate._member import fit_member
+from sonoscale.laws.extrapolate._member import Member, fit_member
 from sonoscale.laws.extrapolate._orient import Direction, Orientation, orient
 from sonoscale.laws.extrapolate._result import Extrapolation, Panellist
 from sonoscale.laws.extrapolate._windows import rolling_windows
@@ -44,8 +44,9 @@ def extrapolate(
     on a log scale, of six forms that differ in how they end (`PANEL`); equal weights, since weights that are
     estimated from a few origins cost more than they gain (Smith and Wallis, Oxford Bulletin of Economics and
     Statistics 71, 2009; Claeskens et al., International Journal of Forecasting 32, 2016). Only forms whose
-    rolling-origin error is over ten times the best one's are left out. With several variables it is the sum of
-    a floor and one power of each (Hoffmann et al., arXiv 2203.15556, equation 2).
+    rolling-origin error is over ten times the best one's, or that turn upwards within four times the data, are
+    left out. With several variables it is the sum of a floor and one power of each (Hoffmann et al., arXiv
+    2203.15556, equation 2).
 
     What rises is fitted as what falls: a score in 0..1 or 0..100 as its distance from the top, any other rising
     quantity as its inverse.
@@ -84,6 +85,8 @@ def extrapolate(
     distinct = len(np.unique(points, axis=0))
     count = int(groups.max()) + 1
     able = [one for one in wanted if min(distinct, count) > len(one.parameters)]
+    if not able and form == "auto" and len(names) == 1 and min(distinct, count) > len(FORMS["M1"].parameters):
+        able = [FORMS["M1"]]  # three runs make a straight line in log-log and nothing more
     if not able:
         least = min(len(one.parameters) for one in wanted)
         raise SonoscaleError(
@@ -93,7 +96,7 @@ def extrapolate(
     least = max(len(one.parameters) for one in able) + 1
     windows = rolling_windows(sizes, groups, least)
     fallen = values if linear else orientation.down(values)
-    members = [fit_member(one, points, fallen, windows, "linear" if linear else "log") for one in able]
+    members = [fit_member(one, points, fallen, windows, groups, "linear" if linear else "log") for one in able]
     z = members[0].objective.target
     foretold = np.array([member.predict(points) for member in members])  # [M, W, n]
     rolling = _rolling_errors(foretold - z, windows, sizes)
@@ -101,6 +104,9 @@ def extrapolate(
     if rolling is not None:
         best = np.nanmin(np.where(np.isfinite(rolling), rolling, np.nan))
         kept = np.isfinite(rolling) & (rolling <= _HOPELESS * best)
+    if form == "auto" and len(names) == 1:
+        falling = kept & _falls_on(members, float(points.max()))
+        kept = falling if falling.any() else kept
     used = [member for member, keep in zip(members, kept, strict=True) if keep]
 
     noise = np.sqrt(np.mean([member.noise**2 for member in used], axis=0))
@@ -110,8 +116,9 @@ def extrapolate(
         beyond = windows[k] == 0
         reach = np.log(sizes[beyond] / sizes[~beyond].max())
         held.append(Held(mean[k, beyond] - z[beyond], reach, float(noise[k])))
-    freedom = len(values) - float(np.mean([len(member.form.parameters) for member in used]))
-    calibration, coverage = calibrate(held, noise=float(noise[0]), freedom=freedom, level=level)
+    size_of_form = float(np.mean([len(member.form.parameters) for member in used]))
+    about = float(noise[0]) * np.sqrt(1.0 + size_of_form / count)  # the fit itself is uncertain too
+    calibration, coverage = calibrate(held, noise=about, freedom=count - size_of_form, level=level)
     return Extrapolation(
         panel=tuple(
             Panellist(
@@ -220,6 +227,15 @@ def _rolling_errors(error: Array, windows: Array, sizes: Array) -> Array | None:
         if near.any():
             squares.append(np.mean(error[:, k, near] ** 2, axis=1))
     return np.sqrt(np.mean(squares, axis=0)) if squares else None
+
+
+def _falls_on(members: list[Member], largest: float) -> NDArray[np.bool_]:
+    """Whether each form, which falls by construction or is meant to, still does up to four times the data: [M]."""
+    ahead = np.array([largest, 2.0 * largest, 4.0 * largest])
+    z = np.array([member.predict(ahead)[0] for member in members])
+    noise = np.array([member.noise[0] for member in members])
+    with np.errstate(invalid="ignore"):
+        return np.isfinite(z).all(axis=1) & (np.diff(z, axis=1).max(axis=1) <= noise)
 
 
 def _warnings(

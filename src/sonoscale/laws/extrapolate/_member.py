@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from sonoscale.laws._bootstrap import Interval
@@ -26,7 +27,7 @@ class Member:
     **Arguments:**
 
     - `form`; `params`: [W, P], the first row for all data.
-    - `noise`: [W] standard deviation of z about the curve.
+    - `noise`: [W] standard deviation of z about the curve. `freedom`: clusters less parameters, of all data.
     - `aicc`: of the fit to all data (Hurvich and Tsai 1989), infinite with too few rows.
     - `objective`: what was minimised.
     """
@@ -34,6 +35,7 @@ class Member:
     form: Form
     params: Array
     noise: Array
+    freedom: float
     aicc: float
     objective: Objective
 
@@ -51,8 +53,9 @@ class Member:
     def parameter_intervals(self, level: float) -> dict[str, Interval]:
         """Intervals of the parameters by the same covariance, on the search scale, cut at the bounds."""
         u = self.objective.to_search(self.params[:1])
-        freedom = max(len(self.objective.y) - u.shape[1], 1)
-        half = stats.t.ppf(0.5 * (1.0 + level), freedom) * np.sqrt(np.maximum(np.diag(self._covariance()), 0.0))
+        half = stats.t.ppf(0.5 * (1.0 + level), max(self.freedom, 1.0)) * np.sqrt(
+            np.maximum(np.diag(self._covariance()), 0.0)
+        )
         with np.errstate(over="ignore"):
             low, high = (self.objective.from_search(np.clip(u + sign * half, -690, 690))[0][0] for sign in (-1, 1))
         # A parameter that moves nothing has no variance to give: nothing is known of it within its bounds.
@@ -76,12 +79,13 @@ class Member:
         return np.where(np.isfinite(slope), slope, 0.0)[0]
 
 
-def fit_member(form: Form, x: Array, y: Array, windows: Array, scale: Scale) -> Member:
+def fit_member(form: Form, x: Array, y: Array, windows: Array, clusters: NDArray[np.intp], scale: Scale) -> Member:
     """Fits the form under each row of windows [W, n] of zeros and ones.
 
     Least squares from the best of the form's starts, by variable projection where the form has linear
     parameters; from there Huber's loss, with a delta of 1.5 robust standard deviations (Huber and Ronchetti,
-    Robust Statistics, 2009), so that a diverged run does not bend the law.
+    Robust Statistics, 2009), so that a diverged run does not bend the law. The noise has the degrees of freedom
+    of the clusters [n], not of their rows.
     """
     objective = Objective(form=form, x=x, y=y, scale=scale)
     starts = form.starts(x, y)
@@ -101,9 +105,10 @@ def fit_member(form: Form, x: Array, y: Array, windows: Array, scale: Scale) -> 
     robust = Objective(form=form, x=x, y=y, scale=scale, huber=max(delta, 1e-9 * float(np.abs(objective.target).max())))
     params, _ = minimise(robust, windows, params, tolerance=1e-4, iterations=5)
     squares = ((robust.at(params) - robust.target) ** 2 * windows).sum(axis=1)
-    noise = np.sqrt(squares / np.maximum(rows - size, 1.0))
+    independent = np.array([len(np.unique(clusters[window > 0])) for window in windows], dtype=np.float64)
+    noise = np.sqrt(squares / rows * independent / np.maximum(independent - size, 1.0))
     spare = rows[0] - size - 2
     aicc = np.inf
     if spare > 0:
         aicc = float(rows[0] * np.log(max(squares[0], 1e-300) / rows[0]) + 2 * (size + 1) * rows[0] / spare)
-    return Member(form, params, noise, aicc, robust)
+    return Member(form, params, noise, float(independent[0]) - size, aicc, robust)

@@ -71,8 +71,8 @@ class Extrapolation:
     - `n`, `n_clusters`: rows, and the independent clusters they form.
     - `origins`: how many rolling origins calibrated the intervals.
     - `coverage`: share of the held-out rows that intervals calibrated on the other origins cover, or None.
-    - `noise`, `drift`: standard deviation of a run about the law, and of the law for each e-fold beyond the
-      data; of log y unless the form is on the linear scale.
+    - `noise`, `drift`: standard deviation of a new run about the fitted law within the data, and of the law for
+      each e-fold beyond them; of log y unless the form is on the linear scale.
     - `largest`: largest size fitted. `level`: of the intervals. `warnings`: one sentence each.
     - `x_names`, `y_name`: what was given.
     """

@@ -21,11 +21,9 @@ _CABALLERO = "Caballero, Gupta, Rish and Krueger, Broken Neural Scaling Laws, ar
 
 def _through_centre(x: Array, y: Array, shapes: list[tuple[Array, tuple[float, ...]]]) -> Array:
     """Starts with the first parameter such that the curve passes through the median of y: [S, P]."""
-    rows = []
-    for bare, others in shapes:
-        ratio = np.median(y) / max(float(np.median(bare)), 1e-300)
-        rows.append((ratio, *others))
-    return np.array(rows)
+    middle = np.median(np.stack([bare for bare, _ in shapes]), axis=1)
+    ratio = np.median(y) / np.maximum(middle, 1e-300)
+    return np.column_stack([ratio, np.array([others for _, others in shapes])])
 
 
 # M3: y = e + a * (1/x + g)^b
@@ -64,9 +62,11 @@ def _m4_root(x: Array, params: Array) -> tuple[Array, Array]:
     # The left side is near t for t << 0 and near s * t for t >> 0: start on the nearer line, then Newton.
     t = np.where(right < 0, right, right / s)
     for _ in range(6):
-        slope = expit(-t) + s * expit(t)
-        t = t - (log_expit(t) - s * log_expit(-t) - right) / slope
-    return t, expit(-t) + s * expit(t)
+        below = log_expit(t)  # and log sigmoid(-t) is below - t
+        up = np.exp(below)
+        t = t - (below - s * (below - t) - right) / (1.0 - up + s * up)
+    up = expit(t)
+    return t, 1.0 - up + s * up
 
 
 def _m4(x: Array, params: Array) -> Array:

@@ -1,0 +1,205 @@
+"""How well laws are fitted and extrapolated on public tables: part of `make bench`, written into `docs/laws.md`.
+
+Chinchilla's runs (Besiroglu et al., arXiv 2404.10102), 36 learning curves (Alabdulmohsin et al., arXiv 2209.06640) and
+104 language models (Gadre et al., arXiv 2403.08540), from a folder that has them as chinchilla_fig4_epoch.csv,
+learning_curves_36.csv and mlfoundations_scaling_104models.csv.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from sonoscale.laws import Extrapolation, extrapolate, fit_groups, read_table
+from sonoscale.laws._newton import Objective, minimise
+from sonoscale.laws._search import search
+from sonoscale.laws.extrapolate import PANEL
+from sonoscale.laws.forms import FORMS
+from sonoscale.study import provenance
+
+PAGE = Path(__file__).parent.parent / "docs" / "laws.md"
+START, END = "<!-- tables: begin -->", "<!-- tables: end -->"
+RESAMPLES = 4000
+PUBLISHED = {"A": 124.522, "B": 1293.284, "E": 0.026, "alpha": 0.015, "beta": 0.021}  # standard errors they print
+THRESHOLDS = (1e20, 3e20, 1e21, 3e21)
+SMALLER = (3e19, 1e20, 3e20)  # for the 34 or 35 models of one data set, whose largest took 6e21
+
+Columns = dict[str, np.ndarray]
+
+
+def seconds(work: Callable[[], object], rounds: int) -> float:
+    """The median time of the work."""
+    taken = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - started)
+    return statistics.median(taken)
+
+
+def refit(table: Columns) -> list[str]:
+    """Chinchilla's equation 2 again, as Besiroglu et al. do it."""
+    kept = np.asarray(table["epoch_excluded_outlier"]).astype(bool) == False  # noqa: E712
+    x, y = np.stack([table["N"], table["D"]], axis=1)[kept], table["loss"][kept]
+    objective = Objective(form=FORMS["chinchilla"], x=x, y=y, scale="log", huber=1e-3)
+    found = search(objective)
+    once = seconds(lambda: search(objective), 9)
+    names = objective.form.parameters
+    rng = np.random.RandomState(42)  # theirs
+    draws = np.stack([np.bincount(rng.choice(len(y), len(y)), minlength=len(y)) for _ in range(RESAMPLES)])
+    started = time.perf_counter()
+    params, _ = minimise(objective, draws.astype(float), np.tile(found.params[0], (RESAMPLES, 1)), tolerance=1e-11)
+    many = time.perf_counter() - started
+    alpha, beta = params[:, names.index("alpha")], params[:, names.index("beta")]
+    share = beta / (alpha + beta)
+    lines = [
+        f"Objective {found.value[0]:.13f} (from {found.starts} starts, {found.agreed} of them agree) in "
+        f"{1e3 * once:.0f} ms; {RESAMPLES:,} resampled fits in {many:.1f} s, on one thread.",
+        "",
+        "| | estimate | standard error | theirs | 80 % interval | 95 % interval |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    columns = {name: (found.params[0][i], params[:, i]) for i, name in enumerate(names)}
+    best = dict(zip(names, found.params[0], strict=True))
+    columns["a = beta / (alpha + beta)"] = (best["beta"] / (best["alpha"] + best["beta"]), share)
+    theirs = {**PUBLISHED, "a = beta / (alpha + beta)": 0.020}
+    for name, (value, drawn) in columns.items():
+        ends = np.quantile(drawn, [0.1, 0.9, 0.025, 0.975])
+        lines.append(
+            f"| {name} | {value:.5g} | {drawn.std(ddof=1):.4g} | {theirs[name]:.4g} | "
+            f"{ends[0]:.4g} to {ends[1]:.4g} | {ends[2]:.4g} to {ends[3]:.4g} |"
+        )
+    width = np.subtract(*np.quantile(share, [0.9, 0.1]))
+    return [*lines, "", f"Width of the 80 % interval of a: {width:.4f} (theirs 0.051)."]
+
+
+def curves(table: Columns) -> list[str]:
+    """Each form, and the panel of them all, on the held-out parts of the learning curves."""
+    lines = [
+        "| form | mean RMSE of log | median | inside 95 % | inside naive 95 % | s per curve |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    tasks: dict[str, list[float]] = {}
+    for form in (*PANEL, "auto"):
+        laws = fit_groups(
+            table, x=["seen"], y="loss", group=["domain", "task", "model"], train="is_train", form=form, bootstrap=100
+        )
+        errors = [law.rmse_log for law in laws if law.rmse_log is not None]
+        assert len(errors) == len(laws)
+        lines.append(
+            f"| {form} | {np.mean(errors):.4f} | {np.median(errors):.4f} | "
+            f"{np.mean([law.coverage for law in laws if law.coverage is not None]):.1%} | "
+            f"{np.mean([law.naive_coverage for law in laws if law.naive_coverage is not None]):.1%} | "
+            f"{statistics.median(law.seconds for law in laws):.3f} |"
+        )
+        for law, error in zip(laws, errors, strict=True):
+            tasks.setdefault(f"{law.group['task']}", []).append(error)
+    models = len(laws) // len(tasks)
+    lines += ["", f"| task | {' | '.join((*PANEL, 'auto'))} |", "|---|" + "---:|" * (len(PANEL) + 1)]
+    for task, errors in tasks.items():
+        means = [np.mean(errors[i : i + models]) for i in range(0, len(errors), models)]
+        lines.append(f"| {task} | {' | '.join(f'{mean:.4f}' for mean in means)} |")
+    return lines
+
+
+def held_out(law: Extrapolation, x: np.ndarray, y: np.ndarray) -> tuple[int, int, int, float]:
+    """Rows, those inside the interval, inside the naive one, and the sum of squared errors of log y."""
+    told = law.predict(x)
+    inside = (told.lo <= y) & (y <= told.hi)
+    naive = (told.naive_lo <= y) & (y <= told.naive_hi)
+    return len(y), int(inside.sum()), int(naive.sum()), float((np.log(told.y / y) ** 2).sum())
+
+
+def coverage(chinchilla: Columns, models: Columns) -> list[str]:
+    """95 % intervals for runs larger than all that were fitted."""
+    lines = [
+        "| table | fitted up to | held out | inside 95 % | inside naive 95 % | RMSE of log |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+
+    def add(name: str, upto: str, found: Sequence[tuple[int, int, int, float]]) -> None:
+        rows, inside, naive, squares = (sum(column) for column in zip(*found, strict=True))
+        lines.append(
+            f"| {name} | {upto} | {rows} | {inside / rows:.1%} | {naive / rows:.1%} | {np.sqrt(squares / rows):.4f} |"
+        )
+
+    for name, kept in (
+        ("Chinchilla, 240 runs", np.asarray(chinchilla["epoch_excluded_outlier"]).astype(int) == 0),
+        ("Chinchilla, all 245", np.ones(len(chinchilla["N"]), dtype=bool)),
+    ):
+        x, y, c = (
+            np.stack([chinchilla["N"], chinchilla["D"]], axis=1)[kept],
+            chinchilla["loss"][kept],
+            chinchilla["C"][kept],
+        )
+        pooled = []
+        for limit in THRESHOLDS:
+            law = extrapolate(x[c <= limit], y[c <= limit], x_names=("N", "D"), y_name="loss")
+            pooled.append(held_out(law, x[c > limit], y[c > limit]))
+            add(name, f"{limit:.0e} FLOPs", pooled[-1:])
+        add(name, "pooled", pooled)
+    x, c = (
+        np.stack([models["params"], models["tokens"]], axis=1).astype(float),
+        6.0 * models["params"] * models["tokens"],
+    )
+    everything = []
+    for column in [name for name in models if name.startswith("loss_")] + ["avg_top1_error_all"]:
+        pooled = []
+        for dataset in np.unique(models["dataset"]):
+            for limit in SMALLER:
+                fitted = (models["dataset"] == dataset) & (c <= limit)
+                held = (models["dataset"] == dataset) & (c > limit)
+                law = extrapolate(x[fitted], models[column][fitted], x_names=("params", "tokens"), y_name=column)
+                pooled.append(held_out(law, x[held], models[column][held]))
+        add(f"104 models, {column.removesuffix('_')}", "3e19, 1e20, 3e20", pooled)
+        if column.startswith("loss_"):
+            everything += pooled
+    add("104 models, eight losses", "pooled", everything)
+    return lines
+
+
+def main() -> None:
+    """Measure, print and write into the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    home = os.environ.get("SONOSCALE_TEST_DATA") or Path(__file__).parents[1].parent / "shared" / "data"
+    parser.add_argument("--tables", type=Path, default=Path(home) / "laws", help="folder of the three tables")
+    folder = parser.parse_args().tables
+    console = Console()
+    if not folder.is_dir():
+        console.print(f"laws: skipped, there is no folder {folder} (see --tables)")
+        return
+    read = {
+        name: read_table(folder / f"{name}.csv")
+        for name in ("chinchilla_fig4_epoch", "learning_curves_36", "mlfoundations_scaling_104models")
+    }
+    models = {
+        name: column.astype(float) if name in ("params", "tokens") else column
+        for name, column in read["mlfoundations_scaling_104models"].items()
+    }
+    facts = provenance(0.0, 0, 0)
+    text = "\n".join(
+        [
+            "### Chinchilla's law again", "", *refit(read["chinchilla_fig4_epoch"]), "",
+            "### Learning curves, from their first fifth of points (half the largest x)", "",
+            *curves(read["learning_curves_36"]), "",
+            "### Larger runs than any that was fitted", "", *coverage(read["chinchilla_fig4_epoch"], models), "",
+            "*`python benchmarks/laws.py`; " + ", ".join(f"{k} {facts[k]}" for k in ("sonoscale", "python", "numpy"))
+            + f"; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}.*",
+        ]
+    )  # fmt: skip
+    console.print(text, markup=False, soft_wrap=True)
+    if PAGE.is_file():
+        before, rest = PAGE.read_text().split(START)
+        PAGE.write_text(f"{before}{START}\n{text}\n{END}{rest.split(END)[1]}")
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    main()

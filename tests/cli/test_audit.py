@@ -1,0 +1,77 @@
+"""`sonoscale audit`, in this process."""
+
+import json
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Forty configurations of two seeds, rank knowing more than capacity; and broken tables."""
+    root = tmp_path_factory.mktemp("runs")
+    rng = np.random.default_rng(0)
+    size, known = rng.uniform(0, 5, 40), rng.normal(size=40)
+    lines = ["config,seed,family,params,rankme,other,quality"]
+    for i in range(80):
+        c = i // 2
+        rank = 20 * np.exp(0.3 * size[c] + 0.2 * known[c] + 0.02 * rng.normal())
+        quality = 0.3 + 0.05 * size[c] + 0.05 * known[c] + 0.005 * rng.normal()
+        other = rng.uniform()
+        lines.append(f"c{c},{i % 2},{'ab'[c % 2]},{1e5 * np.exp(size[c]):.0f},{rank:.4f},{other:.4f},{quality:.5f}")
+    (root / "runs.csv").write_text("\n".join(lines))
+    (root / "few.csv").write_text("\n".join(lines[:7]))
+    (root / "hole.csv").write_text("\n".join([*lines, "c99,0,a,1000,12.5,0.1,"]))
+    (root / "alike.csv").write_text("\n".join([lines[0], *(f"{line.rpartition(',')[0]},0.5" for line in lines[1:])]))
+    return root
+
+
+def test_a_verdict_its_tables_and_its_file(runs, sonoscale, tmp_path):
+    file = tmp_path / "audit.json"
+    result = sonoscale(
+        "audit", runs / "runs.csv", "--rank", "rankme", "--quality", "quality", "--replicate", "config", "--family",
+        "family", "--rivals", "other", "--json", file,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("Supported:")
+    assert "Spearman's rho is" in lines[1]
+    content = json.loads(file.read_text())
+    assert content["verdict"] == "supported"
+    assert (content["rows"], content["configurations"], content["families"]) == (80, 40, 2)
+    assert content["covariates"] == ["log params"]
+    assert content["versions"]["sonoscale"]
+    assert {one["name"] for one in content["rivals"]} == {"other", "params"}
+    assert list(tmp_path.iterdir()) == [file]
+    for words in ("covariates and rank", "oracle", "within families", "of equal params", "no layers:"):
+        assert words in result.stdout
+
+
+def test_too_few_runs_are_a_verdict_and_no_error(runs, sonoscale):
+    result = sonoscale("audit", runs / "few.csv", "--rank", "rankme", "--quality", "quality", "--replicate", "config")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("Insufficient data:")
+    assert "8 are the least" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("file", "options", "message"),
+    [
+        ("gone.csv", (), "no such table"),
+        ("runs.csv", ("--covariates", "params,nothing"), "no column 'nothing'"),
+        ("runs.csv", ("--quality", "config"), "config, row 0: 'c0' is not a number"),
+        ("hole.csv", (), "quality, row 80: nan is not a finite number"),
+        ("alike.csv", (), "quality is constant (0.5 in all 80 rows)"),
+        ("runs.csv", ("--replicate", "family", "--family", "config"), "is in two families"),
+        ("runs.csv", ("--step", "seed"), "name the column (replicate)"),
+        ("runs.csv", ("--level", "2"), "level must lie between 0 and 1"),
+        ("runs.csv", ("--json", "audit.txt"), "must end in .json"),
+    ],
+)
+def test_refuses_in_one_line(runs, sonoscale, file, options, message):
+    result = sonoscale("audit", runs / file, "--rank", "rankme", "--quality", "quality", *options)
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
