@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -111,6 +112,24 @@ def test_a_baseline_that_beats_the_models_is_in_the_summary(results: StudyResult
     told = summary(replace(results, laws=replace(results.laws, baseline="Without any encoder: 0.9.")))
     assert "Without any encoder: 0.9." in told
     assert "" not in summary(results)
+
+
+@pytest.mark.parametrize(
+    ("audit", "told"),
+    [
+        (
+            {"verdict": "not_supported", "words": "Not supported: no", "reason": "rho is -0.4", "needed": "none"},
+            "Is rank to be trusted here? Not supported: no. rho is -0.4. Runs that would settle it: none.",
+        ),
+        ({"verdict": None, "reason": "quality is constant"}, "Rank was not audited: quality is constant."),
+    ],
+)
+def test_the_audit_is_in_the_summary(whole_study: Path, tmp_path: Path, audit: dict[str, str], told: str) -> None:
+    folder = tmp_path / "study"
+    shutil.copytree(whole_study, folder)
+    laws = json.loads((folder / "laws.json").read_text())
+    (folder / "laws.json").write_text(json.dumps(laws | {"audit": {"rankme": audit}}))
+    assert told in summary(load_study(folder))
 
 
 def test_every_unsettled_rival_is_named(results: StudyResults) -> None:

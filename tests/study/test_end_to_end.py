@@ -60,6 +60,14 @@ def test_a_probe_without_any_encoder_stands_beside_the_models(finished):
     assert f"scores {score:.3f}" in " ".join(printed.split())
 
 
+def test_rank_is_audited_and_five_configurations_settle_nothing(finished):
+    folder, printed = finished
+    audits = json.loads((folder / "laws.json").read_text())["audit"]
+    assert set(audits) == {"rankme", "rankme_centred"}
+    assert audits["rankme"]["verdict"] == "insufficient_data"
+    assert "Is rank to be trusted here? Insufficient data" in " ".join(printed.split())
+
+
 def test_the_ledger_has_a_row_per_run_budget_and_task(finished):
     rows = table(finished[0])
     assert len(rows) == 5 * 2 * 2

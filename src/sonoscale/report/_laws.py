@@ -39,9 +39,17 @@ def parse_laws(raw: Mapping[str, Any], path: Path) -> Laws:
             notes=tuple(str(note) for note in raw.get("notes") or ()),
             level=_level(raw),
             baseline=str(raw.get("baseline") or ""),
+            audit=_audit((raw.get("audit") or {}).get("rankme")),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise SonoscaleError(f"{path} is not of the expected shape: {type(error).__name__}: {error}") from error
+
+
+def _audit(raw: Mapping[str, Any] | None) -> str:
+    if not raw or not raw.get("verdict"):
+        return f"Rank was not audited: {raw['reason']}." if raw and raw.get("reason") else ""
+    needed = f" Runs that would settle it: {raw['needed']}." if raw.get("needed") else ""
+    return f"Is rank to be trusted here? {raw['words']}. {raw['reason']}.{needed}"
 
 
 def _level(raw: Mapping[str, Any]) -> float:

@@ -93,6 +93,7 @@ class Laws:
     notes: tuple[str, ...]
     level: float = 0.95
     baseline: str = ""
+    audit: str = ""
 
     @property
     def percent(self) -> str:

@@ -12,11 +12,12 @@ __all__ = ["law_sentence", "summary"]
 
 
 def summary(results: StudyResults) -> list[str]:
-    """The summary's sentences: scope, law, rank against its rivals, seeds, the probe without encoder, failures."""
+    """The sentences: scope, law, rank against its rivals, the audit, seeds, the probe without encoder, failures."""
     sentences = [
         _scope(results),
         law_sentence(results),
         *_rank_against_rivals(results),
+        results.laws.audit,
         _seeds(results),
         results.laws.baseline,
     ]

@@ -16,7 +16,7 @@ __all__ = ["terminal_summary"]
 
 
 def terminal_summary(results: StudyResults, *, width: int | None = None) -> list[RenderableType]:
-    """The runs, the laws and the law of rank in one sentence.
+    """The runs, the laws, the law of rank in one sentence, and its audit.
 
     Arguments:
         results: The study's results.
@@ -31,7 +31,7 @@ def terminal_summary(results: StudyResults, *, width: int | None = None) -> list
         _render(runs_table(results, final_only=True, tasks=True), "Runs at their largest budget", room),
         _render(laws_table(results), "Laws", room),
         Text(law_sentence(results)),
-        *(Text(note) for note in (results.laws.baseline, *results.laws.notes) if note),
+        *(Text(note) for note in (results.laws.audit, results.laws.baseline, *results.laws.notes) if note),
     ]
 
 

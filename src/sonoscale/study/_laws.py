@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws import Correlation, compare, spearman
+from sonoscale.laws import Correlation, audit_rank, compare, spearman
 from sonoscale.study._config import LawConfig
 from sonoscale.study._ledger import run_table
 
@@ -38,6 +38,7 @@ def fit_laws(ledger: pa.Table, config: LawConfig) -> dict[str, Any]:
         "skipped": [],
         "best": {},
         "per_task": {},
+        "audit": {},
         "seed_spread": _seed_spread(table),
         "notes": _notes(table),
     }
@@ -59,6 +60,7 @@ def fit_laws(ledger: pa.Table, config: LawConfig) -> dict[str, Any]:
         content["skipped"] += comparison["skipped"]
         content["correlations"] |= comparison["correlations"]
         content["best"] |= comparison["best"]
+    content["audit"] = {rank: _audit(table, rank, config) for rank in ("rankme", "rankme_centred")}
     variables = (*RISING, *FALLING) if comparable else RISING
     for task in tasks:
         rows = [row for row in ledger.to_pylist() if row["task"] == task]
@@ -67,6 +69,18 @@ def fit_laws(ledger: pa.Table, config: LawConfig) -> dict[str, Any]:
     if not comparable:
         content["notes"].append(_loss_note(table, config))
     return content
+
+
+def _audit(table: dict[str, list[Any]], rank: str, config: LawConfig) -> dict[str, Any]:
+    """Whether this rank is to be trusted as a proxy of quality in this study, or why that cannot be asked."""
+    try:
+        found = audit_rank(
+            table, rank=rank, quality="quality", replicate="config", step="step", level=config.level,
+        ).as_dict()  # fmt: skip
+    except SonoscaleError as error:
+        return {"verdict": None, "reason": str(error)}
+    del found["rules"]  # the same in every study: see `sonoscale.laws.audit`
+    return found
 
 
 def _correlation(rows: list[dict[str, Any]], x: str, y: str, config: LawConfig) -> Correlation | None:
