@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from sonoscale import __version__
-from sonoscale.cli import audit, data, export, fit, measure, pretrain, probe, study, tasks
+from sonoscale.cli import audit, data, export, fit, measure, plan, pretrain, probe, study, tasks
 from sonoscale.errors import SonoscaleError
 
 app = typer.Typer(

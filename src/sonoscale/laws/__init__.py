@@ -16,12 +16,15 @@ from sonoscale.laws.audit import Audit, audit_rank
 from sonoscale.laws.extrapolate import Extrapolation, Forecast, GroupLaw, extrapolate, fit_groups
 from sonoscale.laws.forms import FORMS, Form, PowerTerm
 from sonoscale.laws.loglinear import LogLinear, TwoStage, fit_loglinear, fit_two_stage
+from sonoscale.laws.plan import Allocation, Designed, plan_allocation, plan_design
 
 __all__ = [
     "FORMS",
+    "Allocation",
     "Audit",
     "Comparison",
     "Correlation",
+    "Designed",
     "Extrapolation",
     "Fit",
     "Forecast",
@@ -40,6 +43,8 @@ __all__ = [
     "fit_groups",
     "fit_loglinear",
     "fit_two_stage",
+    "plan_allocation",
+    "plan_design",
     "profile_interval",
     "read_table",
     "screen",

@@ -1,0 +1,214 @@
+"""The law y = E + A N^-alpha + B D^-beta of one table, with what resampling makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from sonoscale.errors import SonoscaleError
+from sonoscale.laws._bootstrap import draw_counts, small_sample_factor
+from sonoscale.laws._data import check_draws
+from sonoscale.laws._newton import Objective, minimise
+from sonoscale.laws._screen import Screened
+from sonoscale.laws.extrapolate import Extrapolation, extrapolate
+from sonoscale.laws.extrapolate._orient import Direction, Orientation, orient
+from sonoscale.laws.forms import FORMS
+from sonoscale.laws.forms._form import POSITIVE
+from sonoscale.laws.plan._value import Array, Value, span, value_of
+
+__all__ = ["Surface", "fit_surface", "loss"]
+
+LAW = replace(FORMS["chinchilla"], bounds=(POSITIVE,) * 5)  # what improves with N and D, or does not depend on them
+A, ALPHA, B, BETA, E = (LAW.parameters.index(name) for name in ("A", "alpha", "B", "beta", "E"))
+_FOLLOWED = 8  # starts
+_FLAT = 1e-5  # a variable that moves log y by less over the data has no effect
+_BY_CHANCE = 0.05  # p-value
+_UNSURE = 0.25  # of the resamples without an effect of a variable: there is none to plan with
+
+
+def loss(params: Array, n: Any, d: Any) -> Array:
+    """E + A n^-alpha + B d^-beta for params [..., 5], with n and d that broadcast against [...]."""
+    with np.errstate(over="ignore"):
+        return (
+            params[..., E]
+            + np.exp(np.log(params[..., A] + 1e-300) - params[..., ALPHA] * np.log(n))
+            + np.exp(np.log(params[..., B] + 1e-300) - params[..., BETA] * np.log(d))
+        )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Surface:
+    """The fitted law.
+
+    **Arguments:**
+
+    - `n`, `d`: [m] of the rows fitted. `names`: of N, D and y.
+    - `params`: [5] in the order of `LAW.parameters`. `draws`: [R, 5] of the resamples of clusters.
+    - `noise`: robust standard deviation of a row about the law, of log y (turned so that it falls).
+    - `n_clusters`; `factor`: by which draws are stretched; `level`: of intervals.
+    - `orientation`: how y is turned. `forecast`: calibrates intervals of new runs.
+    - `objective`: what was minimised. `warnings`: one sentence each.
+    """
+
+    n: Array
+    d: Array
+    names: tuple[str, str, str]
+    params: Array
+    draws: Array
+    noise: float
+    n_clusters: int
+    factor: float
+    level: float
+    orientation: Orientation
+    forecast: Extrapolation
+    objective: Objective
+    warnings: tuple[str, ...]
+
+    def interval(self, draws: Array, estimate: float, *, log: bool = False) -> Value:
+        """The estimate with its interval over draws [R]."""
+        return value_of(draws, estimate, level=self.level, factor=self.factor, log=log)
+
+    def expected(self, n: float, d: float) -> Value:
+        """y that the law expects at one point, with the uncertainty of the law alone, in the unit of y."""
+        return self.turned(self.interval(loss(self.draws, n, d), float(loss(self.params, n, d)), log=True))
+
+    def turned(self, fallen: Value) -> Value:
+        """A value of what falls as one of y."""
+        up = self.orientation.up(np.array([fallen.value, fallen.lo, fallen.hi]))
+        return Value(float(up[0]), float(up[1:].min()), float(up[1:].max()))
+
+    def foretold(self, n: Array, d: Array, flops: Array) -> tuple[Array, Array, Array]:
+        """y of new runs [m] with its interval: (y, lo, hi).
+
+        Under one root, on the log scale: the half-width of `extrapolate` at these runs' reach in FLOPs (noise of
+        a run, and how wrong the law was at rolling origins of the same data), and the uncertainty of the law
+        over resamples, which also knows how far N or D alone lie beyond the data.
+        """
+        half = self.forecast._calibration.half_width(np.log(flops / self.forecast.largest))
+        law = loss(self.params, n, d)
+        ends = span(loss(self.draws[:, None, :], n, d), law, level=self.level, factor=self.factor, log=True)
+        centre = np.log(law)
+        below, above = (np.hypot(half, np.log(end) - centre) for end in ends)
+        low, high = self.orientation.ends(np.exp(centre - below), np.exp(centre + above))
+        return self.orientation.up(np.exp(centre)), low, high
+
+
+def fit_surface(
+    screened: Screened,
+    names: tuple[str, str, str],
+    flops: Array,
+    *,
+    huber: float,
+    bootstrap: int,
+    seed: int,
+    level: float,
+    direction: Direction | None,
+) -> Surface:
+    """Fits the law by Huber's loss of log y, summed over rows, and to resamples of clusters.
+
+    **Arguments:**
+
+    - `screened`: the rows. `names`: the columns N, D and y. `flops`: [m] of each row.
+    - `huber`: delta, of log y (1e-3: Hoffmann et al., arXiv 2203.15556, section D.2).
+
+    **Raises:** `SonoscaleError` for too few rows or clusters, y that cannot be turned, and a law that does not
+    depend on N or on D.
+    """
+    check_draws(bootstrap, level)
+    n, d, raw = (screened.columns[name] for name in names)
+    groups = screened.clusters
+    count, size = int(groups.max()) + 1, len(LAW.parameters)
+    points = np.stack([n, d], axis=1)
+    distinct = len(np.unique(points, axis=0))
+    if min(count, distinct) < size + 1:
+        raise SonoscaleError(
+            f"{LAW.formula} has {size} parameters and needs {size + 1} independent runs of different "
+            f"{names[0]} and {names[1]}, but there are {min(count, distinct)}"
+        )
+    for name, column in zip(names[:2], (n, d), strict=True):
+        if len(np.unique(column)) < 3:
+            raise SonoscaleError(f"{name} has 2 different values only: a power of it and a floor need 3")
+    orientation = orient(flops, raw, direction=direction, y_name=names[2])
+    y = orientation.down(raw)
+    objective = Objective(form=LAW, x=points, y=y, scale="log", huber=huber)
+    best = _best(objective)
+    rng = np.random.default_rng(seed)
+    counts = draw_counts(_numbers(points), groups, bootstrap=bootstrap, distinct=size, rng=rng)
+    weights = counts[:, groups]
+    draws, _ = minimise(objective, weights, np.tile(best, (bootstrap, 1)), tolerance=1e-10)
+    residual = np.log(y) - np.log(loss(best, n, d))
+    noise = 1.4826 * float(np.median(np.abs(residual))) * np.sqrt(len(n) / max(len(n) - size, 1))
+    forecast = extrapolate(
+        points, raw, clusters=groups.tolist(), size=flops, direction=orientation.direction, level=level,
+        x_names=("N", "D"), y_name=names[2],
+    )  # fmt: skip
+    few = [] if count - size >= 5 else [f"{count} independent runs for {size} parameters: the intervals are rough"]
+    told = [*screened.warnings, *few, *_effects(n, d, best, draws, names, level), *forecast.warnings]
+    for i, name in enumerate(names[:2]):
+        p = _chance(objective, best, noise, 1 - i, count)
+        if p > _BY_CHANCE:
+            raise SonoscaleError(
+                f"{names[2]} does not improve with {name} beyond chance (p = {p:.2g}): there is no best {name} to plan"
+            )
+    return Surface(
+        n=n, d=d, names=names, params=best, draws=draws, noise=max(noise, 1e-12), n_clusters=count,
+        factor=small_sample_factor(count, size, level), level=level, orientation=orientation, forecast=forecast,
+        objective=objective, warnings=tuple(told),
+    )  # fmt: skip
+
+
+def _best(objective: Objective, *, tolerance: float = 1e-12, iterations: int = 200) -> Array:
+    starts = objective.form.starts(objective.x, objective.y)
+    ones = np.ones((len(starts), len(objective.y)))
+    chosen = starts[np.argsort(objective.value(objective.to_search(starts), ones))[:_FOLLOWED]]
+    params, value = minimise(objective, ones[: len(chosen)], chosen, tolerance=tolerance, iterations=iterations)
+    return params[int(value.argmin())]
+
+
+def _chance(full: Objective, best: Array, noise: float, kept: int, count: int) -> float:
+    """How likely chance alone lets the law fit so much better than one of the variable `kept` only.
+
+    The robust analogue of the F test for Huber's loss at 1.345 noise (Hampel et al., Robust Statistics, 1986,
+    chapter 7), rows of one cluster taken as one. The exponent of a term that is not there is free, so that the
+    test is somewhat too easily passed.
+    """
+    delta = 1.345 * noise
+    wide = replace(full, huber=delta)
+    single = FORMS["saturating_loss"]
+    narrow = Objective(form=single, x=full.x[:, kept], y=full.y, scale="log", huber=delta)
+    params, with_both = minimise(wide, np.ones((1, len(full.y))), best[None], tolerance=1e-6, iterations=30)
+    bare = _best(narrow, tolerance=1e-6, iterations=30)
+    alone = narrow.value(narrow.to_search(bare[None]), np.ones((1, len(full.y))))
+    residual = full.target - np.log(loss(params[0], full.x[:, 0], full.x[:, 1]))
+    pull = np.clip(residual, -delta, delta)
+    freedom = max(count - len(LAW.parameters), 1)
+    spread = float((pull**2).mean()) * count / freedom / max(float(np.mean(np.abs(residual) <= delta)), 0.1)
+    gain = float(alone[0] - with_both[0]) / len(full.y) * count
+    return float(stats.f.sf(max(gain, 0.0) / spread, 2, freedom))
+
+
+def _numbers(points: Array) -> Array:
+    return np.unique(points, axis=0, return_inverse=True)[1].astype(np.float64).reshape(-1)
+
+
+def _effects(n: Array, d: Array, best: Array, draws: Array, names: Sequence[str], level: float) -> list[str]:
+    """What is doubtful about the law's dependence on N and D; refuses where there is none."""
+    told = []
+    centre = {"n": np.exp(np.log(n).mean()), "d": np.exp(np.log(d).mean())}
+    for name, key, column in ((names[0], "n", n), (names[1], "d", d)):
+        ends: list[Mapping[str, Any]] = [centre | {key: column.min()}, centre | {key: column.max()}]
+        moved, often = (np.log(loss(p, **ends[0])) - np.log(loss(p, **ends[1])) for p in (best, draws))
+        share = float(np.mean(often < _FLAT))
+        if moved < _FLAT or share > _UNSURE:
+            detail = "" if moved < _FLAT else f" in {share:.0%} of the resamples"
+            raise SonoscaleError(
+                f"{names[2]} does not improve with {name}{detail}, as far as these data tell: "
+                f"there is no best {name} to plan"
+            )
+        if share > 0.5 * (1.0 - level):
+            told.append(f"{names[2]} does not improve with {name} in {share:.0%} of the resamples: weigh the intervals")
+    return told

@@ -1,0 +1,198 @@
+"""Splits of a budget: known truths, intervals that cover them, and refusals."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from sonoscale.errors import SonoscaleError
+from sonoscale.laws.plan import PowerCost, plan_allocation
+
+TRUTH = {"E": 1.7, "A": 400.0, "B": 1200.0, "alpha": 0.34, "beta": 0.36}
+BUDGET = 1e20
+
+
+def best_of(flops):
+    a, b = TRUTH["alpha"], TRUTH["beta"]
+    n = (a * TRUTH["A"] / (b * TRUTH["B"])) ** (1 / (a + b)) * (flops / 6) ** (b / (a + b))
+    return n, flops / 6 / n
+
+
+def runs(noise=0.004, seed=0, count=8):
+    """A grid of runs of 1e17 to 4e19 FLOPs, with noise of log y."""
+    rng = np.random.default_rng(seed)
+    flops, n = np.meshgrid(np.geomspace(1e17, 4e19, 5), np.geomspace(3e7, 3e9, count))
+    n, d = n.ravel(), (flops / 6 / n).ravel()
+    y = TRUTH["E"] + TRUTH["A"] / n ** TRUTH["alpha"] + TRUTH["B"] / d ** TRUTH["beta"]
+    return {"N": n, "D": d, "loss": y * np.exp(noise * rng.standard_normal(len(n)))}
+
+
+def plan(table, **options):
+    return plan_allocation(table, n="N", d="D", y="loss", **({"flops": BUDGET, "bootstrap": 100} | options))
+
+
+def test_without_noise_the_truth_is_found():
+    found = plan(runs(noise=1e-9))
+    n, d = best_of(BUDGET)
+    np.testing.assert_allclose([found.n.value, found.d.value], [n, d], rtol=1e-3)
+    assert found.a.value == pytest.approx(0.36 / 0.70, abs=1e-4)
+    assert found.a.value + found.b.value == pytest.approx(1.0)
+    y = TRUTH["E"] + TRUTH["A"] / n ** TRUTH["alpha"] + TRUTH["B"] / d ** TRUTH["beta"]
+    assert found.y.value == pytest.approx(y, rel=1e-4)
+    assert {name: one.value for name, one in found.law.items()} == pytest.approx(TRUTH, rel=1e-2)
+
+
+def test_intervals_cover_the_truth():
+    n, d = best_of(BUDGET)
+    y = TRUTH["E"] + TRUTH["A"] / n ** TRUTH["alpha"] + TRUTH["B"] / d ** TRUTH["beta"]
+    hits = []
+    for seed in range(12):
+        found = plan(runs(seed=seed), level=0.8, bootstrap=100)
+        rng = np.random.default_rng(1000 + seed)
+        new = y * np.exp(0.004 * rng.standard_normal())
+        hits.append(
+            [found.n.lo <= n <= found.n.hi, found.a.lo <= 0.36 / 0.7 <= found.a.hi,
+             found.expected.lo <= y <= found.expected.hi, found.y.lo <= new <= found.y.hi]
+        )  # fmt: skip
+    assert (np.mean(hits, axis=0) >= 0.6).all(), np.mean(hits, axis=0)  # of 80 %; 12 tables
+
+
+def test_everything_agrees_with_everything_else():
+    found = plan(runs(), next_count=2)
+    told = json.loads(json.dumps(found.as_dict(), allow_nan=False))
+    assert told["flops"] == pytest.approx(BUDGET)
+    assert told["frontier"]["n"]["x"][-1] == pytest.approx(BUDGET)
+    assert told["frontier"]["n"]["y"][-1] == pytest.approx(told["n"]["value"])
+    assert told["frontier"]["n"]["lo"][-1] == pytest.approx(told["n"]["lo"])
+    assert (np.diff(told["frontier"]["y"]["y"]) < 0).all()
+    asked = told["isoflops"][-1]
+    assert asked["flops"] == pytest.approx(BUDGET)
+    assert min(asked["y"]) >= told["expected"]["value"] * (1 - 1e-12)
+    np.testing.assert_allclose(6 * np.array(asked["x"]) * np.array(asked["d"]), BUDGET)
+    assert told["basin"]["n_lo"] < told["n"]["value"] < told["basin"]["n_hi"]
+    compute = next(one for one in found.doublings if one.variable == "compute")
+    twice = plan(runs(), flops=2 * BUDGET)
+    assert compute.change.value == pytest.approx(twice.expected.value - found.expected.value)
+    assert compute.flops == pytest.approx(BUDGET)
+    at_plan = [one.change.value for one in found.doublings if one.at == "the plan" and one.variable != "compute"]
+    assert all(compute.change.value <= one < 0 for one in at_plan)  # the best split of twice the compute buys most
+
+
+def test_units_and_order_of_rows_do_not_matter():
+    table = runs()
+    found = plan(table)
+    swapped = plan({name: values[::-1] for name, values in table.items()}, level=0.95)
+    thousand = plan(table | {"N": table["N"] / 1e3}, cost=PowerCost(6e3))
+    assert swapped.n.value == pytest.approx(found.n.value, rel=1e-5)
+    assert thousand.n.value * 1e3 == pytest.approx(found.n.value, rel=1e-5)
+    assert thousand.d.value == pytest.approx(found.d.value, rel=1e-5)
+    assert thousand.y.value == pytest.approx(found.y.value, rel=1e-6)
+
+
+def test_a_score_is_planned_as_its_distance_from_the_top():
+    table = runs(noise=1e-9)
+    error = table.pop("loss") / 10
+    found = plan_allocation(table | {"accuracy": 1 - error}, n="N", d="D", y="accuracy", flops=BUDGET, bootstrap=100)
+    assert found.n.value == pytest.approx(best_of(BUDGET)[0], rel=1e-3)
+    assert found.y.lo < found.y.value < found.y.hi < 1
+    assert found.doublings[0].change.value > 0
+    assert found.fitted.startswith("1 - accuracy")
+
+
+def test_a_column_of_flops_gives_the_cost():
+    table = runs()
+    found = plan(table | {"flops": 8.0 * table["N"] * table["D"]}, cost="flops", flops=8 / 6 * BUDGET)
+    assert found.n.value == pytest.approx(plan(table).n.value)
+    assert "8 N D" in found.cost
+
+
+def test_repeated_rows_of_one_configuration_add_no_certainty():
+    table = runs()
+    whole = plan(table)
+    table = {name: np.tile(values, 4) for name, values in table.items()} | {"run": np.tile(np.arange(40), 4)}
+    again = plan(table, clusters="run")
+    assert again.n_clusters == 40
+    assert np.log(again.n.hi / again.n.lo) == pytest.approx(np.log(whole.n.hi / whole.n.lo), rel=0.2)
+
+
+def test_held_out_rows_are_foretold_and_not_fitted():
+    table = runs()
+    large = table["N"] * table["D"] * 6 > 3e19
+    spoilt = table | {"loss": np.where(large, 9.0, table["loss"])}
+    found, other = plan(table, held_out=large), plan(spoilt, held_out=large)
+    assert found.n == other.n
+    assert found.check is not None
+    assert len(found.check.runs) == large.sum()
+    assert found.check.coverage >= 0.75
+    assert other.check is not None
+    assert other.check.coverage == 0.0
+    for one in found.check.runs:
+        n, _ = best_of(one.flops)
+        assert one.best is not None
+        assert one.best["N"] == pytest.approx(n, rel=0.5)
+        assert one.best_y is not None
+        assert one.best_y <= one.foretold * (1 + 1e-9)
+
+
+def test_caps_bound_the_plan():
+    assert plan(runs(), most_n=1e8).n.value == pytest.approx(1e8)
+    both = plan(runs(), most_n=1e8, most_d=1e9)
+    assert both.flops == pytest.approx(6e17)
+    assert any("both caps are reached" in note for note in both.warnings)
+    assert plan(runs(), flops=None, most_n=1e8, most_d=1e9).basin is None
+
+
+def test_far_is_warned_of_and_too_far_refused():
+    assert not [note for note in plan(runs()).warnings if "above the largest" in note]
+    assert [note for note in plan(runs(), flops=1e21).warnings if "FLOPs = 1e+21 is 25x above the largest" in note]
+    with pytest.raises(SonoscaleError, match="more than 100x beyond what was tried nothing is known"):
+        plan(runs(), flops=1e22)
+    assert plan(runs(), flops=1e22, force=True).flops == pytest.approx(1e22)
+    with pytest.raises(SonoscaleError, match=r"below the smallest in the data \(1e\+17\)"):
+        plan(runs(), flops=1e14)
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        ({}, {"flops": -1.0}, "the budget must be a number above zero, not -1"),
+        ({}, {"flops": np.inf}, "the budget must be a number above zero"),
+        ({}, {"flops": None}, "nothing bounds the plan"),
+        ({}, {"flops": None, "most_n": 1e9}, "nothing bounds the plan"),
+        ({}, {"most_d": 0.0}, "the cap on D must be a number above zero"),
+        ({"N": np.full(40, 1e8)}, {}, "N is constant"),
+        ({"N": np.where(np.arange(40) < 20, 1e8, 2e8)}, {}, "N has 2 different values only"),
+        ({"loss": np.full(40, 2.0)}, {}, "loss is constant"),
+        ({"loss": np.r_[np.nan, np.ones(39)]}, {}, "loss, row 0: nan is not a finite number"),
+        ({"D": np.r_[0.0, np.ones(39)]}, {}, "D, row 0: 0 is not above zero"),
+        ({}, {"cost": "flop"}, "no column 'flop'"),
+        ({}, {"held_out": np.zeros(40)}, "no row is held out"),
+        ({}, {"held_out": np.ones(40)}, "all rows are held out"),
+        ({}, {"held_out": np.ones(3)}, r"held_out must be \[40\]"),
+        ({}, {"held_out": np.arange(40) > 4}, "needs"),
+        ({}, {"bootstrap": 10}, "bootstrap=10 is too few"),
+        ({}, {"next_count": 1, "next_flops": 1e10}, "no next run costs at most 1e"),
+    ],
+)  # fmt: skip
+def test_refusals(change, options, message):
+    with pytest.raises(SonoscaleError, match=message):
+        plan(runs() | change, **options)
+
+
+def test_no_plan_where_a_variable_does_nothing():
+    table = runs()
+    only_d = 2.0 + 1200.0 / table["D"] ** 0.36
+    with pytest.raises(SonoscaleError, match="loss does not improve with N"):
+        plan(table | {"loss": only_d})
+    rng = np.random.default_rng(1)
+    with pytest.raises(SonoscaleError, match="does not improve with"):
+        plan(table | {"loss": 3.0 * np.exp(0.01 * rng.standard_normal(40))})
+
+
+def test_a_table_lacks_a_column():
+    with pytest.raises(SonoscaleError, match="no column 'params'"):
+        plan_allocation(runs(), n="params", d="D", y="loss", flops=1e20)
+    with pytest.raises(SonoscaleError, match="three different columns"):
+        plan_allocation(runs(), n="N", d="N", y="loss", flops=1e20)

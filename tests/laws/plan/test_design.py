@@ -1,0 +1,215 @@
+"""The best design: known truths, budgets that bind, ties, and refusals."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from sonoscale.errors import SonoscaleError
+from sonoscale.laws.plan import plan_design
+from sonoscale.laws.plan._candidates import ladder
+
+
+def cost(columns):
+    """FLOPs 6 depth width^2 clips; widths above 300 cannot be built."""
+    size = np.asarray(columns["depth"]) * np.asarray(columns["width"], dtype=float) ** 2
+    size = np.where(np.asarray(columns["width"]) > 300, np.nan, size)
+    found = {"params": size, "memory": 16 * size}
+    return found | ({"flops": 6 * size * columns["clips_seen"]} if "clips_seen" in columns else {})
+
+
+def runs(by_width=0.5, by_depth=0.02, by_clips=0.2, noise=0.02, seed=0, seeds=2):
+    """All combinations with two seeds each; logit quality is a sum of logarithms."""
+    rng = np.random.default_rng(seed)
+    width, depth, clips, backbone, _ = (
+        one.ravel() for one in np.meshgrid([32, 64, 128], [2, 4], [1000, 4000], [0, 1], np.arange(seeds), indexing="ij")
+    )
+    z = -3 + by_width * np.log(width) + by_depth * np.log(depth) + by_clips * np.log(clips) + 0.3 * backbone
+    z = z + noise * rng.standard_normal(len(z))
+    return {
+        "width": width, "depth": depth, "clips_seen": clips,
+        "backbone": np.array(["conv", "vit"])[backbone].astype(object),
+        "quality": 1 / (1 + np.exp(-z)), "seed": np.arange(len(z)) % seeds,
+    }  # fmt: skip
+
+
+X = ["width", "depth", "clips_seen", "backbone"]
+
+
+def plan(table, **options):
+    given = {"y": "quality", "x": X, "cost": cost, "amount": "clips_seen", "bootstrap": 100}
+    return plan_design(table, **(given | options))
+
+
+def test_the_best_design_of_a_known_law():
+    # width^0.5 against width^2 of cost and clips^0.2: per FLOP width gives 0.25, clips 0.2, depth 0.02.
+    found = plan(runs(noise=1e-4), budgets={"flops": 6e9})
+    best = found.choice.best
+    assert best.design["backbone"] == "vit"
+    assert best.design["depth"] == 2
+    assert best.design["width"] == 256  # one step beyond; 512 cannot be built
+    assert best.costs["flops"] <= 6e9
+    assert best.design["clips_seen"] == int(6e9 / 6 / 2 / 256**2)
+    z = -3 + 0.5 * np.log(256) + 0.02 * np.log(2) + 0.2 * np.log(best.design["clips_seen"]) + 0.3
+    assert best.y.value == pytest.approx(1 / (1 + np.exp(-z)), abs=1e-3)
+    assert best.y.lo < best.y.value < best.y.hi
+    assert best.share > 0.9
+    # and the other way round where clips are worth more than width
+    other = plan(runs(by_width=0.2, by_clips=0.4, noise=1e-4), budgets={"flops": 6e9}).choice.best
+    assert other.design["width"] == 32
+
+
+@pytest.mark.filterwarnings("ignore:extrapolating")
+def test_no_candidate_within_the_budgets_is_better():
+    found = plan(runs(), budgets={"flops": 2e9, "params": 40_000}, shown=1000)
+    law = found.law
+    for one in found.choice.shown:
+        assert one.costs["flops"] <= 2e9 * (1 + 1e-9)
+        assert one.costs["params"] <= 40_000
+        design = {name: np.array([value]) for name, value in one.design.items()}
+        assert float(law.predict(design)[0]) == pytest.approx(one.y.value)
+    values = [one.y.value for one in found.choice.shown]
+    assert values == sorted(values, reverse=True)
+    assert sum(one.share for one in found.choice.shown) <= 1 + 1e-9
+    for shares in found.choice.shares.values():
+        assert sum(shares.values()) == pytest.approx(1.0)
+
+
+def test_a_larger_budget_is_never_worse():
+    y = [plan(runs(), budgets={"flops": flops}).choice.best.y.value for flops in (3e8, 1e9, 3e9, 1e10)]
+    assert y == sorted(y)
+
+
+def test_what_makes_no_difference_is_tied_and_the_cheaper_is_told():
+    table = runs(by_depth=0.0, noise=0.05)
+    found = plan(table, budgets={"width": 128}, x=["width", "depth", "clips_seen"], shown=500)
+    best = found.choice.best
+    twins = [
+        one for one in found.choice.shown
+        if all(one.design[name] == best.design[name] for name in ("width", "clips_seen"))
+    ]  # fmt: skip
+    assert len(twins) > 1
+    assert all(one.tied for one in twins if one is not best)
+    assert any("no effect of depth is shown" in note for note in found.warnings)
+    assert found.choice.floor is not None
+    if best.design["depth"] > 2:
+        assert found.choice.cheapest is not None
+        assert found.choice.cheapest.costs["flops"] < best.costs["flops"]
+    poor = next(one for one in found.choice.shown if one.design["width"] == 32)
+    assert not poor.tied
+    assert poor.difference.hi < 0
+
+
+def test_differences_below_the_seeds_are_ties():
+    found = plan(runs(noise=0.3), budgets={"flops": 1e9}, shown=500)
+    floor = found.choice.floor
+    assert floor == pytest.approx(0.3, rel=0.4)
+    z = np.array([np.log(one.y.value / (1 - one.y.value)) for one in found.choice.shown])
+    tied = np.array([one.tied for one in found.choice.shown])
+    assert tied[1:][z[0] - z[1:] < floor].all()
+    assert tied.sum() == found.choice.ties
+    assert not tied[0]
+
+
+def test_a_loss_is_made_small():
+    table = runs()
+    table["loss"] = 1 - table.pop("quality")
+    found = plan(table, y="loss", higher_is_better=False, budgets={"flops": 6e9})
+    assert found.choice.best.design["width"] == 256
+    assert found.law.y_scale == "log"
+    values = [one.y.value for one in found.choice.shown]
+    assert values == sorted(values)
+
+
+def test_percentages_are_told_in_percent():
+    table = runs()
+    found = plan(table, budgets={"flops": 6e9})
+    percent = plan(table | {"quality": 100 * table["quality"]}, budgets={"flops": 6e9})
+    assert percent.choice.best.y.value == pytest.approx(100 * found.choice.best.y.value)
+    assert percent.doublings[0].change.value == pytest.approx(100 * found.doublings[0].change.value)
+
+
+def test_a_bend_is_found_inside_where_asked_for():
+    rng = np.random.default_rng(0)
+    ratio, width = (one.ravel() for one in np.meshgrid([0.5, 0.6, 0.75, 0.9, 0.95], [16, 32, 64]))
+    z = 0.4 * np.log(width) - 3 * (np.log(ratio) - np.log(0.75)) ** 2 - 2
+    table = {"width": width, "mask_ratio": ratio, "quality": 1 / (1 + np.exp(-z - 0.001 * rng.standard_normal(15)))}
+    options = {"y": "quality", "x": ["width", "mask_ratio"], "bootstrap": 100, "budgets": {"width": 64}}
+    assert plan_design(table, **options, curved=["mask_ratio"]).choice.best.design["mask_ratio"] == 0.75
+    straight = plan_design(table, **options)
+    assert straight.choice.best.design["mask_ratio"] in (0.5, 0.95)
+    assert any("mask_ratio: a law that only rises or falls" in note for note in straight.warnings)
+
+
+def test_held_out_rows_and_next_runs_and_json():
+    table = runs()
+    held = (table["width"] == 128) & (table["clips_seen"] == 4000)
+    found = plan(table, budgets={"flops": 6e9}, held_out=held, next_count=3)
+    assert found.check is not None
+    assert len(found.check.runs) == held.sum()
+    assert found.check.coverage >= 0.7
+    assert found.next_runs is not None
+    assert len(found.next_runs.runs) == 3
+    assert all(flops <= cost(table)["flops"][~held].max() for flops in found.next_runs.flops if flops)
+    assert found.next_runs.before > found.next_runs.after[0] > found.next_runs.after[-1]
+    told = json.loads(json.dumps(found.as_dict(), allow_nan=False))
+    assert told["choice"]["shown"][0]["design"] == found.choice.best.design
+    for one in found.doublings:
+        assert one.variable != "backbone"
+    width = next(one for one in found.doublings if one.variable == "width" and one.at == "the centre of the data")
+    assert width.flops is not None
+    assert width.change.lo < width.change.value < width.change.hi
+
+
+def test_without_a_model_only_columns_can_be_bounded():
+    found = plan(runs(), cost=None, budgets={"width": 64})
+    assert found.choice.best.design["width"] == 64
+    assert found.choice.best.costs == {}
+    with pytest.raises(
+        SonoscaleError, match="nothing here tells 'flops'; a budget can be on: width, depth, clips_seen"
+    ):
+        plan(runs(), cost=None, budgets={"flops": 1e9})
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        ({}, {"budgets": {"flops": -1.0}}, "the budget of flops must be a number above zero, not -1"),
+        ({}, {"budgets": {"flops": np.nan}}, "the budget of flops must be a number above zero"),
+        ({}, {"budgets": {"flops": 1e3}}, r"the budget of 1000 for flops is below the cheapest candidate: 1\.229e\+07"),
+        ({}, {"budgets": {"params": 5.0}}, "the budget of 5 for params is below the cheapest candidate: 2048"),
+        ({}, {"budgets": {"flops": 1e13}}, "the budget = 1e.13 is .* above the largest in the data"),
+        ({}, {"budgets": {"backbone": 1.0}}, "nothing here tells 'backbone'"),
+        ({}, {"budgets": {"params": 2049.0, "flops": 1e7}}, "below the cheapest candidate"),
+        ({}, {"curved": ["mask"]}, "'mask' is not among the columns of the design"),
+        ({}, {"amount": "hours"}, "'hours' is not among the columns of the design"),
+        ({}, {"x": ["width", "quality"], "amount": None}, "'quality' is to be made best and is in the design"),
+        ({}, {"x": [*X, "hours"]}, "no column 'hours'"),
+        ({"width": np.full(48, 8)}, {}, "width is constant"),
+        ({"quality": np.r_[np.nan, np.full(47, 0.5)]}, {}, "quality, row 0: nan is not a finite number"),
+        ({}, {"held_out": np.arange(48) > 3}, "need at least|is constant|in one cluster|combination"),
+        ({}, {"next_count": 2, "next_flops": 1.0}, "no next run costs at most 1 FLOPs"),
+    ],
+)
+def test_refusals(change, options, message):
+    with pytest.raises(SonoscaleError, match=message):
+        plan(runs() | change, **({"budgets": {"flops": 1e9}} | options))
+
+
+def test_what_is_tried():
+    assert ladder(np.array([12, 24, 48])).tolist() == [12, 24, 36, 48, 96]
+    assert ladder(np.array([1, 2, 4])).tolist() == [1, 2, 3, 4, 8]
+    assert ladder(np.array([0.5, 0.9])).tolist() == [0.5, 0.9]
+    assert ladder(np.array(["vit", "conv"], dtype=object)).tolist() == ["conv", "vit"]
+    assert ladder(np.array([1.0, 4.0]), beyond=False).tolist() == [1.0, 2.0, 4.0]
+    np.testing.assert_allclose(ladder(np.array([0.5, 8.0])), [0.5, 2.0, 8.0, 128.0])
+
+
+def test_too_many_designs_are_refused():
+    rng = np.random.default_rng(0)
+    names = [f"x{i}" for i in range(6)]
+    table = {name: rng.choice([1.0, 2.0, 4.0, 8.0], 60) for name in names} | {"quality": rng.uniform(0.2, 0.8, 60)}
+    with pytest.raises(SonoscaleError, match="designs are more than 20,000: leave out a variable of x0"):
+        plan_design(table, y="quality", x=names, bootstrap=100)
