@@ -22,6 +22,8 @@ from sonoscale.laws._newton import Objective, minimise
 from sonoscale.laws._search import search
 from sonoscale.laws.extrapolate import PANEL
 from sonoscale.laws.forms import FORMS
+from sonoscale.laws.plan import plan_allocation
+from sonoscale.laws.plan._value import Value
 from sonoscale.study import provenance
 
 PAGE = Path(__file__).parent.parent / "docs" / "laws.md"
@@ -29,6 +31,7 @@ START, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 RESAMPLES = 4000
 PUBLISHED = {"A": 124.522, "B": 1293.284, "E": 0.026, "alpha": 0.015, "beta": 0.021}  # standard errors they print
 THRESHOLDS = (1e20, 3e20, 1e21, 3e21)
+LARGEST = 5.7e21  # the 7B models, by 6 N D
 SMALLER = (3e19, 1e20, 3e20)  # for the 34 or 35 models of one data set, whose largest took 6e21
 
 Columns = dict[str, np.ndarray]
@@ -165,6 +168,36 @@ def coverage(chinchilla: Columns, models: Columns) -> list[str]:
     return lines
 
 
+def planned(models: Columns) -> list[str]:
+    """The best split for the compute of the largest model, without the models of 1B parameters and more."""
+    lines = [
+        "| data set | best N | best D | N within 1 % | C^a | largest run | seen | foretold | inside | error |",
+        "|---|---|---|---|---|---|---:|---|---:|---:|",
+    ]
+    for dataset in np.unique(models["dataset"]):
+        part = {name: column[models["dataset"] == dataset] for name, column in models.items()}
+        plan = plan_allocation(
+            part, n="params", d="tokens", y="loss_c4_val_shard_0000000_0000010_", flops=LARGEST, bootstrap=2000,
+            held_out=part["params"] >= 1e9,
+        )  # fmt: skip
+        assert plan.check is not None
+        assert plan.basin is not None
+        largest = max(plan.check.runs, key=lambda run: run.flops or 0.0)
+        inside = sum(run.covered for run in plan.check.runs)
+        lines.append(
+            f"| {dataset} | {span(plan.n)} | {span(plan.d)} | {plan.basin[0]:.2g} to {plan.basin[1]:.2g} | "
+            f"{span(plan.a)} | {largest.run['params']:.2g}, {largest.run['tokens']:.2g} | {largest.seen:.3f} | "
+            f"{largest.foretold:.3f} ({largest.lo:.3f} to {largest.hi:.3f}) | {inside} of {len(plan.check.runs)} | "
+            f"{plan.check.error:.1%} |"
+        )
+    return lines
+
+
+def span(value: Value) -> str:
+    """A value with its interval."""
+    return f"{value.value:.3g} ({value.lo:.2g} to {value.hi:.2g})"
+
+
 def main() -> None:
     """Measure, print and write into the page."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -190,6 +223,8 @@ def main() -> None:
             "### Learning curves, from their first fifth of points (half the largest x)", "",
             *curves(read["learning_curves_36"]), "",
             "### Larger runs than any that was fitted", "", *coverage(read["chinchilla_fig4_epoch"], models), "",
+            f"### A plan for {LARGEST:.1e} FLOPs from models under 1B parameters (104 models, C4 loss)", "",
+            *planned(models), "",
             "*`python benchmarks/laws.py`; " + ", ".join(f"{k} {facts[k]}" for k in ("sonoscale", "python", "numpy"))
             + f"; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}.*",
         ]

@@ -23,7 +23,7 @@ def audit(
     rank: Annotated[str, typer.Option(help="Column of the rank.")],
     quality: Annotated[str, typer.Option(help="Column of the quality.")],
     covariates: Annotated[
-        str | None, typer.Option(help="Columns to hold equal, with commas between [default: the obvious ones].")
+        str | None, typer.Option(help="Columns to hold equal, with commas between (default: the obvious ones).")
     ] = None,
     family: Annotated[str | None, typer.Option(help="Column of families (architecture, objective).")] = None,
     replicate: Annotated[
@@ -31,7 +31,7 @@ def audit(
     ] = None,
     rivals: Annotated[str | None, typer.Option(help="Columns to try in the place of rank, commas between.")] = None,
     step: Annotated[str | None, typer.Option(help="Column of steps: the last of each configuration counts.")] = None,
-    warmup: Annotated[float | None, typer.Option(help="Last step of the warm-up [default: a third].")] = None,
+    warmup: Annotated[float | None, typer.Option(help="Last step of the warm-up (default: a third).")] = None,
     layer: Annotated[str | None, typer.Option(help="Column of layers: the last one counts.")] = None,
     lower_is_better: Annotated[bool, typer.Option("--lower-is-better", help="Quality is an error.")] = False,
     level: Annotated[float, typer.Option(help="Of intervals and tests.")] = 0.95,

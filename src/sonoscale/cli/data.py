@@ -26,7 +26,7 @@ AudioRoot = Annotated[Path | None, typer.Option(help="Folder that a manifest's p
 MaxSeconds = Annotated[float, typer.Option(min=0.1, help="Cut longer recordings into clips.")]
 MaxBroken = Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of clips that may fail.")]
 MinSeconds = Annotated[float, typer.Option(min=0.0, help="Clips below count as too short.")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Processes that decode [default: as it pays].")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes that decode (default: as it pays).")]
 MIN_SECONDS = 0.2
 """The default of `describe_scan`, here so that the command starts without it."""
 _ROWS = 15  # of a table of metadata

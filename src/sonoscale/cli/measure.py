@@ -87,7 +87,7 @@ def measure(
         int | None,
         typer.Option(
             min=1,
-            help="Threads that decode [default: a quarter of the cores; all beside a GPU].",
+            help="Threads that decode (default: a quarter of the cores; all beside a GPU).",
             rich_help_panel=ENCODERS,
         ),
     ] = None,

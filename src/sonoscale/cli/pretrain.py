@@ -47,15 +47,15 @@ def pretrain(
     ] = True,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
     devices: Annotated[
-        int | None, typer.Option(min=1, help="Processes on this machine [default: 1; under torchrun, what it started].")
+        int | None, typer.Option(min=1, help="Processes on this machine (default: 1; under torchrun, what it started).")
     ] = None,
     strategy: Annotated[Strategy, typer.Option(help="For several processes; fsdp cuts the model.")] = Strategy.AUTO,
     precision: Annotated[Precision, typer.Option(help="auto: bf16 on a GPU.")] = Precision.AUTO,
     compile_: Annotated[
-        bool | None, typer.Option("--compile/--no-compile", help="Compile blocks [default: on a GPU].")
+        bool | None, typer.Option("--compile/--no-compile", help="Compile blocks (default: on a GPU).")
     ] = None,
     logger: Annotated[Logger, typer.Option(help="Besides metrics.parquet.")] = Logger.TENSORBOARD,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes for log-mels [default: one per core].")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes for log-mels (default: one per core).")] = None,
 ) -> None:
     """Pre-train one encoder, with its rank beside the loss. The same command goes on with what was interrupted."""
     from sonoscale.cli._pretrain import PretrainOptions, dry, train

@@ -15,7 +15,7 @@ def probe(
     task: Annotated[
         list[str], typer.Option(help="Labelled audio: a metadata.csv, a HEAR or X-ARES folder, hf:; again for more.")
     ],
-    protocol: Annotated[list[str] | None, typer.Option(help="How to score; again for more [default: linear].")] = None,
+    protocol: Annotated[list[str] | None, typer.Option(help="How to score; again for more (default: linear).")] = None,
     compare: Annotated[list[str] | None, typer.Option(help="Another encoder on the same tasks.")] = None,
     baselines: Annotated[
         bool, typer.Option("--baselines/--no-baselines", help="Also log-mel statistics and untrained encoders.")
@@ -23,7 +23,7 @@ def probe(
     layers: Annotated[bool, typer.Option("--layers", help="Score every layer.")] = False,
     trained_on: Annotated[
         str | None,
-        typer.Option(help="What ENCODER was trained on, to find test audio in it [default: a run's own]."),
+        typer.Option(help="What ENCODER was trained on, to find test audio in it (default: a run's own)."),
     ] = None,
     kind: Annotated[str | None, typer.Option(help="Of the tasks, if their tables do not say: retrieval.")] = None,
     label: Annotated[str | None, typer.Option(help="Column of labels, if not the usual one.")] = None,

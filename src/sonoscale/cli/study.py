@@ -18,9 +18,9 @@ app = typer.Typer(help="Run a designed sweep of encoders and fit its laws.", no_
 def run(
     file: Annotated[Path, typer.Argument(help="The study's YAML file.")],
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override a key: a.b=value.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the study [default: results/NAME].")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the study (default: results/NAME).")] = None,
     cache: Annotated[Path | None, typer.Option(help="Folder of computed log-mels.", envvar="SONOSCALE_CACHE")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes [default: one per core].")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes (default: one per core).")] = None,
 ) -> None:
     """Train, probe, fit and report. Finished runs are reused, so the same command resumes."""
     from sonoscale.cli._progress import RichWatcher
