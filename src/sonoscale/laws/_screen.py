@@ -15,7 +15,7 @@ from scipy import stats
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._data import as_clusters, as_column, constant_column
 
-__all__ = ["Screened", "as_given", "check_columns", "screen"]
+__all__ = ["Screened", "as_given", "check_columns", "mixed_units", "screen"]
 
 Array = NDArray[np.float64]
 Table = Mapping[str, Sequence[Any] | NDArray[Any]]
@@ -94,7 +94,9 @@ def screen(
         raise SonoscaleError(f"the table has {n} row{'s' * (n != 1)}, but this fit needs at least {least}")
     columns = {name: as_column(as_given(table[name]), name=name, positive=name in logs) for name in (*xs, y)}
     for name, column in columns.items():
-        reason = constant_column(column, name=name) or _mixed_units(column, name)
+        reason = constant_column(column, name=name) or (
+            mixed_units(column, name) if _SCORE.search(name.lower()) else None
+        )
         if reason:
             raise SonoscaleError(reason)
 
@@ -146,8 +148,9 @@ def _checked(table: Table, name: str) -> list[Hashable]:
     return values
 
 
-def _mixed_units(column: Array, name: str) -> str | None:
-    if not _SCORE.search(name.lower()) or column.min() < 0 or column.max() > 100:
+def mixed_units(column: Array, name: str) -> str | None:
+    """Why a score [n] seems to mix percentages with fractions (see `screen`), or None where it does not."""
+    if column.min() < 0 or column.max() > 100:
         return None
     fractions, percentages = (column > 0) & (column <= 1), column > 1.5
     if not fractions.any() or not percentages.any() or ((column > 1) & ~percentages).any():

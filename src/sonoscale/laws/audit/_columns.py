@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._data import constant_column
 
-__all__ = ["OBVIOUS", "Chosen", "Covariate", "Scaled", "check_unit", "find_columns", "overlooked", "scaled"]
+__all__ = ["OBVIOUS", "Chosen", "Covariate", "Scaled", "find_columns", "overlooked", "scaled"]
 
 Array = NDArray[np.float64]
 
@@ -132,23 +132,6 @@ def scaled(columns: Mapping[str, Array], names: Sequence[str], *, rank: str) -> 
         logs = ", ".join(c.name for c in covariates if c.logged)
         notes.append(f"logarithms are taken of: {', '.join(filter(None, [rank if rank_logged else '', logs]))}")
     return Scaled(columns=out, covariates=tuple(covariates), rank_logged=rank_logged, notes=tuple(notes))
-
-
-def check_unit(column: Array, *, name: str) -> None:
-    """**Raises:** `SonoscaleError` where fractions and percentages seem to be mixed.
-
-    All values lie in 0..100, some in (0, 1] and some above 1.5, none between, and the smallest of the latter is
-    at least five times the largest of the former.
-    """
-    fraction, percent = (column > 0) & (column <= 1), column > 1.5
-    if not fraction.any() or not percent.any() or ((column > 1) & ~percent).any():
-        return
-    one, other = int(np.where(fraction, column, -np.inf).argmax()), int(np.where(percent, column, np.inf).argmin())
-    if column.min() >= 0 and column.max() <= 100 and column[other] >= 5 * column[one]:
-        raise SonoscaleError(
-            f"{name} mixes fractions with percentages: {column[one]:g} in row {one}, {column[other]:g} in row {other}; "
-            "use one unit"
-        )
 
 
 def overlooked(table: Mapping[str, Any], rows: NDArray[np.intp], count: int, replicate: str | None) -> list[str]:

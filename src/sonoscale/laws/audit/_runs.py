@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._data import as_column, check_pair, constant_column
-from sonoscale.laws.audit._columns import Covariate, check_unit, find_columns, overlooked, scaled
+from sonoscale.laws._screen import mixed_units
+from sonoscale.laws.audit._columns import Covariate, find_columns, overlooked, scaled
 
 __all__ = ["Rows", "Runs", "gather", "mean_over"]
 
@@ -134,7 +135,9 @@ def gather(
         reason = constant_column(columns[name], name=name)
         if reason:
             raise SonoscaleError(f"{reason}: there is nothing to audit")
-    check_unit(columns[quality], name=quality)
+    mixed = mixed_units(columns[quality], quality)
+    if mixed:
+        raise SonoscaleError(mixed)
     labels = {name: _labels(table[name], name, n) for name in (family, replicate) if name}
     logs = scaled(columns, chosen.names, rank=rank)
 
