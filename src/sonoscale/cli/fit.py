@@ -28,10 +28,10 @@ def fit(
     clusters: Annotated[
         str | None, typer.Option(help="Column that names the configuration; its rows are dependent.")
     ] = None,
-    size: Annotated[str | None, typer.Option(help="Column of size (compute) [default: the product of x].")] = None,
-    direction: Annotated[str | None, typer.Option(help="falling, score or rising [default: as the data run].")] = None,
+    size: Annotated[str | None, typer.Option(help="Column of size (compute) (default: the product of x).")] = None,
+    direction: Annotated[str | None, typer.Option(help="falling, score or rising (default: as the data run).")] = None,
     huber: Annotated[
-        float | None, typer.Option(help="Delta of Huber's loss, for a named form [default: least squares].")
+        float | None, typer.Option(help="Delta of Huber's loss, for a named form (default: least squares).")
     ] = None,
     bootstrap: Annotated[int, typer.Option(min=80, help="Resamples, for a named form.")] = 1000,
     level: Annotated[float, typer.Option(help="Of all intervals.")] = 0.95,
@@ -120,15 +120,16 @@ def _tell(laws: Sequence[GroupLaw], y: str) -> None:
 
 def _summary(laws: Sequence[GroupLaw]) -> Table:
     from rich.table import Table
+    from rich.text import Text
 
     grid = Table(box=None, header_style="bold")
     names = list(laws[0].group)
     for name in names:
-        grid.add_column(name)
+        grid.add_column(Text(name))
     for name in ("form", "rows", "clusters", "noise", "drift", "held out", "RMSE of log", "inside", "naive", "s"):
         grid.add_column(name, justify="right" if name != "form" else "left")
     for law in laws:
-        first = [str(law.group[name]) for name in names]
+        first = [Text(str(law.group[name])) for name in names]
         if law.law is None:
             grid.add_row(*first, "not fitted")
             continue
@@ -178,6 +179,7 @@ def _parameters(law: GroupLaw) -> Table:
 
 
 def _forecasts(law: GroupLaw, y: str) -> Table:
+    from rich.markup import escape
     from rich.table import Table
 
     assert law.forecast is not None
@@ -185,7 +187,13 @@ def _forecasts(law: GroupLaw, y: str) -> Table:
     assert law.truth is not None
     assert law.rows is not None
     grid = Table(box=None, header_style="bold")
-    for name in ("row", "times the largest", f"{y} foretold", f"{law.law.level:.0%} interval", f"{y} seen"):
+    for name in (
+        "row",
+        "times the largest",
+        f"{escape(y)} foretold",
+        f"{law.law.level:.0%} interval",
+        f"{escape(y)} seen",
+    ):
         grid.add_column(name, justify="right")
     shown = range(len(law.rows)) if len(law.rows) <= 12 else [*range(6), *range(len(law.rows) - 6, len(law.rows))]
     last = -1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,26 +15,29 @@ from sonoscale.laws.forms import Form
 __all__ = ["as_clusters", "as_column", "as_variables", "check_draws", "check_pair", "constant_column", "shortfall"]
 
 
-def as_column(values: Any, *, name: str, positive: bool = False) -> NDArray[np.float64]:
-    """The values as float64 [n].
+def as_column(
+    values: Any, *, name: str, positive: bool = False, rows: Sequence[int] | NDArray[np.intp] | None = None
+) -> NDArray[np.float64]:
+    """The values as float64 [n]; `rows` [n] are their places in the user's table, for messages.
 
     **Raises:** `SonoscaleError` unless they are a flat sequence of finite numbers (above zero if `positive`).
     """
     raw = np.asarray(values)
-    if raw.ndim != 1:
+    places = range(len(raw)) if rows is None and raw.ndim else rows
+    if raw.ndim != 1 or places is None:
         raise SonoscaleError(f"{name} must be a flat sequence of numbers, not an array of shape {raw.shape}")
     if raw.dtype.kind not in "biuf":
         for row, value in enumerate(raw.tolist()):
             if not isinstance(value, (int, float, np.number)):
-                raise SonoscaleError(f"{name}, row {row}: {value!r} is not a number")
+                raise SonoscaleError(f"{name}, row {places[row]}: {value!r} is not a number")
     column = raw.astype(np.float64)
     bad = ~np.isfinite(column)
     if bad.any():
         row = int(bad.argmax())
-        raise SonoscaleError(f"{name}, row {row}: {column[row]} is not a finite number")
+        raise SonoscaleError(f"{name}, row {places[row]}: {column[row]} is not a finite number")
     if positive and (column <= 0).any():
         row = int((column <= 0).argmax())
-        raise SonoscaleError(f"{name}, row {row}: {column[row]:g} is not above zero, as a power of it needs")
+        raise SonoscaleError(f"{name}, row {places[row]}: {column[row]:g} is not above zero, as a power of it needs")
     return column
 
 
@@ -79,11 +82,10 @@ def as_variables(x: Any, names: tuple[str, ...], form: Form) -> NDArray[np.float
             f"form {form.name!r} has {len(wanted)} variable{'s' * (len(wanted) > 1)} ({', '.join(wanted)}), "
             f"but x has {len(names)} ({', '.join(names)})"
         )
-    if len(wanted) == 1:
-        return as_column(
-            np.asarray(x).reshape(len(x), -1)[:, 0] if np.ndim(x) == 2 else x, name=names[0], positive=True
-        )
     raw = np.asarray(x)
+    if len(wanted) == 1:
+        one = raw[:, 0] if raw.ndim == 2 and raw.shape[1] == 1 else x
+        return as_column(one, name=names[0], positive=True)
     if raw.ndim != 2 or raw.shape[1] != len(wanted):
         raise SonoscaleError(f"x must be [n, {len(wanted)}] for {', '.join(names)}, not of shape {raw.shape}")
     return np.stack([as_column(raw[:, i], name=name, positive=True) for i, name in enumerate(names)], axis=1)

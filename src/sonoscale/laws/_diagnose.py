@@ -58,7 +58,7 @@ class Diagnosis:
             "condition": float(self.condition) if np.isfinite(self.condition) else None,
             "starts": self.starts,
             "agreed": self.agreed,
-            "rival": self.rival,
+            "rival": self.rival if self.rival is None or np.isfinite(self.rival) else None,
             "outliers": list(self.outliers),
             "trend": float(self.trend) if np.isfinite(self.trend) else None,
         }

@@ -182,7 +182,10 @@ class Fit:
         y, lo, hi = self.predict(x, interval=True)
         return {
             "x_range": [low, high],
-            "curve": {"x": x.tolist(), "y": y.tolist(), "lo": lo.tolist(), "hi": hi.tolist()},
+            "curve": {
+                "x": x.tolist(),
+                **{key: [_plain(v) for v in line] for key, line in zip(("y", "lo", "hi"), (y, lo, hi), strict=True)},
+            },
         }
 
 

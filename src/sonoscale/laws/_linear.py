@@ -50,9 +50,10 @@ def best_coefficients(basis: Array, target: Array) -> Array:
 def _best_pair(gram: Array, aim: Array) -> Array:
     """The same for two columns of length 1, in closed form: [S, 2]."""
     cosine, first, second = gram[:, 0, 1], aim[:, 0], aim[:, 1]
-    spread = np.maximum(1.0 - cosine**2, 1e-12)
-    both = np.stack([first - cosine * second, second - cosine * first], axis=1) / spread[:, None]
+    spread = 1.0 - cosine**2
+    both = np.stack([first - cosine * second, second - cosine * first], axis=1) / np.maximum(spread, 1e-12)[:, None]
     alone = np.maximum(aim, 0.0)
     keep_first = alone[:, 0] >= alone[:, 1]
     one = np.stack([np.where(keep_first, alone[:, 0], 0.0), np.where(keep_first, 0.0, alone[:, 1])], axis=1)
-    return np.where((both >= 0).all(axis=1)[:, None], both, one)
+    apart = (spread > 1e-12) & (both[:, 0] >= 0) & (both[:, 1] >= 0)  # of parallel columns, one is as good as both
+    return np.where(apart[:, None], both, one)

@@ -54,7 +54,8 @@ def project(
         slope = slope - q @ (np.swapaxes(q, 1, 2) @ slope)
         across = np.swapaxes(slope, 1, 2)
         total = np.einsum("bn,bn->b", residual, residual)
-        params[:, linear] = np.maximum(found, _TRACE / np.maximum(basis.mean(axis=1), 1e-300))
+        trace = _TRACE * np.abs(target[rows]).mean(axis=1, keepdims=True)
+        params[:, linear] = np.maximum(found, trace / np.maximum(basis.mean(axis=1), 1e-300))
         return (
             params,
             np.where(np.isfinite(total), total, np.inf),

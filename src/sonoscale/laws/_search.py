@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sonoscale.errors import SonoscaleError
 from sonoscale.laws._newton import Objective, minimise
 from sonoscale.laws.forms._form import Array
 
@@ -32,12 +33,20 @@ class Search:
 
 
 def search(objective: Objective) -> Search:
-    """Follows the most promising of the form's starts to the bottom."""
+    """Follows the most promising of the form's starts to the bottom.
+
+    **Raises:** `SonoscaleError` where the form is not finite at any of its starts.
+    """
     starts = objective.form.starts(objective.x, objective.y)
     first = objective.value(objective.to_search(starts), np.ones((len(starts), len(objective.y))))
     chosen = starts[np.argsort(first)[:_FOLLOWED]]
     weights = np.ones((len(chosen), len(objective.y)))
     params, value = minimise(objective, weights, chosen)
+    if not np.isfinite(value).any():
+        raise SonoscaleError(
+            f"form {objective.form.name!r}: no start of the search gives a finite curve on these data; "
+            "rescale x or y, or try another form"
+        )
     order = np.argsort(value)
     params, value = params[order], value[order]
     same = value <= value[0] * (1 + _SAME) + 1e-300

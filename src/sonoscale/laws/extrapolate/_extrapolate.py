@@ -102,20 +102,23 @@ def extrapolate(
     rolling = _rolling_errors(foretold - z, windows, sizes)
     kept = np.ones(len(members), dtype=bool)
     if rolling is not None:
-        best = np.nanmin(np.where(np.isfinite(rolling), rolling, np.nan))
+        best = float(np.min(rolling, where=np.isfinite(rolling), initial=np.inf))
         kept = np.isfinite(rolling) & (rolling <= _HOPELESS * best)
+        kept = kept if kept.any() else np.ones(len(members), dtype=bool)
+    takes_part = np.repeat(kept[:, None], len(windows), axis=1)  # [M, W]: at each origin by what was known there
     if form == "auto" and len(names) == 1:
-        falling = kept & _falls_on(members, float(points.max()))
-        kept = falling if falling.any() else kept
+        falling = takes_part & _falls_on(members, np.array([points[window > 0].max() for window in windows]))
+        takes_part = np.where(falling.any(axis=0), falling, takes_part)
+        kept = takes_part[:, 0]
     used = [member for member, keep in zip(members, kept, strict=True) if keep]
 
     noise = np.sqrt(np.mean([member.noise**2 for member in used], axis=0))
-    mean = foretold[kept].mean(axis=0)
     held = []
     for k in range(1, len(windows)):
         beyond = windows[k] == 0
         reach = np.log(sizes[beyond] / sizes[~beyond].max())
-        held.append(Held(mean[k, beyond] - z[beyond], reach, float(noise[k])))
+        mean = foretold[takes_part[:, k], k].mean(axis=0)
+        held.append(Held(mean[beyond] - z[beyond], reach, float(noise[k])))
     size_of_form = float(np.mean([len(member.form.parameters) for member in used]))
     about = float(noise[0]) * np.sqrt(1.0 + size_of_form / count)  # the fit itself is uncertain too
     calibration, coverage = calibrate(held, noise=about, freedom=count - size_of_form, level=level)
@@ -229,13 +232,13 @@ def _rolling_errors(error: Array, windows: Array, sizes: Array) -> Array | None:
     return np.sqrt(np.mean(squares, axis=0)) if squares else None
 
 
-def _falls_on(members: list[Member], largest: float) -> NDArray[np.bool_]:
-    """Whether each form, which falls by construction or is meant to, still does up to four times the data: [M]."""
-    ahead = np.array([largest, 2.0 * largest, 4.0 * largest])
-    z = np.array([member.predict(ahead)[0] for member in members])
-    noise = np.array([member.noise[0] for member in members])
+def _falls_on(members: list[Member], largest: Array) -> NDArray[np.bool_]:
+    """Whether each form falls on, as it is meant to, from the largest x of each window [W] to four times it: [M, W]."""
+    ahead = np.outer(largest, [1.0, 2.0, 4.0])  # [W, 3]
+    z = np.array([np.diagonal(member.predict(ahead.reshape(-1)).reshape(-1, *ahead.shape)).T for member in members])
+    noise = np.array([member.noise for member in members])
     with np.errstate(invalid="ignore"):
-        return np.isfinite(z).all(axis=1) & (np.diff(z, axis=1).max(axis=1) <= noise)
+        return np.isfinite(z).all(axis=2) & (np.diff(z, axis=2).max(axis=2) <= noise)
 
 
 def _warnings(

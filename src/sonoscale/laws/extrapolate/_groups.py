@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
+from sonoscale.laws._data import as_column
 from sonoscale.laws._fit import fit
 from sonoscale.laws._fitted import Fit
-from sonoscale.laws._screen import check_columns, screen
+from sonoscale.laws._screen import as_given, check_columns, screen
 from sonoscale.laws.extrapolate._extrapolate import extrapolate
 from sonoscale.laws.extrapolate._orient import Direction
-from sonoscale.laws.extrapolate._result import Extrapolation, Forecast
+from sonoscale.laws.extrapolate._result import Extrapolation, Forecast, plain
 
 __all__ = ["GroupLaw", "fit_groups"]
 
@@ -61,13 +62,13 @@ class GroupLaw:
                 held.append(
                     {
                         "row": row,
-                        "y": float(self.truth[i]) if np.isfinite(self.truth[i]) else None,
-                        "predicted": float(f.y[i]),
-                        "lo": float(f.lo[i]),
-                        "hi": float(f.hi[i]),
-                        "naive_lo": float(f.naive_lo[i]) if np.isfinite(f.naive_lo[i]) else None,
-                        "naive_hi": float(f.naive_hi[i]) if np.isfinite(f.naive_hi[i]) else None,
-                        "reach": float(f.reach[i]),
+                        "y": plain(self.truth[i]),
+                        "predicted": plain(f.y[i]),
+                        "lo": plain(f.lo[i]),
+                        "hi": plain(f.hi[i]),
+                        "naive_lo": plain(f.naive_lo[i]),
+                        "naive_hi": plain(f.naive_hi[i]),
+                        "reach": plain(f.reach[i]),
                     }
                 )
         return {
@@ -118,12 +119,13 @@ def fit_groups(
 
     One `GroupLaw` for each group, in order of appearance; a group that cannot be fitted has its `error`.
 
-    **Raises:** `SonoscaleError` for columns that are not in the table or `train` values that are not 0 or 1.
+    **Raises:** `SonoscaleError` for columns that are not in the table, rows without a group, or `train` values
+    that are not 0 or 1.
     """
     others = [name for name in (*x[1:], *group, train, clusters, size) if name is not None]
     n = check_columns(table, y, x[0], *others)
     trained = _trained(table, train, n)
-    keys = list(zip(*(np.asarray(table[name]).tolist() for name in group), strict=True)) if group else [()] * n
+    keys = list(zip(*(_labels(table, name) for name in group), strict=True)) if group else [()] * n
     found = list(dict.fromkeys(keys))
     laws = []
     for done, key in enumerate(found):
@@ -155,6 +157,15 @@ def fit_groups(
     return laws
 
 
+def _labels(table: Table, name: str) -> list[Any]:
+    """The values of a column of groups, as JSON can hold them."""
+    values = np.asarray(table[name]).tolist()
+    for row, value in enumerate(values):
+        if value is None or (isinstance(value, float) and not np.isfinite(value)):
+            raise SonoscaleError(f"{name}, row {row}: {value!r} names no group")
+    return [value if isinstance(value, (str, int, float, bool)) else str(value) for value in values]
+
+
 def _trained(table: Table, train: str | None, n: int) -> NDArray[np.bool_]:
     if train is None:
         return np.ones(n, dtype=bool)
@@ -184,11 +195,13 @@ def _fit_group(
     fitted, held = rows[trained[rows]], rows[~trained[rows]]
     if not len(fitted):
         raise SonoscaleError("no row to fit: all are held out")
+    for name in (*x, y):
+        as_column(as_given(table[name])[fitted], name=name, positive=name in x, rows=fitted)
     part = {name: np.asarray(column)[fitted] for name, column in table.items()}
     screened = screen(part, x=x, y=y, log=x, clusters=clusters)
     points = np.stack([screened.columns[name] for name in x], axis=1)
     values, groups = screened.columns[y], screened.clusters.tolist()
-    sizes = None if size is None else part[size]
+    sizes = None if size is None else as_column(part[size], name=size, positive=True, rows=fitted)
     started = time.perf_counter()
     law = extrapolate(
         points if len(x) > 1 else points[:, 0], values, form=form, clusters=groups, size=sizes, direction=direction,
@@ -196,8 +209,12 @@ def _fit_group(
     )  # fmt: skip
     forecast = truth = None
     if len(held):
-        new = np.stack([np.asarray(table[name], dtype=np.float64)[held] for name in x], axis=1)
-        new_sizes = None if size is None else np.asarray(table[size], dtype=np.float64)[held]
+        new = np.stack(
+            [as_column(as_given(table[name])[held], name=name, positive=True, rows=held) for name in x], axis=1
+        )
+        new_sizes = (
+            None if size is None else as_column(as_given(table[size])[held], name=size, positive=True, rows=held)
+        )
         forecast = law.predict(new if len(x) > 1 else new[:, 0], size=new_sizes)
         truth = np.asarray(table[y], dtype=np.float64)[held]
     seconds = time.perf_counter() - started

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import stats
 
 from sonoscale.errors import SonoscaleError
+from sonoscale.laws._data import constant_column
 from sonoscale.laws.forms._form import Array
 
 __all__ = ["Direction", "Orientation", "orient"]
@@ -57,14 +58,21 @@ class Orientation:
 def orient(size: Array, y: Array, *, direction: Direction | None, y_name: str) -> Orientation:
     """The orientation of y [n] along size [n]: as told, or by the sign of Spearman's correlation.
 
-    A rising y within 0..1, or within 0..100 if it is called a score, accuracy, error or percentage, is a score.
+    A rising y within 0..1, or within 0..100 if it is called a score, accuracy, mAP, F1, AUC, quality or percentage,
+    is a score.
 
-    **Raises:** `SonoscaleError` where y is not above zero, or where it is a score that reaches its top.
+    **Raises:** `SonoscaleError` where y is not above zero, where it is a score that reaches its top, or where no
+    direction is given and all sizes are the same.
     """
     if (y <= 0).any():
         row = int((y <= 0).argmax())
         raise SonoscaleError(f"{y_name}, row {row}: {y[row]:g} is not above zero, and its logarithm is taken")
     if direction is None:
+        if constant_column(size, name="size"):
+            raise SonoscaleError(
+                f"all runs have the same size ({size[0]:g}), along which {y_name} neither falls nor rises: "
+                "say the direction, or give another column for size"
+            )
         falls = float(np.corrcoef(stats.rankdata(size), stats.rankdata(y))[0, 1]) <= 0
         direction = "falling" if falls else "rising"
         named = any(word in y_name.lower() for word in ("score", "acc", "map", "f1", "quality", "auc", "percent"))

@@ -11,13 +11,14 @@ from scipy import stats
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._bootstrap import Interval
+from sonoscale.laws._data import as_column
 from sonoscale.laws.extrapolate._calibrate import Calibration
 from sonoscale.laws.extrapolate._member import Member
 from sonoscale.laws.extrapolate._orient import Orientation
 from sonoscale.laws.forms import Scale
 from sonoscale.laws.forms._form import Array
 
-__all__ = ["Extrapolation", "Forecast", "Panellist"]
+__all__ = ["Extrapolation", "Forecast", "Panellist", "plain"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,16 +105,21 @@ class Extrapolation:
         **Raises:** `SonoscaleError` for values that are not finite or not above zero, or a shape that does not
         fit.
         """
-        points = np.asarray(x, dtype=np.float64)
+        points = np.asarray(x)
         wanted = len(self.x_names)
         if points.ndim != (1 if wanted == 1 else 2) or (wanted > 1 and points.shape[1] != wanted):
             raise SonoscaleError(
                 f"x must have one column for each of {', '.join(self.x_names)}, not shape {points.shape}"
             )
-        if not (np.isfinite(points).all() and (points > 0).all()):
-            raise SonoscaleError(f"{', '.join(self.x_names)} must be finite and above zero where a forecast is wanted")
+        columns = [
+            as_column(column, name=name, positive=True)
+            for column, name in zip(np.atleast_2d(points.T), self.x_names, strict=True)
+        ]
+        points = columns[0] if wanted == 1 else np.stack(columns, axis=1)
         lengths = points if wanted == 1 else np.prod(points, axis=1)
-        sizes = lengths if size is None else np.asarray(size, dtype=np.float64)
+        sizes = lengths if size is None else as_column(size, name="size", positive=True)
+        if len(sizes) != len(points):
+            raise SonoscaleError(f"size has {len(sizes)} rows but {', '.join(self.x_names)} has {len(points)}")
         reach = np.log(sizes / self.largest)
         z = np.mean([member.predict(points)[0] for member in self._members], axis=0)
         half = self._calibration.half_width(reach)
@@ -139,14 +145,15 @@ class Extrapolation:
     def _to_y(self, z: Array) -> Array:
         low, high = self._members[0].form.y_range
         with np.errstate(over="ignore"):
-            return self._orientation.up(np.exp(z)) if self.scale == "log" else np.clip(z, low, high)
+            if self.scale == "linear":
+                return np.clip(z, low, high)
+            y = self._orientation.up(np.exp(z))
+        return np.maximum(y, 0.0) if self._orientation.direction == "score" else y
 
     def _ends(self, low: Array, high: Array) -> tuple[Array, Array]:
         ends = self._to_y(low), self._to_y(high)
         if self.scale == "log" and self._orientation.direction != "falling":
-            ends = ends[1], ends[0]
-        if self._orientation.direction == "score":
-            return np.maximum(ends[0], 0.0), ends[1]
+            return ends[1], ends[0]
         return ends
 
     def as_dict(self) -> dict[str, Any]:
@@ -157,14 +164,14 @@ class Extrapolation:
                     "form": one.form,
                     "params": {
                         name: {
-                            "value": _plain(value),
-                            "lo": _plain(one.interval[name].lo),
-                            "hi": _plain(one.interval[name].hi),
+                            "value": plain(value),
+                            "lo": plain(one.interval[name].lo),
+                            "hi": plain(one.interval[name].hi),
                         }
                         for name, value in one.params.items()
                     },
-                    "rolling_rmse": None if one.rolling_rmse is None else _plain(one.rolling_rmse),
-                    "aicc": _plain(one.aicc),
+                    "rolling_rmse": None if one.rolling_rmse is None else plain(one.rolling_rmse),
+                    "aicc": plain(one.aicc),
                     "used": one.used,
                 }
                 for one in self.panel
@@ -174,13 +181,14 @@ class Extrapolation:
             "n_clusters": self.n_clusters,
             "origins": self.origins,
             "coverage_rolling": self.coverage,
-            "noise": _plain(self.noise),
-            "drift": _plain(self.drift),
+            "noise": plain(self.noise),
+            "drift": plain(self.drift),
             "largest": self.largest,
             "level": self.level,
             "warnings": list(self.warnings),
         }
 
 
-def _plain(value: float) -> float | None:
+def plain(value: float) -> float | None:
+    """The number as JSON can hold it: None where it is not finite."""
     return float(value) if np.isfinite(value) else None

@@ -14,6 +14,7 @@ from sonoscale.laws.forms._form import FREE, POSITIVE, Array, Form, PowerTerm, S
 __all__ = ["Term", "sum_of_powers"]
 
 _EXPONENTS = np.array([0.05, 0.1, 0.18, 0.3, 0.45, 0.65, 0.9, 1.3])
+_MOST_STARTS = 4096  # with more exponents to search, fewer values of each
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,9 @@ def sum_of_powers(
         return bent
 
     def starts(x: Array, y: Array) -> Array:
-        grid = np.array(list(itertools.product(_EXPONENTS, repeat=len(searched)))).reshape(-1, len(searched))
+        each = max(2, min(len(_EXPONENTS), int(_MOST_STARTS ** (1.0 / max(len(searched), 1)) + 1e-9)))
+        values = _EXPONENTS[np.linspace(0, len(_EXPONENTS) - 1, each).round().astype(int)]
+        grid = np.array(list(itertools.product(values, repeat=len(searched)))).reshape(-1, len(searched))
         params = np.ones((len(grid), len(names)))
         params[:, searched] = grid
         bare, _ = parts(x, params)

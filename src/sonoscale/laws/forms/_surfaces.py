@@ -69,8 +69,9 @@ def _effective(total: Array, unique: Array, half: Array) -> Array:
 def _data_constrained(x: Array, params: Array) -> Array:
     a, b, e, alpha, beta, r_d, r_n = (params[..., i, None] for i in range(7))
     n, d, unique = x.T
-    growth = (alpha * a / (beta * b)) ** (1.0 / (alpha + beta))
-    enough = growth * (unique * growth) ** (beta / alpha)  # parameters that are best for that much data
+    growth = (np.log(alpha * a) - np.log(beta * b)) / (alpha + beta)
+    log_enough = growth + beta / alpha * (np.log(unique) + growth)
+    enough = np.exp(np.clip(log_enough, -300.0, 300.0))  # parameters that are best for that much data
     return (
         e
         + a * _effective(np.broadcast_to(n, enough.shape), enough, r_n) ** -alpha
@@ -80,9 +81,11 @@ def _data_constrained(x: Array, params: Array) -> Array:
 
 def _data_constrained_starts(x: Array, y: Array) -> Array:
     inner = _CHINCHILLA.starts(x[:, :2], y)
-    misfit = np.square(np.log(_CHINCHILLA.function(x[:, :2], inner) / y)).sum(axis=1)
-    best = inner[np.argsort(misfit)[:8]]
-    return np.array([(*row, r_d, r_n) for row in best for r_d, r_n in itertools.product((2.0, 15.0), (2.0, 6.0))])
+    worths = itertools.product((2.0, 15.0), (2.0, 6.0))
+    rows = np.concatenate([np.column_stack([inner[:, [0, 2, 4, 1, 3]], np.tile(w, (len(inner), 1))]) for w in worths])
+    with np.errstate(all="ignore"):
+        misfit = np.square(np.log(_data_constrained(x, rows) / y)).sum(axis=1)
+    return rows[np.argsort(np.where(np.isfinite(misfit), misfit, np.inf), kind="stable")[:32]]
 
 
 SURFACES = (

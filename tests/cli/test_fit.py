@@ -1,0 +1,190 @@
+"""`sonoscale fit`, in this process."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+
+import numpy as np
+import pytest
+
+HEADER = "task,run,seen,loss,accuracy,train"
+
+
+def numbers(content):
+    """All floats of a JSON value."""
+    if isinstance(content, float):
+        yield content
+    elif isinstance(content, (dict, list)):
+        for one in content.values() if isinstance(content, dict) else content:
+            yield from numbers(one)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Two tasks of 14 runs, the 4 largest held out; and tables that are broken in one way each."""
+    root = tmp_path_factory.mktemp("laws")
+    rng = np.random.default_rng(0)
+    lines = [HEADER]
+    for task, k in (("[blue]", 1.0), ("music", 2.0)):
+        for i, seen in enumerate(np.geomspace(1e3, 1e6, 14)):
+            loss = k * (0.3 + 6.0 * seen**-0.4) * math.exp(0.01 * rng.normal())
+            lines.append(f"{task},r{i},{seen:.6g},{loss:.6g},{1 - loss / 4:.6g},{int(i < 10)}")
+
+    def write(name, changed):
+        (root / f"{name}.csv").write_text("\n".join(changed) + "\n")
+
+    def cell(row, column, value):
+        cells = lines[row + 1].split(",")
+        cells[HEADER.split(",").index(column)] = value
+        return [*lines[: row + 1], ",".join(cells), *lines[row + 2 :]]
+
+    write("runs", lines)
+    write("one", lines[:15])
+    write("hole", cell(3, "loss", "NaN"))
+    write("zero", cell(3, "seen", "0"))
+    write("negative", cell(3, "loss", "-2.5"))
+    write("words", cell(3, "loss", "high"))
+    write("third", cell(3, "train", "2"))
+    write("unknown", cell(3, "task", ""))
+    write("percent", cell(3, "accuracy", "71.5"))
+    write("alike", [HEADER, *(",".join([*c[:2], "500", *c[3:]]) for c in (line.split(",") for line in lines[1:]))])
+    write("few", [HEADER, *lines[1:3], *lines[12:15]])
+    write("twice", [HEADER, *lines[1:15], *lines[1:15]])
+    table = [line.split(",") for line in lines[1:15]]
+    write("unseen", [HEADER, *(",".join([*c[:3], "" if c[5] == "0" else c[3], *c[4:]]) for c in table)])
+    write("empty", [HEADER])
+    return root
+
+
+def test_a_law_for_each_group_in_json(runs, sonoscale, tmp_path):
+    file = tmp_path / "laws.json"
+    result = sonoscale(
+        "fit", runs / "runs.csv", "--x", "seen", "--y", "loss", "--group", "task", "--train", "train", "--json", file
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    content = json.loads(file.read_text(), parse_constant=pytest.fail)
+    assert content["mean_rmse_log"] == pytest.approx(np.mean([one["rmse_log"] for one in content["groups"]]))
+    assert [one["group"]["task"] for one in content["groups"]] == ["[blue]", "music"]
+    table = list(csv.DictReader((runs / "runs.csv").open()))
+    for one in content["groups"]:
+        assert one["form"] == "auto"
+        assert {entry["form"] for entry in one["panel"]} == {"M2", "M3", "M4", "BNSL1", "HILL", "logistic"}
+        for entry in one["panel"]:
+            for span in entry["params"].values():
+                assert span["lo"] is None or span["lo"] <= span["value"] * (1 + 1e-9)
+                assert span["hi"] is None or span["value"] <= span["hi"] * (1 + 1e-9)
+        assert len(one["held_out"]) == 4
+        errors, inside = [], []
+        for row in one["held_out"]:
+            seen = float(table[row["row"]]["loss"])
+            assert row["y"] == seen
+            assert table[row["row"]]["train"] == "0"
+            assert row["lo"] < row["predicted"] < row["hi"]
+            errors.append(math.log(row["predicted"] / seen))
+            inside.append(row["lo"] <= seen <= row["hi"])
+        assert one["rmse_log"] == pytest.approx(np.sqrt(np.mean(np.square(errors))))
+        assert one["rmse_log"] < 0.03
+        assert one["coverage"] == np.mean(inside)
+        assert 0 < one["seconds"] < 60
+    assert all(map(math.isfinite, numbers(content)))
+    assert "[blue]" in result.stdout
+    assert "nan" not in result.stdout.lower()
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_the_parameters_and_forecasts_of_one_group_are_shown(runs, sonoscale, tmp_path):
+    file = tmp_path / "law.json"
+    result = sonoscale(
+        "fit", runs / "one.csv", "--x", "seen", "--y", "loss", "--train", "train", "--form", "M2", "--clusters", "run",
+        "--bootstrap", "100", "--json", file,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    (one,) = json.loads(file.read_text(), parse_constant=pytest.fail)["groups"]
+    b = one["fit"]["params"]["b"]
+    assert b["lo"] < 0.4 < b["hi"]
+    for words in ("y = e + a * x^(-b)", f"{b['value']:.5g}", f"[{b['lo']:.4g}, {b['hi']:.4g}]", "loss foretold"):
+        assert words in result.stdout
+    for row in one["held_out"]:
+        assert f"{row['predicted']:.4g}" in result.stdout
+        assert f"[{row['lo']:.4g}, {row['hi']:.4g}]" in result.stdout
+
+
+def test_runs_yet_to_be_made_are_foretold(runs, sonoscale, tmp_path):
+    file = tmp_path / "law.json"
+    result = sonoscale("fit", runs / "unseen.csv", "--x", "seen", "--y", "loss", "--train", "train", "--json", file)
+    assert result.returncode == 0, result.stderr
+    (one,) = json.loads(file.read_text(), parse_constant=pytest.fail)["groups"]
+    assert [row["y"] for row in one["held_out"]] == [None] * 4
+    assert (one["rmse_log"], one["coverage"]) == (None, None)
+
+
+def test_duplicated_rows_are_told_of_and_do_not_narrow(runs, sonoscale, tmp_path):
+    widths = []
+    for name in ("one", "twice"):
+        file = tmp_path / f"{name}.json"
+        result = sonoscale(
+            "fit", runs / f"{name}.csv", "--x", "seen", "--y", "loss", "--train", "train", "--json", file
+        )
+        assert result.returncode == 0, result.stderr
+        (one,) = json.loads(file.read_text())["groups"]
+        widths.append(math.log(one["held_out"][0]["hi"] / one["held_out"][0]["lo"]))
+    assert "rows are the same in all columns" in result.stdout
+    assert widths[1] == pytest.approx(widths[0], rel=0.05)
+
+
+def test_one_failing_group_is_told_and_the_others_are_fitted(runs, sonoscale):
+    result = sonoscale("fit", runs / "hole.csv", "--x", "seen", "--y", "loss", "--group", "task", "--train", "train")
+    assert result.returncode == 0, result.stderr
+    assert "not fitted" in result.stdout
+    assert "task = [blue]: loss, row 3: nan is not a finite number" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("file", "options", "message"),
+    [
+        ("gone.csv", (), "no such table"),
+        ("empty.csv", (), "column names but no rows"),
+        ("one.csv", ("--x", "size"), "no column 'size'"),
+        ("one.csv", ("--y", "quality"), "no column 'quality'"),
+        ("one.csv", ("--x", " , "), "--x names no column"),
+        ("one.csv", ("--group", "family"), "no column 'family'"),
+        ("one.csv", ("--clusters", "seed"), "no column 'seed'"),
+        ("one.csv", ("--size", "flops"), "no column 'flops'"),
+        ("one.csv", ("--form", "cubic"), "no form of a law is called 'cubic'"),
+        ("one.csv", ("--form", "chinchilla"), "give 2 columns for x, not 1"),
+        ("one.csv", ("--direction", "up"), "--direction must be falling, score or rising, not 'up'"),
+        ("one.csv", ("--level", "95"), "--level must lie between 0 and 1"),
+        ("one.csv", ("--form", "M2", "--huber", "-1"), "huber must be above zero"),
+        ("one.csv", ("--json", "laws.txt"), "must end in .json"),
+        ("one.csv", ("--json", "nowhere/laws.json"), "in a folder that exists"),
+        ("hole.csv", (), "loss, row 3: nan is not a finite number"),
+        ("words.csv", (), "is not a number"),
+        ("zero.csv", (), "seen, row 3: 0 is not above zero"),
+        ("negative.csv", (), "loss, row 3: -2.5 is not above zero"),
+        ("alike.csv", (), "seen is constant (500 in all 20 rows)"),
+        ("third.csv", (), "train, row 3: 2 is neither 1 (fitted) nor 0 (foretold)"),
+        ("unknown.csv", ("--group", "task"), "task, row 3: None names no group"),
+        ("percent.csv", ("--y", "accuracy"), "accuracy mixes fractions with percentages"),
+        ("few.csv", (), "2 different runs are too few"),
+    ],
+)
+def test_refuses_in_one_line(runs, sonoscale, tmp_path, monkeypatch, file, options, message):
+    monkeypatch.chdir(tmp_path)
+    result = sonoscale("fit", runs / file, "--x", "seen", "--y", "loss", "--train", "train", *options)
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr + result.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_table_is_not_overwritten(runs, sonoscale, tmp_path):
+    table = tmp_path / "table.json"
+    table.write_bytes((runs / "one.csv").read_bytes())
+    result = sonoscale("fit", table, "--x", "seen", "--y", "loss", "--json", table)
+    assert result.returncode == 1
+    assert table.read_bytes() == (runs / "one.csv").read_bytes()
