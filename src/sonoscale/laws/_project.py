@@ -43,10 +43,15 @@ def project(
         """Parameters, the sum of squares, the gradient and the approximate Hessian of the reduced problem."""
         params, first, _ = objective.from_search(u)
         params[:, linear] = 1.0
-        basis = form.derivatives(objective.x, params)[1][..., linear] * root[rows, :, None]
+        _, slope = form.derivatives(objective.x, params)
+        bare = slope[..., linear]
+        basis = bare * root[rows, :, None]
         found = best_coefficients(basis, target[rows])
         params[:, linear] = found
-        value, slope = form.derivatives(objective.x, params)
+        if (bare[..., 1:] == 1.0).all():  # a coefficient and a constant: only the first term moves with the others
+            value, slope = np.einsum("bnk,bk->bn", bare, found), slope * found[:, :1, None]
+        else:
+            value, slope = form.derivatives(objective.x, params)
         residual = value * root[rows] - target[rows]
         slope = slope[..., others] * first[:, None, others] * root[rows, :, None]
         active = basis * (found > 0)[:, None, :]

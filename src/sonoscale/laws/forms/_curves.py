@@ -19,13 +19,6 @@ _ALABDULMOHSIN = (
 _CABALLERO = "Caballero, Gupta, Rish and Krueger, Broken Neural Scaling Laws, arXiv 2210.14891 (2022)"
 
 
-def _through_centre(x: Array, y: Array, shapes: list[tuple[Array, tuple[float, ...]]]) -> Array:
-    """Starts with the first parameter such that the curve passes through the median of y: [S, P]."""
-    middle = np.median(np.stack([bare for bare, _ in shapes]), axis=1)
-    ratio = np.median(y) / np.maximum(middle, 1e-300)
-    return np.column_stack([ratio, np.array([others for _, others in shapes])])
-
-
 # M3: y = e + a * (1/x + g)^b
 
 
@@ -44,11 +37,10 @@ def _m3_gradient(x: Array, params: Array) -> tuple[Array, Array]:
 
 
 def _m3_starts(x: Array, y: Array) -> Array:
-    shapes = []
-    for b, g, share in itertools.product((0.1, 0.2, 0.4, 0.8), (0.01, 0.3, 1.0), (0.01, 0.4, 0.9)):
-        shift = g / x.max()
-        shapes.append(((1.0 / x + shift) ** b / (1.0 - share), (b, share * y.min(), shift)))
-    return _through_centre(x, y, shapes)
+    grid = np.array(list(itertools.product((0.1, 0.2, 0.4, 0.8), (0.01, 0.3, 1.0), (0.01, 0.4, 0.9))))
+    b, g, share = grid[:, :1], grid[:, 1:2] / x.max(), grid[:, 2:]
+    middle = np.median((1.0 / x + g) ** b, axis=1, keepdims=True)  # the curve passes through the median of y
+    return np.hstack([(1.0 - share) * np.median(y) / middle, b, share * y.min(), g])
 
 
 # M4: (y - e) / (y0 - y)^s = a * x^(-b), e < y < y0, solved for y. With y = e + (y0 - e) * sigmoid(t) it reads
@@ -162,16 +154,21 @@ def _broken_gradient(x: Array, params: Array) -> tuple[Array, Array]:
 
 def _broken_starts(x: Array, y: Array, breaks: int) -> Array:
     low, high = np.log(x.min()), np.log(x.max())
-    shapes = []
+    rows = []
     for first, bend, share, place in itertools.product(
         (0.0, 0.15, 0.4), (0.1, 0.3, 0.7), (0.01, 0.4, 0.9), (-0.2, 0.25, 0.6, 0.9)
     ):
-        others: list[float] = [first, share * y.min()]
+        row = [1.0, first, share]
         for i in range(breaks):
-            others += [bend, float(np.exp(low + (place + i) / breaks * (high - low))), 0.5]
-        params = np.array([1.0, first, 0.0, *others[2:]])
-        shapes.append((_broken(x, params) / (1.0 - share), tuple(others)))
-    return _through_centre(x, y, shapes)
+            row += [bend, float(np.exp(low + (place + i) / breaks * (high - low))), 0.5]
+        rows.append(row)
+    params = np.array(rows)
+    share = params[:, 2].copy()
+    params[:, 2] = 0.0
+    bare = np.median(_broken(x, params), axis=1) / (1.0 - share)
+    params[:, 0] = np.median(y) / np.maximum(bare, 1e-300)
+    params[:, 2] = share * y.min()
+    return params
 
 
 # HILL: BNSL of one break without a slope before it.
