@@ -20,7 +20,7 @@ from rich.console import Console
 from sonoscale.laws import Extrapolation, extrapolate, fit_groups, read_table
 from sonoscale.laws._newton import Objective, minimise
 from sonoscale.laws._search import search
-from sonoscale.laws.extrapolate import PANEL
+from sonoscale.laws.extrapolation import PANEL
 from sonoscale.laws.forms import FORMS
 from sonoscale.laws.plan import plan_allocation
 from sonoscale.laws.plan._value import Value

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from sonoscale.laws.extrapolate import GroupLaw
+    from sonoscale.laws.extrapolation import GroupLaw
 
 
 def fit(
@@ -41,7 +41,7 @@ def fit(
     """Fit a scaling law to a table of runs, and foretell those held out."""
     from sonoscale.cli._law_tables import open_table
     from sonoscale.cli._outputs import check_outputs
-    from sonoscale.laws.extrapolate import fit_groups
+    from sonoscale.laws.extrapolation import fit_groups
 
     if json and (json.suffix != ".json" or not json.parent.is_dir()):
         raise SonoscaleError(f"{json}: must end in .json, in a folder that exists")

@@ -13,7 +13,7 @@ from sonoscale.laws._profile import profile_interval
 from sonoscale.laws._screen import Screened, screen
 from sonoscale.laws._table import as_table, read_table
 from sonoscale.laws.audit import Audit, audit_rank
-from sonoscale.laws.extrapolate import Extrapolation, Forecast, GroupLaw, extrapolate, fit_groups
+from sonoscale.laws.extrapolation import Extrapolation, Forecast, GroupLaw, extrapolate, fit_groups
 from sonoscale.laws.forms import FORMS, Form, PowerTerm
 from sonoscale.laws.loglinear import LogLinear, TwoStage, fit_loglinear, fit_two_stage
 from sonoscale.laws.plan import Allocation, Designed, plan_allocation, plan_design

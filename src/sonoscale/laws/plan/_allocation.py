@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._data import as_column
 from sonoscale.laws._screen import as_given, check_columns, screen
-from sonoscale.laws.extrapolate._orient import Direction
+from sonoscale.laws.extrapolation._orient import Direction
 from sonoscale.laws.plan._cost import Cost, CostFunction, as_cost, fit_cost
 from sonoscale.laws.plan._curves import Curve, Frontier, frontier, isoflop_curve
 from sonoscale.laws.plan._doubling import Doubling, doubled

@@ -14,8 +14,8 @@ from sonoscale.laws._bootstrap import draw_counts, small_sample_factor
 from sonoscale.laws._data import check_draws
 from sonoscale.laws._newton import Objective, minimise
 from sonoscale.laws._screen import Screened
-from sonoscale.laws.extrapolate import Extrapolation, extrapolate
-from sonoscale.laws.extrapolate._orient import Direction, Orientation, orient
+from sonoscale.laws.extrapolation import Extrapolation, extrapolate
+from sonoscale.laws.extrapolation._orient import Direction, Orientation, orient
 from sonoscale.laws.forms import FORMS
 from sonoscale.laws.forms._form import POSITIVE
 from sonoscale.laws.plan._value import Array, Value, span, value_of

@@ -12,9 +12,9 @@ from scipy import stats
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._bootstrap import Interval
 from sonoscale.laws._data import as_column
-from sonoscale.laws.extrapolate._calibrate import Calibration
-from sonoscale.laws.extrapolate._member import Member
-from sonoscale.laws.extrapolate._orient import Orientation
+from sonoscale.laws.extrapolation._calibrate import Calibration
+from sonoscale.laws.extrapolation._member import Member
+from sonoscale.laws.extrapolation._orient import Orientation
 from sonoscale.laws.forms import Scale
 from sonoscale.laws.forms._form import Array
 

@@ -15,9 +15,9 @@ from sonoscale.laws._data import as_column
 from sonoscale.laws._fit import fit
 from sonoscale.laws._fitted import Fit
 from sonoscale.laws._screen import as_given, check_columns, screen
-from sonoscale.laws.extrapolate._extrapolate import extrapolate
-from sonoscale.laws.extrapolate._orient import Direction
-from sonoscale.laws.extrapolate._result import Extrapolation, Forecast, plain
+from sonoscale.laws.extrapolation._orient import Direction
+from sonoscale.laws.extrapolation._result import Extrapolation, Forecast, plain
+from sonoscale.laws.extrapolation._rule import extrapolate
 
 __all__ = ["GroupLaw", "fit_groups"]
 

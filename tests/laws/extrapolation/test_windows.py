@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sonoscale.laws.extrapolate._calibrate import Held, calibrate
-from sonoscale.laws.extrapolate._windows import rolling_windows
+from sonoscale.laws.extrapolation._calibrate import Held, calibrate
+from sonoscale.laws.extrapolation._windows import rolling_windows
 
 
 def test_windows_of_powers_of_two():

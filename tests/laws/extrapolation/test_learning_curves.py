@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sonoscale.laws import extrapolate
-from sonoscale.laws.extrapolate import PANEL
+from sonoscale.laws.extrapolation import PANEL
 
 DATA = Path(os.environ.get("SONOSCALE_TEST_DATA") or Path(__file__).parents[3].parent / "shared" / "data")
 CURVES = DATA / "laws" / "learning_curves_36.csv"

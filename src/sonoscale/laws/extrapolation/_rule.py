@@ -9,11 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._data import as_clusters, as_column, constant_column
-from sonoscale.laws.extrapolate._calibrate import Held, calibrate
-from sonoscale.laws.extrapolate._member import Member, fit_member
-from sonoscale.laws.extrapolate._orient import Direction, Orientation, orient
-from sonoscale.laws.extrapolate._result import Extrapolation, Panellist
-from sonoscale.laws.extrapolate._windows import rolling_windows
+from sonoscale.laws.extrapolation._calibrate import Held, calibrate
+from sonoscale.laws.extrapolation._member import Member, fit_member
+from sonoscale.laws.extrapolation._orient import Direction, Orientation, orient
+from sonoscale.laws.extrapolation._result import Extrapolation, Panellist
+from sonoscale.laws.extrapolation._windows import rolling_windows
 from sonoscale.laws.forms import FORMS, Form, Term, find_form, sum_of_powers
 from sonoscale.laws.forms._form import Array
 
