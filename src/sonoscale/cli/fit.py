@@ -33,7 +33,7 @@ def fit(
     huber: Annotated[
         float | None, typer.Option(help="Delta of Huber's loss, for a named form (default: least squares).")
     ] = None,
-    bootstrap: Annotated[int, typer.Option(min=80, help="Resamples, for a named form.")] = 1000,
+    bootstrap: Annotated[int, typer.Option(min=80, max=100_000, help="Resamples, for a named form.")] = 1000,
     level: Annotated[float, typer.Option(help="Of all intervals.")] = 0.95,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of resampling.")] = 0,
     json: Annotated[Path | None, typer.Option(help="Write everything to this .json file.")] = None,
@@ -50,6 +50,8 @@ def fit(
         raise SonoscaleError(f"--direction must be falling, score or rising, not {direction!r}")
     if not 0 < level < 1:
         raise SonoscaleError(f"--level must lie between 0 and 1 (such as 0.95), not {level:g}")
+    if huber is not None and not huber > 0:
+        raise SonoscaleError(f"--huber must be above zero, not {huber:g}")
     names = _names(x)
     if not names:
         raise SonoscaleError("--x names no column")
@@ -61,11 +63,17 @@ def fit(
             progress=lambda done, total: bars.update(task, completed=done, total=total),
         )  # fmt: skip
     if json:
-        _write(laws, {"table": str(table), "x": names, "y": y, "form": form, "level": level, "seed": seed}, json)
+        asked = {
+            "table": str(table), "x": names, "y": y, "group": _names(group or ""), "train": train, "form": form,
+            "clusters": clusters, "size": size, "direction": direction, "huber": huber, "bootstrap": bootstrap,
+            "level": level, "seed": seed,
+        }  # fmt: skip
+        _write(laws, asked, json)
     if all(law.error for law in laws):
         one = laws[0]
         where = f" ({_label(one)})" if one.group else ""
-        raise SonoscaleError(f"{table}{where}: {one.error}")
+        more = f"; and {len(laws) - 1} more groups" if len(laws) > 1 else ""
+        raise SonoscaleError(f"{table}{where}: {one.error}{more}")
     _tell(laws, y)
     if json:
         console.print(f"everything  {json}", soft_wrap=True, markup=False)
@@ -155,6 +163,7 @@ def _form(law: GroupLaw) -> str:
 
 
 def _parameters(law: GroupLaw) -> Table:
+    from rich.markup import escape
     from rich.table import Table
 
     assert law.law is not None
@@ -163,16 +172,16 @@ def _parameters(law: GroupLaw) -> Table:
     for name in ("form", "parameter", "estimate", f"{percent} interval"):
         grid.add_column(name, justify="left" if name in ("form", "parameter") else "right")
     if law.fit is not None:
-        grid.title = law.fit.form.formula
+        grid.title = escape(law.fit.form.formula)
         for name, value in law.fit.params.items():
             span = law.fit.interval[name]
-            grid.add_row(law.fit.form.name, name, f"{value:.5g}", rf"\[{span.lo:.4g}, {span.hi:.4g}]")
+            grid.add_row(law.fit.form.name, escape(name), f"{value:.5g}", rf"\[{span.lo:.4g}, {span.hi:.4g}]")
         return grid
     for one in law.law.panel:
         for name, value in one.params.items():
             span = one.interval[name]
             grid.add_row(
-                one.form if one.used else f"{one.form} (left out)", name, f"{value:.5g}",
+                one.form if one.used else f"{one.form} (left out)", escape(name), f"{value:.5g}",
                 rf"\[{span.lo:.4g}, {span.hi:.4g}]",
             )  # fmt: skip
     return grid

@@ -27,9 +27,11 @@ def as_column(
     if raw.ndim != 1 or places is None:
         raise SonoscaleError(f"{name} must be a flat sequence of numbers, not an array of shape {raw.shape}")
     if raw.dtype.kind not in "biuf":
-        for row, value in enumerate(raw.tolist()):
-            if not isinstance(value, (int, float, np.number)):
-                raise SonoscaleError(f"{name}, row {places[row]}: {value!r} is not a number")
+        wrong = [row for row, value in enumerate(raw.tolist()) if not isinstance(value, (int, float, np.number))]
+        # One word in a column of numbers makes words of them all: the word is what to name.
+        row = next((row for row in wrong if not _reads_as_number(raw[row])), wrong[0] if wrong else None)
+        if row is not None:
+            raise SonoscaleError(f"{name}, row {places[row]}: {raw.tolist()[row]!r} is not a number")
     column = raw.astype(np.float64)
     bad = ~np.isfinite(column)
     if bad.any():
@@ -39,6 +41,14 @@ def as_column(
         row = int((column <= 0).argmax())
         raise SonoscaleError(f"{name}, row {places[row]}: {column[row]:g} is not above zero, as a power of it needs")
     return column
+
+
+def _reads_as_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def check_pair(x: NDArray[np.float64], y: NDArray[np.float64], *, x_name: str, y_name: str) -> None:
@@ -60,7 +70,10 @@ def as_clusters(clusters: Iterable[Hashable] | None, n: int) -> NDArray[np.intp]
     for row, label in enumerate(labels):
         if label is None or (isinstance(label, (float, np.floating)) and math.isnan(label)):
             raise SonoscaleError(f"clusters, row {row}: {label!r} names no cluster")
-        numbers.setdefault(label, len(numbers))
+        try:
+            numbers.setdefault(label, len(numbers))
+        except TypeError:
+            raise SonoscaleError(f"clusters, row {row}: {label!r} is a list, not a label") from None
     return np.array([numbers[label] for label in labels], dtype=np.intp)
 
 

@@ -35,6 +35,10 @@ __all__ = ["fit"]
 
 Array = NDArray[np.float64]
 
+_ONE_BY_ONE = 300  # clusters; more of them are left out in folds
+_FOLDS = 50
+_NUMBERS = 10_000_000  # weights held at a time
+
 
 def fit(
     form: str | Form,
@@ -130,13 +134,15 @@ def _fit(
     z = objective.target
     residual = z - objective.at(best)
 
-    left_out = np.arange(count)
-    others = solved((clusters != left_out[:, None]).astype(np.float64))
-    missed = z - objective.at(others)[clusters, np.arange(n)]
-    predictable = min(len(np.unique(x[clusters != group], axis=0)) for group in left_out) >= size
+    folds = np.arange(count) if count <= _ONE_BY_ONE else np.random.default_rng(seed).permutation(count) % _FOLDS
+    fold = folds[clusters]
+    others = solved((fold != np.arange(int(folds.max()) + 1)[:, None]).astype(np.float64))
+    missed = z - objective.at(others)[fold, np.arange(n)]
+    predictable = min(len(np.unique(x[fold != one], axis=0)) for one in range(int(folds.max()) + 1)) >= size
 
     counts = draw_counts(x, clusters, bootstrap=bootstrap, distinct=size, rng=rng)
-    draws = solved(counts[:, clusters])
+    step = max(1, _NUMBERS // n)
+    draws = np.concatenate([solved(counts[i : i + step, clusters]) for i in range(0, len(counts), step)])
     factor = small_sample_factor(count, size, level)
     interval = {}
     for i, (name, ends) in enumerate(zip(form.parameters, form.bounds, strict=True)):

@@ -36,7 +36,8 @@ class Fit:
     - `r2`: 1 - residual / total sum of squares, on the scale of the fit.
     - `aicc`: small-sample Akaike criterion over rows. It takes rows as independent; where clusters hold many
       rows, trust `loo_rmse`. Infinite with too few rows (n < P + 3), minus infinity for a perfect fit.
-    - `loo_rmse`: root mean squared error of predicting each cluster from a fit to all the others.
+    - `loo_rmse`: root mean squared error of predicting each cluster from a fit to all the others (in 50 folds
+      where there are more than 300 clusters).
       Infinite where the others would have fewer values of x than the form has parameters.
     - `diagnosis`: conditioning, agreement of starts, outliers, and warnings.
     - `x_ranges`: smallest and largest value of each variable in the data.

@@ -15,13 +15,13 @@ from scipy import stats
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._data import as_clusters, as_column, constant_column
 
-__all__ = ["Screened", "as_given", "check_columns", "mixed_units", "screen"]
+__all__ = ["Screened", "as_given", "check_columns", "is_score", "mixed_units", "screen"]
 
 Array = NDArray[np.float64]
 Table = Mapping[str, Sequence[Any] | NDArray[Any]]
 
 _SCORE = re.compile(
-    r"(^|[^a-z])(score|quality|acc|accuracy|err|error|top1|top5|f1|map|auc|auroc|eer|wer|cer|recall|precision)s?($|[^a-z])"
+    r"(^|[^a-z])(score|quality|acc|accuracy|err|error|top1|top5|f1|map|auc|auroc|eer|wer|cer|recall|precision|percent)s?($|[^a-z])"
 )
 _GAP = 5.0  # between the largest fraction and the smallest percentage of a mixed column
 _ALPHA = 0.025  # one-sided, on each side of a turning point
@@ -59,7 +59,8 @@ def screen(
 
     A score (a column called score, quality, accuracy, error, F1, mAP, AUC, WER or the like) mixes percentages
     with fractions if all its values lie in 0..100, some in (0, 1] and some above 1.5, none between, and the
-    smallest of the latter is at least 5 times the largest of the former.
+    smallest of the latter is at least 5 times the largest of the former. Nor may a column whose values
+    are mostly at or below 1 end between 1 and 1.5.
 
     Rows that are equal in all columns of the table are kept, weigh twice, and share a cluster (as do the
     clusters that they were in), so that they add no certainty.
@@ -94,9 +95,7 @@ def screen(
         raise SonoscaleError(f"the table has {n} row{'s' * (n != 1)}, but this fit needs at least {least}")
     columns = {name: as_column(as_given(table[name]), name=name, positive=name in logs) for name in (*xs, y)}
     for name, column in columns.items():
-        reason = constant_column(column, name=name) or (
-            mixed_units(column, name) if _SCORE.search(name.lower()) else None
-        )
+        reason = constant_column(column, name=name) or (mixed_units(column, name) if is_score(name) else None)
         if reason:
             raise SonoscaleError(reason)
 
@@ -148,11 +147,19 @@ def _checked(table: Table, name: str) -> list[Hashable]:
     return values
 
 
+def is_score(name: str) -> bool:
+    """Whether a column is called a score, or an error that is one less a score."""
+    return _SCORE.search(name.lower()) is not None
+
+
 def mixed_units(column: Array, name: str) -> str | None:
     """Why a score [n] seems to mix percentages with fractions (see `screen`), or None where it does not."""
     if column.min() < 0 or column.max() > 100:
         return None
     fractions, percentages = (column > 0) & (column <= 1), column > 1.5
+    if 1 < column.max() <= 1.5 and np.mean(column <= 1) >= 0.5:
+        row = int(column.argmax())
+        return f"{name}, row {row}: {column[row]:g} is above 1 in a column of fractions"
     if not fractions.any() or not percentages.any() or ((column > 1) & ~percentages).any():
         return None
     one = int(np.where(fractions, column, -np.inf).argmax())

@@ -30,7 +30,10 @@ class Held:
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """Half-widths of prediction intervals: (t(G - P) noise)^2 + (t(O) drift ln reach)^2 under a root.
+    """Half-widths of prediction intervals: (t(G - P) noise)^2 + beyond^2 under a root.
+
+    beyond is t(O) drift ln reach; or t(G - P) times the spread by which parameters and forms are uncertain there, if
+    that is larger and there are fewer than three origins, or a variable lies further outside the data than the size.
 
     A new run differs from the law by noise, as the runs fitted did, and by a drift of the law itself that grows
     in proportion to how many e-folds beyond the data it lies. The drift is the maximum likelihood estimate from
@@ -49,12 +52,18 @@ class Calibration:
     origins: int
     level: float
 
-    def half_width(self, reach: Array) -> Array:
-        """Half the width of the interval on the scale of z at ln(size / largest size fitted), cut at 0."""
+    def half_width(self, reach: Array, spread: Array | float = 0.0) -> Array:
+        """Half the width of the interval on the scale of z.
+
+        **Arguments:**
+
+        - `reach`: [n] ln(size / largest size fitted), taken as 0 where it is below.
+        - `spread`: [n] standard deviation of z by the uncertainty of parameters and forms.
+        """
         tail = 0.5 * (1.0 + self.level)
-        about = float(stats.t.ppf(tail, max(self.freedom, 1.0))) * self.noise
-        beyond = float(stats.t.ppf(tail, max(self.origins, 2))) * self.drift
-        return np.hypot(about, beyond * np.maximum(reach, 0.0))
+        wide = float(stats.t.ppf(tail, max(self.freedom, 1.0)))
+        drifted = float(stats.t.ppf(tail, max(self.origins, 2))) * self.drift * np.maximum(reach, 0.0)
+        return np.hypot(wide * self.noise, np.maximum(drifted, wide * np.asarray(spread)))
 
 
 def calibrate(held: list[Held], *, noise: float, freedom: float, level: float) -> tuple[Calibration, float | None]:

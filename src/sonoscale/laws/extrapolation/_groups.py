@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from sonoscale.errors import SonoscaleError
 from sonoscale.laws._data import as_column
 from sonoscale.laws._fit import fit
 from sonoscale.laws._fitted import Fit
-from sonoscale.laws._screen import as_given, check_columns, screen
+from sonoscale.laws._screen import as_given, check_columns, is_score, mixed_units, screen
 from sonoscale.laws.extrapolation._orient import Direction
 from sonoscale.laws.extrapolation._result import Extrapolation, Forecast, plain
 from sonoscale.laws.extrapolation._rule import extrapolate
@@ -22,6 +23,8 @@ from sonoscale.laws.extrapolation._rule import extrapolate
 __all__ = ["GroupLaw", "fit_groups"]
 
 Table = Mapping[str, NDArray[Any]]
+
+_ROW = re.compile(r"\brows? \d")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -122,6 +125,11 @@ def fit_groups(
     **Raises:** `SonoscaleError` for columns that are not in the table, rows without a group, or `train` values
     that are not 0 or 1.
     """
+    twice = next((name for i, name in enumerate((*x, y)) if name in (*x, y)[:i]), None)
+    if twice is not None:
+        raise SonoscaleError(f"{twice!r} is named twice among x and y")
+    if form == "auto" and huber is not None:
+        raise SonoscaleError("huber is for a named form: forecasts of auto have a delta of their own")
     others = [name for name in (*x[1:], *group, train, clusters, size) if name is not None]
     n = check_columns(table, y, x[0], *others)
     trained = _trained(table, train, n)
@@ -216,21 +224,46 @@ def _fit_group(
             None if size is None else as_column(as_given(table[size])[held], name=size, positive=True, rows=held)
         )
         forecast = law.predict(new if len(x) > 1 else new[:, 0], size=new_sizes)
-        truth = np.asarray(table[y], dtype=np.float64)[held]
+        truth = _truth(table, y, held, fitted)
     seconds = time.perf_counter() - started
     error, inside, naive = _scores(forecast, truth)
     told = [*screened.warnings, *law.warnings]
+    if len(fitted) < len(trained):
+        told = [f"{note} (rows count within those fitted here)" if _ROW.search(note) else note for note in told]
     one = None
     if form != "auto":
         one = fit(
             form, points if len(x) > 1 else points[:, 0], law.as_fitted(values), scale=law.scale, huber=huber,
             clusters=groups, bootstrap=bootstrap, level=level, seed=seed, x_name=x, y_name=y,
         )  # fmt: skip
-        told += one.warnings
+        told += [
+            f"{note} (rows count within those fitted here)"
+            if _ROW.search(note) and len(fitted) < len(trained)
+            else note
+            for note in one.warnings
+        ]
     return GroupLaw(
         group=named, law=law, fit=one, rows=held, forecast=forecast, truth=truth, seconds=seconds,
         warnings=tuple(dict.fromkeys(told)), rmse_log=error, coverage=inside, naive_coverage=naive,
     )  # fmt: skip
+
+
+def _truth(table: Table, y: str, held: NDArray[np.intp], fitted: NDArray[np.intp]) -> NDArray[np.float64]:
+    """y of the held-out rows [m], NaN where it is missing.
+
+    **Raises:** `SonoscaleError` for what is neither missing nor a number above zero, and for units that are not
+    those of the fitted rows.
+    """
+    given = as_given(table[y])
+    missing = np.array([value is None or value != value for value in given[held].tolist()])
+    truth = np.full(len(held), np.nan)
+    if not missing.all():
+        truth[~missing] = as_column(given[held][~missing], name=y, positive=True, rows=held[~missing])
+        seen = np.concatenate([as_column(given[fitted], name=y, rows=fitted), truth[~missing]])
+        reason = mixed_units(seen, f"{y} of fitted and held-out rows together") if is_score(y) else None
+        if reason:
+            raise SonoscaleError(reason)
+    return truth
 
 
 def _scores(

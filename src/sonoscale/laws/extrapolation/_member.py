@@ -17,6 +17,8 @@ from sonoscale.laws.forms._form import Array
 __all__ = ["Member", "fit_member"]
 
 _TRIED = 4  # starts that are followed for each window
+_UNKNOWN = 25.0  # half-widths of a search parameter beyond this, a factor e^25, are no interval
+_MOST_ROWS = 2000  # that starts are compared on
 _ROBUST = 1.5  # Huber's delta in robust standard deviations of the residuals
 
 
@@ -29,7 +31,7 @@ class Member:
     - `form`; `params`: [W, P], the first row for all data.
     - `noise`: [W] standard deviation of z about the curve. `freedom`: clusters less parameters, of all data.
     - `aicc`: of the fit to all data (Hurvich and Tsai 1989), infinite with too few rows.
-    - `objective`: what was minimised.
+    - `objective`: what was minimised. `clusters`: [n] numbers.
     """
 
     form: Form
@@ -38,6 +40,7 @@ class Member:
     freedom: float
     aicc: float
     objective: Objective
+    clusters: NDArray[np.intp]
 
     def predict(self, x: Array) -> Array:
         """z of each window at x: [W, n]."""
@@ -46,7 +49,7 @@ class Member:
             return np.log(y) if self.objective.scale == "log" else y
 
     def parameter_spread(self, x: Array) -> Array:
-        """Standard deviation of z at x [n] by the covariance s^2 (J'J)^-1 that least squares programs give."""
+        """Standard deviation of z at x [n] by the covariance of the parameters: s^2 (J'J)^-1, or robust to clusters."""
         at = self._slope(x)
         return np.sqrt(np.maximum(np.einsum("np,pq,nq->n", at, self._covariance(), at), 0.0))
 
@@ -58,8 +61,9 @@ class Member:
         )
         with np.errstate(over="ignore"):
             low, high = (self.objective.from_search(np.clip(u + sign * half, -690, 690))[0][0] for sign in (-1, 1))
-        # A parameter that moves nothing has no variance to give: nothing is known of it within its bounds.
-        idle = np.abs(self._slope(self.objective.x)).max(axis=0) < 1e-6 * self.noise[0]
+        # A parameter that moves nothing has no variance to give, and one without an end has no interval: nothing is
+        # known of either within its bounds.
+        idle = (np.abs(self._slope(self.objective.x)).max(axis=0) < 1e-3 * self.noise[0]) | (half > _UNKNOWN)
         return {
             name: Interval(*bounds) if nothing else Interval(float(lo), float(hi))
             for name, lo, hi, nothing, bounds in zip(
@@ -69,7 +73,14 @@ class Member:
 
     def _covariance(self) -> Array:
         fitted = self._slope(self.objective.x)
-        return np.linalg.pinv(fitted.T @ fitted, rcond=1e-14, hermitian=True) * self.noise[0] ** 2
+        inverse = np.linalg.pinv(fitted.T @ fitted, rcond=1e-14, hermitian=True)
+        count = int(self.clusters.max()) + 1
+        if count == len(self.clusters):
+            return inverse * self.noise[0] ** 2
+        # Liang and Zeger, Biometrika 73, 1986: rows of one cluster are not independent.
+        scores = np.zeros((count, fitted.shape[1]))
+        np.add.at(scores, self.clusters, fitted * (self.objective.at(self.params[0]) - self.objective.target)[:, None])
+        return inverse @ (scores.T @ scores) @ inverse * count / max(self.freedom, 1.0)
 
     def _slope(self, x: Array) -> Array:
         params, first, _ = self.objective.from_search(self.objective.to_search(self.params[:1]))
@@ -90,8 +101,10 @@ def fit_member(form: Form, x: Array, y: Array, windows: Array, clusters: NDArray
     objective = Objective(form=form, x=x, y=y, scale=scale)
     starts = form.starts(x, y)
     count, size = len(windows), len(form.parameters)
-    u = objective.to_search(starts)
-    value = objective.value(np.tile(u, (count, 1)), np.repeat(windows, len(starts), axis=0)).reshape(count, -1)
+    every = slice(None, None, -(-len(y) // _MOST_ROWS))
+    thin = Objective(form=form, x=x[every], y=y[every], scale=scale)
+    u = thin.to_search(starts)
+    value = thin.value(np.tile(u, (count, 1)), np.repeat(windows[:, every], len(starts), axis=0)).reshape(count, -1)
     tried = min(_TRIED, len(starts))
     chosen = starts[np.argsort(value, axis=1)[:, :tried]].reshape(-1, size)
     solver = project if form.linear else minimise
@@ -111,4 +124,4 @@ def fit_member(form: Form, x: Array, y: Array, windows: Array, clusters: NDArray
     aicc = np.inf
     if spare > 0:
         aicc = float(rows[0] * np.log(max(squares[0], 1e-300) / rows[0]) + 2 * (size + 1) * rows[0] / spare)
-    return Member(form, params, noise, float(independent[0]) - size, aicc, robust)
+    return Member(form, params, noise, float(independent[0]) - size, aicc, robust, clusters)

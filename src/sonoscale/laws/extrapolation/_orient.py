@@ -10,6 +10,7 @@ from scipy import stats
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._data import constant_column
+from sonoscale.laws._screen import is_score, mixed_units
 from sonoscale.laws.forms._form import Array
 
 __all__ = ["Direction", "Orientation", "orient"]
@@ -58,8 +59,8 @@ class Orientation:
 def orient(size: Array, y: Array, *, direction: Direction | None, y_name: str) -> Orientation:
     """The orientation of y [n] along size [n]: as told, or by the sign of Spearman's correlation.
 
-    A rising y within 0..1, or within 0..100 if it is called a score, accuracy, mAP, F1, AUC, quality or percentage,
-    is a score.
+    A rising y within 0..1, or 0..100, is a score if it is called one (see `screen`). One within 0..1 that is not is
+    taken for a score too if it exceeds 0.1; say the direction where that is wrong.
 
     **Raises:** `SonoscaleError` where y is not above zero, where it is a score that reaches its top, or where no
     direction is given and all sizes are the same.
@@ -75,11 +76,14 @@ def orient(size: Array, y: Array, *, direction: Direction | None, y_name: str) -
             )
         falls = float(np.corrcoef(stats.rankdata(size), stats.rankdata(y))[0, 1]) <= 0
         direction = "falling" if falls else "rising"
-        named = any(word in y_name.lower() for word in ("score", "acc", "map", "f1", "quality", "auc", "percent"))
-        if direction == "rising" and (y.max() <= 1.0 or (named and y.max() <= 100.0)):
+        named = is_score(y_name)
+        if direction == "rising" and (0.1 < y.max() <= 1.0 or (named and y.max() <= 100.0)):
             direction = "score"
     top = np.inf
     if direction == "score":
+        reason = mixed_units(y, y_name)
+        if reason:
+            raise SonoscaleError(reason)
         top = 1.0 if y.max() <= 1.0 else 100.0
         if y.max() >= top:
             row = int(y.argmax())

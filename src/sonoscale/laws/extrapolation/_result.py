@@ -95,6 +95,7 @@ class Extrapolation:
     _orientation: Orientation = field(repr=False)
     _calibration: Calibration = field(repr=False)
     _naive: Member = field(repr=False)
+    _edge: float | None = field(repr=False)  # largest x, where the panel is of forms that are to fall on
 
     def predict(self, x: ArrayLike, *, size: ArrayLike | None = None) -> Forecast:
         """Forecasts at x, [n] or [n, V] in the order of `x_names`, each above zero.
@@ -121,8 +122,15 @@ class Extrapolation:
         if len(sizes) != len(points):
             raise SonoscaleError(f"size has {len(sizes)} rows but {', '.join(self.x_names)} has {len(points)}")
         reach = np.log(sizes / self.largest)
-        z = np.mean([member.predict(points)[0] for member in self._members], axis=0)
-        half = self._calibration.half_width(reach)
+        told = np.array([member.predict(points)[0] for member in self._members])
+        counted = self._still_falling(told, points)
+        z = np.mean(told, axis=0, where=counted)
+        between = np.std(told, axis=0, where=counted)
+        spread = np.hypot(between, self._naive.parameter_spread(points))
+        trusted = self.origins > 2  # drift speaks for all that lies no further out than the size does
+        half = self._calibration.half_width(
+            reach, np.where(trusted & (self._outside(points) <= np.maximum(reach, 0.0) + 1e-9), 0.0, spread)
+        )
         centre = self._naive.predict(points)[0]
         spread = stats.norm.ppf(0.5 * (1.0 + self.level)) * self._naive.parameter_spread(points)
         y = self._to_y(z)
@@ -132,6 +140,23 @@ class Extrapolation:
             **dict(zip(("naive_lo", "naive_hi"), self._ends(centre - spread, centre + spread), strict=True)),
             reach=np.exp(reach),
         )
+
+    def _outside(self, points: Array) -> Array:
+        """The logarithm by which the farthest variable lies outside the data, on either side: [n]."""
+        logs, ends = np.log(np.atleast_2d(points.T)), np.log(np.atleast_2d(self._members[0].objective.x.T))
+        low, high = ends.min(axis=1, keepdims=True), ends.max(axis=1, keepdims=True)
+        return np.maximum(np.maximum(logs - high, low - logs), 0.0).max(axis=0)
+
+    def _still_falling(self, told: Array, points: Array) -> NDArray[np.bool_]:
+        """Which forms take part at each point: not those that have turned upwards beyond the data [M, n]."""
+        counted = np.isfinite(told)
+        if self._edge is not None:
+            at_edge = np.array([member.predict(np.array([self._edge]))[0] for member in self._members])
+            noise = np.array([[member.noise[0]] for member in self._members])
+            with np.errstate(invalid="ignore"):
+                falling = counted & ((told <= at_edge + noise) | (points <= self._edge))
+            counted = np.where(falling.any(axis=0), falling, counted)
+        return np.where(counted.any(axis=0), counted, True)
 
     @property
     def scale(self) -> Scale:

@@ -93,26 +93,29 @@ def extrapolate(
             f"{', '.join(names)}: {min(distinct, count)} different runs are too few: "
             f"{'the smallest form' if len(wanted) > 1 else wanted[0].name} has {least} parameters and needs {least + 1}"
         )
-    least = max(len(one.parameters) for one in able) + 1
+    least = min(len(one.parameters) for one in able) + 1
     windows = rolling_windows(sizes, groups, least)
     fallen = values if linear else orientation.down(values)
     members = [fit_member(one, points, fallen, windows, groups, "linear" if linear else "log") for one in able]
     z = members[0].objective.target
     foretold = np.array([member.predict(points) for member in members])  # [M, W, n]
-    rolling = _rolling_errors(foretold - z, windows, sizes)
+    runs = np.array([len(np.unique(groups[window > 0])) for window in windows])
+    enough = np.array([runs > len(one.parameters) for one in able])  # [M, W]: rows below the origin to fit the form
+    rolling = _rolling_errors(foretold - z, windows, sizes, enough)
     kept = np.ones(len(members), dtype=bool)
     if rolling is not None:
         best = float(np.min(rolling, where=np.isfinite(rolling), initial=np.inf))
-        kept = np.isfinite(rolling) & (rolling <= _HOPELESS * best)
+        kept = np.isnan(rolling) | (rolling <= _HOPELESS * best)  # nan: never tried
         kept = kept if kept.any() else np.ones(len(members), dtype=bool)
-    takes_part = np.repeat(kept[:, None], len(windows), axis=1)  # [M, W]: at each origin by what was known there
+    takes_part = kept[:, None] & enough  # [M, W]: at each origin by what was known there
     if form == "auto" and len(names) == 1:
         falling = takes_part & _falls_on(members, np.array([points[window > 0].max() for window in windows]))
         takes_part = np.where(falling.any(axis=0), falling, takes_part)
-        kept = takes_part[:, 0]
+    takes_part = np.where(takes_part.any(axis=0), takes_part, enough)
+    kept = takes_part[:, 0]
     used = [member for member, keep in zip(members, kept, strict=True) if keep]
 
-    noise = np.sqrt(np.mean([member.noise**2 for member in used], axis=0))
+    noise = np.sqrt(np.mean([member.noise**2 for member in members], axis=0, where=takes_part))
     held = []
     for k in range(1, len(windows)):
         beyond = windows[k] == 0
@@ -128,7 +131,7 @@ def extrapolate(
                 form=member.form.name,
                 params=dict(zip(member.form.parameters, member.params[0].tolist(), strict=True)),
                 interval=member.parameter_intervals(level),
-                rolling_rmse=None if rolling is None else float(rolling[i]),
+                rolling_rmse=None if rolling is None or np.isnan(rolling[i]) else float(rolling[i]),
                 aicc=member.aicc,
                 used=bool(kept[i]),
             )
@@ -150,6 +153,7 @@ def extrapolate(
         _orientation=orientation,
         _calibration=calibration,
         _naive=min(members, key=lambda member: member.aicc),
+        _edge=float(points.max()) if form == "auto" and len(names) == 1 else None,
     )
 
 
@@ -171,7 +175,13 @@ def _variables(x: ArrayLike, names: tuple[str, ...]) -> tuple[Array, Array]:
             raise SonoscaleError(str(constant_column(column, name=name)))
     if len(columns) == 1:
         return columns[0], columns[0]
-    return np.stack(columns, axis=1), np.prod(columns, axis=0)
+    with np.errstate(over="ignore", under="ignore"):
+        sizes = np.prod(columns, axis=0)
+    if not (np.isfinite(sizes).all() and (sizes > 0).all()):
+        raise SonoscaleError(
+            f"the product of {', '.join(names)} is beyond what a number holds: give the size, or rescale"
+        )
+    return np.stack(columns, axis=1), sizes
 
 
 def _panel(
@@ -221,15 +231,20 @@ def _additive(names: tuple[str, ...]) -> Form:
     )
 
 
-def _rolling_errors(error: Array, windows: Array, sizes: Array) -> Array | None:
-    """Root mean squared error [M] over origins, of the rows beyond each and up to twice as large."""
+def _rolling_errors(error: Array, windows: Array, sizes: Array, enough: NDArray[np.bool_]) -> Array | None:
+    """Root mean squared error [M] over origins, of the rows beyond each and up to twice as large; nan: never tried."""
     squares = []
     for k in range(1, len(windows)):
         below = windows[k] > 0
         near = ~below & (sizes <= _NEAR * sizes[below].max() * (1 + 1e-9))
         if near.any():
-            squares.append(np.mean(error[:, k, near] ** 2, axis=1))
-    return np.sqrt(np.mean(squares, axis=0)) if squares else None
+            square = np.mean(error[:, k, near] ** 2, axis=1)
+            squares.append(np.where(enough[:, k], np.where(np.isfinite(square), square, np.inf), np.nan))
+    if not squares:
+        return None
+    tried = ~np.isnan(squares)
+    total = np.sum(squares, axis=0, where=tried)
+    return np.sqrt(np.where(tried.any(axis=0), total / np.maximum(tried.sum(axis=0), 1), np.nan))
 
 
 def _falls_on(members: list[Member], largest: Array) -> NDArray[np.bool_]:
