@@ -107,7 +107,7 @@ def test_a_missing_held_out_score_is_foretold_and_not_scored():
 
 def test_lists_are_no_labels():
     with pytest.raises(SonoscaleError, match=r"row 0: .* is a list"):
-        fit("power", X, X**0.3, clusters=[[1]] * 12, bootstrap=100)
+        fit("power", X, X**0.3, clusters=[[1]] * 12, bootstrap=100)  # pyright: ignore[reportArgumentType]
 
 
 def test_sizes_that_no_number_holds_are_refused():
