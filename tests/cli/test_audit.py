@@ -64,7 +64,8 @@ def test_too_few_runs_are_a_verdict_and_no_error(runs, sonoscale):
         ("alike.csv", (), "quality is constant (0.5 in all 80 rows)"),
         ("runs.csv", ("--replicate", "family", "--family", "config"), "is in two families"),
         ("runs.csv", ("--step", "seed"), "name the column (replicate)"),
-        ("runs.csv", ("--level", "2"), "level must lie between 0 and 1"),
+        ("runs.csv", ("--level", "2"), "level must lie between 0.5 and 0.999"),
+        ("runs.csv", ("--level", "0.9999999"), "level must lie between 0.5 and 0.999"),
         ("runs.csv", ("--json", "audit.txt"), "must end in .json"),
     ],
 )
@@ -75,3 +76,17 @@ def test_refuses_in_one_line(runs, sonoscale, file, options, message):
     assert result.stderr.count("\n") == 1
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_loss_is_known_by_its_name_unless_the_flag_says_otherwise(runs, sonoscale, tmp_path):
+    lines = (runs / "runs.csv").read_text().splitlines()
+    rows = [line.rpartition(",") for line in lines[1:]]
+    table = tmp_path / "losses.csv"
+    table.write_text("\n".join(["config,seed,family,params,rankme,other,test_loss",
+                                *(f"{first},{1 - float(last):.5f}" for first, _, last in rows)]))  # fmt: skip
+    options = ("audit", table, "--rank", "rankme", "--quality", "test_loss", "--replicate", "config")
+    result = sonoscale(*options)
+    assert result.stdout.startswith("Supported:")
+    assert "note  test_loss is a loss or an error by its name" in result.stdout
+    assert sonoscale(*options, "--lower-is-better").stdout.startswith("Supported:")
+    assert sonoscale(*options, "--higher-is-better").stdout.startswith("Not supported:")

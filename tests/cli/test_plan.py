@@ -197,6 +197,70 @@ def test_the_quickstart_study(plan):
     assert "differ from the column" not in said  # the counts are the study's own
 
 
+def grid_of(*, bad=(), cells=None):
+    """Lines of a table in two parts, where those at `bad` hold other `cells`: column -> text."""
+    rng = np.random.default_rng(0)
+    lines = ["set,params,tokens,loss,fit,flops"]
+    for part in ("one", "two"):
+        for n in np.geomspace(1e7, 1e9, 5):
+            for d in np.geomspace(1e9, 1e11, 5):
+                y = (1.7 + 400 / n**0.34 + 1200 / d**0.36) * np.exp(0.003 * rng.standard_normal())
+                row = {
+                    "set": part,
+                    "params": int(n),
+                    "tokens": int(d),
+                    "loss": y,
+                    "fit": int(n < 9e8),
+                    "flops": 6 * n * d,
+                }
+                if len(lines) - 1 in bad:
+                    row |= cells or {}
+                lines.append(",".join(map(str, row.values())))
+    return "\n".join(lines)
+
+
+def test_a_part_that_cannot_be_planned_is_named_beside_the_others(plan, refused, tmp_path):
+    table, out = tmp_path / "runs.csv", tmp_path / "plan.json"
+    quick = ("--bootstrap", "100", "--by", "set", "--flops", "1e21", "--next", "0")
+    table.write_text(grid_of(bad=[30], cells={"loss": "nan"}))
+    said = plan(table, *quick, "--json", out)
+    assert "set = one" in said
+    assert "Train params = " in said
+    assert "! no plan: loss, row 30: nan is not a finite number" in said
+    plans = json.loads(out.read_text())["plans"]
+    assert plans[0]["kind"] == "allocation"
+    assert plans[1] == {"error": "loss, row 30: nan is not a finite number", "by": {"set": "two"}}
+    table.write_text(grid_of(bad=[3, 30], cells={"loss": "nan"}))
+    assert "set = one: loss, row 3: nan" in refused(table, *quick)
+    table.write_text(grid_of(bad=[30], cells={"set": ""}))
+    assert "set, row 30: None names no part" in refused(table, *quick)
+    table.write_text(grid_of(bad=[49], cells={"loss": "nan"}))  # held out
+    assert "! no plan: loss, row 49: nan" in plan(table, *quick, "--train", "fit")
+
+
+@pytest.mark.parametrize("cell", ["2", "", "no"])
+def test_what_is_held_out_must_be_told(refused, tmp_path, cell):
+    table = tmp_path / "runs.csv"
+    table.write_text(grid_of(bad=[33], cells={"fit": cell}))
+    assert "fit, row 33: " in (said := refused(table, "--flops", "1e21", "--train", "fit"))
+    assert "is neither 1 (fitted) nor 0 (foretold)" in said
+    table.write_text(grid_of(bad=[33], cells={"flops": ""}))
+    for above in ("1e19", "flops=1e19"):
+        assert "flops, row 33: nan is no number" in refused(table, "--flops", "1e21", "--hold-out-above", above)
+
+
+def test_both_modes_take_the_direction_from_the_flag_or_the_name(plan, refused, tmp_path):
+    table = tmp_path / "runs.csv"
+    table.write_text(grid_of().replace("loss", "accuracy"))
+    split, design = ("--flops", "1e21"), ("--design", "params,tokens", "--limit", "params=1e9")
+    for mode in (split, design):
+        options = (table, "--quality", "accuracy", "--bootstrap", "100", "--next", "0", *mode)
+        assert "accuracy falls with " in (said := refused(*options))
+        assert "by its name it is a score: say which is better" in said
+        assert plan(*options, "--lower-is-better").startswith("Train params ")
+    assert "does not improve" in refused(table, "--quality", "accuracy", *split, "--higher-is-better")
+
+
 def test_refusals(study, refused, tmp_path):
     table = tmp_path / "runs.csv"
     table.write_text("params,tokens,loss,word\n" + "\n".join(f"{10**i},{7**i},{3 / i},a" for i in range(1, 5)))

@@ -121,3 +121,30 @@ def test_what_a_clip_does_to_the_rankings_of_others_is_the_derivative_by_its_wei
     expected = [(weighted(clip, 1e-5) - weighted(clip, -1e-5)) / 2e-5 for clip in range(25)]
     np.testing.assert_allclose(pull, expected, atol=1e-6)
     assert pull.sum() == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_what_a_clip_does_is_the_mean_of_all_orders_of_what_is_tied(seed):
+    rng = np.random.default_rng(seed)
+    similar, relevant = rng.integers(0, 1 + seed % 4, 6) / 10, rng.random(6) < 0.5
+    relevant[rng.integers(6)] = True
+    there = np.arange(6) < 6 - seed % 2
+    relevant[0] = True
+    _, pull = score_rankings(similar[None], relevant[None], there[None])
+    orders = [
+        order for order in itertools.permutations(range(6))
+        if all(similar[a] >= similar[b] for a, b in itertools.pairwise(order))
+    ]  # fmt: skip
+
+    def weighted(clip, step):
+        weights = np.where(np.arange(6) == clip, 1 + step, 1.0)
+        found = 0.0
+        for order in orders:
+            places = np.empty(6)
+            places[list(order)] = -np.arange(6.0)
+            found += average_precision_score(relevant[there], places[there], sample_weight=weights[there])
+        return found / len(orders)
+
+    expected = [(weighted(clip, 1e-5) - weighted(clip, -1e-5)) / 2e-5 for clip in range(6)]
+    np.testing.assert_allclose(pull, expected, atol=1e-6)
+    assert pull.sum() == pytest.approx(0, abs=1e-12)

@@ -9,6 +9,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.probe import RETRIEVAL_METRICS, ProbeResult, _retrieval, _search, probe
+from sonoscale.probe._targets import make_targets
 
 
 def clips(n=120, dim=8, classes=4, apart=1.0, seed=0):
@@ -200,6 +201,53 @@ def test_folds_in_which_nothing_is_found_do_not_count():
     assert list(result.per_fold) == ["1", "2", "3"]
     assert "30 of 120 queries are left out: nothing that they search has their label" in result.warnings
     assert "no query of fold '0' is left, and it does not count" in result.warnings
+
+
+def tied(kind):
+    """Embeddings of which many are equally similar."""
+    x, y, folds = clips(classes=8, apart=0.7)
+    if kind == "signs":
+        return np.sign(x), y, folds
+    if kind == "few signs":
+        return np.sign(x[:, :3]), y, folds
+    if kind == "pairs of unlike class":
+        return np.repeat(x[:60], 2, axis=0), y, folds
+    if kind == "half of them equal":
+        return np.where(np.arange(120)[:, None] % 2, x, x[:1]), y, folds
+    return np.where(np.arange(120)[:, None] % 3, x, 0), y, folds
+
+
+@pytest.mark.parametrize(
+    "kind", ["signs", "few signs", "pairs of unlike class", "half of them equal", "a third of them 0"]
+)
+@pytest.mark.parametrize("fold", [30, 120])
+def test_the_interval_holds_the_score_where_clips_are_tied(kind, fold):
+    x, y, _ = tied(kind)
+    result = find(x, y, [str(i // fold) for i in range(120)])
+    assert result.interval[0] < result.score < result.interval[1]
+    # As wide as it is with an order of what is tied, taken at random.
+    rng, widths = np.random.default_rng(0), []
+    for _ in range(5):
+        ordered = find((x + 1e-5 * rng.standard_normal(x.shape)).astype(np.float32), y,
+                       [str(i // fold) for i in range(120)])  # fmt: skip
+        widths.append(ordered.interval[1] - ordered.interval[0])
+    assert 0.5 < (result.interval[1] - result.interval[0]) / np.mean(widths) < 1.3
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-12, 1e30])
+def test_the_scale_of_embeddings_does_not_count(size):
+    x, y, folds = clips()
+    result, scaled = find(x, y, folds), find((x * size).astype(np.float32), y, folds)
+    assert scaled.score == pytest.approx(result.score, abs=1e-4)
+    assert scaled.interval == pytest.approx(result.interval, abs=1e-3)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_embeddings_that_are_not_finite_are_refused_by_the_protocol_itself(value):
+    x, y, folds = clips()
+    x[17, 3] = value
+    with pytest.raises(SonoscaleError, match="the embedding of clip 17 is not finite"):
+        _retrieval.probe_retrieval(x, make_targets(y), folds)
 
 
 @pytest.mark.parametrize(

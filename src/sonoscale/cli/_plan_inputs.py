@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,6 @@ _SWEPT = (
     "objective", "backbone", "width", "depth", "n_mels", "patch_mels", "patch_frames", "mask_ratio", "clip_seconds",
     "batch_size", "lr", "train_clips",
 )  # fmt: skip
-_LOSSES = ("loss", "error", "err", "wer", "cer", "eer", "perplexity")
 
 
 def names(text: str | None) -> list[str]:
@@ -48,14 +47,23 @@ def budgets(given: Mapping[str, float | None], more: Sequence[str]) -> dict[str,
     return found
 
 
-def parts(table: dict[str, NDArray[Any]], by: str | None) -> Iterator[tuple[Any, dict[str, NDArray[Any]]]]:
-    """The table, or its rows for each value of a column, in the order in which these come."""
+def parts(table: dict[str, NDArray[Any]], by: str | None) -> dict[Any, NDArray[np.intp]]:
+    """All rows, or those of each value of a column, in the order in which these come.
+
+    Raises:
+        SonoscaleError: No such column, or a row without a value.
+    """
+    import numpy as np
+
     if by is None:
-        yield None, table
-        return
+        return {None: np.arange(len(next(iter(table.values()))))}
     _known(table, by)
-    for value in dict.fromkeys(table[by].tolist()):
-        yield value, {name: column[table[by] == value] for name, column in table.items()}
+    rows: dict[Any, list[int]] = {}
+    for row, value in enumerate(table[by].tolist()):
+        if value is None or value != value or value == "":
+            raise SonoscaleError(f"{by}, row {row}: {value!r} names no part; fill it in, or leave the row out")
+        rows.setdefault(value, []).append(row)
+    return {value: np.array(places) for value, places in rows.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +78,7 @@ class Asked:
     curved: list[str]
     base: Path | None
     flops_column: str | None
-    lower_is_better: bool
+    higher_is_better: bool | None
     replicate: list[str]
     hold_out_above: str | None
     train: str | None
@@ -82,24 +90,32 @@ class Asked:
     seed: int
     study: Path | None
 
-    def plan(self, table: dict[str, NDArray[Any]]) -> Allocation | Designed:
-        """The plan for these rows: a design where columns of one are named or the table is a study's."""
+    @property
+    def designs(self) -> bool:
+        """Whether a design is chosen: columns of one are named, or the table is a study's."""
+        return bool(self.design) or (self.study is not None and not self.size and not self.data)
+
+    def plan(
+        self, columns: dict[str, NDArray[Any]], rows: NDArray[np.intp], held: NDArray[np.bool_] | None
+    ) -> Allocation | Designed:
+        """The plan for these rows of a table, of which `held` says (for all rows) which are held out."""
         if self.design and (self.size or self.data):
             raise SonoscaleError("--design chooses a design, --size and --data split a budget: give one of them")
+        table = {name: column[rows] for name, column in columns.items()}
         quality = self.quality or _first(table, _QUALITIES, "--quality")
         _known(table, quality)
-        if self.design or (self.study is not None and not self.size and not self.data):
-            return self._design(table, quality)
-        return self._allocation(table, quality)
+        shared = self._shared(table) | {"held_out": None if held is None else held[rows], "places": rows}
+        return (self._design if self.designs else self._allocation)(table, quality, shared)
 
     def _shared(self, table: dict[str, NDArray[Any]]) -> dict[str, Any]:
         clusters: list[str] | None = self.replicate or (["config"] if "config" in table else None)
         return {
             "clusters": clusters, "next_count": self.next_count, "next_flops": self.next_flops, "force": self.force,
             "bootstrap": self.bootstrap, "level": self.level, "seed": self.seed,
+            "higher_is_better": self.higher_is_better,
         }  # fmt: skip
 
-    def _allocation(self, table: dict[str, NDArray[Any]], quality: str) -> Allocation:
+    def _allocation(self, table: dict[str, NDArray[Any]], quality: str, shared: dict[str, Any]) -> Allocation:
         from sonoscale.laws.plan import plan_allocation
 
         n = self.size or _first(table, _SIZES, "--size")
@@ -121,11 +137,10 @@ class Asked:
         cost = None if column is None else column
         return plan_allocation(
             table, n=n, d=d, y=quality, flops=flops, most_n=most_n, most_d=most_d, cost=cost,
-            held_out=self._held(table, n, d), direction="falling" if self.lower_is_better else None,
-            **self._shared(table),
+            **shared,
         )  # fmt: skip
 
-    def _design(self, table: dict[str, NDArray[Any]], quality: str) -> Designed:
+    def _design(self, table: dict[str, NDArray[Any]], quality: str, shared: dict[str, Any]) -> Designed:
         from sonoscale.cli import _plan_costs as costs
         from sonoscale.laws.plan import plan_design
 
@@ -160,20 +175,22 @@ class Asked:
                 )
         found = plan_design(
             table, y=quality, x=chosen, cost=cost, budgets=limits, amount=amount, curved=self.curved,
-            higher_is_better=not (self.lower_is_better or any(word in quality.lower() for word in _LOSSES)),
-            held_out=self._held(table, None, None), **self._shared(table),
+            **shared,
         )  # fmt: skip
         return found if not told else _noted(found, told)
 
-    def _held(self, table: dict[str, NDArray[Any]], n: str | None, d: str | None) -> NDArray[np.bool_] | None:
-        """The rows to hold out, or None."""
+    def held(self, table: dict[str, NDArray[Any]]) -> NDArray[np.bool_] | None:
+        """The rows of the table to hold out, or None."""
         import numpy as np
+
+        from sonoscale.laws.extrapolation._groups import _trained
 
         if self.hold_out_above is not None and self.train is not None:
             raise SonoscaleError("--hold-out-above and --train both say what is held out: give one of them")
         if self.train is not None:
             _known(table, self.train)
-            return np.asarray(table[self.train], dtype=object) == 0
+            cells = np.array([_as_flag(cell) for cell in table[self.train].tolist()], dtype=object)
+            return ~_trained({self.train: cells}, self.train, len(cells))
         if self.hold_out_above is None:
             return None
         if "=" in self.hold_out_above:
@@ -189,9 +206,17 @@ class Asked:
         column = self.flops_column or next((name for name in ("flops_total", "flops", "C") if name in table), None)
         if column is not None:
             return _numbers(table, column) > value
-        if n is None or d is None:
+        if self.designs:
             raise SonoscaleError(f"--hold-out-above {value:g}: the table has no column of FLOPs; give COLUMN=VALUE")
+        n, d = self.size or _first(table, _SIZES, "--size"), self.data or _first(table, _DATA, "--data")
+        _known(table, n)
+        _known(table, d)
         return 6.0 * _numbers(table, n) * _numbers(table, d) > value
+
+
+def _as_flag(cell: Any) -> Any:
+    """0 and 1 as numbers, though words stand in the same column."""
+    return int(cell) if isinstance(cell, str) and cell in ("0", "1") else cell
 
 
 def _noted(found: Designed, notes: list[str]) -> Designed:
@@ -210,9 +235,16 @@ def _numbers(table: Mapping[str, NDArray[Any]], name: str) -> NDArray[np.float64
     import numpy as np
 
     try:
-        return np.asarray(table[name], dtype=np.float64)
+        found = np.asarray(table[name], dtype=np.float64)
     except (TypeError, ValueError):
         raise SonoscaleError(f"{name} holds text: rows cannot be held out above a number") from None
+    if np.isnan(found).any():
+        row = int(np.isnan(found).argmax())
+        raise SonoscaleError(
+            f"{name}, row {row}: {table[name][row]!s} is no number, and rows are to be held out above one: fill it in, "
+            "or leave the row out"
+        )
+    return found
 
 
 def _pair(text: str, option: str) -> tuple[str, float]:

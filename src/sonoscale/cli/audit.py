@@ -33,8 +33,10 @@ def audit(
     step: Annotated[str | None, typer.Option(help="Column of steps: the last of each configuration counts.")] = None,
     warmup: Annotated[float | None, typer.Option(help="Last step of the warm-up (default: a third).")] = None,
     layer: Annotated[str | None, typer.Option(help="Column of layers: the last one counts.")] = None,
-    lower_is_better: Annotated[bool, typer.Option("--lower-is-better", help="Quality is an error.")] = False,
-    level: Annotated[float, typer.Option(help="Of intervals and tests.")] = 0.95,
+    higher_is_better: Annotated[
+        bool | None, typer.Option("--higher-is-better/--lower-is-better", help="Which is better (default: by name).")
+    ] = None,
+    level: Annotated[float, typer.Option(help="Of intervals and tests, 0.5 to 0.999.")] = 0.95,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of resampling.")] = 0,
     json: Annotated[Path | None, typer.Option(help="Write everything to this .json file.")] = None,
 ) -> None:
@@ -48,7 +50,7 @@ def audit(
     check_outputs([json], [table])
     found = audit_rank(
         open_table(table), rank=rank, quality=quality, covariates=None if covariates is None else _names(covariates),
-        family=family, replicate=replicate, higher_is_better=not lower_is_better, rivals=_names(rivals or ""),
+        family=family, replicate=replicate, higher_is_better=higher_is_better, rivals=_names(rivals or ""),
         step=step, warmup=warmup, layer=layer, level=level, seed=seed,
     )  # fmt: skip
     if json:

@@ -36,7 +36,9 @@ def plan(
     curved: Annotated[str | None, typer.Option(help="Columns of the design whose best may lie inside.")] = None,
     base: Annotated[Path | None, typer.Option(help="YAML of a run or study: exact costs for a table.")] = None,
     flops_column: Annotated[str | None, typer.Option(help="Column of FLOPs (default: 6 N D).")] = None,
-    lower_is_better: Annotated[bool, typer.Option("--lower-is-better", help="Quality is a loss or an error.")] = False,
+    higher_is_better: Annotated[
+        bool | None, typer.Option("--higher-is-better/--lower-is-better", help="Which is better (default: by name).")
+    ] = None,
     replicate: Annotated[str | None, typer.Option(help="Columns that name a configuration.")] = None,
     by: Annotated[str | None, typer.Option(help="Column: a plan for each of its values.")] = None,
     hold_out_above: Annotated[str | None, typer.Option(help=_HOLD)] = None,
@@ -65,29 +67,38 @@ def plan(
     )
     asked = inputs.Asked(
         budgets=budgets, quality=quality, size=size, data=data, design=inputs.names(design),
-        curved=inputs.names(curved), base=base, flops_column=flops_column, lower_is_better=lower_is_better,
+        curved=inputs.names(curved), base=base, flops_column=flops_column, higher_is_better=higher_is_better,
         replicate=inputs.names(replicate), hold_out_above=hold_out_above, train=train, next_count=next_,
         next_flops=next_flops, force=force, bootstrap=bootstrap, level=level, seed=seed,
         study=table if table.is_dir() else None,
     )  # fmt: skip
     columns = open_table(table)
-    found = {}
-    for name, part in inputs.parts(columns, by):
+    held = asked.held(columns)
+    found: dict[Any, Allocation | Designed | str] = {}
+    for name, rows in inputs.parts(columns, by).items():
         try:
-            found[name] = asked.plan(part)
+            found[name] = asked.plan(columns, rows, held)
         except SonoscaleError as error:
-            raise error if by is None else SonoscaleError(f"{by} = {name}: {error}") from error
+            if by is None:
+                raise
+            found[name] = str(error)
+    if all(isinstance(one, str) for one in found.values()):
+        name, error = next(iter(found.items()))
+        raise SonoscaleError(f"{by} = {name}: {error}")
     if json:
         _write(found, table, by, json)
     for i, (name, one) in enumerate(found.items()):
         if by is not None:
             console.print(("\n" if i else "") + f"{by} = {name}", style="bold underline", markup=False)
-        tell(one)
+        if isinstance(one, str):
+            console.print(f"! no plan: {one}", style="yellow", markup=False, soft_wrap=True)
+        else:
+            tell(one)
     if json:
         console.print(f"\neverything  {json}", soft_wrap=True, markup=False)
 
 
-def _write(found: Mapping[Any, Allocation | Designed], table: Path, by: str | None, path: Path) -> None:
+def _write(found: Mapping[Any, Allocation | Designed | str], table: Path, by: str | None, path: Path) -> None:
     import json
     import platform
 
@@ -101,7 +112,10 @@ def _write(found: Mapping[Any, Allocation | Designed], table: Path, by: str | No
         "sonoscale": __version__, "numpy": numpy.__version__, "scipy": scipy.__version__,
         "python": platform.python_version(),
     }  # fmt: skip
-    plans = [one.as_dict() | ({} if by is None else {"by": {by: name}}) for name, one in found.items()]
+    plans = [
+        ({"error": one} if isinstance(one, str) else one.as_dict()) | ({} if by is None else {"by": {by: name}})
+        for name, one in found.items()
+    ]
     content = {"table": str(table), "versions": versions}
     content |= {"plans": plans} if by is not None else plans[0]
     with replacing(path) as partial:

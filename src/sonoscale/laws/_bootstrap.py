@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import sparse, stats
 
 from sonoscale.errors import SonoscaleError
 
@@ -45,8 +45,7 @@ def draw_counts(
     """
     groups = int(clusters.max()) + 1
     values, column = np.unique(x, axis=0, return_inverse=True)
-    holds = np.zeros((groups, len(values)))
-    holds[clusters, column.reshape(-1)] = 1.0
+    holds = sparse.csr_array((np.ones(len(clusters)), (clusters, column.reshape(-1))), shape=(groups, len(values)))
     kept: list[Array] = []
     found = 0
     for _ in range(200):

@@ -35,7 +35,7 @@ def score_rankings(similar: np.ndarray, relevant: np.ndarray, there: np.ndarray)
 
     Returns:
         float64 `[queries, 6]`, in the order of `RETRIEVAL_METRICS`; and float64 `[clips]`, the derivative of the sum of
-        average precisions by how often each clip is in the gallery (of clips that are tied: in an order).
+        average precisions by how often each clip is in the gallery, which is 0 in sum over the clips of each query.
     """
     relevant = relevant & there
     places = np.arange(similar.shape[1], dtype=np.int32)
@@ -60,9 +60,7 @@ def score_rankings(similar: np.ndarray, relevant: np.ndarray, there: np.ndarray)
     share = good / alike  # of the orders, in which this place has a relevant clip; then, of those before it:
     precision = (above + 1 + before * (good - 1) / np.maximum(alike - 1, 1)) / (places + 1)
     averages = (share * precision).sum(axis=1) / found[:, -1]
-    down = share / (places + 1)  # what one more clip at a place does to the precisions from there on
-    down = _from_here(down) * hit - _from_here(down * precision)
-    pull = (down + (precision - averages[:, None]) * hit) / found[:, -1:]
+    pull = _pulls(hit, share, precision, averages[:, None], first, after, above, good) / found[:, -1:]
 
     missed = np.cumprod(np.maximum(alike - good - before, 0) / (alike - before), axis=1)  # none up to here
     recalls = [1 - missed[:, min(k, len(places)) - 1] for k in CUTOFFS]
@@ -74,9 +72,42 @@ def score_rankings(similar: np.ndarray, relevant: np.ndarray, there: np.ndarray)
     return scores, np.bincount(clip.ravel(), weights=pull.ravel(), minlength=len(places))
 
 
-def _from_here(values: np.ndarray) -> np.ndarray:
-    """Sums of each place and those after it."""
-    return np.cumsum(values[:, ::-1], axis=1)[:, ::-1]
+def _pulls(
+    hit: np.ndarray, share: np.ndarray, precision: np.ndarray, averages: np.ndarray, first: np.ndarray,
+    after: np.ndarray, above: np.ndarray, good: np.ndarray,
+) -> np.ndarray:  # fmt: skip
+    """What one more of the clip at each place adds to the sum of precisions, its share of their mean taken off.
+
+    A clip adds its own precision, and moves that of each relevant clip from its own place on. Both are means over all
+    orders of the clips that are as similar, of which it comes before each place equally often.
+
+    Arguments:
+        hit: 1 where the clip at a place is relevant, in any order of what is tied; all are `[queries, clips]`.
+        share, precision: of a place, over orders; the precision of those in which a relevant clip is there.
+        averages: average precision of each query, `[queries, 1]`.
+        first, after: places between which all clips are as similar.
+        above, good: relevant clips before them, and of them.
+    """
+    places = np.arange(hit.shape[1], dtype=np.int32)
+    alike, before = after - first, places - first
+
+    def up_to(values: np.ndarray) -> np.ndarray:
+        return np.concatenate([np.zeros((len(values), 1)), np.cumsum(values, axis=1)], axis=1)
+
+    def tied(values: np.ndarray) -> np.ndarray:
+        """Sums over the clips that are as similar."""
+        sums = up_to(values)
+        return np.take_along_axis(sums, after, axis=1) - np.take_along_axis(sums, first, axis=1)
+
+    later = [up_to(share * what / (places + 1)) for what in (np.ones_like(share), precision)]
+    counts, precisions = (sums[:, -1:] - np.take_along_axis(sums, after, axis=1) for sums in later)
+    pulls = []
+    for relevant in (0, 1):
+        often = before / alike * (good - relevant) / np.maximum(alike - 1, 1)  # it comes before, and a hit is there
+        others = above + 1 + relevant + (before - 1) * (good - 1 - relevant) / np.maximum(alike - 2, 1)
+        pulls.append(relevant * counts - precisions + tied(often * (relevant - others / (places + 1)) / (places + 1)))
+    own = tied(precision + (1 - precision) / (places + 1)) / alike - averages
+    return np.where(hit == 1, pulls[1] + own, pulls[0])
 
 
 def score_chance(sizes: np.ndarray) -> np.ndarray:

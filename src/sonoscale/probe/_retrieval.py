@@ -103,10 +103,14 @@ def probe_retrieval(
         progress: told of queries that are done with, and of how many.
 
     Raises:
-        SonoscaleError: no such metric, no test part, or nothing to find (see `make_searches`).
+        SonoscaleError: no such metric, an embedding that is not finite, no test part, or nothing to find (see
+            `make_searches`).
     """
     if metric is not None and metric not in RETRIEVAL_METRICS:
         raise SonoscaleError(f"probe: no metric '{metric}' for retrieval; there are {', '.join(RETRIEVAL_METRICS)}")
+    if not np.isfinite(embeddings).all():
+        clip = int(np.argmin(np.isfinite(embeddings).all(axis=1)))
+        raise SonoscaleError(f"probe: the embedding of clip {clip} is not finite")
     searches, notes = protocol.searches(targets, folds, scheme, groups, roles)
     names = np.asarray(groups if groups is not None else np.arange(len(targets)), dtype=str)
     total, done, collapsed = sum(len(each.queries) for each in searches), 0, 0
@@ -169,4 +173,7 @@ def _shares(search: Search, clips: np.ndarray, averages: np.ndarray, pull: np.nd
 
 
 def _unit(rows: np.ndarray, device: torch.device) -> torch.Tensor:
-    return torch.nn.functional.normalize(torch.from_numpy(rows).to(device).double(), dim=1)
+    """Of length 1, or 0, float64: whatever their size, as the squares of the largest would overflow or vanish."""
+    wide = torch.from_numpy(rows).to(device).double()
+    largest = wide.abs().amax(dim=1, keepdim=True)
+    return torch.nn.functional.normalize(wide / torch.where(largest > 0, largest, 1.0), dim=1)

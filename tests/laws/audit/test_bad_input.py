@@ -1,5 +1,7 @@
 """What an audit refuses, and what it decides and says."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -19,6 +21,10 @@ def table(**changes):
         "name": [f"r{i}" for i in range(12)],
     }
     return columns | changes
+
+
+def audited(columns, **options) -> Any:
+    return audit_rank(columns, **options)
 
 
 def put(column, row, value):
@@ -42,11 +48,18 @@ def put(column, row, value):
         (put("tokens", 5, np.inf), {}, "tokens, row 5: inf"),
         (put("params", 2, 0), {}, "params, row 2: 0 is not above zero"),
         (put("quality", 7, 63.0), {}, "quality mixes fractions with percentages: .* 63 in row 7"),
+        (put("quality", 7, 1.2), {}, "quality, row 7: 1.2 is above 1 in a column of fractions"),
         ({"rank": [1.0, 2.0]}, {}, "rank has 2 rows but quality has 12"),
         (put("name", 4, None), {"family": "name"}, "name, row 4: None is no name"),
         ({"config": list("aabbccddeeff")}, {"replicate": "config", "family": "name"}, "is in two families"),
-        ({}, {"level": 1.5}, "level must lie between 0 and 1"),
+        ({}, {"level": 1.5}, "level must lie between 0.5 and 0.999"),
+        ({}, {"level": 0.9999999}, "level must lie between 0.5 and 0.999"),
         ({}, {"permutations": 10}, "too few"),
+        (put("rank", 6, 0.0), {}, "rank, row 6: 0 is not above zero, as every rank is"),
+        (put("rank", 6, -3.0), {}, "rank, row 6: -3 is not above zero, as every rank is"),
+        ({"lr": [0.1] * 5 + [-1.0] + [0.2] * 6}, {"covariates": ["lr"]}, "lr, row 5: -1 is below zero, though 92%"),
+        ({"quality": 1e-160 * table()["quality"]}, {}, "quality, row .*e-161 is the largest in size, whose square"),
+        ({"quality": 1e300 * table()["quality"]}, {}, r"quality, row .*e\+299 is the largest in size, whose square"),
     ],
 )
 def test_refuses_and_names(changes, options, message):
@@ -56,6 +69,11 @@ def test_refuses_and_names(changes, options, message):
 
 def test_scores_above_one_that_are_no_percentages_pass():
     assert audit_rank(table(quality=np.linspace(0.3, 2.9, 12)), **OPTIONS).configurations == 12
+
+
+def test_a_loss_a_little_above_one_passes():
+    columns = table(val_loss=[*table()["quality"][:-1], 1.2])
+    assert audited(columns, **(OPTIONS | {"quality": "val_loss", "covariates": ["params"]})).configurations == 12
 
 
 def notes(columns, **options):
@@ -68,7 +86,10 @@ def test_says_what_it_decided():
     signed = table(lr=np.linspace(-1, 1, 12))
     assert "lr enters as it is" in notes(signed, covariates=["params", "lr"])
     assert "params is the same in all rows" in notes(table(params=[5.0] * 12))
-    assert "rank enters as it is" in notes(table(rank=np.linspace(-3, 3, 12)))
+    masked = table(mask_ratio=[0.0, *np.linspace(0.1, 0.9, 11)])
+    assert "mask_ratio enters as it is, not as a logarithm: it is 0 in row 0" in notes(
+        masked, covariates=["mask_ratio"]
+    )
     alike = {"params": np.repeat(np.arange(1, 7), 2), "tokens": np.repeat(np.arange(1, 7), 2)}
     found = audit_rank(table(**alike), **OPTIONS)
     assert found.configurations == 6
@@ -97,3 +118,52 @@ def test_losses_of_several_kinds_are_left_out():
     assert found.covariates == ("log params", "log tokens")
     assert any("losses of several kinds" in note for note in found.notes)
     assert "log loss" in audit_rank(table(loss=np.linspace(1, 2, 12)), **OPTIONS).covariates
+
+
+@pytest.mark.parametrize("size", [1e-99, 1e-6, 1e6, 1e99])
+def test_the_unit_of_quality_does_not_count(size):
+    rng = np.random.default_rng(1)
+    columns = table(rank=np.exp(3 + table()["quality"] + 0.02 * rng.normal(size=12)))
+    one = audited(columns, **OPTIONS)
+    other = audited(columns | {"quality": size * columns["quality"]}, **OPTIONS)
+    assert other.verdict == one.verdict
+    assert other.adjusted.partial.p == pytest.approx(one.adjusted.partial.p, rel=1e-6)
+
+
+def test_more_draws_where_the_level_needs_them():
+    options = {name: value for name, value in OPTIONS.items() if name in ("rank", "quality")}
+    assert audit_rank(table(), **options, level=0.999).level == 0.999
+
+
+@pytest.mark.parametrize(("name", "lower"), [("test_loss", True), ("wer", True), ("accuracy", False), ("y", False)])
+def test_the_name_of_the_quality_says_which_way_is_better(name, lower):
+    columns = table()
+    values = np.log(columns["rank"])
+    columns[name] = 5 - values if lower else values
+    options = OPTIONS | {"quality": name, "covariates": ["params"]}
+    found = audited(columns, **options)
+    assert found.higher_is_better is not lower
+    assert found.spearman.value == pytest.approx(1)
+    told = f"{name} is a loss or an error by its name: less of it is taken as better"
+    assert (told in found.notes) == lower
+    turned = audited(columns, **options, higher_is_better=lower)
+    assert turned.spearman.value == pytest.approx(-1)
+    assert told not in turned.notes
+    rival = audited(columns | {"eer": 9 - values}, **options, rivals=["eer"]).rivals[0]
+    assert rival.spearman.value == pytest.approx(1)
+
+
+def test_where_no_number_of_runs_would_settle_it_what_is_missing_is_named():
+    columns = table()
+    columns["quality"] = np.log(columns["rank"]) / 5
+    without = audit_rank(columns, **OPTIONS, covariates=[])
+    assert without.verdict == "insufficient_data"
+    assert without.needed.startswith("no number of these; missing is a column of capacity")
+    columns = {"params": np.exp(np.linspace(10, 15, 40)), "rank": np.exp(np.linspace(2, 4, 40))}
+    columns["quality"] = 0.3 + 0.01 * np.arange(40) + 0.01 * np.random.default_rng(0).normal(size=40)
+    known = audit_rank(columns, **OPTIONS)
+    assert "the covariates determine rank" in known.reason
+    assert known.needed.startswith("no number of such runs; missing are runs of equal capacity")
+    for found in (without, known):
+        assert found.needed_assumed is None
+        assert found.needed_observed is None

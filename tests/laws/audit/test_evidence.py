@@ -1,6 +1,7 @@
 """The evidence beside the verdict, against SciPy, counts by hand, and truths that are known."""
 
 import json
+import tracemalloc
 from itertools import combinations
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from sonoscale.laws._bootstrap import draw_counts
 from sonoscale.laws.audit import audit_rank
 from sonoscale.laws.audit._marginal import kendall, turning_point
 
@@ -78,6 +80,36 @@ def test_pairs_by_hand(make):
         assert 0 <= one.interval.lo <= one.share <= one.interval.hi <= 1
     assert found.matched.by == "params"
     assert 0 < found.matched.counted < found.pairs.counted < found.pairs.candidates == 66
+
+
+def test_pairs_of_many_configurations_are_of_some_that_are_drawn(make, monkeypatch):
+    table = make(400, 0, extra=0.3)
+    options = {**OPTIONS, "replicate": "config"}
+    whole = audited(table, **options)
+    assert not any("drawn" in note for note in whole.notes)
+    for module in ("_marginal", "_audit"):
+        monkeypatch.setattr(f"sonoscale.laws.audit.{module}.MOST_PAIRED", 150)
+    some = audited(table, **options)
+    assert "pairs, and the interval of Kendall's tau, are of 150 of the 400 configurations, drawn" in some.notes
+    assert (whole.pairs.candidates, some.pairs.candidates) == (400 * 399 / 2, 150 * 149 / 2)
+    assert some.pairs.share == pytest.approx(whole.pairs.share, abs=0.05)
+    assert some.matched.candidates < whole.matched.candidates
+    assert some.kendall.value == whole.kendall.value
+    width = [np.subtract(*np.array([one.kendall.interval.hi, one.kendall.interval.lo])) for one in (some, whole)]
+    assert width[0] == pytest.approx(width[1], rel=0.25)
+    assert (some.verdict, some.spearman) == (whole.verdict, whole.spearman)
+
+
+def test_resamples_of_many_runs_take_no_square_of_their_number():
+    count = 12_000
+    tracemalloc.start()
+    drawn = draw_counts(
+        np.arange(float(count)), np.arange(count), bootstrap=80, distinct=2, rng=np.random.default_rng()
+    )
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert drawn.shape == (80, count)
+    assert most < 100e6
 
 
 def test_families(make):

@@ -196,3 +196,57 @@ def test_a_table_lacks_a_column():
         plan_allocation(runs(), n="params", d="D", y="loss", flops=1e20)
     with pytest.raises(SonoscaleError, match="three different columns"):
         plan_allocation(runs(), n="N", d="N", y="loss", flops=1e20)
+
+
+def test_data_without_any_noise_are_planned_with():
+    table = runs(noise=0)
+    n, _ = best_of(BUDGET)
+    assert plan(table).n.value == pytest.approx(n, rel=1e-3)
+
+
+def accuracies(table):
+    """A score of the same law."""
+    return table["N"], table["D"], 1 - 0.1 * np.asarray(table["loss"])
+
+
+def test_the_name_of_the_quality_says_which_way_it_improves():
+    n, d, accuracy = accuracies(runs())
+    options = {"n": "N", "d": "D", "flops": BUDGET, "bootstrap": 100}
+    found = plan_allocation({"N": n, "D": d, "accuracy": accuracy}, y="accuracy", **options)
+    assert found.fitted.startswith("1 - accuracy")
+    for name, values in (("accuracy", 1 - accuracy), ("valid_mAP", 1 - accuracy), ("eer", accuracy)):
+        table = {"N": n, "D": d, name: values}
+        way = "rises with FLOPs" if name == "eer" else "falls with FLOPs"
+        with pytest.raises(SonoscaleError, match=f"{name} {way} .* by its name it is a (score|loss): say which"):
+            plan_allocation(table, y=name, **options)
+        flag = name == "eer"
+        assert plan_allocation(table, y=name, higher_is_better=flag, **options).n.value == pytest.approx(
+            found.n.value, rel=1e-6
+        )
+        with pytest.raises(SonoscaleError, match="does not improve"):
+            plan_allocation(table, y=name, higher_is_better=not flag, **options)
+    unnamed = plan_allocation({"N": n, "D": d, "y": 1 - accuracy}, y="y", **options)
+    assert unnamed.fitted == "y"
+
+
+@pytest.mark.parametrize(("name", "value"), [("N", np.nan), ("D", 0.0), ("loss", np.inf), ("loss", None)])
+@pytest.mark.parametrize("held", [False, True])
+def test_rows_of_a_part_are_named_by_their_places_in_the_table(name, value, held):
+    table = {key: values.astype(object) for key, values in runs().items()}
+    table[name][7] = value
+    out = np.zeros(40, dtype=bool)
+    out[[2, 7 if held else 20]] = True
+    with pytest.raises(SonoscaleError, match=f"^{name}, row 107: "):
+        plan(table, held_out=out, places=np.arange(100, 140))
+    good = plan(runs(), held_out=out, places=np.arange(100, 140))
+    assert good.check is not None
+    assert {one.row for one in good.check.runs} == {102, 107 if held else 120}
+    with pytest.raises(SonoscaleError, match=r"places must be \[40\]"):
+        plan(runs(), places=[1, 2])
+
+
+def test_a_score_above_its_top_is_refused():
+    n, d, accuracy = accuracies(runs())
+    accuracy[3] = 1.2
+    with pytest.raises(SonoscaleError, match=r"accuracy, row 3: 1.2 is above 1 in a column of fractions"):
+        plan_allocation({"N": n, "D": d, "accuracy": accuracy}, n="N", d="D", y="accuracy", flops=BUDGET)

@@ -213,3 +213,54 @@ def test_too_many_designs_are_refused():
     table = {name: rng.choice([1.0, 2.0, 4.0, 8.0], 60) for name in names} | {"quality": rng.uniform(0.2, 0.8, 60)}
     with pytest.raises(SonoscaleError, match="designs are more than 20,000: leave out a variable of x0"):
         plan_design(table, y="quality", x=names, bootstrap=100)
+
+
+def test_the_name_of_the_quality_says_which_way_a_design_improves():
+    table = runs(noise=1e-3)
+    best = plan(table, budgets={"flops": 6e9}).choice.best.design
+    loss = table | {"loss": 1 - table["quality"]}
+    found = plan(loss, y="loss", budgets={"flops": 6e9})
+    assert not found.higher_is_better
+    assert found.choice.best.design == best
+    for name, values in (("loss", table["quality"]), ("accuracy", 1 - table["quality"])):
+        wrong = table | {name: values}
+        for options in ({}, {"cost": None, "budgets": {"width": 64}}):
+            with pytest.raises(SonoscaleError, match=f"{name} .* with (FLOPs|width.*) .*--higher-is-better"):
+                plan(wrong, y=name, **options)
+        assert plan(wrong, y=name, higher_is_better=name == "loss", budgets={"flops": 6e9}).choice.best.design == best
+    for values in (table["quality"], 1 - table["quality"]):
+        unnamed = plan(table | {"y": values}, y="y", budgets={"flops": 6e9})
+        assert unnamed.choice.best.design == best
+        assert any("of it is taken as better" in note for note in unnamed.warnings)
+    blind = plan(table | {"y": table["quality"]}, y="y", x=["backbone"], cost=None, amount=None)
+    assert "nothing tells whether more y is better: taken so" in blind.warnings
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_rows_of_a_part_of_the_runs_are_named_by_their_places_in_the_table(held):
+    table = {name: values.astype(object) for name, values in runs().items()}
+    out = np.zeros(48, dtype=bool)
+    out[[2, 7 if held else 20]] = True
+    found = plan(runs(), held_out=out, places=np.arange(100, 148))
+    assert found.check is not None
+    assert [one.row for one in found.check.runs] == sorted([102, 107 if held else 120])
+    table["quality"][7] = np.nan
+    with pytest.raises(SonoscaleError, match=r"^quality, row 107: nan"):
+        plan(table | {"depth": runs()["depth"], "width": runs()["width"], "clips_seen": runs()["clips_seen"]},
+             held_out=out, places=np.arange(100, 148))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "message"), [(83.0, "mixes fractions with percentages"), (1.2, "row 5: 1.2 is above 1 in a column of")]
+)
+def test_scores_in_two_units_are_refused(value, message):
+    table = runs()
+    table["quality"][5] = value
+    with pytest.raises(SonoscaleError, match=f"quality.* {message}"):
+        plan(table)
+    wider = table | {"loss": 1.3 - runs()["quality"]}
+    assert plan(wider, y="loss", budgets={"flops": 6e9}).choice.best.design["backbone"] == "vit"
+
+
+def test_a_design_of_words_alone_has_no_reach():
+    assert plan(runs(), x=["backbone"], cost=None, amount=None).reach == ()

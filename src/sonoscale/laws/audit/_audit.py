@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +16,7 @@ from sonoscale.laws._data import check_draws
 from sonoscale.laws.audit._bases import RICHEST, linear_basis
 from sonoscale.laws.audit._course import Layers, Trajectory, follow_layers, follow_steps
 from sonoscale.laws.audit._families import HeldOut, across_families, held_out_families, within_families
-from sonoscale.laws.audit._marginal import Association, associate, kendall, turning_point
+from sonoscale.laws.audit._marginal import MOST_PAIRED, Association, associate, kendall, turning_point
 from sonoscale.laws.audit._pairs import Pairs, SeedFloor, matched_pairs, ordered_pairs, seed_floor
 from sonoscale.laws.audit._partial import Adjusted, adjust
 from sonoscale.laws.audit._result import Audit
@@ -26,6 +27,8 @@ from sonoscale.laws.audit._verdict import Ruling, Verdict, decide
 
 __all__ = ["audit_rank", "rule"]
 
+_LEVELS = (0.5, 0.999)
+
 
 def audit_rank(
     table: Mapping[str, Sequence[Any] | NDArray[Any]],
@@ -35,14 +38,14 @@ def audit_rank(
     covariates: Sequence[str] | None = None,
     family: str | None = None,
     replicate: str | None = None,
-    higher_is_better: bool = True,
+    higher_is_better: bool | None = None,
     rivals: Sequence[str] = (),
     step: str | None = None,
     warmup: float | None = None,
     layer: str | None = None,
     level: float = 0.95,
-    bootstrap: int = 1000,
-    permutations: int = 2000,
+    bootstrap: int | None = None,
+    permutations: int | None = None,
     seed: int = 0,
 ) -> Audit:
     """Whether rank is to be trusted as a stand-in for quality, by the rules in the docstring of this package.
@@ -50,27 +53,37 @@ def audit_rank(
     **Arguments:**
 
     - `table`: column name -> values, all of one length.
-    - `rank`, `quality`: columns of finite numbers; rank enters as its logarithm where it is above zero.
+    - `rank`, `quality`: columns of finite numbers; rank is above zero and enters as its logarithm.
     - `covariates`: columns to hold equal. None: the first of each kind of `OBVIOUS` that the table has. Those above
       zero in all rows enter as logarithms. An empty sequence: none, and then nothing can be supported.
     - `family`: the column of architectures, objectives or the like; each gets a constant of its own.
     - `replicate`: the column that names the configuration, whose rows (seeds, checkpoints) are dependent. None:
       rows with equal covariates (losses aside) and family are one configuration.
-    - `higher_is_better`: whether quality is a score, or an error.
-    - `rivals`: columns to put in the place of rank; more is taken as better, but for a loss.
+    - `higher_is_better`: whether quality is a score, or an error. None: by its name, a score unless that is one of a
+      loss or an error.
+    - `rivals`: columns to put in the place of rank; more is taken as better, but for a loss or an error by its name.
     - `step`: the column of training steps, with `replicate`: the last step of each configuration is audited, all
       of them make the trajectory. `warmup`: the last step of the warm-up; None: the first third.
     - `layer`: the column of layers, numbers: the last layer is audited, all are shown.
-    - `level`: of intervals, and 1 less that of tests. `bootstrap`, `permutations`: how many are drawn; `seed`: of them.
+    - `level`: of intervals, and 1 less that of tests; 0.5 to 0.999.
+    - `bootstrap`, `permutations`: how many are drawn; None: 1000 and 2000, or as many as the level needs. `seed`: of
+      them.
 
     **Returns:**
 
     The `Audit`. The order of rows and the names of families and configurations change nothing.
 
     **Raises:** `SonoscaleError`, with column, row and value, for a column that is missing, of another length, or
-    with anything but finite numbers; a constant rank or quality; parameters, data or compute not above zero;
-    percentages mixed with fractions; a configuration in two families; and steps without `replicate`.
+    with anything but finite numbers; a constant rank or quality; a rank, parameters, data or compute not above zero;
+    percentages mixed with fractions; a level out of range; a configuration in two families; and steps without
+    `replicate`.
     """
+    if not _LEVELS[0] <= level <= _LEVELS[1]:
+        raise SonoscaleError(f"level must lie between {_LEVELS[0]:g} and {_LEVELS[1]:g} (such as 0.95), not {level!r}")
+    least = math.ceil(round(4.0 / (1.0 - level), 6))
+    bootstrap, permutations = (
+        max(usual, least) if given is None else given for given, usual in ((bootstrap, 1000), (permutations, 2000))
+    )
     check_draws(bootstrap, level)
     check_draws(permutations, level)
     if step is None and warmup is not None:
@@ -96,7 +109,7 @@ def audit_rank(
         "layers": follow_layers(runs, **draws),
     }
     turn = turning_point(runs.rank, runs.quality, level=level) if enough else None
-    if turn is not None and runs.rank_logged:
+    if turn is not None:
         turn = float(np.exp(turn))
     return Audit(
         verdict=ruling.verdict,
@@ -110,8 +123,8 @@ def audit_rank(
         covariates=tuple(c.label for c in runs.names),
         family=family,
         replicate=replicate,
-        higher_is_better=higher_is_better,
-        rank_logged=runs.rank_logged,
+        higher_is_better=runs.higher_is_better,
+        rank_logged=True,
         level=level,
         seed=seed,
         rows=len(table[quality]),
@@ -125,7 +138,7 @@ def audit_rank(
         regret=selection_regret(runs, selectors, **draws) if enough else few,
         turning_point=turn,
         caveats=tuple(_caveats(ruling.verdict, runs, spearman, adjusted, found, turn, rank, quality, level)),
-        notes=runs.notes,
+        notes=(*runs.notes, *_drawn(len(runs))),
         **found,
     )
 
@@ -157,6 +170,13 @@ def rule(
         level=level,
     )
     return spearman, adjusted, floors, ruling
+
+
+def _drawn(count: int) -> list[str]:
+    """A note on what is of some configurations only."""
+    if count <= MOST_PAIRED:
+        return []
+    return [f"pairs, and the interval of Kendall's tau, are of {MOST_PAIRED} of the {count} configurations, drawn"]
 
 
 def _caveats(

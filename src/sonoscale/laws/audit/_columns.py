@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._data import constant_column
 
-__all__ = ["OBVIOUS", "Chosen", "Covariate", "Scaled", "find_columns", "overlooked", "scaled"]
+__all__ = ["OBVIOUS", "Chosen", "Covariate", "Scaled", "check_size", "find_columns", "overlooked", "scaled"]
 
 Array = NDArray[np.float64]
 
@@ -27,6 +27,9 @@ OBVIOUS: Mapping[str, tuple[str, ...]] = {
 
 _SIZES = ("param", "token", "flop", "hour", "clip", "sample", "compute")
 """Columns with these words in their names count something and cannot be zero or less."""
+
+_MOST = 0.5  # of the rows, above zero: one below is taken for a mistake
+_LARGEST = 1e100
 
 _CONFIGURATIONS = ("config", "run", "model", "name")
 """Columns that often name a configuration."""
@@ -60,11 +63,10 @@ class Chosen:
 
 @dataclass(frozen=True, kw_only=True)
 class Scaled:
-    """Columns as they enter: logarithms where `covariates` and `rank_logged` say so."""
+    """Columns as they enter: logarithms of the rank, and where `covariates` say so."""
 
     columns: dict[str, Array]
     covariates: tuple[Covariate, ...]
-    rank_logged: bool
     notes: tuple[str, ...]
 
 
@@ -106,9 +108,18 @@ def find_columns(
 def scaled(columns: Mapping[str, Array], names: Sequence[str], *, rank: str) -> Scaled:
     """Logarithms of the rank and of each covariate that is above zero in all rows; constant ones are left out.
 
-    **Raises:** `SonoscaleError` for parameters, data or compute that are not above zero in some row.
+    **Raises:** `SonoscaleError` for a rank, parameters, data or compute that are not above zero in some row, and for
+    what is below zero in some rows and above it in most, but for a loss.
     """
     out, covariates, notes = dict(columns), [], []
+    ranks = columns[rank]
+    if (ranks <= 0).any():
+        row = int((ranks <= 0).argmax())
+        raise SonoscaleError(
+            f"{rank}, row {row}: {ranks[row]:g} is not above zero, as every rank is; correct it or leave the row out "
+            "(of a logarithm of rank, give the rank itself)"
+        )
+    out[rank] = np.log(ranks)
     for name in names:
         column = columns[name]
         if constant_column(column, name=name):
@@ -121,17 +132,27 @@ def scaled(columns: Mapping[str, Array], names: Sequence[str], *, rank: str) -> 
         if logged:
             out[name] = np.log(column)
         else:
-            notes.append(f"{name} enters as it is, not as a logarithm: it is not above zero in all rows")
+            row = int((column < 0).argmax() if (column < 0).any() else (column == 0).argmax())
+            if column[row] < 0 and (column > 0).mean() > _MOST and "loss" not in name.lower():
+                raise SonoscaleError(
+                    f"{name}, row {row}: {column[row]:g} is below zero, though {(column > 0).mean():.0%} of the rows "
+                    "are above it; correct it or leave the row out"
+                )
+            notes.append(f"{name} enters as it is, not as a logarithm: it is {column[row]:g} in row {row}")
         covariates.append(Covariate(name=name, logged=logged, design="loss" not in name.lower()))
-    rank_logged = bool((columns[rank] > 0).all())
-    if rank_logged:
-        out[rank] = np.log(columns[rank])
-    else:
-        notes.append(f"{rank} enters as it is, not as a logarithm: it is not above zero in all rows")
-    if covariates:
-        logs = ", ".join(c.name for c in covariates if c.logged)
-        notes.append(f"logarithms are taken of: {', '.join(filter(None, [rank if rank_logged else '', logs]))}")
-    return Scaled(columns=out, covariates=tuple(covariates), rank_logged=rank_logged, notes=tuple(notes))
+    notes.append(f"logarithms are taken of: {', '.join([rank, *(c.name for c in covariates if c.logged)])}")
+    return Scaled(columns=out, covariates=tuple(covariates), notes=tuple(notes))
+
+
+def check_size(column: Array, *, name: str) -> None:
+    """**Raises:** `SonoscaleError` for numbers so large or small that their squares overflow or vanish."""
+    size = float(np.abs(column).max())
+    if not 1 / _LARGEST < size < _LARGEST:
+        row = int(np.abs(column).argmax())
+        raise SonoscaleError(
+            f"{name}, row {row}: {column[row]:g} is the largest in size, whose square no number can hold; give it in "
+            f"another unit, between {1 / _LARGEST:g} and {_LARGEST:g}"
+        )
 
 
 def overlooked(table: Mapping[str, Any], rows: NDArray[np.intp], count: int, replicate: str | None) -> list[str]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from sonoscale.laws._bootstrap import Interval, expanded_interval, small_sample_factor
-from sonoscale.laws.audit._marginal import resamples
+from sonoscale.laws.audit._marginal import paired, resamples
 from sonoscale.laws.audit._runs import Runs, mean_over
 
 __all__ = ["MATCHED", "Pairs", "SeedFloor", "matched_pairs", "ordered_pairs", "seed_floor"]
@@ -87,35 +87,37 @@ def seed_floor(runs: Runs, column: str, *, level: float) -> SeedFloor | str:
 
 
 def ordered_pairs(runs: Runs, floor: SeedFloor | str, *, level: float, bootstrap: int, seed: int) -> Pairs | str:
-    """All pairs of configurations."""
-    alike = np.ones((len(runs), len(runs)), dtype=bool)
-    return _counted(runs, alike, None, floor, level=level, bootstrap=bootstrap, seed=seed)
+    """All pairs of configurations, or of those that are drawn (see `paired`)."""
+    drawn = paired(len(runs), seed)
+    alike = np.ones((len(drawn), len(drawn)), dtype=bool)
+    return _counted(runs, drawn, alike, None, floor, level=level, bootstrap=bootstrap, seed=seed)
 
 
 def matched_pairs(runs: Runs, floor: SeedFloor | str, *, level: float, bootstrap: int, seed: int) -> Pairs | str:
-    """Pairs whose parameters (else the first covariate that counts something) differ by less than `MATCHED`."""
+    """Those of them whose parameters (else the first covariate that counts something) differ by less than `MATCHED`."""
     logged = [i for i, c in enumerate(runs.names) if c.logged and c.design]
     if not logged:
         return "no covariate says how large the runs are"
     chosen = next((i for i in logged if runs.names[i].counts_parameters), logged[0])
-    size = runs.covariates[:, chosen]
+    drawn = paired(len(runs), seed)
+    size = runs.covariates[drawn, chosen]
     alike = np.abs(size[:, None] - size) < np.log(MATCHED)
-    return _counted(runs, alike, runs.names[chosen].name, floor, level=level, bootstrap=bootstrap, seed=seed)
+    return _counted(runs, drawn, alike, runs.names[chosen].name, floor, level=level, bootstrap=bootstrap, seed=seed)
 
 
 def _counted(
-    runs: Runs, alike: NDArray[np.bool_], by: str | None, floor: SeedFloor | str, *, level: float, bootstrap: int,
-    seed: int,
+    runs: Runs, drawn: NDArray[np.intp], alike: NDArray[np.bool_], by: str | None, floor: SeedFloor | str, *,
+    level: float, bootstrap: int, seed: int,
 ) -> Pairs | str:  # fmt: skip
     upper = np.triu(np.ones_like(alike), 1)
     candidates = int((alike & upper).sum())
     if candidates == 0:
         return f"no two configurations are within a factor {MATCHED:g} of one another in {by}"
-    rank = runs.rank[:, None] - runs.rank
-    quality = runs.quality[:, None] - runs.quality
+    rank = runs.rank[drawn, None] - runs.rank[drawn]
+    quality = runs.quality[drawn, None] - runs.quality[drawn]
     least = np.zeros_like(quality)
     if isinstance(floor, SeedFloor):  # means of several seeds are told apart more finely
-        least = floor.difference * np.sqrt(0.5 * (1 / runs.size[:, None] + 1 / runs.size))
+        least = floor.difference * np.sqrt(0.5 * (1 / runs.size[drawn, None] + 1 / runs.size[drawn]))
     counted = alike & (np.abs(quality) > least) & (rank != 0)
     total = int((counted & upper).sum())
     if total == 0:
@@ -123,11 +125,11 @@ def _counted(
     right = (counted & (rank * quality > 0)).astype(np.float64)
     share = float((right * upper).sum() / total)
     members = int(counted.any(axis=1).sum())
-    weights = resamples(len(runs), bootstrap, seed)
+    weights = resamples(len(drawn), bootstrap, seed)
     weight_all = np.einsum("rg,rg->r", weights @ counted.astype(np.float64), weights)
-    drawn = np.einsum("rg,rg->r", weights @ right, weights)[weight_all > 0] / weight_all[weight_all > 0]
+    shares = np.einsum("rg,rg->r", weights @ right, weights)[weight_all > 0] / weight_all[weight_all > 0]
     factor = small_sample_factor(max(members, 3), 1, level)
-    lo, hi = expanded_interval(drawn, share, level=level, factor=factor)
+    lo, hi = expanded_interval(shares, share, level=level, factor=factor)
     low, high = _wilson(share, max(members // 2, 1), level)
     return Pairs(
         by=by,

@@ -24,10 +24,13 @@ from sonoscale.laws.audit._bases import (
     residual,
 )
 
-__all__ = ["Adjusted", "Nested", "Partial", "adjust"]
+__all__ = ["DETERMINED", "Adjusted", "Nested", "Partial", "adjust"]
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
+
+DETERMINED = "the covariates determine rank: it differs between no two runs that are alike otherwise"
+"""Why nothing is known at equal covariates, however many runs there are."""
 
 LEAST_DF = 5
 LEAST_DF_SHARE = 1 / 3
@@ -155,7 +158,7 @@ def adjust(
     chosen = max(least, *errors.argmin(axis=0).tolist())
     following = min(chosen + 1, len(ladder) - 1)
     if not _varies(ladder[following][1], rank):
-        return "the covariates determine rank: it differs between no two runs that are alike otherwise"
+        return DETERMINED
     reached = ladder[-1][1].shape[1]
     needed = [basis.shape[1] for name, basis in found if name == SLOPES or (name == ENOUGH and chosen > least)]
     whole = reached == found[-1][1].shape[1]

@@ -29,10 +29,10 @@ class Audit:
 
     - `verdict`: one of `VERDICTS`; `reason`: the sentence why; `rules`: the package's docstring.
     - `needed_assumed`: configurations in all that show a correlation of 0.5, if there is one, with a chance of
-      80 % at this level; `needed_observed`: that show one as large as was seen, None where more than 1000 or where
-      nothing was seen to go by; `needed`: the same in words.
+      80 % at this level, None where no number would; `needed_observed`: that show one as large as was seen, None where
+      more than 1000 or where nothing was seen to go by; `needed`: the same in words, or what is missing.
     - `rank`, `quality`, `covariates`, `family`, `replicate`: columns; covariates as they entered (`log params`).
-    - `higher_is_better`: of quality. `rank_logged`: whether log rank entered the models. `level`, `seed`.
+    - `higher_is_better`: of quality. `rank_logged`: log rank entered the models. `level`, `seed`.
     - `rows`, `configurations`, `families`: counts; families None where no column was named.
     - `spearman`, `kendall`: over configurations. `adjusted`: at equal covariates.
     - `within`, `across`, `held_out`: families.

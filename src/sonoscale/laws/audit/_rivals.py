@@ -25,7 +25,7 @@ class Rival:
 
     **Arguments:**
 
-    - `name`: the column; for a loss, less is taken as better, for all else more.
+    - `name`: the column; for a loss or an error by its name, less is taken as better, for all else more.
     - `spearman`: with quality. `difference`: the rho of rank less that of this column, `interval`: of the
       difference, over resampled configurations, the same ones for both.
     - `partial`: at equal covariates (less itself, where it is one), or None with `why`.

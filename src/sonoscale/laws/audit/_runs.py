@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
+from sonoscale.laws._better import is_better, more_is_better
 from sonoscale.laws._data import as_column, check_pair, constant_column
-from sonoscale.laws._screen import mixed_units
-from sonoscale.laws.audit._columns import Covariate, find_columns, overlooked, scaled
+from sonoscale.laws._screen import is_score, mixed_units
+from sonoscale.laws.audit._columns import Covariate, check_size, find_columns, overlooked, scaled
 
 __all__ = ["Rows", "Runs", "gather", "mean_over"]
 
@@ -26,7 +27,7 @@ class Rows:
 
     **Arguments:**
 
-    - `rank`: [n], its logarithm where all ranks are above zero. `quality`: [n], more is better.
+    - `rank`: [n], its logarithm. `quality`: [n], more is better.
     - `covariates`: [n, C], logarithms where all values are above zero.
     - `others`: column -> [n], the rivals that are not covariates, more is better.
     - `config`: [n] number of the configuration. `cell`: [n] number of the configuration and design: rows of
@@ -72,8 +73,8 @@ class Runs:
     - `rows`: the rows that were averaged; `size`: [G] rows of each configuration.
     - `everything`: all rows, those of earlier steps and other layers too.
     - `names`: the covariates, in the order of the columns. `family_labels`: of each family number.
-    - `rank_logged`: whether `rank` is a logarithm. `held_constant`: covariates are the same in all rows, so that
-      capacity is held equal by design.
+    - `higher_is_better`: of quality as it is in the table.
+    - `held_constant`: covariates are the same in all rows, so that capacity is held equal by design.
     - `notes`: what was decided about the table, in sentences.
     """
 
@@ -87,7 +88,7 @@ class Runs:
     everything: Rows
     names: tuple[Covariate, ...]
     family_labels: tuple[str, ...]
-    rank_logged: bool
+    higher_is_better: bool
     held_constant: bool
     notes: tuple[str, ...]
 
@@ -103,7 +104,7 @@ def gather(
     covariates: Sequence[str] | None,
     family: str | None,
     replicate: str | None,
-    higher_is_better: bool,
+    higher_is_better: bool | None,
     rivals: Sequence[str],
     step: str | None,
     layer: str | None,
@@ -135,10 +136,15 @@ def gather(
         reason = constant_column(columns[name], name=name)
         if reason:
             raise SonoscaleError(f"{reason}: there is nothing to audit")
-    mixed = mixed_units(columns[quality], quality)
+    for name, column in columns.items():
+        if name != rank and not constant_column(column, name=name):
+            check_size(column, name=name)
+    fractions = columns[quality].max() <= 1.5  # a score a little above 1 is a mistake, a loss is not
+    mixed = mixed_units(columns[quality], quality) if is_score(quality) or not fractions else None
     if mixed:
         raise SonoscaleError(mixed)
     labels = {name: _labels(table[name], name, n) for name in (family, replicate) if name}
+    better = is_better(quality, columns[quality], None, along="", told=higher_is_better) is not False
     logs = scaled(columns, chosen.names, rank=rank)
 
     kept, copies = _without_copies(table, n)
@@ -148,18 +154,20 @@ def gather(
     of_family = None if family is None else [labels[family][i] for i in order]
     design = [tuple(columns[c.name][i] for c in logs.covariates if c.design) for i in order]
     told: list[str] = []
+    if higher_is_better is None and not better:
+        told = [f"{quality} is a loss or an error by its name: less of it is taken as better"]
     if replicate is not None:
         configs: list[Any] = [labels[replicate][i] for i in order]
     elif any(c.design for c in logs.covariates):
         configs = design if of_family is None else list(zip(design, of_family, strict=True))
         if len(set(configs)) < len(configs):
             same = [*filter(None, [family]), *(c.name for c in logs.covariates if c.design)]
-            told = [
+            told += [
                 f"rows with the same {', '.join(same)} are taken as one configuration (no replicate column was named)"
             ]
     else:
         configs = list(range(len(order)))
-        told = ["every row is taken as a configuration of its own (no replicate column was named)"]
+        told += ["every row is taken as a configuration of its own (no replicate column was named)"]
     numbered = _number(configs)
     told += overlooked(table, order, len(set(configs)), replicate)
     families = None if of_family is None else _number(of_family)
@@ -169,10 +177,10 @@ def gather(
     cells = list(zip(numbered.tolist(), design, [0.0] * len(order) if steps is None else steps.tolist(), strict=True))
     everything = Rows(
         rank=logs.columns[rank][order],
-        quality=(1.0 if higher_is_better else -1.0) * columns[quality][order],
+        quality=(1.0 if better else -1.0) * columns[quality][order],
         covariates=np.array([logs.columns[c.name][order] for c in logs.covariates]).reshape(-1, len(order)).T,
         others={
-            name: (-1.0 if "loss" in name.lower() else 1.0) * columns[name][order]
+            name: (-1.0 if more_is_better(name) is False else 1.0) * columns[name][order]
             for name in dict.fromkeys(rivals)
             if name not in chosen.names
         },
@@ -187,7 +195,7 @@ def gather(
         everything,
         logs.covariates,
         labels=() if of_family is None else tuple(str(label) for label in dict.fromkeys(of_family)),
-        rank_logged=logs.rank_logged,
+        higher_is_better=better,
         held_constant=len(logs.covariates) < len(chosen.names),
         notes=[*chosen.notes, *logs.notes, *copies, *told],
     )
@@ -202,7 +210,7 @@ def mean_over(values: Array, groups: Index) -> Array:
 
 
 def _averaged(
-    final: Rows, everything: Rows, names: Sequence[Covariate], *, labels: tuple[str, ...], rank_logged: bool,
+    final: Rows, everything: Rows, names: Sequence[Covariate], *, labels: tuple[str, ...], higher_is_better: bool,
     held_constant: bool, notes: list[str],
 ) -> Runs:  # fmt: skip
     size = np.bincount(final.config)
@@ -234,7 +242,7 @@ def _averaged(
         everything=everything,
         names=tuple(c for c, d in zip(names, differs, strict=True) if d),
         family_labels=labels,
-        rank_logged=rank_logged,
+        higher_is_better=higher_is_better,
         held_constant=held_constant or not differs.all(),
         notes=tuple(notes),
     )

@@ -7,7 +7,7 @@ from typing import Literal
 
 from sonoscale.laws.audit._marginal import Association
 from sonoscale.laws.audit._pairs import SeedFloor
-from sonoscale.laws.audit._partial import Adjusted
+from sonoscale.laws.audit._partial import DETERMINED, Adjusted
 from sonoscale.laws.audit._power import ASSUMED, MOST, POWER, configurations_needed, power_of
 
 __all__ = ["LEAST_CONFIGURATIONS", "LEAST_POWER", "SPARE_CONFIGURATIONS", "VERDICTS", "Ruling", "Verdict", "decide"]
@@ -31,7 +31,7 @@ LEAST_POWER = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Ruling:
-    """A verdict and its `reason`; `needed_assumed`, `needed_observed`: configurations; `needed`: the same in words."""
+    """A verdict and its `reason`; `needed_assumed`, `needed_observed`: configurations; `needed`: in words."""
 
     verdict: Verdict
     reason: str
@@ -88,7 +88,15 @@ def decide(
             alone=True,
         )
     if not covariates:
-        return ruled("insufficient_data", f"{rho}, but without covariates rank cannot be told from capacity")
+        return _lacking(
+            f"{rho}, but without covariates rank cannot be told from capacity",
+            "no number of these; missing is a column of capacity (parameters, data, compute), named as a covariate",
+        )
+    if adjusted == DETERMINED:
+        return _lacking(
+            f"{rho}, but {adjusted}",
+            "no number of such runs; missing are runs of equal capacity and different rank",
+        )
     if isinstance(adjusted, str):
         return ruled("insufficient_data", f"{rho}, but {adjusted}")
     return _beyond(adjusted, rho, alpha, level, ruled)
@@ -142,6 +150,11 @@ def _ruling(
             size = f"one as small as that seen ({observed:.2f})"
             words += f"; {size} takes {found if found is not None else f'more than {MOST}'}"
     return Ruling(verdict=verdict, reason=reason, needed_assumed=assumed, needed_observed=found, needed=words)
+
+
+def _lacking(reason: str, missing: str) -> Ruling:
+    """Where more runs of the same kind settle nothing."""
+    return Ruling(verdict="insufficient_data", reason=reason, needed_assumed=None, needed_observed=None, needed=missing)
 
 
 def _p(value: float | None) -> str:

@@ -15,15 +15,17 @@ from sonoscale.laws._screen import as_given, check_columns, screen
 from sonoscale.laws.extrapolation._orient import Direction
 from sonoscale.laws.plan._cost import Cost, CostFunction, as_cost, fit_cost
 from sonoscale.laws.plan._curves import Curve, Frontier, frontier, isoflop_curve
+from sonoscale.laws.plan._direction import allocation_direction
 from sonoscale.laws.plan._doubling import Doubling, doubled
 from sonoscale.laws.plan._held_out import Check, HeldRun
 from sonoscale.laws.plan._next import NextRuns, next_runs
 from sonoscale.laws.plan._optimum import basin, exponents, find_optimum
 from sonoscale.laws.plan._reach import Reach, check_reach
+from sonoscale.laws.plan._rows import row_places, split_rows
 from sonoscale.laws.plan._surface import LAW, Surface, fit_surface, loss
 from sonoscale.laws.plan._value import Array, Value, plain
 
-__all__ = ["Allocation", "plan_allocation", "split_rows"]
+__all__ = ["Allocation", "plan_allocation"]
 
 Table = Mapping[str, Sequence[Any] | NDArray[Any]]
 
@@ -111,6 +113,8 @@ def plan_allocation(
     cost: Cost | CostFunction | str | None = None,
     clusters: str | Sequence[str] | None = None,
     held_out: ArrayLike | None = None,
+    places: ArrayLike | None = None,
+    higher_is_better: bool | None = None,
     direction: Direction | None = None,
     next_count: int = 0,
     next_flops: float | None = None,
@@ -136,7 +140,9 @@ def plan_allocation(
       column of FLOPs, from which k N D (or a power product) is fitted; None: 6 N D.
     - `clusters`: columns that say which rows depend on one another.
     - `held_out`: [n] true for rows that are not fitted but foretold.
-    - `direction`: as in `extrapolate`.
+    - `places`: [n] of the rows in the table that these are a part of, for messages; None: 0, 1, 2, ...
+    - `higher_is_better`: None: by the name of y (a score, or a loss or an error), else as y runs along FLOPs.
+    - `direction`: as in `extrapolate`; None: by `higher_is_better`.
     - `next_count`: how many next runs to suggest. `next_flops`: what one may cost at most; None: as much as the
       dearest run of the data.
     - `basin_share`: how far from the best y (as it falls) the flat basin reaches.
@@ -148,7 +154,8 @@ def plan_allocation(
     The `Allocation`.
 
     **Raises:** `SonoscaleError` for what `screen` refuses; a budget or cap that is not a number above zero; no
-    budget; too few runs; y that does not depend on N or D; an answer more than 100-fold outside the data.
+    budget; too few runs; y that does not depend on N or D, or runs against its name; an answer more than 100-fold
+    outside the data.
     """
     for name, amount in (("the budget", flops), (f"the cap on {n}", most_n), (f"the cap on {d}", most_d),
                          ("next_flops", next_flops), ("huber", huber), ("basin_share", basin_share)):  # fmt: skip
@@ -160,6 +167,10 @@ def plan_allocation(
         raise SonoscaleError(f"{n}, {d} and {y} must be three different columns")
     fitted_rows, held_rows = split_rows(table, y, held_out)
     part = {name: as_given(column)[fitted_rows] for name, column in table.items()}
+    where = row_places(places, len(fitted_rows) + len(held_rows))
+    check_columns(part, y, n, d)
+    for name in (n, d, y):
+        as_column(part[name], name=name, positive=name != y, rows=where[fitted_rows])
     screened = screen(part, x=(n, d), y=y, log=(n, d), clusters=clusters, least=len(LAW.parameters) + 1)
     ns, ds = screened.columns[n], screened.columns[d]
     told: list[str] = []
@@ -170,6 +181,8 @@ def plan_allocation(
     else:
         known = as_cost(cost, ns, ds)
     spent = known.flops(ns, ds)
+    if direction is None:
+        direction = allocation_direction(screened.columns[y], spent, y, higher_is_better)
     surface = fit_surface(
         screened, (n, d, y), spent, huber=huber, bootstrap=bootstrap, seed=seed, level=level, direction=direction
     )
@@ -215,7 +228,7 @@ def plan_allocation(
             *doubled(surface, known, *centre, "the centre of the data", frontier=False),
         ),
         reach=reach, next_runs=suggested,
-        check=_check(table, surface, known, held_rows, around) if len(held_rows) else None,
+        check=_check(table, surface, known, held_rows, where, around) if len(held_rows) else None,
         n_rows=len(ns), n_clusters=surface.n_clusters, level=level, warnings=tuple(dict.fromkeys(told)),
     )  # fmt: skip
 
@@ -236,19 +249,6 @@ def _exponent(surface: Surface, draws: Array) -> Value:
     return Value(found.value, max(found.lo, 0.0), found.hi)
 
 
-def split_rows(table: Table, y: str, held_out: ArrayLike | None) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows to fit and rows to hold out."""
-    count = check_columns(table, y)
-    if held_out is None:
-        return np.arange(count), np.arange(0)
-    held = np.asarray(held_out, dtype=bool)
-    if held.shape != (count,):
-        raise SonoscaleError(f"held_out must be [{count}], one for each row, not of shape {held.shape}")
-    if not held.any() or held.all():
-        raise SonoscaleError(f"{'no row is' if not held.any() else 'all rows are'} held out: nothing to compare")
-    return np.flatnonzero(~held), np.flatnonzero(held)
-
-
 def _candidates(surface: Surface, n: float, d: float) -> Array:
     """Runs that could be tried: N and D from the smallest of the data to the largest of data and plan.
 
@@ -262,11 +262,14 @@ def _candidates(surface: Surface, n: float, d: float) -> Array:
     return grid[(ratio >= seen.min()) & (ratio <= seen.max())]
 
 
-def _check(table: Table, surface: Surface, cost: Cost, rows: NDArray[np.intp], around: float) -> Check:
+def _check(
+    table: Table, surface: Surface, cost: Cost, rows: NDArray[np.intp], where: NDArray[np.intp], around: float
+) -> Check:
     """The held-out rows against the law's forecasts, and against what the plan would have trained."""
     n_name, d_name, y_name = surface.names
-    n, d = (as_column(as_given(table[name])[rows], name=name, positive=True) for name in (n_name, d_name))
-    seen = as_column(as_given(table[y_name])[rows], name=y_name)
+    held = {name: as_given(table[name])[rows] for name in surface.names}
+    n, d = (as_column(held[name], name=name, positive=True, rows=where[rows]) for name in (n_name, d_name))
+    seen = as_column(held[y_name], name=y_name, rows=where[rows])
     spent = cost.flops(n, d)
     y, lo, hi = surface.foretold(n, d, spent)
     runs = []
@@ -276,7 +279,7 @@ def _check(table: Table, surface: Surface, cost: Cost, rows: NDArray[np.intp], a
         expected = surface.orientation.up(loss(surface.params, best_n, best_d))
         runs.append(
             HeldRun(
-                row=int(rows[i]),
+                row=int(where[rows[i]]),
                 run={n_name: float(n[i]), d_name: float(d[i])},
                 flops=float(spent[i]),
                 seen=float(seen[i]),

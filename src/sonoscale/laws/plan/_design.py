@@ -11,16 +11,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._data import as_column
-from sonoscale.laws._screen import as_given, check_columns
+from sonoscale.laws._screen import as_given, check_columns, is_score, mixed_units
 from sonoscale.laws.loglinear import LogLinear, fit_loglinear
 from sonoscale.laws.loglinear._terms import is_categorical
-from sonoscale.laws.plan._allocation import split_rows
 from sonoscale.laws.plan._candidates import Columns, DesignCost, affordable, grid, ladder
 from sonoscale.laws.plan._choice import choose, plain_item
 from sonoscale.laws.plan._design_steps import design_doublings, design_next_runs
 from sonoscale.laws.plan._designed import Designed
+from sonoscale.laws.plan._direction import design_better
 from sonoscale.laws.plan._held_out import Check, HeldRun
 from sonoscale.laws.plan._reach import TOO_FAR, Reach, check_reach
+from sonoscale.laws.plan._rows import row_places, split_rows
 from sonoscale.laws.plan._value import Array
 
 __all__ = ["plan_design"]
@@ -36,10 +37,11 @@ def plan_design(
     cost: DesignCost | None = None,
     budgets: Mapping[str, float] | None = None,
     amount: str | None = None,
-    higher_is_better: bool = True,
+    higher_is_better: bool | None = None,
     curved: Sequence[str] = (),
     clusters: str | Sequence[str] | None = None,
     held_out: ArrayLike | None = None,
+    places: ArrayLike | None = None,
     next_count: int = 0,
     next_flops: float | None = None,
     shown: int = 8,
@@ -62,9 +64,10 @@ def plan_design(
       the model; NaN for a design that cannot be built. None: budgets can only be on columns of x.
     - `budgets`: name of a cost or of a numeric column of x -> the most that is allowed.
     - `amount`: the column of x that says how much is trained on (clips, hours, steps), or None.
-    - `higher_is_better`: false where y is a loss or an error.
+    - `higher_is_better`: false where y is a loss or an error. None: by its name, else as y runs along what the
+      runs cost, or are made of.
     - `curved`: columns of x that get a square as well, so that their best can lie inside what was tried.
-    - `clusters`, `held_out`, `bootstrap`, `seed`, `level`: as in `fit_loglinear` and `plan_allocation`.
+    - `clusters`, `held_out`, `places`, `bootstrap`, `seed`, `level`: as in `fit_loglinear` and `plan_allocation`.
     - `next_count`: how many next runs to suggest. `next_flops`: the most that one may cost; None: as much as
       the dearest run of the data.
     - `shown`: how many of the best candidates are told of.
@@ -74,9 +77,9 @@ def plan_design(
 
     The `Designed`.
 
-    **Raises:** `SonoscaleError` for what `fit_loglinear` refuses, a budget that is no number above zero or that
-    nothing answers to, a budget below the cheapest candidate (which is told), and one more than 100-fold beyond
-    the data.
+    **Raises:** `SonoscaleError` for what `fit_loglinear` refuses, y that runs against its name, a budget that is no
+    number above zero or that nothing answers to, a budget below the cheapest candidate (which is told), and one
+    more than 100-fold beyond the data.
     """
     limits = dict(budgets or {})
     _check_arguments(y, x, amount, curved, limits, next_flops)
@@ -85,22 +88,29 @@ def plan_design(
     check_columns(part, y, *x)
     if amount is not None and is_categorical(part, amount):
         raise SonoscaleError(f"{amount} holds text: it cannot be how much is trained on")
-    unit, scale = _scale(part, y, higher_is_better)
-    part[y] = as_column(part[y], name=y) / unit
+    where = row_places(places, len(fitted_rows) + len(held_rows))
+    part[y] = as_column(part[y], name=y, rows=where[fitted_rows])
+    design: Columns = {
+        name: part[name] if is_categorical(part, name) else as_column(part[name], name=name, rows=where[fitted_rows])
+        for name in x
+    }
+    spent = None if cost is None else dict(cost(design))
+    seen_flops = None if spent is None or "flops" not in spent else np.asarray(spent["flops"])
+    higher, told = design_better(part[y], design, seen_flops, y, higher_is_better)
+    mixed = mixed_units(part[y], y) if is_score(y) else None
+    if mixed:
+        raise SonoscaleError(mixed)
+    unit, scale = _scale(part, y, higher)
+    part[y] = part[y] / unit
     law = fit_loglinear(
         part, y=y, x=x, y_scale=scale, interactions=[(name, name) for name in curved], clusters=clusters,
         bootstrap=bootstrap, seed=seed, level=level,
     )  # fmt: skip
-    design: Columns = {
-        name: part[name] if is_categorical(part, name) else as_column(part[name], name=name) for name in x
-    }
-    spent = None if cost is None else dict(cost(design))
     for name in limits:
         if name not in (spent or {}) and (name not in design or is_categorical(part, name)):
             known = [*(spent or {}), *(column for column in x if not is_categorical(part, column))]
             raise SonoscaleError(f"nothing here tells {name!r}; a budget can be on: {', '.join(known)}")
-    told = [*law.warnings]
-    seen_flops = None if spent is None or "flops" not in spent else np.asarray(spent["flops"])
+    told += law.warnings
     if "flops" in limits and seen_flops is not None:
         budget = Reach("the budget", limits["flops"], float(np.nanmin(seen_flops)), float(np.nanmax(seen_flops)))
         if budget.side == "above":
@@ -113,7 +123,7 @@ def plan_design(
     costs = {name: np.asarray(values)[kept] for name, values in costs.items()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # how far outside a candidate lies is told by its reach
-        choice = choose(law, candidates, costs, _seed_floor(law, part, x), shown, higher_is_better)
+        choice = choose(law, candidates, costs, _seed_floor(law, part, x), shown, higher)
         best = choice.best
         reach = tuple(
             Reach(name, float(best.design[name]), float(values.min()), float(values.max()))
@@ -132,8 +142,8 @@ def plan_design(
         return Designed(
             law=law, unit=unit, budgets=limits, choice=choice.scaled(unit), reach=reach,
             doublings=design_doublings(law, design, best.design, cost, unit), next_runs=suggested,
-            check=_check(table, law, design, cost, held_rows, y, unit) if len(held_rows) else None,
-            higher_is_better=higher_is_better, warnings=tuple(dict.fromkeys(told)),
+            check=_check(table, law, design, cost, held_rows, where, y, unit) if len(held_rows) else None,
+            higher_is_better=higher, warnings=tuple(dict.fromkeys(told)),
         )  # fmt: skip
 
 
@@ -261,14 +271,15 @@ def _at_ends(law: LogLinear, design: Columns, best: Mapping[str, Any], curved: S
 
 
 def _check(
-    table: Table, law: LogLinear, design: Columns, cost: DesignCost | None, rows: NDArray[np.intp], y: str, unit: float
-) -> Check:
+    table: Table, law: LogLinear, design: Columns, cost: DesignCost | None, rows: NDArray[np.intp],
+    where: NDArray[np.intp], y: str, unit: float,
+) -> Check:  # fmt: skip
     """The held-out rows against the law's forecasts."""
     held: Columns = {}
     for name, values in design.items():
         given = as_given(table[name])[rows]
-        held[name] = as_column(given, name=name) if values.dtype.kind in "iuf" else given
-    seen = as_column(as_given(table[y])[rows], name=y)
+        held[name] = as_column(given, name=name, rows=where[rows]) if values.dtype.kind in "iuf" else given
+    seen = as_column(as_given(table[y])[rows], name=y, rows=where[rows])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         foretold, lo, hi = law.predict(held, interval=True)
@@ -277,7 +288,7 @@ def _check(
     return Check(
         tuple(
             HeldRun(
-                row=int(rows[i]), run={name: plain_item(values[i]) for name, values in held.items()},
+                row=int(where[rows[i]]), run={name: plain_item(values[i]) for name, values in held.items()},
                 flops=float(flops[i]) if np.isfinite(flops[i]) else None, seen=float(seen[i]),
                 foretold=unit * float(foretold[i]), lo=unit * float(lo[i]), hi=unit * float(hi[i]),
             )

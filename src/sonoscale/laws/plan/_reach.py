@@ -47,8 +47,8 @@ def check_reach(reaches: Sequence[Reach], *, force: bool) -> list[str]:
 
     **Raises:** `SonoscaleError` where one lies more than 100-fold outside, unless forced.
     """
-    worst = max(reaches, key=lambda one: one.beyond)
-    if worst.beyond > TOO_FAR and not force:
+    worst = max(reaches, key=lambda one: one.beyond, default=None)
+    if worst is not None and worst.beyond > TOO_FAR and not force:
         raise SonoscaleError(
             f"{worst.words}: more than {TOO_FAR:g}x beyond what was tried nothing is known; "
             "plan in smaller steps, or force it"

@@ -141,7 +141,7 @@ def fit_surface(
     weights = counts[:, groups]
     draws, _ = minimise(objective, weights, np.tile(best, (bootstrap, 1)), tolerance=1e-10)
     residual = np.log(y) - np.log(loss(best, n, d))
-    noise = 1.4826 * float(np.median(np.abs(residual))) * np.sqrt(len(n) / max(len(n) - size, 1))
+    noise = max(1.4826 * float(np.median(np.abs(residual))) * np.sqrt(len(n) / max(len(n) - size, 1)), 1e-12)
     forecast = extrapolate(
         points, raw, clusters=groups.tolist(), size=flops, direction=orientation.direction, level=level,
         x_names=("N", "D"), y_name=names[2],
@@ -155,7 +155,7 @@ def fit_surface(
                 f"{names[2]} does not improve with {name} beyond chance (p = {p:.2g}): there is no best {name} to plan"
             )
     return Surface(
-        n=n, d=d, names=names, params=best, draws=draws, noise=max(noise, 1e-12), n_clusters=count,
+        n=n, d=d, names=names, params=best, draws=draws, noise=noise, n_clusters=count,
         factor=small_sample_factor(count, size, level), level=level, orientation=orientation, forecast=forecast,
         objective=objective, warnings=tuple(told),
     )  # fmt: skip
@@ -187,8 +187,10 @@ def _chance(full: Objective, best: Array, noise: float, kept: int, count: int) -
     pull = np.clip(residual, -delta, delta)
     freedom = max(count - len(LAW.parameters), 1)
     spread = float((pull**2).mean()) * count / freedom / max(float(np.mean(np.abs(residual) <= delta)), 0.1)
-    gain = float(alone[0] - with_both[0]) / len(full.y) * count
-    return float(stats.f.sf(max(gain, 0.0) / spread, 2, freedom))
+    gain = max(float(alone[0] - with_both[0]) / len(full.y) * count, 0.0)
+    if spread == 0.0:  # the law is exact
+        return 0.0 if gain > 0.0 else 1.0
+    return float(stats.f.sf(gain / spread, 2, freedom))
 
 
 def _numbers(points: Array) -> Array:
