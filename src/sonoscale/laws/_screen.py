@@ -23,6 +23,7 @@ Table = Mapping[str, Sequence[Any] | NDArray[Any]]
 _SCORE = re.compile(
     r"(^|[^a-z])(score|quality|acc|accuracy|err|error|top1|top5|f1|map|auc|auroc|eer|wer|cer|recall|precision|percent)s?($|[^a-z])"
 )
+_BOUNDED = re.compile(r"(^|[^a-z])(score|acc|accuracy|top1|top5|f1|map|auc|auroc|recall|precision)s?($|[^a-z])")
 _GAP = 5.0  # between the largest fraction and the smallest percentage of a mixed column
 _ALPHA = 0.025  # one-sided, on each side of a turning point
 
@@ -59,8 +60,8 @@ def screen(
 
     A score (a column called score, quality, accuracy, error, F1, mAP, AUC, WER or the like) mixes percentages
     with fractions if all its values lie in 0..100, some in (0, 1] and some above 1.5, none between, and the
-    smallest of the latter is at least 5 times the largest of the former. Nor may a column whose values
-    are mostly at or below 1 end between 1 and 1.5.
+    smallest of the latter is at least 5 times the largest of the former. Nor may a few values
+    (a tenth at most) lie between 1 and 1.5 in a score of which all others are at or below 1.
 
     Rows that are equal in all columns of the table are kept, weigh twice, and share a cluster (as do the
     clusters that they were in), so that they add no certainty.
@@ -157,7 +158,7 @@ def mixed_units(column: Array, name: str) -> str | None:
     if column.min() < 0 or column.max() > 100:
         return None
     fractions, percentages = (column > 0) & (column <= 1), column > 1.5
-    if 1 < column.max() <= 1.5 and np.mean(column <= 1) >= 0.5:
+    if _BOUNDED.search(name.lower()) and 1 < column.max() <= 1.5 and np.mean(column <= 1) >= 0.9:
         row = int(column.argmax())
         return f"{name}, row {row}: {column[row]:g} is above 1 in a column of fractions"
     if not fractions.any() or not percentages.any() or ((column > 1) & ~percentages).any():

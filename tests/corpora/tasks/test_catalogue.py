@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from sonoscale.cli._console import console
 from sonoscale.cli.main import app
 from sonoscale.corpora import OpenTaskConfig, find_task
 from sonoscale.corpora.tasks import KINDS, METRICS_OF, catalogue, locate_tasks
@@ -130,7 +131,9 @@ def test_as_configuration(root, monkeypatch):
     assert (named.name, named.metric, named.folds) == ("emotion", "mAP", tuple("00112233"))
 
 
-def test_the_command(root):
+def test_the_command(root, monkeypatch):
+    monkeypatch.setattr(console, "_width", 200)
+
     def run(*arguments):
         result = CliRunner().invoke(app, ["tasks", *arguments], env={"COLUMNS": "200"})
         return result.output if result.exception is None else str(result.exception)
@@ -145,7 +148,8 @@ def test_the_command(root):
     about = run("hear/esc50", "--root", str(root))
     assert "https://github.com/karolpiczak/ESC-50" in about
     assert "not found" in about
-    assert "(captions)" in everything
-    assert "which needs text: not offered" in run("clotho")
+    captions = run("clotho")
+    assert "captions" in captions
+    assert "which needs text: not offered" in captions
     assert "no task 'nope' in the catalogue" in run("nope")
     assert "there are hear, xares" in run("--suite", "nope")

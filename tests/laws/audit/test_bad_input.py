@@ -48,7 +48,11 @@ def put(column, row, value):
         (put("tokens", 5, np.inf), {}, "tokens, row 5: inf"),
         (put("params", 2, 0), {}, "params, row 2: 0 is not above zero"),
         (put("quality", 7, 63.0), {}, "quality mixes fractions with percentages: .* 63 in row 7"),
-        (put("quality", 7, 1.2), {}, "quality, row 7: 1.2 is above 1 in a column of fractions"),
+        (
+            {"accuracy": put("quality", 7, 1.2)["quality"]},
+            {"quality": "accuracy"},
+            "accuracy, row 7: 1.2 is above 1 in a column of fractions",
+        ),
         ({"rank": [1.0, 2.0]}, {}, "rank has 2 rows but quality has 12"),
         (put("name", 4, None), {"family": "name"}, "name, row 4: None is no name"),
         ({"config": list("aabbccddeeff")}, {"replicate": "config", "family": "name"}, "is in two families"),

@@ -255,9 +255,10 @@ def test_rows_of_a_part_of_the_runs_are_named_by_their_places_in_the_table(held)
 )
 def test_scores_in_two_units_are_refused(value, message):
     table = runs()
-    table["quality"][5] = value
-    with pytest.raises(SonoscaleError, match=f"quality.* {message}"):
-        plan(table)
+    table["accuracy"] = table.pop("quality")
+    table["accuracy"][5] = value
+    with pytest.raises(SonoscaleError, match=f"accuracy.* {message}"):
+        plan(table, y="accuracy")
     wider = table | {"loss": 1.3 - runs()["quality"]}
     assert plan(wider, y="loss", budgets={"flops": 6e9}).choice.best.design["backbone"] == "vit"
 
