@@ -49,7 +49,7 @@ def seconds(work: Callable[[], object], rounds: int) -> float:
 
 def refit(table: Columns) -> list[str]:
     """Chinchilla's equation 2 again, as Besiroglu et al. do it."""
-    kept = np.asarray(table["epoch_excluded_outlier"]).astype(bool) == False  # noqa: E712
+    kept = np.asarray(table["epoch_excluded_outlier"]).astype(int) == 0
     x, y = np.stack([table["N"], table["D"]], axis=1)[kept], table["loss"][kept]
     objective = Objective(form=FORMS["chinchilla"], x=x, y=y, scale="log", huber=1e-3)
     found = search(objective)
