@@ -115,8 +115,8 @@ def curves(table: Columns) -> list[str]:
 def held_out(law: Extrapolation, x: np.ndarray, y: np.ndarray) -> tuple[int, int, int, float]:
     """Rows, those inside the interval, inside the naive one, and the sum of squared errors of log y."""
     told = law.predict(x)
-    inside = (told.lo <= y) & (y <= told.hi)
-    naive = (told.naive_lo <= y) & (y <= told.naive_hi)
+    inside = (told.low <= y) & (y <= told.high)
+    naive = (told.naive_low <= y) & (y <= told.naive_high)
     return len(y), int(inside.sum()), int(naive.sum()), float((np.log(told.y / y) ** 2).sum())
 
 
@@ -187,7 +187,7 @@ def planned(models: Columns) -> list[str]:
         lines.append(
             f"| {dataset} | {span(plan.n)} | {span(plan.d)} | {plan.basin[0]:.2g} to {plan.basin[1]:.2g} | "
             f"{span(plan.a)} | {largest.run['params']:.2g}, {largest.run['tokens']:.2g} | {largest.seen:.3f} | "
-            f"{largest.foretold:.3f} ({largest.lo:.3f} to {largest.hi:.3f}) | {inside} of {len(plan.check.runs)} | "
+            f"{largest.foretold:.3f} ({largest.low:.3f} to {largest.high:.3f}) | {inside} of {len(plan.check.runs)} | "
             f"{plan.check.error:.1%} |"
         )
     return lines
@@ -195,7 +195,7 @@ def planned(models: Columns) -> list[str]:
 
 def span(value: Value) -> str:
     """A value with its interval."""
-    return f"{value.value:.3g} ({value.lo:.2g} to {value.hi:.2g})"
+    return f"{value.value:.3g} ({value.low:.2g} to {value.high:.2g})"
 
 
 def main() -> None:

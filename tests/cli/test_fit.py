@@ -74,17 +74,17 @@ def test_a_law_for_each_group_in_json(runs, sonoscale, tmp_path):
         assert {entry["form"] for entry in one["panel"]} == {"M2", "M3", "M4", "BNSL1", "HILL", "logistic"}
         for entry in one["panel"]:
             for span in entry["params"].values():
-                assert span["lo"] is None or span["lo"] <= span["value"] * (1 + 1e-9)
-                assert span["hi"] is None or span["value"] <= span["hi"] * (1 + 1e-9)
+                assert span["low"] is None or span["low"] <= span["value"] * (1 + 1e-9)
+                assert span["high"] is None or span["value"] <= span["high"] * (1 + 1e-9)
         assert len(one["held_out"]) == 4
         errors, inside = [], []
         for row in one["held_out"]:
             seen = float(table[row["row"]]["loss"])
             assert row["y"] == seen
             assert table[row["row"]]["train"] == "0"
-            assert row["lo"] < row["predicted"] < row["hi"]
+            assert row["low"] < row["predicted"] < row["high"]
             errors.append(math.log(row["predicted"] / seen))
-            inside.append(row["lo"] <= seen <= row["hi"])
+            inside.append(row["low"] <= seen <= row["high"])
         assert one["rmse_log"] == pytest.approx(np.sqrt(np.mean(np.square(errors))))
         assert one["rmse_log"] < 0.03
         assert one["coverage"] == np.mean(inside)
@@ -104,12 +104,12 @@ def test_the_parameters_and_forecasts_of_one_group_are_shown(runs, sonoscale, tm
     assert result.returncode == 0, result.stderr
     (one,) = json.loads(file.read_text(), parse_constant=pytest.fail)["groups"]
     b = one["fit"]["params"]["b"]
-    assert b["lo"] < 0.4 < b["hi"]
-    for words in ("y = e + a * x^(-b)", f"{b['value']:.5g}", f"[{b['lo']:.4g}, {b['hi']:.4g}]", "loss foretold"):
+    assert b["low"] < 0.4 < b["high"]
+    for words in ("y = e + a * x^(-b)", f"{b['value']:.5g}", f"[{b['low']:.4g}, {b['high']:.4g}]", "loss foretold"):
         assert words in result.stdout
     for row in one["held_out"]:
         assert f"{row['predicted']:.4g}" in result.stdout
-        assert f"[{row['lo']:.4g}, {row['hi']:.4g}]" in result.stdout
+        assert f"[{row['low']:.4g}, {row['high']:.4g}]" in result.stdout
 
 
 def test_runs_yet_to_be_made_are_foretold(runs, sonoscale, tmp_path):
@@ -130,7 +130,7 @@ def test_duplicated_rows_are_told_of_and_do_not_narrow(runs, sonoscale, tmp_path
         )
         assert result.returncode == 0, result.stderr
         (one,) = json.loads(file.read_text())["groups"]
-        widths.append(math.log(one["held_out"][0]["hi"] / one["held_out"][0]["lo"]))
+        widths.append(math.log(one["held_out"][0]["high"] / one["held_out"][0]["low"]))
     assert "rows are the same in all columns" in result.stdout
     assert widths[1] == pytest.approx(widths[0], rel=0.05)
 

@@ -81,7 +81,7 @@ def test_as_dict_survives_json(table):
     assert told["best"]["rankme"] == "saturating"
     assert len(told["fits"]) == 4
     assert {row["x"] for row in told["skipped"]} == {"hours_seen"}
-    assert told["correlations"]["rankme"]["lo"] <= told["correlations"]["rankme"]["value"]
+    assert told["correlations"]["rankme"]["low"] <= told["correlations"]["rankme"]["value"]
 
 
 @pytest.mark.parametrize(

@@ -45,8 +45,8 @@ def test_coverage_with_ten_clusters_of_two(rho):
 def test_a_perfect_order_of_few_runs_is_not_certain():
     few, many = (spearman(np.arange(n), np.arange(n) ** 2) for n in (6, 60))
     assert few.value == many.value == 1.0
-    assert few.interval.hi == 1.0
-    assert few.interval.lo < 0.9 < many.interval.lo < 1.0
+    assert few.interval.high == 1.0
+    assert few.interval.low < 0.9 < many.interval.low < 1.0
     assert spearman(np.arange(6), -np.arange(6)).value == -1.0
 
 
@@ -55,12 +55,12 @@ def test_copies_within_a_cluster_add_no_certainty():
     x, y = rng.normal(size=(2, 12))
     once = spearman(x, y)
     often = spearman(np.repeat(x, 4), np.repeat(y, 4), clusters=np.repeat(np.arange(12), 4))
-    assert (often.value, often.interval.lo, often.interval.hi) == pytest.approx(
-        (once.value, once.interval.lo, once.interval.hi), abs=1e-12
+    assert (often.value, often.interval.low, often.interval.high) == pytest.approx(
+        (once.value, once.interval.low, once.interval.high), abs=1e-12
     )
     assert (often.n, often.n_clusters) == (48, 12)
     free = spearman(np.repeat(x, 4), np.repeat(y, 4)).interval
-    assert free.hi - free.lo < 0.8 * (once.interval.hi - once.interval.lo)
+    assert free.high - free.low < 0.8 * (once.interval.high - once.interval.low)
 
 
 @pytest.mark.parametrize(

@@ -58,10 +58,10 @@ def test_same_seed_same_fit_and_another_seed_another_interval():
 def test_prediction_keeps_shape_and_contains_its_centre():
     found = fit("saturating", X, Y, clusters=RUNS)
     assert found.predict(50.0).shape == ()
-    y, lo, hi = found.predict([[20.0, 50.0], [100.0, 900.0]], interval=True)
-    assert y.shape == lo.shape == hi.shape == (2, 2)
-    assert ((lo < y) & (y < hi)).all()
-    assert (hi <= 1.0).all()
+    y, low, high = found.predict([[20.0, 50.0], [100.0, 900.0]], interval=True)
+    assert y.shape == low.shape == high.shape == (2, 2)
+    assert ((low < y) & (y < high)).all()
+    assert (high <= 1.0).all()
 
 
 def test_prediction_warns_only_beyond_the_data():
@@ -79,16 +79,16 @@ def test_prediction_warns_only_beyond_the_data():
 def test_extrapolation_is_less_sure_than_interpolation():
     found = fit("saturating", X, Y, clusters=RUNS)
     with pytest.warns(UserWarning, match="extrapolating"):
-        _, lo, hi = found.predict([100.0, 1e5], interval=True)
-    assert hi[1] - lo[1] > 1.2 * (hi[0] - lo[0])
+        _, low, high = found.predict([100.0, 1e5], interval=True)
+    assert high[1] - low[1] > 1.2 * (high[0] - low[0])
 
 
 def test_as_dict_survives_json_with_no_special_floats():
     told = json.loads(json.dumps(fit("power", X, Y, clusters=RUNS).as_dict(), allow_nan=False))
     assert told["formula"] == "y = a * x^b"
-    assert told["params"]["b"]["lo"] < told["params"]["b"]["value"] < told["params"]["b"]["hi"]
+    assert told["params"]["b"]["low"] < told["params"]["b"]["value"] < told["params"]["b"]["high"]
     curve = told["curve"]
-    assert {len(curve[key]) for key in ("x", "y", "lo", "hi")} == {100}
+    assert {len(curve[key]) for key in ("x", "y", "low", "high")} == {100}
     assert (curve["x"][0], curve["x"][-1]) == pytest.approx((10 / 1.1, 1100))
     assert np.ptp(np.diff(np.log(curve["x"]))) < 1e-9
     few = fit("saturating", X[::4], Y[::4], bootstrap=100).as_dict()

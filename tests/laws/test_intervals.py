@@ -33,8 +33,8 @@ def test_coverage_with_ten_clusters_of_two(name):
         found = fit(name, X, y, clusters=CONFIGS, bootstrap=200, seed=seed)
         covered += exponent in found.interval["b"]
         score = law(NEW) + 0.007 * np.sqrt(2) * rng.normal(size=2)
-        _, lo, hi = found.predict(NEW, interval=True)
-        new_covered += (lo <= score) & (score <= hi)
+        _, low, high = found.predict(NEW, interval=True)
+        new_covered += (low <= score) & (score <= high)
     assert covered / STUDIES >= 0.90
     assert (new_covered / STUDIES >= 0.90).all()
     assert (new_covered / STUDIES <= 0.995).all()
@@ -59,8 +59,8 @@ def test_copies_within_a_cluster_add_no_certainty(name):
     rows = np.repeat(np.arange(len(X)), 5)
     often = fit(name, X[rows], y[rows], clusters=CONFIGS[rows], bootstrap=300)
     for parameter, span in once.interval.items():
-        assert often.interval[parameter].lo == pytest.approx(span.lo, rel=1e-5)
-        assert often.interval[parameter].hi == pytest.approx(span.hi, rel=1e-5)
+        assert often.interval[parameter].low == pytest.approx(span.low, rel=1e-5)
+        assert often.interval[parameter].high == pytest.approx(span.high, rel=1e-5)
     for one, other in zip(once.predict(NEW, interval=True), often.predict(NEW, interval=True), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6)
 
@@ -71,9 +71,9 @@ def test_more_configurations_narrow_the_exponent_but_not_the_noise_of_one_run():
     for configs in (10, 90):
         x = np.geomspace(100, 5000, configs)
         found = fit("power", x, 0.1 * x**0.25 + 0.02 * rng.normal(size=configs))
-        widths.append(found.interval["b"].hi - found.interval["b"].lo)
-        _, lo, hi = found.predict([700.0], interval=True)
-        bands.append(float(hi[0] - lo[0]))
+        widths.append(found.interval["b"].high - found.interval["b"].low)
+        _, low, high = found.predict([700.0], interval=True)
+        bands.append(float(high[0] - low[0]))
     assert widths[1] < 0.6 * widths[0]
     assert bands[1] == pytest.approx(2 * 1.96 * 0.02, rel=0.25)
 
@@ -81,7 +81,7 @@ def test_more_configurations_narrow_the_exponent_but_not_the_noise_of_one_run():
 def test_a_higher_level_is_a_wider_interval():
     y = study(TRUTHS["power"][0], np.random.default_rng(11), between=0.01, within=0.01)
     spans = [fit("power", X, y, clusters=CONFIGS, level=level).interval["b"] for level in (0.5, 0.8, 0.95)]
-    assert spans[0].hi - spans[0].lo < spans[1].hi - spans[1].lo < spans[2].hi - spans[2].lo
+    assert spans[0].high - spans[0].low < spans[1].high - spans[1].low < spans[2].high - spans[2].low
 
 
 def test_corrected_residuals_are_as_large_as_errors():

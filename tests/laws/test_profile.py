@@ -25,10 +25,10 @@ def test_of_a_line_in_logs_it_is_students_interval(name, sign, level):
         found = fit(name, X, y, scale="log", bootstrap=100)
         slope = profile_interval(found, X, y, "b", level=level)
         ends = sorted(sign * (line.slope + side * t * line.stderr) for side in (-1, 1))
-        assert (slope.lo, slope.hi) == pytest.approx(ends, rel=1e-4)
+        assert (slope.low, slope.high) == pytest.approx(ends, rel=1e-4)
         level_of_a = profile_interval(found, X, y, "a", level=level)
         expected = np.exp(line.intercept + np.array([-1, 1]) * t * line.intercept_stderr)
-        assert (level_of_a.lo, level_of_a.hi) == pytest.approx(expected, rel=1e-3)
+        assert (level_of_a.low, level_of_a.high) == pytest.approx(expected, rel=1e-3)
 
 
 def test_it_covers_the_truth_as_often_as_stated():
@@ -38,7 +38,7 @@ def test_it_covers_the_truth_as_often_as_stated():
         y = (0.4 + 3.0 * X**-0.5) * np.exp(0.02 * np.random.default_rng(seed).normal(size=12))
         span = profile_interval(fit("M2", X, y, bootstrap=80), X, y, "b")
         inside.append(0.5 in span)
-        widths.append(span.hi - span.lo)
+        widths.append(span.high - span.low)
     assert np.mean(inside) >= 0.88
     assert np.median(widths) < 0.15
 
@@ -48,23 +48,23 @@ def test_an_end_that_nothing_rules_out_is_the_bound():
     y = 3.0 * X**-0.3 * np.exp(0.01 * np.random.default_rng(0).normal(size=12))
     found = fit("M2", X, y, bootstrap=100)
     floor = profile_interval(found, X, y, "e")
-    assert floor.lo == 0.0
-    assert 0.0 < floor.hi < y.min()
+    assert floor.low == 0.0
+    assert 0.0 < floor.high < y.min()
     flat = np.full(12, 0.5) * np.exp(0.05 * np.random.default_rng(1).normal(size=12))
     found = fit("M2", X, flat, bootstrap=100)
     coefficient = profile_interval(found, X, flat, "a")
-    assert coefficient.lo == 0.0
+    assert coefficient.low == 0.0
     exponent = profile_interval(found, X, flat, "b")
-    assert (exponent.lo, exponent.hi) == (0.0, np.inf)
+    assert (exponent.low, exponent.high) == (0.0, np.inf)
 
 
 def test_it_does_not_depend_on_the_unit_or_on_the_bootstrap():
     y = (0.4 + 3.0 * X**-0.5) * np.exp(0.02 * np.random.default_rng(2).normal(size=12))
     one = profile_interval(fit("M2", X, y, bootstrap=100), X, y, "b")
     other = profile_interval(fit("M2", 1e9 * X, 1e-3 * y, bootstrap=100, seed=5), 1e9 * X, 1e-3 * y, "b")
-    assert (other.lo, other.hi) == pytest.approx((one.lo, one.hi), rel=2e-3)
+    assert (other.low, other.high) == pytest.approx((one.low, one.high), rel=2e-3)
     wide = profile_interval(fit("M2", X, y, bootstrap=100), X, y, "b", level=0.99)
-    assert wide.lo < one.lo < one.hi < wide.hi
+    assert wide.low < one.low < one.high < wide.high
 
 
 def test_the_linear_scale_and_several_variables():
@@ -74,9 +74,9 @@ def test_the_linear_scale_and_several_variables():
     y = (1.7 + 400 * n**-0.34 + 410 * d**-0.28) * np.exp(0.003 * np.random.default_rng(0).normal(size=25))
     found = fit("chinchilla", x, y, bootstrap=80)
     span = profile_interval(found, x, y, "alpha")
-    assert span.lo < 0.34 < span.hi
+    assert span.low < 0.34 < span.high
     bound = 1 + stats.f.ppf(0.95, 1, 20) / 20
-    for end in (span.lo, span.hi):
+    for end in (span.low, span.high):
 
         def cost(u, alpha=end):
             basis = np.stack([n**-alpha, d ** -np.exp(u), np.ones(25)], axis=1)

@@ -55,12 +55,12 @@ def test_a_rival_minimum_is_told_of():
     even = 2.0 + 0.5 * np.cos(2.0 * np.log(X))
     alone = fit(WAVE, X, even + 0.01 * np.random.default_rng(0).normal(size=30), bootstrap=100)
     assert alone.diagnosis.rival is None
-    lo, hi = 0.3, 0.7
+    low, high = 0.3, 0.7
     for _ in range(40):  # the second amplitude at which both are as good
-        middle = 0.5 * (lo + hi)
+        middle = 0.5 * (low + high)
         found = search(Objective(form=WAVE, x=X, y=two_waves(0.5, middle)))
-        lo, hi = (middle, hi) if abs(found.params[0, 1] - 2) < 0.5 else (lo, middle)
-    torn = fit(WAVE, X, two_waves(0.5, 0.5002 * (lo + hi)), bootstrap=100)
+        low, high = (middle, high) if abs(found.params[0, 1] - 2) < 0.5 else (low, middle)
+    torn = fit(WAVE, X, two_waves(0.5, 0.5002 * (low + high)), bootstrap=100)
     assert torn.diagnosis.rival == pytest.approx(2.0, rel=0.1)
     assert any("another minimum fits as well within 1 %" in line for line in torn.warnings)
 

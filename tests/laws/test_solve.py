@@ -97,8 +97,8 @@ def test_a_change_of_the_unit_of_x_changes_the_coefficient_alone(name, k, seed):
     assert other.params["a"] == pytest.approx(one.params["a"] * k ** (sign * one.params["b"]), rel=1e-6)
     for same in set(one.params) - {"a"}:
         assert other.params[same] == pytest.approx(one.params[same], rel=1e-6, abs=1e-9)
-        assert other.interval[same].lo == pytest.approx(one.interval[same].lo, rel=1e-5, abs=1e-7)
-        assert other.interval[same].hi == pytest.approx(one.interval[same].hi, rel=1e-5, abs=1e-7)
+        assert other.interval[same].low == pytest.approx(one.interval[same].low, rel=1e-5, abs=1e-7)
+        assert other.interval[same].high == pytest.approx(one.interval[same].high, rel=1e-5, abs=1e-7)
     assert other.loo_rmse == pytest.approx(one.loo_rmse, rel=1e-6)
     np.testing.assert_allclose(other.predict(k * X), one.predict(X), rtol=1e-7)
 

@@ -48,7 +48,7 @@ def test_the_fit_is_that_of_curve_fit_on_log_y(found):
     assert found.r2 == pytest.approx(1 - residual.var() / np.log(y).var(), rel=1e-4)
     # Intervals of resampled rows are about as wide as those of the covariance (t quantile of 31 degrees: 2.04).
     for name, place in (("alpha", 1), ("beta", 3), ("E", 4)):
-        width = found.interval[name].hi - found.interval[name].lo
+        width = found.interval[name].high - found.interval[name].low
         assert width == pytest.approx(2 * 2.04 * np.sqrt(covariance[place, place]), rel=0.45), name
 
 
@@ -61,11 +61,11 @@ def test_intervals_cover_the_truth():
         inside.append([value in one.interval[name] for name, value in truth.items()])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            _, lo, hi = one.predict([[1e7, 1e9], [2e9, 2e11]], interval=True)
+            _, low, high = one.predict([[1e7, 1e9], [2e9, 2e11]], interval=True)
         new = surface(np.array([1e7, 2e9]), np.array([1e9, 2e11])) * np.exp(
             0.005 * np.random.default_rng(1000 + seed).normal(size=2)
         )
-        new_inside.append((lo <= new) & (new <= hi))
+        new_inside.append((low <= new) & (new <= high))
     assert (np.mean(inside, axis=0) >= 0.88).all(), np.mean(inside, axis=0)
     assert (np.mean(new_inside, axis=0) >= 0.88).all()
 
@@ -73,9 +73,9 @@ def test_intervals_cover_the_truth():
 @pytest.mark.parametrize("shape", [(), (3,), (2, 3)])
 def test_predictions_keep_the_shape_without_the_last_axis(found, shape):
     x = np.broadcast_to([1e8, 1e10], (*shape, 2))
-    y, lo, hi = found.predict(x, interval=True)
-    assert y.shape == lo.shape == hi.shape == shape
-    assert ((lo < y) & (y < hi)).all()
+    y, low, high = found.predict(x, interval=True)
+    assert y.shape == low.shape == high.shape == shape
+    assert ((low < y) & (y < high)).all()
     assert found.predict(x) == pytest.approx(surface(1e8, 1e10), rel=0.01)
 
 
@@ -153,7 +153,7 @@ def test_a_curve_that_leaves_the_numbers_is_none_in_json():
     x = np.geomspace(1.0, 4.0, 6)
     y = np.exp(np.array([0.0, 200, -200, 300, -300, 100]))
     told = json.loads(json.dumps(fit("power", x, y, scale="log", bootstrap=80).as_dict(), allow_nan=False))
-    assert None in [*told["curve"]["lo"], *told["curve"]["hi"]]
+    assert None in [*told["curve"]["low"], *told["curve"]["high"]]
 
 
 @pytest.mark.parametrize(

@@ -106,11 +106,11 @@ def ledger_rows(seeds: int, rng: np.random.Generator) -> list[dict]:
                     "seconds": 0.06 * budget,
                     "loss": 0.62 - 0.06 * np.log(budget / 100) - 0.0006 * width + 0.2 * (mask - 0.75),
                     "rankme": rank,
-                    "rankme_lo": 0.96 * rank,
-                    "rankme_hi": 1.03 * rank,
+                    "rankme_low": 0.96 * rank,
+                    "rankme_high": 1.03 * rank,
                     "rankme_centred": 1.3 * rank,
-                    "rankme_centred_lo": 1.25 * rank,
-                    "rankme_centred_hi": 1.34 * rank,
+                    "rankme_centred_low": 1.25 * rank,
+                    "rankme_centred_high": 1.34 * rank,
                     "rank_n": 1024,
                     "dim": width,
                     "protocol": "linear",
@@ -128,14 +128,14 @@ def fit_entry(x: str, form: str, points: list[tuple[float, float]], exponent: tu
     slope, offset = np.polyfit(np.log(xs), ys, 1)
     grid = np.geomspace(xs.min(), xs.max(), 40)
     y = slope * np.log(grid) + offset + (0.02 * np.linspace(-1, 1, 40) ** 2 if form == "saturating" else 0)
-    value, lo, hi = exponent
+    value, low, high = exponent
     return {
         "x": x,
         "y": "quality",
         "form": form,
         "formula": "y = a x^b" if form == "power" else "y = c - a x^-b",
         "latex": "y = a x^{b}",
-        "params": {"a": {"value": 0.2, "lo": 0.1, "hi": 0.3}, "b": {"value": value, "lo": lo, "hi": hi}},
+        "params": {"a": {"value": 0.2, "low": 0.1, "high": 0.3}, "b": {"value": value, "low": low, "high": high}},
         "exponent": "b",
         "rmse": 0.0213,
         "r2": 0.871,
@@ -146,7 +146,7 @@ def fit_entry(x: str, form: str, points: list[tuple[float, float]], exponent: tu
         "warnings": ["the interval rests on 8 configurations"] if form == "saturating" else [],
         "x_range": [float(xs.min()), float(xs.max())],
         "curve": {
-            "x": grid.tolist(), "y": y.tolist(), "lo": (y - 0.05).tolist(), "hi": (y + 0.05).tolist(),
+            "x": grid.tolist(), "y": y.tolist(), "low": (y - 0.05).tolist(), "high": (y + 0.05).tolist(),
         },
     }  # fmt: skip
 
@@ -178,13 +178,14 @@ def laws_of(rows: list[dict]) -> dict:
             *(fit_entry(x, "power", points(x), (0.1, 0.04, 0.17)) for x in rivals[:-1]),
         ],
         "correlations": {
-            x: {"value": value, "lo": lo, "hi": hi, "n": len(quality), "n_clusters": len(CONFIGS)}
-            for x, (value, lo, hi) in found.items()
+            x: {"value": value, "low": low, "high": high, "n": len(quality), "n_clusters": len(CONFIGS)}
+            for x, (value, low, high) in found.items()
         },
         "skipped": [{"x": "loss", "form": "power", "reason": "quality falls as loss grows"}],
         "best": {"rankme": "saturating"} | dict.fromkeys(rivals[:-1], "power"),
         "per_task": {
-            task: {x: {"value": 0.9 * v, "lo": lo, "hi": hi} for x, (v, lo, hi) in found.items()} for task in TASKS
+            task: {x: {"value": 0.9 * v, "low": low, "high": high} for x, (v, low, high) in found.items()}
+            for task in TASKS
         },
         "seed_spread": {"quality": 0.0104, "rankme": 0.61},
         "notes": ["Rank was measured on 1024 clips of the held-out split in every run."],

@@ -144,7 +144,7 @@ def test_plotly_draws_the_specification_and_nothing_else(results: StudyResults) 
             np.testing.assert_allclose(trace["x"], series.x, rtol=1e-5)
             np.testing.assert_allclose(trace["y"], series.y, rtol=1e-5)
             highs = np.add(trace["error_x"]["array"], trace["x"])
-            np.testing.assert_allclose(highs, series.x_hi, rtol=1e-5)
+            np.testing.assert_allclose(highs, series.x_high, rtol=1e-5)
     assert drawn["layout"]["xaxis"]["title"]["text"] == "RankMe"
 
 

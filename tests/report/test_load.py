@@ -27,7 +27,7 @@ def test_points_are_runs_at_their_budgets_and_quality_is_the_mean_score(whole_st
     assert results.chance["speakers"] == 0.05
     for point in results.points:
         assert point.quality == pytest.approx(np.mean(list(point.scores.values())))
-        assert point.interval("rankme").lo < point.get("rankme") < point.interval("rankme").hi
+        assert point.interval("rankme").low < point.get("rankme") < point.interval("rankme").high
 
 
 def test_a_task_with_two_protocols_is_two_columns(study: Path) -> None:

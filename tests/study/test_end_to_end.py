@@ -80,7 +80,7 @@ def test_the_ledger_has_a_row_per_run_budget_and_task(finished):
     }
     for row in rows:
         assert 0 <= row["score"] <= 1
-        assert row["rankme_lo"] <= row["rankme"] <= row["rankme_hi"] <= row["dim"]
+        assert row["rankme_low"] <= row["rankme"] <= row["rankme_high"] <= row["dim"]
     small, large = (next(r for r in rows if r["width"] == w and r["step"] == 8) for w in (8, 24))
     assert small["params_encoder"] < large["params_encoder"]
     assert small["flops_total"] < large["flops_total"]
@@ -91,7 +91,7 @@ def test_the_laws_are_fitted_to_the_ledger(finished):
     fit = next(f for f in laws["fits"] if f["x"] == "rankme" and f["form"] == "power")
     assert (fit["n"], fit["n_clusters"]) == (10, 5)
     exponent = fit["params"][fit["exponent"]]
-    assert exponent["lo"] <= exponent["value"] <= exponent["hi"]
+    assert exponent["low"] <= exponent["value"] <= exponent["high"]
     rows = table(finished[0])
     quality = {}
     for row in rows:

@@ -46,8 +46,8 @@ def _allocation(p: Allocation) -> tuple[list[str], list[Any]]:
         f"{n} {_ends(p.n)}, {d} {_ends(p.d)} over resamples of {p.n_clusters} independent runs.",
     ]
     if p.basin is not None:
-        lo, hi = p.basin
-        said.append(f"Flat: {n} from {_g(lo)} to {_g(hi)} costs at most {p.basin_share:.0%} of {fitted}.")
+        low, high = p.basin
+        said.append(f"Flat: {n} from {_g(low)} to {_g(high)} costs at most {p.basin_share:.0%} of {fitted}.")
     said += [
         f"{n}_opt ~ C^a, a = {_span(p.a)}; {d}_opt ~ C^b, b = {_span(p.b)}. FLOPs = {p.cost}.",
     ]
@@ -105,7 +105,7 @@ def _shared(p: Allocation | Designed) -> list[tuple[str, Sequence[str], list[Any
     y = p.names[2] if isinstance(p, Allocation) else p.law.y
     level = f"{p.level:.0%}"
     doublings = [
-        (one.variable, one.at, f"{one.change.value:+.3g} [{one.change.lo:+.2g}, {one.change.hi:+.2g}]",
+        (one.variable, one.at, f"{one.change.value:+.3g} [{one.change.low:+.2g}, {one.change.high:+.2g}]",
          "" if one.flops is None else _g(one.flops), "" if one.per_flop is None else _g(one.per_flop))
         for one in p.doublings
     ]  # fmt: skip
@@ -146,7 +146,7 @@ def _check(p: Allocation | Designed, y: str) -> tuple[str, Sequence[str], list[A
     rows = []
     for one in runs:
         row = [*(_g(v) for v in one.run.values()), "" if one.flops is None else _g(one.flops), _g(one.seen),
-               _g(one.foretold), f"[{_g(one.lo)}, {_g(one.hi)}]", "" if one.covered else "outside"]  # fmt: skip
+               _g(one.foretold), f"[{_g(one.low)}, {_g(one.high)}]", "" if one.covered else "outside"]  # fmt: skip
         if one.best is not None and one.best_y is not None:
             row += [*(_g(v) for v in one.best.values()), _g(one.best_y)]
         rows.append(tuple(row))
@@ -178,7 +178,7 @@ def _span(value: Any) -> str:
 
 
 def _ends(value: Any) -> str:
-    return f"[{_g(value.lo)}, {_g(value.hi)}]"
+    return f"[{_g(value.low)}, {_g(value.high)}]"
 
 
 def _g(value: Any) -> str:

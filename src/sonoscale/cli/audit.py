@@ -199,7 +199,7 @@ def _correlation(one: Any) -> str:
 
 
 def _span(interval: Any) -> str:
-    return "" if interval is None else f"[{interval.lo:.2g}, {interval.hi:.2g}]"
+    return "" if interval is None else f"[{interval.low:.2g}, {interval.high:.2g}]"
 
 
 def _number(value: float | None) -> str:

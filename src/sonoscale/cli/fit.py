@@ -175,14 +175,14 @@ def _parameters(law: GroupLaw) -> Table:
         grid.title = escape(law.fit.form.formula)
         for name, value in law.fit.params.items():
             span = law.fit.interval[name]
-            grid.add_row(law.fit.form.name, escape(name), f"{value:.5g}", rf"\[{span.lo:.4g}, {span.hi:.4g}]")
+            grid.add_row(law.fit.form.name, escape(name), f"{value:.5g}", rf"\[{span.low:.4g}, {span.high:.4g}]")
         return grid
     for one in law.law.panel:
         for name, value in one.params.items():
             span = one.interval[name]
             grid.add_row(
                 one.form if one.used else f"{one.form} (left out)", escape(name), f"{value:.5g}",
-                rf"\[{span.lo:.4g}, {span.hi:.4g}]",
+                rf"\[{span.low:.4g}, {span.high:.4g}]",
             )  # fmt: skip
     return grid
 
@@ -213,7 +213,7 @@ def _forecasts(law: GroupLaw, y: str) -> Table:
         f = law.forecast
         seen = law.truth[i]
         grid.add_row(
-            str(law.rows[i]), f"{f.reach[i]:.3g}", f"{f.y[i]:.4g}", rf"\[{f.lo[i]:.4g}, {f.hi[i]:.4g}]",
+            str(law.rows[i]), f"{f.reach[i]:.3g}", f"{f.y[i]:.4g}", rf"\[{f.low[i]:.4g}, {f.high[i]:.4g}]",
             f"{seen:.4g}" if seen == seen else "-",
         )  # fmt: skip
     return grid

@@ -22,14 +22,14 @@ class Interval:
 
     **Arguments:**
 
-    - `lo`, `hi`: its ends, in the unit of what it bounds.
+    - `low`, `high`: its ends, in the unit of what it bounds.
     """
 
-    lo: float
-    hi: float
+    low: float
+    high: float
 
     def __contains__(self, value: float) -> bool:
-        return self.lo <= value <= self.hi
+        return self.low <= value <= self.high
 
 
 def draw_counts(
@@ -78,9 +78,9 @@ def expanded_interval(draws: Array, estimate: Any, *, level: float, factor: floa
     The plain percentile interval is too narrow with few clusters (Hesterberg, The American Statistician 69,
     2015); it keeps the skew of the bootstrap distribution, and so does the stretched one.
     """
-    lo, hi = np.quantile(draws, [0.5 * (1.0 - level), 0.5 * (1.0 + level)], axis=0)
-    return np.minimum(estimate, estimate + factor * (lo - estimate)), np.maximum(
-        estimate, estimate + factor * (hi - estimate)
+    low, high = np.quantile(draws, [0.5 * (1.0 - level), 0.5 * (1.0 + level)], axis=0)
+    return np.minimum(estimate, estimate + factor * (low - estimate)), np.maximum(
+        estimate, estimate + factor * (high - estimate)
     )
 
 

@@ -43,8 +43,8 @@ class Correlation:
         """The same as plain JSON values."""
         return {
             "value": self.value,
-            "lo": self.interval.lo,
-            "hi": self.interval.hi,
+            "low": self.interval.low,
+            "high": self.interval.high,
             "level": self.level,
             "n": self.n,
             "n_clusters": self.n_clusters,
@@ -101,12 +101,12 @@ def spearman(
     limit = 1.0 - 6.0 / (count**3 - count)
     centre = np.arctanh(np.clip(value, -limit, limit))
     factor = small_sample_factor(count, 2, level)
-    lo, hi = expanded_interval(np.arctanh(np.clip(draws, -limit, limit)), centre, level=level, factor=factor)
+    low, high = expanded_interval(np.arctanh(np.clip(draws, -limit, limit)), centre, level=level, factor=factor)
     half = stats.norm.ppf(0.5 * (1 + level)) * np.sqrt((1 + value**2 / 2) / (count - 3))
-    lo, hi = np.tanh(np.minimum(lo, centre - half)), np.tanh(np.maximum(hi, centre + half))
+    low, high = np.tanh(np.minimum(low, centre - half)), np.tanh(np.maximum(high, centre + half))
     return Correlation(
         value=value,
-        interval=Interval(float(min(lo, value)), float(max(hi, value))),
+        interval=Interval(float(min(low, value)), float(max(high, value))),
         n=len(xs),
         n_clusters=count,
         level=level,

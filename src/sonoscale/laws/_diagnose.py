@@ -97,7 +97,7 @@ def diagnose(
         told.append(f"only {clusters} independent clusters: the intervals are rough")
     told += _at_bounds(objective, params, draws, ", ".join(names), y_name)
     lowest = searched_bounds(form, objective.x)[form.parameters.index(form.exponent), 0]
-    if exponent.lo <= max(lowest, 0.0) and exponent.hi >= 0.0:
+    if exponent.low <= max(lowest, 0.0) and exponent.high >= 0.0:
         told.append(f"the interval of the exponent {form.exponent} includes 0: no trend is shown")
 
     largest = np.abs(slopes).max(axis=0)

@@ -187,8 +187,8 @@ def _fit(
 def _linear_interval(
     draws: Array, estimate: float, bounds: tuple[float, float], *, level: float, factor: float
 ) -> Interval:
-    lo, hi = expanded_interval(draws, estimate, level=level, factor=factor)
-    return _clipped(lo, hi, bounds)
+    low, high = expanded_interval(draws, estimate, level=level, factor=factor)
+    return _clipped(low, high, bounds)
 
 
 def _log_interval(
@@ -197,12 +197,12 @@ def _log_interval(
     # A coefficient runs over orders of magnitude, in step with the exponent. Zero becomes a tiny ratio.
     with np.errstate(over="ignore", invalid="ignore"):  # an infinite end is clipped to the bounds
         ratios = np.log(np.clip(draws / estimate, 1e-100, 1e300))
-        lo, hi = expanded_interval(ratios, 0.0, level=level, factor=factor)
-        return _clipped(estimate * np.exp(lo), estimate * np.exp(hi), bounds)
+        low, high = expanded_interval(ratios, 0.0, level=level, factor=factor)
+        return _clipped(estimate * np.exp(low), estimate * np.exp(high), bounds)
 
 
-def _clipped(lo: Array, hi: Array, bounds: tuple[float, float]) -> Interval:
-    return Interval(float(np.clip(lo, *bounds)), float(np.clip(hi, *bounds)))
+def _clipped(low: Array, high: Array, bounds: tuple[float, float]) -> Interval:
+    return Interval(float(np.clip(low, *bounds)), float(np.clip(high, *bounds)))
 
 
 def _draw_errors(errors: Array, clusters: NDArray[np.intp], size: int, rng: np.random.Generator) -> Array:

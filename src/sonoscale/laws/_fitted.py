@@ -106,7 +106,7 @@ class Fit:
 
         **Returns:**
 
-        y in the shape of x (without its last axis for several variables), or (y, lo, hi) at the fit's level.
+        y in the shape of x (without its last axis for several variables), or (y, low, high) at the fit's level.
         Warns (`UserWarning`) where x lies more than 10 % outside the data.
 
         **Raises:** `SonoscaleError` where x is not finite or not above zero.
@@ -128,10 +128,10 @@ class Fit:
                 new = self._factor * np.log(self.form.function(at, self.draws) / y) + self._noise[:, None]
             else:
                 new = self._factor * (self.form.function(at, self.draws) - y) + self._noise[:, None]
-            lo, hi = expanded_interval(np.nan_to_num(new), np.zeros_like(y), level=self.level)
-            ends = (y * np.exp(lo), y * np.exp(hi)) if self.scale == "log" else (y + lo, y + hi)
-        lo, hi = (np.clip(end, *self.form.y_range) for end in ends)
-        return y.reshape(shape), lo.reshape(shape), hi.reshape(shape)
+            low, high = expanded_interval(np.nan_to_num(new), np.zeros_like(y), level=self.level)
+            ends = (y * np.exp(low), y * np.exp(high)) if self.scale == "log" else (y + low, y + high)
+        low, high = (np.clip(end, *self.form.y_range) for end in ends)
+        return y.reshape(shape), low.reshape(shape), high.reshape(shape)
 
     def _warn_outside(self, at: Array) -> None:
         for column, name, (low, high) in zip(np.atleast_2d(at.T), self.x_names, self.x_ranges, strict=True):
@@ -161,7 +161,7 @@ class Fit:
             "huber": self.huber,
             "objective": _plain(self.objective),
             "params": {
-                name: {"value": _plain(value), "lo": _plain(span.lo), "hi": _plain(span.hi)}
+                name: {"value": _plain(value), "low": _plain(span.low), "high": _plain(span.high)}
                 for (name, value), span in zip(self.params.items(), self.interval.values(), strict=True)
             },
             "exponent": self.exponent,
@@ -180,12 +180,15 @@ class Fit:
     def _curve(self) -> dict[str, Any]:
         low, high = self.x_range
         x = np.geomspace(low / 1.1, high * 1.1, 100)
-        y, lo, hi = self.predict(x, interval=True)
+        y, low, high = self.predict(x, interval=True)
         return {
             "x_range": [low, high],
             "curve": {
                 "x": x.tolist(),
-                **{key: [_plain(v) for v in line] for key, line in zip(("y", "lo", "hi"), (y, lo, hi), strict=True)},
+                **{
+                    key: [_plain(v) for v in line]
+                    for key, line in zip(("y", "low", "high"), (y, low, high), strict=True)
+                },
             },
         }
 

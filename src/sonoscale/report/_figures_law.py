@@ -134,11 +134,11 @@ def _curve(fit: Fit, *, best: bool) -> list[Series]:
     if not best:
         return [Series("line", label, x, y, dash="dash", width=1.2, opacity=0.6, groups=(f"fit:{fit.form}",))]
     line = Series("line", label, x, y, width=2.2, groups=("law",))
-    edges = [edge for edge in zip(x, fit.curve.lo, fit.curve.hi, strict=False) if all(map(math.isfinite, edge))]
+    edges = [edge for edge in zip(x, fit.curve.low, fit.curve.high, strict=False) if all(map(math.isfinite, edge))]
     if not edges:
         return [line]
-    x, lo, hi = zip(*edges, strict=True)
-    return [Series("band", "prediction band", x, y_lo=lo, y_hi=hi, opacity=0.13, groups=("band",)), line]
+    x, low, high = zip(*edges, strict=True)
+    return [Series("band", "prediction band", x, y_low=low, y_high=high, opacity=0.13, groups=("band",)), line]
 
 
 def _point_series(results: StudyResults, x: str, y: Callable[[Point], float], bars: bool) -> tuple[Series, ...]:
@@ -158,8 +158,8 @@ def _point_series(results: StudyResults, x: str, y: Callable[[Point], float], ba
                 f"{axis}, seed {seed}",
                 tuple(point.get(x) for point in points),
                 tuple(y(point) for point in points),
-                x_lo=tuple(end.lo for end in ends) if has_bars else (),
-                x_hi=tuple(end.hi for end in ends) if has_bars else (),
+                x_low=tuple(end.low for end in ends) if has_bars else (),
+                x_high=tuple(end.high for end in ends) if has_bars else (),
                 hover=tuple(_hover(point) for point in points),
                 colour=colours[axis],
                 symbol=seeds.index(seed),
@@ -197,7 +197,7 @@ def _legend(results: StudyResults, fits: list[Fit], *, alternatives: bool) -> tu
         ]
     if fits:
         keys.append(Key("law", f"{fits[0].form} law" if alternatives else "fitted law", "line"))
-        if any(fit.curve and fit.curve.lo for fit in fits):
+        if any(fit.curve and fit.curve.low for fit in fits):
             keys.append(Key("band", f"{results.laws.percent} prediction band", "band"))
         if alternatives:
             keys += [Key(f"fit:{fit.form}", f"{fit.form} law", "line", dash="dash") for fit in fits[1:]]

@@ -91,7 +91,7 @@ def interval(value: Interval | None, places: int = 3) -> str:
     text = decimal(value.value, places)
     if not value.bounded:
         return text
-    return f"{text} [{decimal(value.lo, places)}, {decimal(value.hi, places)}]"
+    return f"{text} [{decimal(value.low, places)}, {decimal(value.high, places)}]"
 
 
 def plural(number: int, noun: str) -> str:

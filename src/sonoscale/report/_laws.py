@@ -81,7 +81,7 @@ def _curve(raw: Mapping[str, Any] | None) -> Curve | None:
         return None
     x = tuple(_number(value) for value in raw["x"])
     rest = {}
-    for key in ("y", "lo", "hi"):
+    for key in ("y", "low", "high"):
         values = tuple(_number(value) for value in raw.get(key) or ())
         if values and len(values) != len(x):
             raise ValueError(f"curve: 'x' has {len(x)} values but {key!r} has {len(values)}")
@@ -91,7 +91,7 @@ def _curve(raw: Mapping[str, Any] | None) -> Curve | None:
 
 def _intervals(raw: Mapping[str, Any] | None) -> dict[str, Interval]:
     return {
-        str(name): Interval(_number(entry.get("value")), _number(entry.get("lo")), _number(entry.get("hi")))
+        str(name): Interval(_number(entry.get("value")), _number(entry.get("low")), _number(entry.get("high")))
         for name, entry in (raw or {}).items()
         if entry is not None
     }

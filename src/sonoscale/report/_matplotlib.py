@@ -98,7 +98,7 @@ def _draw(axes: Axes, series: Series, order: float) -> None:
     colour = colour_of(series.colour, _INK)
     if series.kind == "band":
         axes.fill_between(
-            series.x, series.y_lo, series.y_hi, color=colour, alpha=series.opacity, linewidth=0, zorder=order
+            series.x, series.y_low, series.y_high, color=colour, alpha=series.opacity, linewidth=0, zorder=order
         )
         return
     shared: dict[str, Any] = {"color": colour, "alpha": series.opacity, "zorder": order}
@@ -113,9 +113,9 @@ def _draw(axes: Axes, series: Series, order: float) -> None:
             **shared,
         )
         return
-    if series.x_lo:
+    if series.x_low:
         x = np.asarray(series.x)
-        bars = np.vstack([x - np.asarray(series.x_lo), np.asarray(series.x_hi) - x])
+        bars = np.vstack([x - np.asarray(series.x_low), np.asarray(series.x_high) - x])
         bars = np.clip(np.nan_to_num(bars), 0.0, None)  # [2, points]
         axes.errorbar(x, series.y, xerr=bars, fmt="none", ecolor=colour, alpha=0.4, elinewidth=0.8, zorder=order)
     marker = _MARKERS[SYMBOLS[series.symbol % len(SYMBOLS)]]

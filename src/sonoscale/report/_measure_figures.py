@@ -72,7 +72,7 @@ def groups_figure(results: Measurements) -> FigureSpec:
         series.append(
             Series(
                 "points", one.name, tuple(record.value for record in records), tuple(places),
-                x_lo=tuple(record.low for record in records), x_hi=tuple(record.high for record in records),
+                x_low=tuple(record.low for record in records), x_high=tuple(record.high for record in records),
                 hover=tuple(_hover(results, one, f"{results.grouped_by or 'group'} {value}", one.by[value])
                             for value in kept if value in one.by),
                 colour=colour, groups=(one.name,),
@@ -104,7 +104,7 @@ def _lined(results: Measurements, found: Sequence[_Points], x: Axis) -> Panel:
         style = {"colour": colour, "groups": (one.name,)}
         if all(map(math.isfinite, low + high)):
             bands.append(
-                Series("band", f"{one.name}, interval", where, y_lo=low, y_hi=high, opacity=0.2, **style)
+                Series("band", f"{one.name}, interval", where, y_low=low, y_high=high, opacity=0.2, **style)
                 if len(points) > 1
                 else Series("line", f"{one.name}, interval", where * 2, low + high, **style)
             )

@@ -21,26 +21,26 @@ class Interval:
     """A number with the ends of its interval; unknown parts are NaN."""
 
     value: float
-    lo: float = NAN
-    hi: float = NAN
+    low: float = NAN
+    high: float = NAN
 
     @property
     def bounded(self) -> bool:
         """Whether both ends are known."""
-        return math.isfinite(self.lo) and math.isfinite(self.hi)
+        return math.isfinite(self.low) and math.isfinite(self.high)
 
     @property
     def includes_zero(self) -> bool:
         """Whether zero lies in the interval (false where an end is unknown)."""
-        return self.lo <= 0.0 <= self.hi
+        return self.low <= 0.0 <= self.high
 
     def overlaps(self, other: Interval) -> bool:
         """Whether two intervals share a value (false where an end is unknown)."""
-        return self.lo <= other.hi and other.lo <= self.hi
+        return self.low <= other.high and other.low <= self.high
 
     def negated(self) -> Interval:
         """The interval of the number with its sign turned."""
-        return Interval(-self.value, -self.hi, -self.lo)
+        return Interval(-self.value, -self.high, -self.low)
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class Curve:
 
     x: tuple[float, ...]
     y: tuple[float, ...]
-    lo: tuple[float, ...]
-    hi: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
 
 
 @dataclass(frozen=True)

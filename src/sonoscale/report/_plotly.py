@@ -77,7 +77,7 @@ def _traces(series: Series, panel: Panel) -> Iterable[go.Scatter]:
     if series.kind == "band":
         yield go.Scatter(
             x=_numbers(series.x + series.x[::-1]),
-            y=_numbers(series.y_hi + series.y_lo[::-1]),
+            y=_numbers(series.y_high + series.y_low[::-1]),
             mode="lines",
             fill="toself",
             fillcolor=_rgba(colour, series.opacity),
@@ -98,12 +98,12 @@ def _traces(series: Series, panel: Panel) -> Iterable[go.Scatter]:
         marker = {"color": colour, "size": 5}
         yield go.Scatter(x=x, y=y, mode=mode, line=line, marker=marker, opacity=series.opacity, **common)
         return
-    if series.x_lo:
+    if series.x_low:
         common["error_x"] = {
             "type": "data",
             "symmetric": False,
-            "array": _numbers(hi - at for hi, at in zip(series.x_hi, series.x, strict=True)),
-            "arrayminus": _numbers(at - lo for lo, at in zip(series.x_lo, series.x, strict=True)),
+            "array": _numbers(high - at for high, at in zip(series.x_high, series.x, strict=True)),
+            "arrayminus": _numbers(at - low for low, at in zip(series.x_low, series.x, strict=True)),
             "color": _rgba(colour, 0.45),
             "thickness": 1,
             "width": 0,

@@ -45,12 +45,12 @@ class Series:
     """One set of points, one line, or one band.
 
     Attributes:
-        kind: "points" at (x, y); a "line" through (x, y); a "band" over x between y_lo and y_hi.
+        kind: "points" at (x, y); a "line" through (x, y); a "band" over x between y_low and y_high.
         label: What it is, in words.
         x: Abscissae.
         y: Ordinates (unused by a band).
-        y_lo, y_hi: The edges of a band.
-        x_lo, x_hi: The ends of horizontal error bars, or empty.
+        y_low, y_high: The edges of a band.
+        x_low, x_high: The ends of horizontal error bars, or empty.
         hover: Text per point (lines separated by newlines), or empty.
         colour: An index into `PALETTE`, cycled, or `INK`.
         symbol: An index into `SYMBOLS`, cycled.
@@ -65,10 +65,10 @@ class Series:
     label: str
     x: tuple[float, ...]
     y: tuple[float, ...] = ()
-    y_lo: tuple[float, ...] = ()
-    y_hi: tuple[float, ...] = ()
-    x_lo: tuple[float, ...] = ()
-    x_hi: tuple[float, ...] = ()
+    y_low: tuple[float, ...] = ()
+    y_high: tuple[float, ...] = ()
+    x_low: tuple[float, ...] = ()
+    x_high: tuple[float, ...] = ()
     hover: tuple[str, ...] = ()
     colour: int = INK
     symbol: int = 0
@@ -115,7 +115,7 @@ class Panel:
 
     def along(self, which: Literal["x", "y"]) -> list[float]:
         """Every number that is drawn along one of the axes."""
-        parts = ("x", "x_lo", "x_hi") if which == "x" else ("y", "y_lo", "y_hi")
+        parts = ("x", "x_low", "x_high") if which == "x" else ("y", "y_low", "y_high")
         return [value for series in self.series for part in parts for value in getattr(series, part)]
 
 

@@ -38,7 +38,7 @@ def law_sentence(results: StudyResults) -> str:
     slope = fit.slope
     if slope and math.isfinite(slope.value):
         bounds = (
-            f" ({results.laws.percent} interval {decimal(slope.lo)} to {decimal(slope.hi)})" if slope.bounded else ""
+            f" ({results.laws.percent} interval {decimal(slope.low)} to {decimal(slope.high)})" if slope.bounded else ""
         )
         parts.append(f" with {fit.exponent} = {decimal(slope.value)}{bounds}")
     quality = []
@@ -49,7 +49,7 @@ def law_sentence(results: StudyResults) -> str:
     sentence = "".join(parts) + (f"; {', '.join(quality)}." if quality else ".")
     if slope and slope.bounded and slope.includes_zero:
         sentence += " That interval includes zero: these runs do not show that quality follows rank."
-    elif slope and slope.bounded and slope.hi < 0:
+    elif slope and slope.bounded and slope.high < 0:
         sentence += " The exponent is negative: a higher rank goes with a lower quality here."
     if fit.warnings:
         sentence += f" Be wary: {'; '.join(fit.warnings)}."

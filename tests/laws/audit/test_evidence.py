@@ -33,7 +33,7 @@ def test_spearman_and_kendall_are_those_of_scipy(make):
     ):
         assert one.value == pytest.approx(expected[0], abs=1e-12)
         assert one.p == pytest.approx(expected[1], rel=1e-9)
-        assert one.interval.lo < one.value < one.interval.hi
+        assert one.interval.low < one.value < one.interval.high
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.8])
@@ -77,7 +77,7 @@ def test_pairs_by_hand(make):
     for name, expected in right.items():
         one = getattr(found, name)
         assert (one.counted, one.share) == (len(expected), pytest.approx(np.mean(expected)))
-        assert 0 <= one.interval.lo <= one.share <= one.interval.hi <= 1
+        assert 0 <= one.interval.low <= one.share <= one.interval.high <= 1
     assert found.matched.by == "params"
     assert 0 < found.matched.counted < found.pairs.counted < found.pairs.candidates == 66
 
@@ -95,7 +95,7 @@ def test_pairs_of_many_configurations_are_of_some_that_are_drawn(make, monkeypat
     assert some.pairs.share == pytest.approx(whole.pairs.share, abs=0.05)
     assert some.matched.candidates < whole.matched.candidates
     assert some.kendall.value == whole.kendall.value
-    width = [np.subtract(*np.array([one.kendall.interval.hi, one.kendall.interval.lo])) for one in (some, whole)]
+    width = [np.subtract(*np.array([one.kendall.interval.high, one.kendall.interval.low])) for one in (some, whole)]
     assert width[0] == pytest.approx(width[1], rel=0.25)
     assert (some.verdict, some.spearman) == (whole.verdict, whole.spearman)
 
@@ -127,7 +127,7 @@ def test_families(make):
     assert found.spearman.value > 0.8
     assert found.across.value == pytest.approx(1.0)
     assert found.across.n == 6
-    assert found.within.interval.hi < 0
+    assert found.within.interval.high < 0
     assert found.verdict == "only_through_capacity"
     ranks = [stats.rankdata(c.reshape(6, 6), axis=1).ravel() - 3.5 for c in (table["rank"], table["quality"])]
     assert found.within.value == pytest.approx(np.corrcoef(*ranks)[0, 1], abs=1e-12)
@@ -177,7 +177,7 @@ def test_a_better_rival_is_named(make):
     rival = {one.name: one for one in found.rivals}["better"]
     assert rival.spearman.value > 0.98
     assert rival.difference == pytest.approx(found.spearman.value - rival.spearman.value)
-    assert rival.interval.hi < 0
+    assert rival.interval.high < 0
     assert any(caveat.startswith("better orders the runs better") for caveat in found.caveats)
     assert {"params", "hours"} <= {one.name for one in found.rivals}
 

@@ -144,10 +144,10 @@ def test_copied_rows_change_nothing(make, copies):
         )
         assert often.verdict == once.verdict
         assert often.configurations == once.configurations == 14
-        assert often.spearman.interval.lo == pytest.approx(once.spearman.interval.lo, abs=1e-9)
-        assert often.adjusted.partial.interval.hi == pytest.approx(once.adjusted.partial.interval.hi, abs=1e-9)
+        assert often.spearman.interval.low == pytest.approx(once.spearman.interval.low, abs=1e-9)
+        assert often.adjusted.partial.interval.high == pytest.approx(once.adjusted.partial.interval.high, abs=1e-9)
         assert often.adjusted.partial.p == pytest.approx(once.adjusted.partial.p, abs=1e-9)
         for pairs in ("pairs", "matched"):
             one, many = getattr(once, pairs), getattr(often, pairs)
             if not isinstance(one, str):
-                assert many.interval.lo <= one.interval.lo + 1e-9
+                assert many.interval.low <= one.interval.low + 1e-9

@@ -84,18 +84,18 @@ def test_what_rises_is_foretold_as_the_same_law_that_falls(up, down, ends):
     rising = extrapolate(X, up(fall), y_name="accuracy" if ends[1] == 100 else "y")
     found = rising.predict(AHEAD)
     np.testing.assert_allclose(down(found.y), loss.y, rtol=2e-3)
-    np.testing.assert_allclose(down(found.lo), loss.hi, rtol=5e-3)
-    np.testing.assert_allclose(down(found.hi), loss.lo, rtol=5e-3)
-    assert (ends[0] <= found.lo).all()
-    assert ((found.lo < found.y) & (found.y < found.hi)).all()
-    assert (found.hi <= ends[1]).all()
+    np.testing.assert_allclose(down(found.low), loss.high, rtol=5e-3)
+    np.testing.assert_allclose(down(found.high), loss.low, rtol=5e-3)
+    assert (ends[0] <= found.low).all()
+    assert ((found.low < found.y) & (found.y < found.high)).all()
+    assert (found.high <= ends[1]).all()
     assert "since" in rising.fitted
 
 
 def test_direction_can_be_told():
     """The same rising numbers as a score and as an unbounded quantity end differently."""
     y = noisy(lambda x: 0.2 * x**0.1, X, sd=0.003)
-    ends = {way: extrapolate(X, y, direction=way).predict([1e13]).hi[0] for way in ("score", "rising")}
+    ends = {way: extrapolate(X, y, direction=way).predict([1e13]).high[0] for way in ("score", "rising")}
     assert ends["score"] <= 1.0 < ends["rising"]
 
 
@@ -111,8 +111,8 @@ def test_prediction_intervals_cover_new_runs():
         x = np.geomspace(1e3, 1e6, n)
         new = law(AHEAD) * np.exp(0.02 * rng.normal(size=2))
         found = extrapolate(x, law(x) * np.exp(0.02 * rng.normal(size=n))).predict(AHEAD)
-        inside.append((found.lo <= new) & (new <= found.hi))
-        widths.append(np.log(found.hi / found.lo))
+        inside.append((found.low <= new) & (new <= found.high))
+        widths.append(np.log(found.high / found.low))
     share, wide = np.mean(inside, axis=0), np.array(widths)
     assert (share >= 0.89).all(), share
     assert np.median(wide[:, 0]) < 0.25
@@ -122,7 +122,7 @@ def test_prediction_intervals_cover_new_runs():
 def test_no_form_that_turns_upwards_widens_the_interval():
     """A broken power law that bends up just beyond an origin once foretold e^40 there."""
     found = extrapolate(X, noisy(m2, X, sd=0.02)).predict(AHEAD)
-    assert (found.hi / found.lo < 1.6).all()
+    assert (found.high / found.low < 1.6).all()
 
 
 def test_drift_is_near_zero_where_the_law_holds_and_grows_where_it_breaks():
@@ -140,12 +140,12 @@ def test_drift_is_near_zero_where_the_law_holds_and_grows_where_it_breaks():
 def test_intervals_widen_with_the_reach_and_the_level():
     law = extrapolate(X, noisy(m3, X))
     found = law.predict(np.array([1e6, 2e6, 8e6, 64e6]))
-    assert (np.diff(np.log(found.hi / found.lo)) > 0).all()
+    assert (np.diff(np.log(found.high / found.low)) > 0).all()
     assert found.reach == pytest.approx([1, 2, 8, 64])
     widths = []
     for level in (0.5, 0.8, 0.95):
         found = extrapolate(X, noisy(m3, X), level=level).predict(AHEAD)
-        widths.append(np.log(found.hi / found.lo))
+        widths.append(np.log(found.high / found.low))
     assert (widths[0] < widths[1]).all()
     assert (widths[1] < widths[2]).all()
 
@@ -160,7 +160,7 @@ def test_seeds_as_rows_of_one_configuration_do_not_narrow_the_interval(form):
     assert often.drift == pytest.approx(once.drift, rel=0.02, abs=1e-4)
     new = np.array([X[-1], *AHEAD])
     one, other = fields(once.predict(new)), fields(often.predict(new))
-    for name in ("y", "lo", "hi"):
+    for name in ("y", "low", "high"):
         np.testing.assert_allclose(other[name], one[name], rtol=0.01)
 
 
@@ -169,7 +169,7 @@ def test_the_same_rows_without_clusters_do_narrow_it():
     y = noisy(m2, X, sd=0.02)
     rows = np.repeat(np.arange(len(X)), 3)
     told, untold = (extrapolate(X[rows], y[rows], clusters=labels).predict(X[-1:]) for labels in (rows, None))
-    assert np.log(untold.hi / untold.lo) < 0.8 * np.log(told.hi / told.lo)
+    assert np.log(untold.high / untold.low) < 0.8 * np.log(told.high / told.low)
 
 
 @pytest.mark.parametrize("form", ["auto", "M2", "power_loss"])
@@ -179,10 +179,10 @@ def test_units_change_nothing_but_units(form):
     base = fields(extrapolate(X, y, form=form).predict(AHEAD))
     for k in (1e-9, 1e6):
         found = fields(extrapolate(k * X, y, form=form).predict(k * AHEAD))
-        for name in ("y", "lo", "hi", "reach"):
+        for name in ("y", "low", "high", "reach"):
             np.testing.assert_allclose(found[name], base[name], rtol=0.015, err_msg=f"x in {k:g}")
         found = fields(extrapolate(X, k * y, form=form).predict(AHEAD))
-        for name in ("y", "lo", "hi"):
+        for name in ("y", "low", "high"):
             np.testing.assert_allclose(found[name] / k, base[name], rtol=0.015, err_msg=f"y in {k:g}")
 
 
@@ -224,7 +224,7 @@ def test_several_variables():
         law = extrapolate(np.stack([N, D], axis=1), y, x_names=("N", "D"))
         found = law.predict(ahead)
         np.testing.assert_allclose(found.y, truth, rtol=0.01)
-        inside.append((found.lo < truth) & (truth < found.hi))
+        inside.append((found.low < truth) & (truth < found.high))
         floors.append(law.panel[0].params["e"])
     assert np.mean(inside) >= 0.85
     assert np.mean(floors) == pytest.approx(1.7, abs=0.03)

@@ -48,10 +48,12 @@ def test_each_group_is_extrapolated_from_its_own_training_rows():
     for law, k in zip(laws, (1, 2), strict=True):
         alone = extrapolate(SEEN[:10], k * LOSS[:10], x_names=("seen",), y_name="loss").predict(SEEN[10:])
         np.testing.assert_allclose(law.forecast.y, alone.y, rtol=1e-9)
-        np.testing.assert_allclose(law.forecast.lo, alone.lo, rtol=1e-9)
+        np.testing.assert_allclose(law.forecast.low, alone.low, rtol=1e-9)
         seen = k * LOSS[10:]
         assert law.rmse_log == pytest.approx(np.std(np.append(np.log(alone.y / seen), -np.log(alone.y / seen))))
-        assert law.coverage == np.mean([lo <= s <= hi for lo, s, hi in zip(alone.lo, seen, alone.hi, strict=True)])
+        assert law.coverage == np.mean(
+            [low <= s <= high for low, s, high in zip(alone.low, seen, alone.high, strict=True)]
+        )
         assert law.seconds > 0
 
 
@@ -66,7 +68,7 @@ def test_held_out_rows_do_not_touch_the_fit():
     )[0]
     for after in (other, missing):
         np.testing.assert_array_equal(after.forecast.y, before.forecast.y)
-        np.testing.assert_array_equal(after.forecast.hi, before.forecast.hi)
+        np.testing.assert_array_equal(after.forecast.high, before.forecast.high)
     assert other.rmse_log > 4
     assert (missing.rmse_log, missing.coverage, missing.naive_coverage) == (None, None, None)
     assert [row["y"] for row in missing.as_dict()["held_out"]] == [None] * 4
@@ -83,7 +85,7 @@ def test_a_named_form_is_fitted_with_bootstrap_intervals_too():
     law = told(form="M2", bootstrap=100, seed=5)[0]
     alone = fit("M2", SEEN[:10], LOSS[:10], bootstrap=100, seed=5, x_name="seen", y_name="loss")
     assert law.fit.params == pytest.approx(alone.params)
-    assert law.fit.interval["b"].hi == pytest.approx(alone.interval["b"].hi)
+    assert law.fit.interval["b"].high == pytest.approx(alone.interval["b"].high)
     assert law.as_dict()["form"] == "M2"
     robust = told(form="M2", bootstrap=100, huber=1e-4)[0]
     assert robust.fit.huber == 1e-4
@@ -96,8 +98,8 @@ def test_seeds_of_a_configuration_are_one_cluster():
     law = laws_of(seeds, x=["seen"], y="loss", group=["task"], train="train", clusters="run")[0]
     once = told()[0]
     assert (law.law.n, law.law.n_clusters) == (30, 10)
-    np.testing.assert_allclose(law.forecast.hi[::3], once.forecast.hi, rtol=0.01)
-    np.testing.assert_allclose(law.forecast.lo[::3], once.forecast.lo, rtol=0.01)
+    np.testing.assert_allclose(law.forecast.high[::3], once.forecast.high, rtol=0.01)
+    np.testing.assert_allclose(law.forecast.low[::3], once.forecast.low, rtol=0.01)
 
 
 def test_equal_rows_add_no_certainty_and_are_named():
@@ -106,7 +108,7 @@ def test_equal_rows_add_no_certainty_and_are_named():
         {name: column[rows] for name, column in table().items()}, x=["seen"], y="loss", group=["task"], train="train"
     )[0]
     assert law.law.n_clusters == 10
-    np.testing.assert_allclose(law.forecast.hi[::2], told()[0].forecast.hi, rtol=0.01)
+    np.testing.assert_allclose(law.forecast.high[::2], told()[0].forecast.high, rtol=0.01)
     assert any("the same in all columns" in line for line in law.warnings)
 
 

@@ -32,8 +32,8 @@ def test_without_an_origin_the_interval_still_widens_beyond_the_data():
         new = np.array([380.0, 1900.0])
         found = law.predict(new)
         truth = 2.0 + 300.0 * new**-0.9
-        inside.append((found.lo <= truth) & (truth <= found.hi))
-        widths.append(np.log(found.hi / found.lo))
+        inside.append((found.low <= truth) & (truth <= found.high))
+        widths.append(np.log(found.high / found.low))
     assert np.mean(inside, axis=0) == pytest.approx([1.0, 1.0], abs=0.15)
     assert np.median(widths, axis=0)[1] > 2 * np.median(widths, axis=0)[0]
 
@@ -46,7 +46,7 @@ def test_a_variable_far_outside_widens_the_interval_though_the_product_does_not_
     centre = np.exp([12.0, 14.0])
     found = law.predict(np.array([centre, centre * [1e3, 1e-3]]))
     assert found.reach[0] == pytest.approx(found.reach[1])
-    widths = np.log(found.hi / found.lo)
+    widths = np.log(found.high / found.low)
     assert widths[1] > 3 * widths[0]
 
 
@@ -124,7 +124,7 @@ def test_seeds_of_a_configuration_do_not_narrow_parameter_intervals():
         labels = np.repeat(np.arange(8), 3)
         y = 2.0 * x**-0.4 * np.exp(0.03 * rng.normal(size=8)[labels] + 0.005 * rng.normal(size=24))
         span = extrapolate(x, y, form="M1", clusters=labels).panel[0].interval["b"]
-        covered += span.lo <= 0.4 <= span.hi
+        covered += span.low <= 0.4 <= span.high
     assert covered >= 51  # 57 expected at 95 %; without clusters it is about 45
 
 

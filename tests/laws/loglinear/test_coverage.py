@@ -35,10 +35,10 @@ def test_coefficients_and_predictions_with_ten_clusters_of_two():
             study(rng, 10, 2), y="quality", x=["params", "hours"], clusters="config", bootstrap=200, seed=seed
         )
         slopes = model.coefficients["log params"], model.coefficients["log hours"]
-        covered += [one.lo < true < one.hi for one, true in zip(slopes, (0.2, -0.1), strict=True)]
-        _, lo, hi = model.predict(NEW, interval=True)
+        covered += [one.low < true < one.high for one, true in zip(slopes, (0.2, -0.1), strict=True)]
+        _, low, high = model.predict(NEW, interval=True)
         score = np.exp(EXPECTED + 0.05 * np.sqrt(2) * rng.normal(size=2))
-        new += (lo <= score) & (score <= hi)
+        new += (low <= score) & (score <= high)
     assert (covered / STUDIES >= 0.92).all()
     assert (covered / STUDIES <= 0.995).all()
     assert (new / STUDIES >= 0.90).all()
@@ -57,12 +57,12 @@ def test_a_run_of_a_new_family_and_one_of_a_known():
         options = {"y": "quality", "x": ["params", "hours"], "family": "family", "effects": "random"}
         one = {name: table[name][row] for name in ("params", "hours", "family")}
         model = fit_loglinear(rest, bootstrap=200, seed=seed, **options)
-        _, lo, hi = model.predict(one, interval=True)
-        new += bool(lo[0] <= table["quality"][row] <= hi[0])
+        _, low, high = model.predict(one, interval=True)
+        new += bool(low[0] <= table["quality"][row] <= high[0])
         kept = np.arange(33) != row
         model = fit_loglinear({name: column[kept] for name, column in table.items()}, bootstrap=200, **options)
-        _, lo, hi = model.predict(one, interval=True)
-        known += bool(lo[0] <= table["quality"][row] <= hi[0])
+        _, low, high = model.predict(one, interval=True)
+        known += bool(low[0] <= table["quality"][row] <= high[0])
     assert 0.90 <= new / STUDIES <= 0.99
     assert 0.90 <= known / STUDIES <= 0.99
 
@@ -75,5 +75,5 @@ def test_taking_dependent_rows_as_independent_misses_the_truth():
         table = study(rng, 10, 6)
         model = fit_loglinear(table, y="quality", x=["params", "hours"], bootstrap=80)
         one = model.coefficients["log params"]
-        covered += one.lo < 0.2 < one.hi
+        covered += one.low < 0.2 < one.high
     assert covered / STUDIES < 0.80

@@ -46,7 +46,7 @@ def test_finds_the_law_and_says_it(table):
     truth = [-3.0, 0.12, 0.03, 0.1, 0.3]
     for one, true in zip(model.coefficients.values(), truth, strict=True):
         assert abs(one.value - true) < 3 * one.se
-        assert one.lo < one.value < one.hi
+        assert one.low < one.value < one.high
     assert model.formula.startswith("log quality = -")
     assert " log params + 0.0" in model.formula
     assert "[objective=mae]" in model.formula
@@ -67,7 +67,7 @@ def test_the_unit_of_x_changes_the_intercept_alone(table, options):
     once = fitted(table, **options)
     often = fitted(table | {"params": table["params"] * 1e6}, **options)
     for name in list(once.coefficients)[1:]:
-        for key in ("value", "lo", "hi", "se", "df"):
+        for key in ("value", "low", "high", "se", "df"):
             assert getattr(often.coefficients[name], key) == pytest.approx(
                 getattr(once.coefficients[name], key), rel=1e-6
             )
@@ -128,13 +128,13 @@ def test_interactions_are_products(table):
 def test_predictions_come_back_in_the_unit_of_y(table, scale):
     quality = table["quality"] / 2
     model = fitted(table | {"quality": quality}, y_scale=scale)
-    y, lo, hi = model.predict(NEW, interval=True)
+    y, low, high = model.predict(NEW, interval=True)
     assert y == pytest.approx(model.predict(NEW).tolist())
-    assert ((lo < y) & (y < hi)).all()
+    assert ((low < y) & (y < high)).all()
     truth = 0.5 * np.exp(-3.0 + 0.12 * np.log(NEW["params"]) + 0.12 + np.array([0.3, 0.0]))
     assert y == pytest.approx(truth.tolist(), rel=0.2)
     if scale == "logit":
-        assert ((lo > 0) & (hi < 1)).all()
+        assert ((low > 0) & (high < 1)).all()
 
 
 def test_a_new_family_is_less_certain_than_a_known_one(table):

@@ -41,7 +41,7 @@ NEW = {"params": [5.0, 30.0], "hours": [5.0, 30.0]}
 def test_where_quality_comes_through_the_rank_a_measured_rank_is_all_one_needs():
     found = fit_two_stage(study(np.random.default_rng(0), rank_noise=0.2), **OPTIONS)
     routes = found.routes
-    assert (routes["measured rank"].gain_lo or 0.0) > 0
+    assert (routes["measured rank"].gain_low or 0.0) > 0
     assert routes["direct with rank"].loo_error == pytest.approx(routes["measured rank"].loo_error, rel=0.1)
     assert routes["through rank"].loo_error == pytest.approx(routes["direct"].loo_error, rel=0.1)
     exponents = found.rank_law.coefficients["log params"].value, found.quality_law.params["b"]
@@ -52,7 +52,7 @@ def test_where_quality_comes_through_the_rank_a_measured_rank_is_all_one_needs()
 
 def test_where_the_rank_misleads_the_detour_loses_and_it_is_said():
     found = fit_two_stage(study(np.random.default_rng(1), through=0.0), **OPTIONS)
-    assert (found.routes["through rank"].gain_hi or 0.0) < 0
+    assert (found.routes["through rank"].gain_high or 0.0) < 0
     assert found.routes["direct"].gain is None
     assert "going through rank loses" in found.verdict
 
@@ -106,8 +106,8 @@ def test_the_interval_carries_both_stages():
         params, hours = np.array(NEW["params"]), np.array(NEW["hours"])
         rank = 20 * params**0.3 * hours**0.2 * np.exp(0.2 * rng.normal(size=2))
         quality = 0.1 * rank**0.25 * np.exp(0.03 * rng.normal(size=2))
-        _, lo, hi = found.predict(NEW, interval=True)
-        covered += (lo <= quality) & (quality <= hi)
+        _, low, high = found.predict(NEW, interval=True)
+        covered += (low <= quality) & (quality <= high)
     assert (covered / studies >= 0.90).all()
     assert (covered / studies <= 0.995).all()
 
@@ -116,8 +116,8 @@ def test_the_interval_grows_with_the_error_of_the_first_stage():
     spans = []
     for rank_noise in (0.01, 0.3):
         found = fit_two_stage(study(np.random.default_rng(5), rank_noise=rank_noise), **OPTIONS)
-        _, lo, hi = found.predict(NEW, interval=True)
-        spans.append((hi - lo).mean())
+        _, low, high = found.predict(NEW, interval=True)
+        spans.append((high - low).mean())
     assert spans[1] > 3 * spans[0]
 
 
@@ -127,9 +127,9 @@ def test_an_error_of_rank_that_quality_does_not_share_is_not_counted_twice():
     table = study(rng, configs=60, rank_noise=0.0)
     table["rank"] = table["rank"] * np.exp(0.1 * rng.normal(size=60)[table["config"]])
     found = fit_two_stage(table, **OPTIONS)
-    _, lo, hi = found.predict(NEW, interval=True)
+    _, low, high = found.predict(NEW, interval=True)
     noise = 0.01 * found.predict(NEW)
-    assert ((hi - lo) < 2.5 * 2 * 1.96 * noise).all()
+    assert ((high - low) < 2.5 * 2 * 1.96 * noise).all()
 
 
 def test_the_order_of_rows_changes_nothing_and_json_holds_it():

@@ -53,8 +53,8 @@ def test_intervals_cover_the_truth():
         rng = np.random.default_rng(1000 + seed)
         new = y * np.exp(0.004 * rng.standard_normal())
         hits.append(
-            [found.n.lo <= n <= found.n.hi, found.a.lo <= 0.36 / 0.7 <= found.a.hi,
-             found.expected.lo <= y <= found.expected.hi, found.y.lo <= new <= found.y.hi]
+            [found.n.low <= n <= found.n.high, found.a.low <= 0.36 / 0.7 <= found.a.high,
+             found.expected.low <= y <= found.expected.high, found.y.low <= new <= found.y.high]
         )  # fmt: skip
     assert (np.mean(hits, axis=0) >= 0.6).all(), np.mean(hits, axis=0)  # of 80 %; 12 tables
 
@@ -65,13 +65,13 @@ def test_everything_agrees_with_everything_else():
     assert told["flops"] == pytest.approx(BUDGET)
     assert told["frontier"]["n"]["x"][-1] == pytest.approx(BUDGET)
     assert told["frontier"]["n"]["y"][-1] == pytest.approx(told["n"]["value"])
-    assert told["frontier"]["n"]["lo"][-1] == pytest.approx(told["n"]["lo"])
+    assert told["frontier"]["n"]["low"][-1] == pytest.approx(told["n"]["low"])
     assert (np.diff(told["frontier"]["y"]["y"]) < 0).all()
     asked = told["isoflops"][-1]
     assert asked["flops"] == pytest.approx(BUDGET)
     assert min(asked["y"]) >= told["expected"]["value"] * (1 - 1e-12)
     np.testing.assert_allclose(6 * np.array(asked["x"]) * np.array(asked["d"]), BUDGET)
-    assert told["basin"]["n_lo"] < told["n"]["value"] < told["basin"]["n_hi"]
+    assert told["basin"]["n_low"] < told["n"]["value"] < told["basin"]["n_high"]
     compute = next(one for one in found.doublings if one.variable == "compute")
     twice = plan(runs(), flops=2 * BUDGET)
     assert compute.change.value == pytest.approx(twice.expected.value - found.expected.value)
@@ -96,7 +96,7 @@ def test_a_score_is_planned_as_its_distance_from_the_top():
     error = table.pop("loss") / 10
     found = plan_allocation(table | {"accuracy": 1 - error}, n="N", d="D", y="accuracy", flops=BUDGET, bootstrap=100)
     assert found.n.value == pytest.approx(best_of(BUDGET)[0], rel=1e-3)
-    assert found.y.lo < found.y.value < found.y.hi < 1
+    assert found.y.low < found.y.value < found.y.high < 1
     assert found.doublings[0].change.value > 0
     assert found.fitted.startswith("1 - accuracy")
 
@@ -114,7 +114,7 @@ def test_repeated_rows_of_one_configuration_add_no_certainty():
     table = {name: np.tile(values, 4) for name, values in table.items()} | {"run": np.tile(np.arange(40), 4)}
     again = plan(table, clusters="run")
     assert again.n_clusters == 40
-    assert np.log(again.n.hi / again.n.lo) == pytest.approx(np.log(whole.n.hi / whole.n.lo), rel=0.2)
+    assert np.log(again.n.high / again.n.low) == pytest.approx(np.log(whole.n.high / whole.n.low), rel=0.2)
 
 
 def test_held_out_rows_are_foretold_and_not_fitted():

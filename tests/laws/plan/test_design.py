@@ -54,7 +54,7 @@ def test_the_best_design_of_a_known_law():
     assert best.design["clips_seen"] == int(6e9 / 6 / 2 / 256**2)
     z = -3 + 0.5 * np.log(256) + 0.02 * np.log(2) + 0.2 * np.log(best.design["clips_seen"]) + 0.3
     assert best.y.value == pytest.approx(1 / (1 + np.exp(-z)), abs=1e-3)
-    assert best.y.lo < best.y.value < best.y.hi
+    assert best.y.low < best.y.value < best.y.high
     assert best.share > 0.9
     # and the other way round where clips are worth more than width
     other = plan(runs(by_width=0.2, by_clips=0.4, noise=1e-4), budgets={"flops": 6e9}).choice.best
@@ -99,7 +99,7 @@ def test_what_makes_no_difference_is_tied_and_the_cheaper_is_told():
         assert found.choice.cheapest.costs["flops"] < best.costs["flops"]
     poor = next(one for one in found.choice.shown if one.design["width"] == 32)
     assert not poor.tied
-    assert poor.difference.hi < 0
+    assert poor.difference.high < 0
 
 
 def test_differences_below_the_seeds_are_ties():
@@ -160,7 +160,7 @@ def test_held_out_rows_and_next_runs_and_json():
         assert one.variable != "backbone"
     width = next(one for one in found.doublings if one.variable == "width" and one.at == "the centre of the data")
     assert width.flops is not None
-    assert width.change.lo < width.change.value < width.change.hi
+    assert width.change.low < width.change.value < width.change.high
 
 
 def test_without_a_model_only_columns_can_be_bounded():

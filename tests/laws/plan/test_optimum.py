@@ -100,9 +100,9 @@ def test_caps_cut_the_curve_and_what_they_save_goes_to_the_other():
 
 def test_the_basin_ends_where_y_is_so_much_worse():
     n, d = find_optimum(rows(), 1e20, SIX, around=1e9)
-    lo, hi = basin(rows()[0], 1e20, SIX, n[0], 0.01, most_n=None, most_d=None)
-    assert lo < n[0] < hi
-    for end in (lo, hi):
+    low, high = basin(rows()[0], 1e20, SIX, n[0], 0.01, most_n=None, most_d=None)
+    assert low < n[0] < high
+    for end in (low, high):
         np.testing.assert_allclose(y_of(end, 1e20 / 6 / end) / y_of(n[0], d[0]), 1.01, rtol=1e-6)
     assert basin(rows()[0], 1e20, SIX, n[0], 0.01, most_n=1.1 * n[0], most_d=None)[1] == 1.1 * n[0]
     endless = basin(rows(A=1e-9, E=10.0, B=1e-9)[0], 1e20, SIX, n[0], 0.5, most_n=None, most_d=None)

@@ -22,7 +22,7 @@ def test_exponents_of_the_240_runs():
     table = {name: values[kept] for name, values in table.items()}
     found = plan_allocation(table, n="N", d="D", y="loss", flops=5.76e23, level=0.8, bootstrap=1000)
     assert found.a.value == pytest.approx(0.514, abs=0.001)  # arXiv 2404.10102: 0.512, interval 0.05 wide
-    assert found.a.hi - found.a.lo == pytest.approx(0.051, abs=0.006)
+    assert found.a.high - found.a.low == pytest.approx(0.051, abs=0.006)
     assert found.law["alpha"].value == pytest.approx(0.3473, abs=0.001)
     assert found.law["E"].value == pytest.approx(1.817, abs=0.002)
     assert any("44.5x above the largest" in note for note in found.warnings)
@@ -43,6 +43,6 @@ def test_the_largest_models_lie_inside_their_intervals(dataset):
     assert check.coverage == 1.0
     assert check.error < 0.05
     for one in check.runs:
-        assert one.hi / one.lo < 1.4
+        assert one.high / one.low < 1.4
         assert one.best_y is not None
         assert one.best_y <= one.foretold

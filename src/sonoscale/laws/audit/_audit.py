@@ -203,7 +203,7 @@ def _caveats(
     if positive and isinstance(within, Association) and within.value <= 0:
         out.append(f"within families the order is not right: Spearman's rho {within.value:.2f}")
     matched: Pairs | str = found["matched"]
-    if positive and isinstance(matched, Pairs) and matched.interval.lo <= 0.5:
+    if positive and isinstance(matched, Pairs) and matched.interval.low <= 0.5:
         out.append(f"in pairs of equal {matched.by} rank is right in {matched.share:.0%}, which may be chance")
     if (
         isinstance(adjusted, Adjusted)
@@ -215,7 +215,7 @@ def _caveats(
     rivals: tuple[Rival, ...] | str = found["rivals"]
     if isinstance(spearman, Association) and not isinstance(rivals, str):
         for rival in rivals:
-            if rival.interval is not None and rival.interval.hi < 0:
+            if rival.interval is not None and rival.interval.high < 0:
                 out.append(f"{rival.name} orders the runs better: Spearman's rho {rival.spearman.value:.2f}")
     trajectory: Trajectory | str = found["trajectory"]
     if isinstance(trajectory, Trajectory) and trajectory.unfinished:

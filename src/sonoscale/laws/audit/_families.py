@@ -69,10 +69,10 @@ def within_families(runs: Runs, *, level: float, bootstrap: int, seed: int) -> A
     limit = 1.0 - 6.0 / (points**3 - points)
     found = np.arctanh(np.clip([draw for draw in draws if draw is not None], -limit, limit))
     centre = np.arctanh(np.clip(value, -limit, limit))
-    lo, hi = expanded_interval(found, centre, level=level, factor=small_sample_factor(points, 2, level))
+    low, high = expanded_interval(found, centre, level=level, factor=small_sample_factor(points, 2, level))
     half = stats.norm.ppf(0.5 * (1 + level)) * np.sqrt((1 + value**2 / 2) / (points - 3))
-    lo, hi = float(np.tanh(min(lo, centre - half))), float(np.tanh(max(hi, centre + half)))
-    return Association(value=value, interval=Interval(min(lo, value), max(hi, value)), p=p, n=len(runs))
+    low, high = float(np.tanh(min(low, centre - half))), float(np.tanh(max(high, centre + half)))
+    return Association(value=value, interval=Interval(min(low, value), max(high, value)), p=p, n=len(runs))
 
 
 def across_families(runs: Runs, *, level: float, bootstrap: int, seed: int) -> Association | str:

@@ -73,10 +73,10 @@ def kendall(x: Array, y: Array, *, level: float, bootstrap: int, seed: int) -> A
     if len(drawn) < count:
         among: Any = stats.kendalltau(x, y)
         draws = centre + (draws - np.arctanh(np.clip(among.statistic, -limit, limit))) * np.sqrt(len(drawn) / count)
-    lo, hi = expanded_interval(draws, centre, level=level, factor=small_sample_factor(count, 2, level))
+    low, high = expanded_interval(draws, centre, level=level, factor=small_sample_factor(count, 2, level))
     half = stats.norm.ppf(0.5 * (1 + level)) * np.sqrt(0.437 / (count - 4))
-    lo, hi = float(np.tanh(min(lo, centre - half))), float(np.tanh(max(hi, centre + half)))
-    return Association(value=value, interval=Interval(min(lo, value), max(hi, value)), p=p, n=count)
+    low, high = float(np.tanh(min(low, centre - half))), float(np.tanh(max(high, centre + half)))
+    return Association(value=value, interval=Interval(min(low, value), max(high, value)), p=p, n=count)
 
 
 def paired(count: int, seed: int) -> NDArray[np.intp]:

@@ -129,14 +129,14 @@ def _counted(
     weight_all = np.einsum("rg,rg->r", weights @ counted.astype(np.float64), weights)
     shares = np.einsum("rg,rg->r", weights @ right, weights)[weight_all > 0] / weight_all[weight_all > 0]
     factor = small_sample_factor(max(members, 3), 1, level)
-    lo, hi = expanded_interval(shares, share, level=level, factor=factor)
+    drawn_low, drawn_high = expanded_interval(shares, share, level=level, factor=factor)
     low, high = _wilson(share, max(members // 2, 1), level)
     return Pairs(
         by=by,
         candidates=candidates,
         counted=total,
         share=share,
-        interval=Interval(max(float(min(lo, low)), 0.0), min(float(max(hi, high)), 1.0)),
+        interval=Interval(max(float(min(drawn_low, low)), 0.0), min(float(max(drawn_high, high)), 1.0)),
         configurations=members,
     )
 

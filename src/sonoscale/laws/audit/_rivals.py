@@ -65,8 +65,8 @@ def compare_rivals(runs: Runs, *, level: float, bootstrap: int, permutations: in
                 values, runs.quality, weights
             )
             factor = small_sample_factor(len(runs), 2, level)
-            lo, hi = expanded_interval(draws[np.isfinite(draws)], difference, level=level, factor=factor)
-            interval = Interval(float(max(lo, -2)), float(min(hi, 2)))
+            low, high = expanded_interval(draws[np.isfinite(draws)], difference, level=level, factor=factor)
+            interval = Interval(float(max(low, -2)), float(min(high, 2)))
         found.append(
             Rival(
                 name=name,

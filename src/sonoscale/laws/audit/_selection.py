@@ -55,7 +55,7 @@ def selection_regret(
     tails = (0.5 * (1 - level), 0.5 * (1 + level))
     out = []
     for name, cost in costs.items():
-        lo, hi = np.quantile(cost[1:], tails)
+        low, high = np.quantile(cost[1:], tails)
         relative = float(cost[0] / random[0]) if random[0] > 0 else 0.0
         out.append(
             Regret(
@@ -63,7 +63,7 @@ def selection_regret(
                 regret=float(cost[0]),
                 relative=relative,
                 expected=float(cost[1:].mean()),
-                interval=Interval(float(lo), float(hi)),
+                interval=Interval(float(low), float(high)),
             )
         )
     return tuple(out)

@@ -67,10 +67,10 @@ class GroupLaw:
                         "row": row,
                         "y": plain(self.truth[i]),
                         "predicted": plain(f.y[i]),
-                        "lo": plain(f.lo[i]),
-                        "hi": plain(f.hi[i]),
-                        "naive_lo": plain(f.naive_lo[i]),
-                        "naive_hi": plain(f.naive_hi[i]),
+                        "low": plain(f.low[i]),
+                        "high": plain(f.high[i]),
+                        "naive_low": plain(f.naive_low[i]),
+                        "naive_high": plain(f.naive_high[i]),
                         "reach": plain(f.reach[i]),
                     }
                 )
@@ -274,8 +274,8 @@ def _scores(
         return None, None, None
     known = truth > 0
     y = truth[known]
-    inside = (forecast.lo[known] <= y) & (y <= forecast.hi[known])
-    naive = (forecast.naive_lo[known] <= y) & (y <= forecast.naive_hi[known])
+    inside = (forecast.low[known] <= y) & (y <= forecast.high[known])
+    naive = (forecast.naive_low[known] <= y) & (y <= forecast.naive_high[known])
     with np.errstate(all="ignore"):
         error = float(np.sqrt(np.mean(np.log(forecast.y[known] / y) ** 2)))
     return error if np.isfinite(error) else None, float(inside.mean()), float(naive.mean())

@@ -65,8 +65,8 @@ class Member:
         # known of either within its bounds.
         idle = (np.abs(self._slope(self.objective.x)).max(axis=0) < 1e-3 * self.noise[0]) | (half > _UNKNOWN)
         return {
-            name: Interval(*bounds) if nothing else Interval(float(lo), float(hi))
-            for name, lo, hi, nothing, bounds in zip(
+            name: Interval(*bounds) if nothing else Interval(float(low), float(high))
+            for name, low, high, nothing, bounds in zip(
                 self.form.parameters, low, high, idle, self.form.bounds, strict=True
             )
         }

@@ -27,17 +27,17 @@ class Forecast:
 
     **Arguments:**
 
-    - `y`: the forecast. `lo`, `hi`: its prediction interval, calibrated by rolling origins.
-    - `naive_lo`, `naive_hi`: what the uncertainty of the parameters alone would claim, of the form with the least
+    - `y`: the forecast. `low`, `high`: its prediction interval, calibrated by rolling origins.
+    - `naive_low`, `naive_high`: what the uncertainty of the parameters alone would claim, of the form with the least
       AICc: shown because it is what is usually reported, and too narrow.
     - `reach`: size of the new run over the largest size fitted; above 1 beyond the data.
     """
 
     y: NDArray[np.float64]
-    lo: NDArray[np.float64]
-    hi: NDArray[np.float64]
-    naive_lo: NDArray[np.float64]
-    naive_hi: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    naive_low: NDArray[np.float64]
+    naive_high: NDArray[np.float64]
     reach: NDArray[np.float64]
 
 
@@ -136,8 +136,8 @@ class Extrapolation:
         y = self._to_y(z)
         return Forecast(
             y=y,
-            **dict(zip(("lo", "hi"), self._ends(z - half, z + half), strict=True)),
-            **dict(zip(("naive_lo", "naive_hi"), self._ends(centre - spread, centre + spread), strict=True)),
+            **dict(zip(("low", "high"), self._ends(z - half, z + half), strict=True)),
+            **dict(zip(("naive_low", "naive_high"), self._ends(centre - spread, centre + spread), strict=True)),
             reach=np.exp(reach),
         )
 
@@ -190,8 +190,8 @@ class Extrapolation:
                     "params": {
                         name: {
                             "value": plain(value),
-                            "lo": plain(one.interval[name].lo),
-                            "hi": plain(one.interval[name].hi),
+                            "low": plain(one.interval[name].low),
+                            "high": plain(one.interval[name].high),
                         }
                         for name, value in one.params.items()
                     },

@@ -189,20 +189,20 @@ def _hill_starts(x: Array, y: Array) -> Array:
     return found[found[:, 1] == 0.0][:, [0, 2, 3, 4, 5]]
 
 
-# The logistic in log x, of a score: y = lo + (hi - lo) / (1 + (x / m)^(-k))
+# The logistic in log x, of a score: y = low + (high - low) / (1 + (x / m)^(-k))
 
 
 def _logistic(x: Array, params: Array) -> Array:
-    hi, k, lo, m = (params[..., i, None] for i in range(4))
-    return lo + (hi - lo) * expit(k * (np.log(x) - np.log(m)))
+    high, k, low, m = (params[..., i, None] for i in range(4))
+    return low + (high - low) * expit(k * (np.log(x) - np.log(m)))
 
 
 def _logistic_gradient(x: Array, params: Array) -> tuple[Array, Array]:
-    hi, k, lo, m = (params[..., i, None] for i in range(4))
+    high, k, low, m = (params[..., i, None] for i in range(4))
     far = np.log(x) - np.log(m)
     up = expit(k * far)
-    bend = (hi - lo) * up * (1.0 - up)
-    return lo + (hi - lo) * up, np.stack([up, bend * far, 1.0 - up, -bend * k / m], axis=-1)
+    bend = (high - low) * up * (1.0 - up)
+    return low + (high - low) * up, np.stack([up, bend * far, 1.0 - up, -bend * k / m], axis=-1)
 
 
 def _logistic_starts(x: Array, y: Array) -> Array:
@@ -275,15 +275,15 @@ CURVES = (
     ),
     Form(
         name="logistic",
-        formula="y = lo + (hi - lo) / (1 + (x / m)^(-k))",
+        formula="y = low + (high - low) / (1 + (x / m)^(-k))",
         latex=r"y = l + \frac{h - l}{1 + (x/m)^{-k}}",
-        parameters=("hi", "k", "lo", "m"),
+        parameters=("high", "k", "low", "m"),
         bounds=(POSITIVE, FREE, POSITIVE, POSITIVE),
         exponent="k",
         function=_logistic,
         gradient=_logistic_gradient,
         starts=_logistic_starts,
-        linear=("hi", "lo"),
+        linear=("high", "low"),
         citation="Ruan, Maddison and Hashimoto, Observational Scaling Laws, arXiv 2405.10938 (2024), of log x",
         doc="A score that climbs from one level to another, half of the way at x = m.",
     ),

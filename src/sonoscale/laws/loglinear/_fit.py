@@ -92,7 +92,7 @@ def fit_prepared(data: Prepared, resamples: Resamples, level: float) -> LogLinea
     reach = se * stats.t.ppf(0.5 * (1.0 + level), freedom)
     keys: list[Term | None] = [None, *data.terms]
     coefficients = {
-        "intercept" if key is None else key.name: Coefficient(value=v, lo=v - r, hi=v + r, se=s, df=f)
+        "intercept" if key is None else key.name: Coefficient(value=v, low=v - r, high=v + r, se=s, df=f)
         for key, v, r, s, f in zip(
             keys, solved.beta.tolist(), reach.tolist(), se.tolist(), freedom.tolist(), strict=True
         )

@@ -31,14 +31,14 @@ class Coefficient:
     **Arguments:**
 
     - `value`: its estimate. For the log of x under a log of y it is the exponent of x.
-    - `lo`, `hi`: its interval: `value` -+ `se` times Student's t with `df` degrees of freedom.
+    - `low`, `high`: its interval: `value` -+ `se` times Student's t with `df` degrees of freedom.
     - `se`: its standard error, robust to dependence within clusters.
     - `df`: degrees of freedom, at most the clusters - 1; few where it rests on few clusters.
     """
 
     value: float
-    lo: float
-    hi: float
+    low: float
+    high: float
     se: float
     df: float
 
@@ -126,7 +126,7 @@ class LogLinear:
 
         **Returns:**
 
-        y [m], or (y, lo, hi) at the model's level. Warns (`UserWarning`) where a column lies more than 10 %
+        y [m], or (y, low, high) at the model's level. Warns (`UserWarning`) where a column lies more than 10 %
         outside the data.
 
         **Raises:** `SonoscaleError` for a column that is missing or malformed, and for a level, or a family
@@ -135,8 +135,8 @@ class LogLinear:
         centre, X, at = self._expect(table)
         if not interval:
             return self._scale.back(centre)
-        lo, hi = expanded_interval(self._simulate(X, at), np.zeros_like(centre), level=self.level)
-        return self._scale.back(centre), self._scale.back(centre + lo), self._scale.back(centre + hi)
+        low, high = expanded_interval(self._simulate(X, at), np.zeros_like(centre), level=self.level)
+        return self._scale.back(centre), self._scale.back(centre + low), self._scale.back(centre + high)
 
     def _expect(self, table: Mapping[str, Any]) -> tuple[Array, Array, NDArray[np.intp]]:
         """The sum [m], the columns of its terms [m, P], and the place of each family, -1 if new [m]."""

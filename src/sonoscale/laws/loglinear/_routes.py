@@ -32,15 +32,15 @@ class Route:
     - `family_error`: the same over families left out; None without families.
     - `gain`: the error of the direct law minus this one's, over clusters left out: above zero where this way
       is better. None for the direct law itself and where either error is infinite.
-    - `gain_lo`, `gain_hi`: interval of the gain: clusters resampled, both ways' errors together. It does not
+    - `gain_low`, `gain_high`: interval of the gain: clusters resampled, both ways' errors together. It does not
       carry what other data would have made of the fits.
     """
 
     loo_error: float
     family_error: float | None
     gain: float | None = None
-    gain_lo: float | None = None
-    gain_hi: float | None = None
+    gain_low: float | None = None
+    gain_high: float | None = None
 
 
 def compare_routes(
@@ -61,8 +61,8 @@ def compare_routes(
         if name != DIRECT and np.isfinite(errors).all() and np.isfinite(missed[DIRECT]).all():
             value = _error(missed[DIRECT]) - _error(errors)
             draws = resampled(missed[DIRECT]) - resampled(errors)
-            lo, hi = expanded_interval(draws, value, level=level, factor=stretch)
-            gain = {"gain": value, "gain_lo": float(lo), "gain_hi": float(hi)}
+            low, high = expanded_interval(draws, value, level=level, factor=stretch)
+            gain = {"gain": value, "gain_low": float(low), "gain_high": float(high)}
         routes[name] = Route(loo_error=_error(errors), family_error=None if other is None else _error(other), **gain)
     return routes
 
@@ -74,12 +74,12 @@ def verdict(routes: dict[str, Route], *, rank: str, quality: str) -> str:
         f"{quality} of clusters left out is foretold through {rank} with an error of {through.loo_error:.3g}, and "
         f"directly of {direct.loo_error:.3g}: "
     )
-    if through.gain is None or through.gain_lo is None or through.gain_hi is None:
+    if through.gain is None or through.gain_low is None or through.gain_high is None:
         return told + "the two cannot be compared, as the other clusters do not determine both"
-    span = f"[{through.gain_lo:+.2g}, {through.gain_hi:+.2g}]"
-    if through.gain_lo > 0:
+    span = f"[{through.gain_low:+.2g}, {through.gain_high:+.2g}]"
+    if through.gain_low > 0:
         return told + f"going through {rank} gains {through.gain:.2g} {span}"
-    if through.gain_hi < 0:
+    if through.gain_high < 0:
         return told + f"going through {rank} loses {-through.gain:.2g} {span}"
     return told + f"the difference of {through.gain:+.2g} {span} is not told apart from none"
 

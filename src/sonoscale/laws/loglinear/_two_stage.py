@@ -84,7 +84,7 @@ class TwoStage:
 
         **Returns:**
 
-        quality [m], or (quality, lo, hi). Warns (`UserWarning`) where a column lies more than 10 % outside the
+        quality [m], or (quality, low, high). Warns (`UserWarning`) where a column lies more than 10 % outside the
         data.
 
         **Raises:** `SonoscaleError` as `LogLinear.predict`.
@@ -95,9 +95,9 @@ class TwoStage:
             return quality
         ranks = np.exp(np.clip(centre + self.rank_law._simulate(X, places), -600.0, 600.0))
         draws = self._second.of_draws(ranks, self.rank_law._resamples.rows)
-        lo, hi = expanded_interval(draws - quality, np.zeros_like(quality), level=self.level)
+        low, high = expanded_interval(draws - quality, np.zeros_like(quality), level=self.level)
         ends = self._second.form.y_range
-        return quality, np.clip(quality + lo, *ends), np.clip(quality + hi, *ends)
+        return quality, np.clip(quality + low, *ends), np.clip(quality + high, *ends)
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values (None for what is not finite)."""

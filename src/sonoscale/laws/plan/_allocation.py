@@ -87,7 +87,7 @@ class Allocation:
             "formula": LAW.formula, "citation": LAW.citation, "fitted": self.fitted,
             "budget": self.budget, "cost": self.cost, "flops": plain(self.flops), **values,
             "basin": None if self.basin is None else {
-                "share": self.basin_share, "n_lo": plain(self.basin[0]), "n_hi": plain(self.basin[1])
+                "share": self.basin_share, "n_low": plain(self.basin[0]), "n_high": plain(self.basin[1])
             },
             "law": {name: one.as_dict() for name, one in self.law.items()},
             "isoflops": [curve.as_dict() for curve in self.isoflops],
@@ -240,13 +240,13 @@ def _law(surface: Surface) -> dict[str, Value]:
         draws, estimate = surface.draws[:, i], float(surface.params[i])
         found[name] = surface.interval(draws + 1e-300, estimate + 1e-300, log=name != "E")
     floor = found["E"]
-    return found | {"E": Value(floor.value, max(floor.lo, 0.0), floor.hi)}
+    return found | {"E": Value(floor.value, max(floor.low, 0.0), floor.high)}
 
 
 def _exponent(surface: Surface, draws: Array) -> Value:
     """Exponents [1 + R], the estimate first; they lie above zero."""
     found = surface.interval(draws[1:], float(draws[0]))
-    return Value(found.value, max(found.lo, 0.0), found.hi)
+    return Value(found.value, max(found.low, 0.0), found.high)
 
 
 def _candidates(surface: Surface, n: float, d: float) -> Array:
@@ -271,7 +271,7 @@ def _check(
     n, d = (as_column(held[name], name=name, positive=True, rows=where[rows]) for name in (n_name, d_name))
     seen = as_column(held[y_name], name=y_name, rows=where[rows])
     spent = cost.flops(n, d)
-    y, lo, hi = surface.foretold(n, d, spent)
+    y, low, high = surface.foretold(n, d, spent)
     runs = []
     for i in np.argsort(spent):
         best_n, best_d = find_optimum(surface.params[None], float(spent[i]), cost, around=around)
@@ -284,8 +284,8 @@ def _check(
                 flops=float(spent[i]),
                 seen=float(seen[i]),
                 foretold=float(y[i]),
-                lo=float(lo[i]),
-                hi=float(hi[i]),
+                low=float(low[i]),
+                high=float(high[i]),
                 best=best,
                 best_y=float(expected[0]),
             )

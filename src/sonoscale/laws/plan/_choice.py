@@ -114,8 +114,8 @@ def choose(
         np.quantile((X[first : first + _ROWS] - X[best]) @ moved.T, [tail, 1.0 - tail], axis=1)
         for first in range(0, len(X), _ROWS)
     ]
-    lo, hi = off + np.concatenate(ends, axis=1)
-    tied = ((lo <= 0.0) & (hi >= 0.0)) | (np.abs(off) < (floor or 0.0))
+    low, high = off + np.concatenate(ends, axis=1)
+    tied = ((low <= 0.0) & (high >= 0.0)) | (np.abs(off) < (floor or 0.0))
     tied[best] = False
     shares = np.bincount(winners, minlength=len(centre)) / len(winners)
 
@@ -124,16 +124,16 @@ def choose(
     cheap = int(np.where(tied, price, np.inf).argmin())
     cheaper = bool(tied[cheap]) and price[cheap] < price[best]
     places = np.array([*picked, *([cheap] if cheaper else [])], dtype=np.intp)
-    y, y_lo, y_hi = law.predict({name: values[places] for name, values in candidates.items()}, interval=True)
+    y, y_low, y_high = law.predict({name: values[places] for name, values in candidates.items()}, interval=True)
     back = law._scale.back
     made = []
     for k, i in enumerate(places.tolist()):
-        less = [float(back(centre[best] + end) - back(centre[best])) for end in (off[i], lo[i], hi[i])]
+        less = [float(back(centre[best] + end) - back(centre[best])) for end in (off[i], low[i], high[i])]
         made.append(
             Candidate(
                 design={name: plain_item(values[i]) for name, values in candidates.items()},
                 costs={name: float(values[i]) for name, values in costs.items()},
-                y=Value(float(y[k]), float(y_lo[k]), float(y_hi[k])),
+                y=Value(float(y[k]), float(y_low[k]), float(y_high[k])),
                 share=float(shares[i]),
                 tied=bool(tied[i]),
                 difference=Value(less[0], min(less[1:]), max(less[1:])),
@@ -164,5 +164,5 @@ def plain_item(value: Any) -> Any:
 
 
 def _scaled(one: Candidate, unit: float) -> Candidate:
-    y, off = (Value(unit * v.value, unit * v.lo, unit * v.hi) for v in (one.y, one.difference))
+    y, off = (Value(unit * v.value, unit * v.low, unit * v.high) for v in (one.y, one.difference))
     return replace(one, y=y, difference=off)

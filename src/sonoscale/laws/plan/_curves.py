@@ -20,17 +20,17 @@ _BEYOND = 4.0  # a curve runs over so many times the N of the data at both ends,
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """y along N at one budget: `flops`, and [K] each of `n`, `d` and the expected `y` with `lo`, `hi`."""
+    """y along N at one budget: `flops`, and [K] each of `n`, `d` and the expected `y` with `low`, `high`."""
 
     flops: float
     n: Array
     d: Array
     y: Array
-    lo: Array
-    hi: Array
+    low: Array
+    high: Array
 
     def as_dict(self) -> dict[str, Any]:
-        return {"flops": self.flops, "d": _list(self.d), "x": _list(self.n)} | _band(self.y, self.lo, self.hi)
+        return {"flops": self.flops, "d": _list(self.d), "x": _list(self.n)} | _band(self.y, self.low, self.high)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +53,8 @@ def isoflop_curve(surface: Surface, cost: Cost, flops: float, *, around: float) 
     high = max(surface.n.max() * _BEYOND, best * _BEYOND)
     n = np.geomspace(low, high, _POINTS)
     d = cost.data(flops, n)
-    y, lo, hi = _expected(surface, n, d)
-    return Curve(flops=flops, n=n, d=d, y=y, lo=lo, hi=hi)
+    y, low, high = _expected(surface, n, d)
+    return Curve(flops=flops, n=n, d=d, y=y, low=low, high=high)
 
 
 def frontier(surface: Surface, cost: Cost, flops: Array, *, around: float) -> Frontier:
@@ -66,8 +66,8 @@ def frontier(surface: Surface, cost: Cost, flops: Array, *, around: float) -> Fr
         y = loss(laws, n, d)
         row = []
         for values in (n, d, y):
-            lo, hi = span(values[1:], values[0], level=surface.level, factor=surface.factor, log=True)
-            row.append([values[0], float(lo), float(hi)])
+            low, high = span(values[1:], values[0], level=surface.level, factor=surface.factor, log=True)
+            row.append([values[0], float(low), float(high)])
         up = surface.orientation.up(np.array(row[2]))
         row[2] = [up[0], up[1:].min(), up[1:].max()]
         found.append(row)
@@ -78,13 +78,13 @@ def frontier(surface: Surface, cost: Cost, flops: Array, *, around: float) -> Fr
 def _expected(surface: Surface, n: Array, d: Array) -> tuple[Array, Array, Array]:
     centre = loss(surface.params, n, d)
     draws = loss(surface.draws[:, None, :], n, d)
-    lo, hi = span(draws, centre, level=surface.level, factor=surface.factor, log=True)
-    low, high = surface.orientation.ends(lo, hi)
+    low, high = span(draws, centre, level=surface.level, factor=surface.factor, log=True)
+    low, high = surface.orientation.ends(low, high)
     return surface.orientation.up(centre), low, high
 
 
-def _band(y: Array, lo: Array, hi: Array) -> dict[str, list[float]]:
-    return {"y": _list(y), "lo": _list(lo), "hi": _list(hi)}
+def _band(y: Array, low: Array, high: Array) -> dict[str, list[float]]:
+    return {"y": _list(y), "low": _list(low), "high": _list(high)}
 
 
 def _list(values: Array) -> list[Any]:

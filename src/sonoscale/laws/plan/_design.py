@@ -247,7 +247,7 @@ def _undecided(law: LogLinear, design: Columns) -> list[str]:
     shown = {
         part.column
         for term in law._terms for part in term.parts
-        if not law.coefficients[term.name].lo <= 0.0 <= law.coefficients[term.name].hi
+        if not law.coefficients[term.name].low <= 0.0 <= law.coefficients[term.name].high
     }  # fmt: skip
     silent = [name for name in design if name not in shown]
     if not silent:
@@ -282,7 +282,7 @@ def _check(
     seen = as_column(as_given(table[y])[rows], name=y, rows=where[rows])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        foretold, lo, hi = law.predict(held, interval=True)
+        foretold, low, high = law.predict(held, interval=True)
     unknown = np.full(len(rows), np.nan)
     flops = np.asarray(unknown if cost is None else cost(held).get("flops", unknown))
     return Check(
@@ -290,7 +290,7 @@ def _check(
             HeldRun(
                 row=int(where[rows[i]]), run={name: plain_item(values[i]) for name, values in held.items()},
                 flops=float(flops[i]) if np.isfinite(flops[i]) else None, seen=float(seen[i]),
-                foretold=unit * float(foretold[i]), lo=unit * float(lo[i]), hi=unit * float(hi[i]),
+                foretold=unit * float(foretold[i]), low=unit * float(low[i]), high=unit * float(high[i]),
             )
             for i in range(len(rows))
         ),

@@ -17,7 +17,7 @@ class HeldRun:
     **Arguments:**
 
     - `row`: its place in the table, from 0. `run`: its variables. `flops`: what it cost, None if not known.
-    - `seen`: its y. `foretold`, `lo`, `hi`: what the plan's law says of it, with the interval for one run.
+    - `seen`: its y. `foretold`, `low`, `high`: what the plan's law says of it, with the interval for one run.
     - `best`: the variables that the plan would have chosen for the same cost; `best_y`: what it expects of them.
       None where that is not known.
     """
@@ -27,19 +27,19 @@ class HeldRun:
     flops: float | None
     seen: float
     foretold: float
-    lo: float
-    hi: float
+    low: float
+    high: float
     best: dict[str, float] | None = None
     best_y: float | None = None
 
     @property
     def covered(self) -> bool:
-        return self.lo <= self.seen <= self.hi
+        return self.low <= self.seen <= self.high
 
     def as_dict(self) -> dict[str, Any]:
         return {
             "row": self.row, "run": self.run, "flops": plain(self.flops), "seen": self.seen,
-            "foretold": plain(self.foretold), "lo": plain(self.lo), "hi": plain(self.hi), "covered": self.covered,
+            "foretold": plain(self.foretold), "low": plain(self.low), "high": plain(self.high), "covered": self.covered,
             "best": self.best, "best_y": plain(self.best_y),
         }  # fmt: skip
 

@@ -78,11 +78,11 @@ class Surface:
 
     def turned(self, fallen: Value) -> Value:
         """A value of what falls as one of y."""
-        up = self.orientation.up(np.array([fallen.value, fallen.lo, fallen.hi]))
+        up = self.orientation.up(np.array([fallen.value, fallen.low, fallen.high]))
         return Value(float(up[0]), float(up[1:].min()), float(up[1:].max()))
 
     def foretold(self, n: Array, d: Array, flops: Array) -> tuple[Array, Array, Array]:
-        """y of new runs [m] with its interval: (y, lo, hi).
+        """y of new runs [m] with its interval: (y, low, high).
 
         Under one root, on the log scale: the half-width of `extrapolate` at these runs' reach in FLOPs (noise of
         a run, and how wrong the law was at rolling origins of the same data), and the uncertainty of the law

@@ -20,25 +20,25 @@ class Value:
     """An estimate and its interval, all in one unit; infinite ends where nothing bounds it."""
 
     value: float
-    lo: float
-    hi: float
+    low: float
+    high: float
 
     def as_dict(self) -> dict[str, float | None]:
-        return {"value": plain(self.value), "lo": plain(self.lo), "hi": plain(self.hi)}
+        return {"value": plain(self.value), "low": plain(self.low), "high": plain(self.high)}
 
 
 def span(draws: Array, estimate: Any, *, level: float, factor: float, log: bool = False) -> tuple[Array, Array]:
     """Percentile ends over draws [R, ...], stretched about the estimate [...] (on a log scale if `log`)."""
     if not log:
         return expanded_interval(draws, estimate, level=level, factor=factor)
-    lo, hi = expanded_interval(np.log(draws), np.log(estimate), level=level, factor=factor)
-    return np.exp(np.clip(lo, -700.0, 700.0)), np.exp(np.clip(hi, -700.0, 700.0))
+    low, high = expanded_interval(np.log(draws), np.log(estimate), level=level, factor=factor)
+    return np.exp(np.clip(low, -700.0, 700.0)), np.exp(np.clip(high, -700.0, 700.0))
 
 
 def value_of(draws: Array, estimate: float, *, level: float, factor: float, log: bool = False) -> Value:
     """The estimate with the interval of its draws [R]."""
-    lo, hi = span(draws, estimate, level=level, factor=factor, log=log)
-    return Value(float(estimate), float(lo), float(hi))
+    low, high = span(draws, estimate, level=level, factor=factor, log=log)
+    return Value(float(estimate), float(low), float(high))
 
 
 def plain(value: float | None) -> float | None:
