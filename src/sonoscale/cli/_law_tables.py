@@ -17,7 +17,7 @@ __all__ = ["open_table"]
 def open_table(path: Path) -> dict[str, NDArray[Any]]:
     """The columns of a table.
 
-    Args:
+    Arguments:
         path: A table in CSV or Parquet (see `sonoscale.laws.read_table`), or the folder of a study. A study has
             one row per run and checkpoint: `quality` is the mean score over its tasks, and `score:TASK` the score
             of each (`score:TASK:PROTOCOL` where there are several protocols), NaN where a run has none.

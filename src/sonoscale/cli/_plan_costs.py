@@ -78,7 +78,7 @@ def exact_costs(
     - `latency`: FLOPs of the encoder for each second of audio, forward, unmasked.
     - `clips`, `hours`: different audio, where the design varies it; else all that is heard.
 
-    Args:
+    Arguments:
         base: Sections of the run that every design starts from.
         hours_per_clip: Of the training data; None: as long as a training example.
     """

@@ -31,16 +31,17 @@ def more_is_better(name: str) -> bool | None:
 def is_better(name: str, y: Array, size: Array | None, *, along: str, told: bool | None) -> bool | None:
     """Whether more of y [n] is better: as told, else by its name, else as it runs along size [n].
 
-    **Arguments:**
+    Arguments:
+        name: of y.
+        along: of size, in words.
+        told: what the user says, or None.
+        size: what the training cost or was made of, or None where that is not known.
 
-    - `name`: of y. `along`: of size, in words. `told`: what the user says, or None.
-    - `size`: what the training cost or was made of, or None where that is not known.
+    Returns:
+        None where nothing says so.
 
-    **Returns:**
-
-    None where nothing says so.
-
-    **Raises:** `SonoscaleError` where the name says one and the data, beyond chance, the other.
+    Raises:
+        SonoscaleError: Where the name says one and the data, beyond chance, the other.
     """
     if told is not None:
         return told

@@ -20,9 +20,8 @@ Array = NDArray[np.float64]
 class Interval:
     """A confidence interval.
 
-    **Arguments:**
-
-    - `low`, `high`: its ends, in the unit of what it bounds.
+    Attributes:
+        low, high: its ends, in the unit of what it bounds.
     """
 
     low: float
@@ -41,7 +40,8 @@ def draw_counts(
     Economics and Statistics 90, 2008), so that repeating a row inside its cluster adds no certainty.
     Resamples with fewer than `distinct` different values of x leave the law undetermined and are drawn again.
 
-    **Raises:** `SonoscaleError` where hardly any resample has enough values of x.
+    Raises:
+        SonoscaleError: Where hardly any resample has enough values of x.
     """
     groups = int(clusters.max()) + 1
     values, column = np.unique(x, axis=0, return_inverse=True)

@@ -26,12 +26,12 @@ _LOSSES = ("power_loss", "saturating_loss")
 class Comparison:
     """Which variable foretells the score, and by which law.
 
-    **Arguments:**
-
-    - `y`: name of the score. `higher_is_better`: which way is good.
-    - `fits`: every law that could be fitted, in the order of the variables and then of the forms.
-    - `correlations`: Spearman's rho of each variable that varies (none with fewer than 4 clusters).
-    - `skipped`: (variable, form) -> why that law was not fitted.
+    Attributes:
+        y: name of the score.
+        higher_is_better: which way is good.
+        fits: every law that could be fitted, in the order of the variables and then of the forms.
+        correlations: Spearman's rho of each variable that varies (none with fewer than 4 clusters).
+        skipped: (variable, form) -> why that law was not fitted.
     """
 
     y: str
@@ -43,7 +43,8 @@ class Comparison:
     def best(self, x: str) -> Fit:
         """The law of this variable with the smallest leave-one-cluster-out error.
 
-        **Raises:** `SonoscaleError` where no law was fitted to it, with the reason.
+        Raises:
+            SonoscaleError: Where no law was fitted to it, with the reason.
         """
         fitted = [one for one in self.fits if one.x_name == x]
         if fitted:
@@ -82,25 +83,24 @@ def compare(
 ) -> Comparison:
     """Fits each form to y against each variable, on the same resampled clusters wherever they allow it.
 
-    **Arguments:**
+    Arguments:
+        table: column name -> values, all of one length.
+        y: the column of the score or loss.
+        x: the columns to compare, their values above zero.
+        clusters: the column that says which rows depend on one another (the configuration of a run); None takes every
+            row as independent.
+        forms: names or `Form`s. None: `power` and `saturating` for a score, and `power_loss` and `saturating_loss`
+            where `higher_is_better` is false.
+        bootstrap, seed, level: as in `fit`.
+        higher_is_better: whether y is a score or a loss.
 
-    - `table`: column name -> values, all of one length.
-    - `y`: the column of the score or loss.
-    - `x`: the columns to compare, their values above zero.
-    - `clusters`: the column that says which rows depend on one another (the configuration of a run); None
-      takes every row as independent.
-    - `forms`: names or `Form`s. None: `power` and `saturating` for a score, and `power_loss` and
-      `saturating_loss` where `higher_is_better` is false.
-    - `bootstrap`, `seed`, `level`: as in `fit`.
-    - `higher_is_better`: whether y is a score or a loss.
+    Returns:
+        The `Comparison`. A variable that is constant, or has too few values or clusters for a form, is in `skipped`
+        with its reason.
 
-    **Returns:**
-
-    The `Comparison`. A variable that is constant, or has too few values or clusters for a form, is in
-    `skipped` with its reason.
-
-    **Raises:** `SonoscaleError` for a column that is not in the table, malformed columns, a constant y, or
-    too few clusters for every form.
+    Raises:
+        SonoscaleError: For a column that is not in the table, malformed columns, a constant y, or too few clusters for
+            every form.
     """
     names = (x,) if isinstance(x, str) else tuple(x)
     chosen = [find_form(form) for form in (forms or (_SCORES if higher_is_better else _LOSSES))]

@@ -25,12 +25,11 @@ _LEAST_CLUSTERS = 4
 class Correlation:
     """A rank correlation.
 
-    **Arguments:**
-
-    - `value`: Spearman's rho over all rows, -1 to 1; ties take their mean rank.
-    - `interval`: its interval at `level`.
-    - `n`, `n_clusters`: rows, and the independent clusters that they form.
-    - `level`: confidence level.
+    Attributes:
+        value: Spearman's rho over all rows, -1 to 1; ties take their mean rank.
+        interval: its interval at `level`.
+        n, n_clusters: rows, and the independent clusters that they form.
+        level: confidence level.
     """
 
     value: float
@@ -68,17 +67,16 @@ def spearman(
     for few clusters as in `fit`; it is never narrower than the interval of Bonett and Wright (Psychometrika
     65, 2000) for G independent points, since resamples of a perfect order are perfect too.
 
-    **Arguments:**
+    Arguments:
+        x, y: [n] finite numbers of any sign.
+        clusters: [n] labels of dependent rows, or None.
+        bootstrap, seed, level, x_name, y_name: as in `fit`.
 
-    - `x`, `y`: [n] finite numbers of any sign.
-    - `clusters`: [n] labels of dependent rows, or None.
-    - `bootstrap`, `seed`, `level`, `x_name`, `y_name`: as in `fit`.
+    Returns:
+        The `Correlation`.
 
-    **Returns:**
-
-    The `Correlation`.
-
-    **Raises:** `SonoscaleError` for malformed or constant columns and for fewer than 4 clusters.
+    Raises:
+        SonoscaleError: For malformed or constant columns and for fewer than 4 clusters.
     """
     check_draws(bootstrap, level)
     xs, ys = as_column(x, name=x_name), as_column(y, name=y_name)

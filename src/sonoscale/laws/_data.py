@@ -20,7 +20,8 @@ def as_column(
 ) -> NDArray[np.float64]:
     """The values as float64 [n]; `rows` [n] are their places in the user's table, for messages.
 
-    **Raises:** `SonoscaleError` unless they are a flat sequence of finite numbers (above zero if `positive`).
+    Raises:
+        SonoscaleError: Unless they are a flat sequence of finite numbers (above zero if `positive`).
     """
     raw = np.asarray(values)
     places = range(len(raw)) if rows is None and raw.ndim else rows
@@ -52,7 +53,11 @@ def _reads_as_number(value: Any) -> bool:
 
 
 def check_pair(x: NDArray[np.float64], y: NDArray[np.float64], *, x_name: str, y_name: str) -> None:
-    """**Raises:** `SonoscaleError` where the two columns differ in length or are empty."""
+    """Refuse what cannot be used.
+
+    Raises:
+        SonoscaleError: Where the two columns differ in length or are empty.
+    """
     if len(x) != len(y):
         raise SonoscaleError(f"{x_name} has {len(x)} rows but {y_name} has {len(y)}")
     if len(x) == 0:
@@ -87,7 +92,8 @@ def constant_column(column: NDArray[np.float64], *, name: str) -> str | None:
 def as_variables(x: Any, names: tuple[str, ...], form: Form) -> NDArray[np.float64]:
     """x as [n] for a form of one variable, as [n, V] for more.
 
-    **Raises:** `SonoscaleError` unless there is one column, above zero, for each of the form's variables.
+    Raises:
+        SonoscaleError: Unless there is one column, above zero, for each of the form's variables.
     """
     wanted = form.variables
     if len(names) != len(wanted):
@@ -124,7 +130,11 @@ def shortfall(form: Form, x: NDArray[np.float64], clusters: NDArray[np.intp], *,
 
 
 def check_draws(bootstrap: int, level: float) -> None:
-    """**Raises:** `SonoscaleError` unless the level is in (0, 1) and the resamples reach its tails."""
+    """Refuse what cannot be used.
+
+    Raises:
+        SonoscaleError: Unless the level is in (0, 1) and the resamples reach its tails.
+    """
     if not 0.0 < level < 1.0:
         raise SonoscaleError(f"level must lie between 0 and 1 (such as 0.95), not {level!r}")
     least = math.ceil(round(4.0 / (1.0 - level), 6))

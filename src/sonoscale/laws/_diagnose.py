@@ -31,17 +31,16 @@ _ILL = 1e10
 class Diagnosis:
     """How far a fit is to be trusted.
 
-    **Arguments:**
-
-    - `warnings`: one sentence each.
-    - `condition`: condition number of the Jacobian at the optimum, its columns scaled to length 1: above 1e5 or
-      so, some combination of parameters is hardly determined.
-    - `starts`, `agreed`: starts that were followed, and those that ended at the optimum; None where the global
-      minimum is found without starts.
-    - `rival`: largest ratio between a parameter at the optimum and at the next best minimum, if that one's
-      objective is within 1 %; None without such a rival.
-    - `outliers`: rows whose residual is too large for their number, of a normal error, by the robust spread.
-    - `trend`: Spearman's correlation of residuals with the fitted values.
+    Attributes:
+        warnings: one sentence each.
+        condition: condition number of the Jacobian at the optimum, its columns scaled to length 1: above 1e5 or so,
+            some combination of parameters is hardly determined.
+        starts, agreed: starts that were followed, and those that ended at the optimum; None where the global minimum is
+            found without starts.
+        rival: largest ratio between a parameter at the optimum and at the next best minimum, if that one's objective is
+            within 1 %; None without such a rival.
+        outliers: rows whose residual is too large for their number, of a normal error, by the robust spread.
+        trend: Spearman's correlation of residuals with the fitted values.
     """
 
     warnings: tuple[str, ...]

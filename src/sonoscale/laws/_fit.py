@@ -62,26 +62,27 @@ def fit(
     simulations with 10 clusters of 2 they cover the truth as often as stated, and more often for a saturating
     law, whose parameters few clusters determine badly.
 
-    **Arguments:**
+    Arguments:
+        form: a name in `FORMS`, or a `Form`.
+        x: [n] numbers above zero, or [n, V] for a form of V variables.
+        y: [n].
+        scale: residuals of y ("linear") or of log y ("log"); None: as the form has it.
+        huber: delta of Huber's loss in the unit of the residuals (1e-3 of log y: Hoffmann et al., arXiv 2203.15556),
+            summed over rows and never averaged; None: least squares.
+        clusters: [n] labels; rows of one label (seeds and checkpoints of one configuration) are taken as dependent.
+            None: every row stands alone.
+        bootstrap: number of resamples.
+        seed: of their drawing; the result is the same for the same seed.
+        level: confidence level of the intervals.
+        x_name, y_name: names of the columns, for messages and figures; a name for each variable.
 
-    - `form`: a name in `FORMS`, or a `Form`.
-    - `x`: [n] numbers above zero, or [n, V] for a form of V variables. `y`: [n].
-    - `scale`: residuals of y ("linear") or of log y ("log"); None: as the form has it.
-    - `huber`: delta of Huber's loss in the unit of the residuals (1e-3 of log y: Hoffmann et al., arXiv
-      2203.15556), summed over rows and never averaged; None: least squares.
-    - `clusters`: [n] labels; rows of one label (seeds and checkpoints of one configuration) are taken as
-      dependent. None: every row stands alone.
-    - `bootstrap`: number of resamples. `seed`: of their drawing; the result is the same for the same seed.
-    - `level`: confidence level of the intervals.
-    - `x_name`, `y_name`: names of the columns, for messages and figures; a name for each variable.
+    Returns:
+        The `Fit`.
 
-    **Returns:**
-
-    The `Fit`.
-
-    **Raises:** `SonoscaleError` for an unknown form, columns of unlike lengths, values that are not finite
-    numbers, x <= 0, y outside the form's range or <= 0 on the log scale, constant x or y, fewer clusters than
-    parameters + 1, or fewer values of x than parameters.
+    Raises:
+        SonoscaleError: For an unknown form, columns of unlike lengths, values that are not finite numbers, x <= 0, y
+            outside the form's range or <= 0 on the log scale, constant x or y, fewer clusters than parameters + 1, or
+            fewer values of x than parameters.
     """
     chosen = find_form(form)
     check_draws(bootstrap, level)

@@ -24,26 +24,25 @@ Array = NDArray[np.float64]
 class Fit:
     """A law fitted to data.
 
-    **Arguments:**
-
-    - `form`: the form, with its formula and citation.
-    - `params`: the estimate of each parameter of the stated formula, x in its own unit.
-    - `interval`: an interval at `level` for each of them (see `fit`).
-    - `scale`, `huber`: on what residuals were fitted: "linear" (y) or "log" (log y), and Huber's delta or None.
-    - `objective`: the minimum, a sum over rows of r^2 / 2 or of Huber's loss.
-    - `n`, `n_clusters`: rows, and the independent clusters that they form.
-    - `rmse`: root mean squared residual over rows, in the unit of y ("linear") or of log y ("log").
-    - `r2`: 1 - residual / total sum of squares, on the scale of the fit.
-    - `aicc`: small-sample Akaike criterion over rows. It takes rows as independent; where clusters hold many
-      rows, trust `loo_rmse`. Infinite with too few rows (n < P + 3), minus infinity for a perfect fit.
-    - `loo_rmse`: root mean squared error of predicting each cluster from a fit to all the others (in 50 folds
-      where there are more than 300 clusters).
-      Infinite where the others would have fewer values of x than the form has parameters.
-    - `diagnosis`: conditioning, agreement of starts, outliers, and warnings.
-    - `x_ranges`: smallest and largest value of each variable in the data.
-    - `level`: confidence level of all intervals.
-    - `x_names`, `y_name`: what the variables and y are.
-    - `draws`: [R, P] parameters of the resampled clusters, not stretched for few clusters as the intervals are.
+    Attributes:
+        form: the form, with its formula and citation.
+        params: the estimate of each parameter of the stated formula, x in its own unit.
+        interval: an interval at `level` for each of them (see `fit`).
+        scale, huber: on what residuals were fitted: "linear" (y) or "log" (log y), and Huber's delta or None.
+        objective: the minimum, a sum over rows of r^2 / 2 or of Huber's loss.
+        n, n_clusters: rows, and the independent clusters that they form.
+        rmse: root mean squared residual over rows, in the unit of y ("linear") or of log y ("log").
+        r2: 1 - residual / total sum of squares, on the scale of the fit.
+        aicc: small-sample Akaike criterion over rows. It takes rows as independent; where clusters hold many rows,
+            trust `loo_rmse`. Infinite with too few rows (n < P + 3), minus infinity for a perfect fit.
+        loo_rmse: root mean squared error of predicting each cluster from a fit to all the others (in 50 folds where
+            there are more than 300 clusters). Infinite where the others would have fewer values of x than the form has
+            parameters.
+        diagnosis: conditioning, agreement of starts, outliers, and warnings.
+        x_ranges: smallest and largest value of each variable in the data.
+        level: confidence level of all intervals.
+        x_names, y_name: what the variables and y are.
+        draws: [R, P] parameters of the resampled clusters, not stretched for few clusters as the intervals are.
     """
 
     form: Form
@@ -99,17 +98,16 @@ class Fit:
         few clusters), taken to be alike at every x. It ends where y ends (`form.y_range`). It holds if the
         form does: beyond the data it says nothing of a bend that they do not show.
 
-        **Arguments:**
+        Arguments:
+            x: above zero; any shape for one variable, [..., V] for several.
+            interval: whether the interval is wanted too.
 
-        - `x`: above zero; any shape for one variable, [..., V] for several.
-        - `interval`: whether the interval is wanted too.
+        Returns:
+            y in the shape of x (without its last axis for several variables), or (y, low, high) at the fit's level.
+            Warns (`UserWarning`) where x lies more than 10 % outside the data.
 
-        **Returns:**
-
-        y in the shape of x (without its last axis for several variables), or (y, low, high) at the fit's level.
-        Warns (`UserWarning`) where x lies more than 10 % outside the data.
-
-        **Raises:** `SonoscaleError` where x is not finite or not above zero.
+        Raises:
+            SonoscaleError: Where x is not finite or not above zero.
         """
         points = np.asarray(x)
         several = len(self.x_names) > 1

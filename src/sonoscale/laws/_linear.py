@@ -15,13 +15,12 @@ Array = NDArray[np.float64]
 def best_coefficients(basis: Array, target: Array) -> Array:
     """The a >= 0 that minimise |basis @ a - target|^2, by trying every set of columns: exact for few columns.
 
-    **Arguments:**
+    Arguments:
+        basis: [S, n, K], K of 4 or fewer.
+        target: [S, n].
 
-    - `basis`: [S, n, K], K of 4 or fewer. `target`: [S, n].
-
-    **Returns:**
-
-    a [S, K]; zero for a column that the best solution leaves out.
+    Returns:
+        a [S, K]; zero for a column that the best solution leaves out.
     """
     size = basis.shape[-1]
     norms = np.sqrt(np.einsum("snk,snk->sk", basis, basis))

@@ -26,11 +26,11 @@ class Objective:
     The search runs over u: the logarithm of a parameter that is bounded by zero, the logit of one between two
     ends, else the parameter itself.
 
-    **Arguments:**
-
-    - `form`; `x` [n] or [n, V]; `y` [n]; `scale`: residuals of y ("linear") or of log y ("log").
-    - `huber`: delta in the unit of the residuals; None: least squares.
-    - `held`: places of parameters that stay where they start.
+    Attributes:
+        form: ; `x` [n] or [n, V]; `y` [n];
+        scale: residuals of y ("linear") or of log y ("log").
+        huber: delta in the unit of the residuals; None: least squares.
+        held: places of parameters that stay where they start.
     """
 
     form: Form
@@ -148,15 +148,14 @@ def minimise(
     is positive, else with the quadratic that lies above Huber's function (iteratively reweighted least squares).
     Problems leave the batch as they converge.
 
-    **Arguments:**
+    Arguments:
+        weights: [B, n], not negative.
+        starts: [B, P] parameters (not u).
+        tolerance: relative fall of the objective, foreseen by the quadratic model, below which a problem is done.
+        iterations: steps after which a problem is left as it is.
 
-    - `weights`: [B, n], not negative. `starts`: [B, P] parameters (not u).
-    - `tolerance`: relative fall of the objective, foreseen by the quadratic model, below which a problem is done.
-    - `iterations`: steps after which a problem is left as it is.
-
-    **Returns:**
-
-    Parameters [B, P] and the objective there [B].
+    Returns:
+        Parameters [B, P] and the objective there [B].
     """
     u, best = objective.to_search(starts), np.empty(len(starts))
     rows = max(1, _CHUNK // (weights.shape[1] * starts.shape[1]))

@@ -31,11 +31,13 @@ def profile_interval(fit: Fit, x: ArrayLike, y: ArrayLike, parameter: str, *, le
     of one configuration among them, take the bootstrap's `Fit.interval` instead. It does not depend on how the
     parameter is written, and one end may be infinite, or the parameter's bound, where nothing rules it out.
 
-    **Arguments:**
+    Arguments:
+        fit: of these x and y, by least squares.
+        parameter: its name.
+        level: confidence level.
 
-    - `fit`: of these x and y, by least squares. `parameter`: its name. `level`: confidence level.
-
-    **Raises:** `SonoscaleError` for an unknown parameter, a fit with Huber's loss, or data that are not the fit's.
+    Raises:
+        SonoscaleError: For an unknown parameter, a fit with Huber's loss, or data that are not the fit's.
     """
     form = fit.form
     if parameter not in form.parameters:

@@ -24,14 +24,14 @@ def project(
     between an exponent and its coefficient is gone. On the log scale relative errors stand for differences of
     logarithms; a few steps of `minimise` from here take away what they differ by.
 
-    **Arguments:**
+    Arguments:
+        objective: its form says which parameters are `linear`; its Huber loss is left aside.
+        weights: [B, n].
+        starts: [B, P].
+        tolerance, iterations: as in `minimise`.
 
-    - `objective`: its form says which parameters are `linear`; its Huber loss is left aside.
-    - `weights`: [B, n]. `starts`: [B, P]. `tolerance`, `iterations`: as in `minimise`.
-
-    **Returns:**
-
-    Parameters [B, P] and the sum of squares there [B].
+    Returns:
+        Parameters [B, P] and the sum of squares there [B].
     """
     form = objective.form
     linear = [form.parameters.index(name) for name in form.linear]

@@ -32,12 +32,11 @@ _ALPHA = 0.025  # one-sided, on each side of a turning point
 class Screened:
     """The columns of a table that can be fitted.
 
-    **Arguments:**
-
-    - `columns`: x and y, name -> finite float64 [n], in their own units.
-    - `clusters`: the cluster of each row, numbered from 0: [n]. Rows that repeat one another are in one.
-    - `families`: the family of each row: [n], or None.
-    - `warnings`: what a reader of any fit to this table must know, one sentence each.
+    Attributes:
+        columns: x and y, name -> finite float64 [n], in their own units.
+        clusters: the cluster of each row, numbered from 0: [n]. Rows that repeat one another are in one.
+        families: the family of each row: [n], or None.
+        warnings: what a reader of any fit to this table must know, one sentence each.
     """
 
     columns: dict[str, Array]
@@ -72,22 +71,21 @@ def screen(
     over any part of a law that rises is not below 0, whether it saturates or not, so that a bend alone does not
     count. Other x, and the means of families, are taken out linearly.
 
-    **Arguments:**
+    Arguments:
+        table: column name -> values, all of one length n.
+        x, y: the columns to be fitted; numbers.
+        log: those of them whose logarithm is taken.
+        clusters: the column, or columns together, that say which rows depend on one another; None: none do.
+        family: the column of families.
+        least: how many rows the fit needs.
 
-    - `table`: column name -> values, all of one length n.
-    - `x`, `y`: the columns to be fitted; numbers.
-    - `log`: those of them whose logarithm is taken.
-    - `clusters`: the column, or columns together, that say which rows depend on one another; None: none do.
-    - `family`: the column of families.
-    - `least`: how many rows the fit needs.
+    Returns:
+        The `Screened`.
 
-    **Returns:**
-
-    The `Screened`.
-
-    **Raises:** `SonoscaleError`, with column, row and value, for a column that is not in the table or of another
-    length, a value that is missing, no number, infinite, or not above zero where the logarithm is taken, a
-    constant column, percentages mixed with fractions, and fewer rows than `least`.
+    Raises:
+        SonoscaleError: With column, row and value, for a column that is not in the table or of another length, a value
+            that is missing, no number, infinite, or not above zero where the logarithm is taken, a constant column,
+            percentages mixed with fractions, and fewer rows than `least`.
     """
     xs, logs = _names(x), _names(log)
     labels = _names(clusters)
@@ -117,7 +115,8 @@ def screen(
 def check_columns(table: Table, y: str, *others: str) -> int:
     """The number of rows.
 
-    **Raises:** `SonoscaleError` for a column that is not in the table, and for columns of unlike lengths.
+    Raises:
+        SonoscaleError: For a column that is not in the table, and for columns of unlike lengths.
     """
     for name in (y, *others):
         if name not in table:

@@ -20,10 +20,11 @@ _SAME = 1e-6  # relative difference of objectives that are one minimum
 class Search:
     """Minima of one objective, best first.
 
-    **Arguments:**
-
-    - `params`: [M, P], minima that differ. `value`: [M], the objective there.
-    - `starts`: how many starts were followed. `agreed`: how many of them ended at the best minimum.
+    Attributes:
+        params: [M, P], minima that differ.
+        value: [M], the objective there.
+        starts: how many starts were followed.
+        agreed: how many of them ended at the best minimum.
     """
 
     params: Array
@@ -35,7 +36,8 @@ class Search:
 def search(objective: Objective) -> Search:
     """Follows the most promising of the form's starts to the bottom.
 
-    **Raises:** `SonoscaleError` where the form is not finite at any of its starts.
+    Raises:
+        SonoscaleError: Where the form is not finite at any of its starts.
     """
     starts = objective.form.starts(objective.x, objective.y)
     first = objective.value(objective.to_search(starts), np.ones((len(starts), len(objective.y))))

@@ -43,15 +43,14 @@ def solve(
     Huber's loss, `search` finds the minimum for all rows from the form's starts, and resamples start from the
     best of what it found.
 
-    **Arguments:**
+    Arguments:
+        form: the form. `x` [n] or [n, V], above zero; `y` [n].
+        weights: [R, n], not negative: all ones for the fit itself, counts for resamples, 0 for rows left out.
+        scale, huber: as in `Objective`.
+        around: what `search` found, if it is known already.
 
-    - `form`: the form. `x` [n] or [n, V], above zero; `y` [n].
-    - `weights`: [R, n], not negative: all ones for the fit itself, counts for resamples, 0 for rows left out.
-    - `scale`, `huber`: as in `Objective`. `around`: what `search` found, if it is known already.
-
-    **Returns:**
-
-    The parameters of the stated formula: [R, P].
+    Returns:
+        The parameters of the stated formula: [R, P].
     """
     if form.power_term is not None and scale == "linear" and huber is None:
         return _solve_separable(form, form.power_term, x, y, weights)

@@ -25,23 +25,22 @@ _ZEROS_BEFORE = re.compile(r"[+-]?0\d")  # 0012 is a label, not twelve
 def read_table(path: str | PathLike[str]) -> dict[str, NDArray[Any]]:
     """The columns of a table, in the file's order.
 
-    **Arguments:**
+    Arguments:
+        path: a file in UTF-8 with one line of column names, comma-separated (`.csv`) or tab-separated (`.tsv`), or a
+            Parquet file (`.parquet`). A first column without a name, as data frames write their index, is left out, and
+            so are empty lines.
 
-    - `path`: a file in UTF-8 with one line of column names, comma-separated (`.csv`) or tab-separated (`.tsv`),
-      or a Parquet file (`.parquet`). A first column without a name, as data frames write their index, is left
-      out, and so are empty lines.
+    Returns:
+        Column name -> values [n]: bool where all are true or false, int64 where all are whole numbers, float64 for
+        other numbers (and where some of those are missing: NaN), and objects for the rest: strings without the blanks
+        around them, None where missing. Missing is an empty cell, or `NA`, `N/A`, `NaN`, `null` or `None` in any case.
+        Numbers with zeros before them or with underscores are taken as labels.
 
-    **Returns:**
-
-    Column name -> values [n]: bool where all are true or false, int64 where all are whole numbers, float64
-    for other numbers (and where some of those are missing: NaN), and objects for the rest: strings without
-    the blanks around them, None where missing. Missing is an empty cell, or `NA`, `N/A`, `NaN`, `null` or
-    `None` in any case. Numbers with zeros before them or with underscores are taken as labels.
-
-    **Raises:** `SonoscaleError`, with the file and, where there is one, the line and column, for a missing or
-    empty file, another suffix, a first line that holds values instead of names, names that are missing or
-    repeated, a line with more or fewer values than there are columns, text that is not UTF-8, and a file that
-    is not Parquet though it is called so.
+    Raises:
+        SonoscaleError: With the file and, where there is one, the line and column, for a missing or empty file, another
+            suffix, a first line that holds values instead of names, names that are missing or repeated, a line with
+            more or fewer values than there are columns, text that is not UTF-8, and a file that is not Parquet though
+            it is called so.
     """
     file = Path(path)
     suffix = file.suffix.lower()

@@ -50,33 +50,33 @@ def audit_rank(
 ) -> Audit:
     """Whether rank is to be trusted as a stand-in for quality, by the rules in the docstring of this package.
 
-    **Arguments:**
+    Arguments:
+        table: column name -> values, all of one length.
+        rank, quality: columns of finite numbers; rank is above zero and enters as its logarithm.
+        covariates: columns to hold equal. None: the first of each kind of `OBVIOUS` that the table has. Those above
+            zero in all rows enter as logarithms. An empty sequence: none, and then nothing can be supported.
+        family: the column of architectures, objectives or the like; each gets a constant of its own.
+        replicate: the column that names the configuration, whose rows (seeds, checkpoints) are dependent. None: rows
+            with equal covariates (losses aside) and family are one configuration.
+        higher_is_better: whether quality is a score, or an error. None: by its name, a score unless that is one of a
+            loss or an error.
+        rivals: columns to put in the place of rank; more is taken as better, but for a loss or an error by its name.
+        step: the column of training steps, with `replicate`: the last step of each configuration is audited, all of
+            them make the trajectory.
+        warmup: the last step of the warm-up; None: the first third.
+        layer: the column of layers, numbers: the last layer is audited, all are shown.
+        level: of intervals, and 1 less that of tests; 0.5 to 0.999.
+        bootstrap, permutations: how many are drawn; None: 1000 and 2000, or as many as the level needs.
+        seed: of them.
 
-    - `table`: column name -> values, all of one length.
-    - `rank`, `quality`: columns of finite numbers; rank is above zero and enters as its logarithm.
-    - `covariates`: columns to hold equal. None: the first of each kind of `OBVIOUS` that the table has. Those above
-      zero in all rows enter as logarithms. An empty sequence: none, and then nothing can be supported.
-    - `family`: the column of architectures, objectives or the like; each gets a constant of its own.
-    - `replicate`: the column that names the configuration, whose rows (seeds, checkpoints) are dependent. None:
-      rows with equal covariates (losses aside) and family are one configuration.
-    - `higher_is_better`: whether quality is a score, or an error. None: by its name, a score unless that is one of a
-      loss or an error.
-    - `rivals`: columns to put in the place of rank; more is taken as better, but for a loss or an error by its name.
-    - `step`: the column of training steps, with `replicate`: the last step of each configuration is audited, all
-      of them make the trajectory. `warmup`: the last step of the warm-up; None: the first third.
-    - `layer`: the column of layers, numbers: the last layer is audited, all are shown.
-    - `level`: of intervals, and 1 less that of tests; 0.5 to 0.999.
-    - `bootstrap`, `permutations`: how many are drawn; None: 1000 and 2000, or as many as the level needs. `seed`: of
-      them.
+    Returns:
+        The `Audit`. The order of rows and the names of families and configurations change nothing.
 
-    **Returns:**
-
-    The `Audit`. The order of rows and the names of families and configurations change nothing.
-
-    **Raises:** `SonoscaleError`, with column, row and value, for a column that is missing, of another length, or
-    with anything but finite numbers; a constant rank or quality; a rank, parameters, data or compute not above zero;
-    percentages mixed with fractions; a level out of range; a configuration in two families; and steps without
-    `replicate`.
+    Raises:
+        SonoscaleError: With column, row and value, for a column that is missing, of another length, or with anything
+            but finite numbers; a constant rank or quality; a rank, parameters, data or compute not above zero;
+            percentages mixed with fractions; a level out of range; a configuration in two families; and steps without
+            `replicate`.
     """
     if not _LEVELS[0] <= level <= _LEVELS[1]:
         raise SonoscaleError(f"level must lie between {_LEVELS[0]:g} and {_LEVELS[1]:g} (such as 0.95), not {level!r}")

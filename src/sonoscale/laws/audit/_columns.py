@@ -80,7 +80,8 @@ def find_columns(
 ) -> Chosen:
     """The covariates that were named, or the obvious ones that the table has.
 
-    **Raises:** `SonoscaleError` where the rank, the quality or a label is named as a covariate.
+    Raises:
+        SonoscaleError: Where the rank, the quality or a label is named as a covariate.
     """
     if rank == quality:
         raise SonoscaleError(f"{rank!r} is named both as rank and as quality")
@@ -108,8 +109,9 @@ def find_columns(
 def scaled(columns: Mapping[str, Array], names: Sequence[str], *, rank: str) -> Scaled:
     """Logarithms of the rank and of each covariate that is above zero in all rows; constant ones are left out.
 
-    **Raises:** `SonoscaleError` for a rank, parameters, data or compute that are not above zero in some row, and for
-    what is below zero in some rows and above it in most, but for a loss.
+    Raises:
+        SonoscaleError: For a rank, parameters, data or compute that are not above zero in some row, and for what is
+            below zero in some rows and above it in most, but for a loss.
     """
     out, covariates, notes = dict(columns), [], []
     ranks = columns[rank]
@@ -145,7 +147,11 @@ def scaled(columns: Mapping[str, Array], names: Sequence[str], *, rank: str) -> 
 
 
 def check_size(column: Array, *, name: str) -> None:
-    """**Raises:** `SonoscaleError` for numbers so large or small that their squares overflow or vanish."""
+    """Refuse what cannot be used.
+
+    Raises:
+        SonoscaleError: For numbers so large or small that their squares overflow or vanish.
+    """
     size = float(np.abs(column).max())
     if not 1 / _LARGEST < size < _LARGEST:
         row = int(np.abs(column).argmax())

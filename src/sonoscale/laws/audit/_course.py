@@ -26,10 +26,10 @@ _LEAST_STEPS = 3
 class Course:
     """Spearman's rho of rank and quality over the steps of one configuration (means over its seeds at each step).
 
-    **Arguments:**
-
-    - `mean`: over configurations, -1 to 1; `interval`: of the mean, by Student's t; None with one configuration.
-    - `configurations`: with at least three steps here, and neither rank nor quality constant over them.
+    Attributes:
+        mean: over configurations, -1 to 1;
+        interval: of the mean, by Student's t; None with one configuration.
+        configurations: with at least three steps here, and neither rank nor quality constant over them.
     """
 
     mean: float
@@ -41,11 +41,11 @@ class Course:
 class Trajectory:
     """Does quality follow rank within a training?
 
-    **Arguments:**
-
-    - `warmup`: its last step, or None where the first third was taken. `inside`, `after`: the courses, or None
-      where fewer than three steps are there. `all_steps`: over both.
-    - `unfinished`: configurations whose last step lies inside the warm-up.
+    Attributes:
+        warmup: its last step, or None where the first third was taken.
+        inside, after: the courses, or None where fewer than three steps are there.
+        all_steps: over both.
+        unfinished: configurations whose last step lies inside the warm-up.
     """
 
     warmup: float | None
@@ -59,13 +59,13 @@ class Trajectory:
 class Layers:
     """Does rank choose the layer?
 
-    **Arguments:**
-
-    - `by_layer`: layer -> Spearman's rho over configurations, or None where it is constant or there are fewer
-      than 4.
-    - `configurations`: with several layers. `agree`: in how many of them the layer of the highest rank is that of
-      the highest quality; `chance`: what picking at random would give. `regret`: mean quality lost by the layer of
-      the highest rank; `last`: by the last layer.
+    Attributes:
+        by_layer: layer -> Spearman's rho over configurations, or None where it is constant or there are fewer than 4.
+        configurations: with several layers.
+        agree: in how many of them the layer of the highest rank is that of the highest quality;
+        chance: what picking at random would give.
+        regret: mean quality lost by the layer of the highest rank;
+        last: by the last layer.
     """
 
     by_layer: dict[str, Association | None]

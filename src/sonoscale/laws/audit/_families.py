@@ -23,12 +23,12 @@ Index = NDArray[np.intp]
 class HeldOut:
     """Each family foretold from the others, linearly.
 
-    **Arguments:**
-
-    - `families`: those that could be held out; `skipped`: those whose rest is too few for the model, or alike.
-    - `mean`, `rank`, `covariates`, `both`: root mean squared error, in the unit of quality, of the mean of the
-      other families, of a line in rank, of the covariates, and of both.
-    - `by_family`: family -> the same four.
+    Attributes:
+        families: those that could be held out;
+        skipped: those whose rest is too few for the model, or alike.
+        mean, rank, covariates, both: root mean squared error, in the unit of quality, of the mean of the other
+            families, of a line in rank, of the covariates, and of both.
+        by_family: family -> the same four.
     """
 
     families: tuple[str, ...]

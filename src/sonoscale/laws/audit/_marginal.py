@@ -24,10 +24,11 @@ MOST_PAIRED = 2000
 class Association:
     """A rank correlation over independent points.
 
-    **Arguments:**
-
-    - `value`: -1 to 1. `interval`: at the audit's level, or None with fewer than 4 points. `p`: two-sided, for no
-      association, or None with fewer than 3 points. `n`: points.
+    Attributes:
+        value: -1 to 1.
+        interval: at the audit's level, or None with fewer than 4 points.
+        p: two-sided, for no association, or None with fewer than 3 points.
+        n: points.
     """
 
     value: float

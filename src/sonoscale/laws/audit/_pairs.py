@@ -24,13 +24,12 @@ MATCHED = 1.10
 class SeedFloor:
     """How far apart runs are that differ by their seeds only.
 
-    **Arguments:**
-
-    - `sd`: pooled standard deviation within configurations, in the unit of the column.
-    - `difference`: what two single runs of one configuration exceed in 1 - level of all cases: t sd sqrt(2).
-    - `df`: degrees of freedom of `sd`: rows less configurations, over those with several rows.
-    - `f`, `p`: of the analysis of variance between configurations: is there more than seeds? None where seeds
-      do not differ at all, or only one configuration has several.
+    Attributes:
+        sd: pooled standard deviation within configurations, in the unit of the column.
+        difference: what two single runs of one configuration exceed in 1 - level of all cases: t sd sqrt(2).
+        df: degrees of freedom of `sd`: rows less configurations, over those with several rows.
+        f, p: of the analysis of variance between configurations: is there more than seeds? None where seeds do not
+            differ at all, or only one configuration has several.
     """
 
     sd: float
@@ -44,14 +43,14 @@ class SeedFloor:
 class Pairs:
     """Pairs of configurations whose qualities differ by more than seeds do.
 
-    **Arguments:**
-
-    - `by`: what is equal in them, or None for all pairs. `candidates`: pairs that are so.
-    - `counted`: those of them above the seed floor, with different ranks.
-    - `share`: of the counted in which the higher rank has the higher quality. `interval`: of it, over resampled
-      configurations, since the pairs of one configuration are dependent; never narrower than Wilson's for half
-      as many independent pairs as there are configurations in them.
-    - `configurations`: in the counted pairs.
+    Attributes:
+        by: what is equal in them, or None for all pairs.
+        candidates: pairs that are so.
+        counted: those of them above the seed floor, with different ranks.
+        share: of the counted in which the higher rank has the higher quality.
+        interval: of it, over resampled configurations, since the pairs of one configuration are dependent; never
+            narrower than Wilson's for half as many independent pairs as there are configurations in them.
+        configurations: in the counted pairs.
     """
 
     by: str | None

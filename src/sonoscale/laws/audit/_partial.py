@@ -41,11 +41,13 @@ LEAST_DF_SHARE = 1 / 3
 class Nested:
     """One of the nested models of quality, by least squares over the configurations.
 
-    **Arguments:**
-
-    - `name`: what is in it. `parameters`: columns of the design, the constant among them.
-    - `log_likelihood`: Gaussian, at its maximum. `aicc`: None where G is too small for it.
-    - `rmse`: of residuals; `loo_rmse`: of each configuration foretold by the others, in the unit of quality.
+    Attributes:
+        name: what is in it.
+        parameters: columns of the design, the constant among them.
+        log_likelihood: Gaussian, at its maximum.
+        aicc: None where G is too small for it.
+        rmse: of residuals;
+        loo_rmse: of each configuration foretold by the others, in the unit of quality.
     """
 
     name: str
@@ -60,16 +62,19 @@ class Nested:
 class Partial:
     """Rank and quality at equal covariates.
 
-    **Arguments:**
-
-    - `given`: the covariates. `basis`: how far up the list of `bases` they enter. `parameters`: columns that they
-      take, constant included.
-    - `value`: partial correlation, -1 to 1. `interval`: by Fisher's z with the degrees of freedom left.
-    - `t_p`: two-sided p of Student's t; `permutation_p`: of Freedman and Lane's permutations;
-      `p`: the larger. `likelihood_ratio`: 2 (l1 - l0), with `lr_p` from chi-squared with 1 degree of freedom,
-      which is too small a p with few configurations and is shown, not used.
-    - `explained`: share of the variance of rank that the covariates explain.
-    - `df`: residual degrees of freedom of the model with rank.
+    Attributes:
+        given: the covariates.
+        basis: how far up the list of `bases` they enter.
+        parameters: columns that they take, constant included.
+        value: partial correlation, -1 to 1.
+        interval: by Fisher's z with the degrees of freedom left.
+        t_p: two-sided p of Student's t;
+        permutation_p: of Freedman and Lane's permutations;
+        p: the larger.
+        likelihood_ratio: 2 (l1 - l0), with `lr_p` from chi-squared with 1 degree of freedom, which is too small a p
+            with few configurations and is shown, not used.
+        explained: share of the variance of rank that the covariates explain.
+        df: residual degrees of freedom of the model with rank.
     """
 
     given: tuple[str, ...]
@@ -90,16 +95,17 @@ class Partial:
 class Adjusted:
     """All that is known of rank given the covariates.
 
-    **Arguments:**
-
-    - `partial`: in the basis that was chosen. `richer`: in the next richer one, or the same again.
-    - `exhausted`: these runs are too few for a richer basis than the chosen; or, with families, for a slope of each;
-      or, where the covariates' effect bends (a basis above the least was chosen), for cubes and products. So there
-      may be more to the covariates than they can show.
-    - `resolved_by`: configurations that allow cubes and products of these covariates.
-    - `models`: nested models; the last two are the covariates without and with rank.
-    - `each`: given one covariate at a time (and the family), in log-quadratic form. `linear`: given all,
-      linearly. `ranks`: partial Spearman correlation, linearly in ranks.
+    Attributes:
+        partial: in the basis that was chosen.
+        richer: in the next richer one, or the same again.
+        exhausted: these runs are too few for a richer basis than the chosen; or, with families, for a slope of each;
+            or, where the covariates' effect bends (a basis above the least was chosen), for cubes and products. So
+            there may be more to the covariates than they can show.
+        resolved_by: configurations that allow cubes and products of these covariates.
+        models: nested models; the last two are the covariates without and with rank.
+        each: given one covariate at a time (and the family), in log-quadratic form.
+        linear: given all, linearly.
+        ranks: partial Spearman correlation, linearly in ranks.
     """
 
     partial: Partial
@@ -137,9 +143,8 @@ def adjust(
     Hansen, Review of Economic Studies 81, 2014), never a plainer one than the second or, with families, than one
     with a slope for each.
 
-    **Returns:**
-
-    The `Adjusted`, or why there is none.
+    Returns:
+        The `Adjusted`, or why there is none.
     """
     found = bases(covariates, family)
     count = len(rank)

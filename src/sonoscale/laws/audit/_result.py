@@ -25,24 +25,31 @@ __all__ = ["Audit"]
 class Audit:
     """A verdict on rank, and all that it rests on. Where a piece of evidence is a `str`, it says why there is none.
 
-    **Arguments:**
-
-    - `verdict`: one of `VERDICTS`; `reason`: the sentence why; `rules`: the package's docstring.
-    - `needed_assumed`: configurations in all that show a correlation of 0.5, if there is one, with a chance of
-      80 % at this level, None where no number would; `needed_observed`: that show one as large as was seen, None where
-      more than 1000 or where nothing was seen to go by; `needed`: the same in words, or what is missing.
-    - `rank`, `quality`, `covariates`, `family`, `replicate`: columns; covariates as they entered (`log params`).
-    - `higher_is_better`: of quality. `rank_logged`: log rank entered the models. `level`, `seed`.
-    - `rows`, `configurations`, `families`: counts; families None where no column was named.
-    - `spearman`, `kendall`: over configurations. `adjusted`: at equal covariates.
-    - `within`, `across`, `held_out`: families.
-    - `floor_rank` (in the unit of rank as it entered), `floor_quality`: between seeds.
-    - `pairs`: all pairs above the floor; `matched`: those of equal size.
-    - `regret`: of choosing by rank, each covariate, each rival, at random, and by an oracle.
-    - `rivals`: other columns in the place of rank.
-    - `trajectory`, `layers`: over steps and layers.
-    - `turning_point`: rank at which quality turns, in the unit of the column, or None where it does not.
-    - `caveats`: evidence beside the rules that speaks against the verdict. `notes`: what was decided about the table.
+    Attributes:
+        verdict: one of `VERDICTS`;
+        reason: the sentence why;
+        rules: the package's docstring.
+        needed_assumed: configurations in all that show a correlation of 0.5, if there is one, with a chance of 80 % at
+            this level, None where no number would;
+        needed_observed: that show one as large as was seen, None where more than 1000 or where nothing was seen to go
+            by;
+        needed: the same in words, or what is missing.
+        rank, quality, covariates, family, replicate: columns; covariates as they entered (`log params`).
+        higher_is_better: of quality.
+        rank_logged: log rank entered the models. `level`, `seed`.
+        rows, configurations, families: counts; families None where no column was named.
+        spearman, kendall: over configurations.
+        adjusted: at equal covariates.
+        within, across, held_out: families.
+        floor_rank: (in the unit of rank as it entered), `floor_quality`: between seeds.
+        pairs: all pairs above the floor;
+        matched: those of equal size.
+        regret: of choosing by rank, each covariate, each rival, at random, and by an oracle.
+        rivals: other columns in the place of rank.
+        trajectory, layers: over steps and layers.
+        turning_point: rank at which quality turns, in the unit of the column, or None where it does not.
+        caveats: evidence beside the rules that speaks against the verdict.
+        notes: what was decided about the table.
     """
 
     verdict: Verdict

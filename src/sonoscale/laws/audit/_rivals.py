@@ -23,12 +23,12 @@ Array = NDArray[np.float64]
 class Rival:
     """Another column in the place of rank.
 
-    **Arguments:**
-
-    - `name`: the column; for a loss or an error by its name, less is taken as better, for all else more.
-    - `spearman`: with quality. `difference`: the rho of rank less that of this column, `interval`: of the
-      difference, over resampled configurations, the same ones for both.
-    - `partial`: at equal covariates (less itself, where it is one), or None with `why`.
+    Attributes:
+        name: the column; for a loss or an error by its name, less is taken as better, for all else more.
+        spearman: with quality.
+        difference: the rho of rank less that of this column, `interval`: of the difference, over resampled
+            configurations, the same ones for both.
+        partial: at equal covariates (less itself, where it is one), or None with `why`.
     """
 
     name: str

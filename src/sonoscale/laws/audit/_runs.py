@@ -25,14 +25,15 @@ Index = NDArray[np.intp]
 class Rows:
     """The rows of the table, checked, in an order that depends on their values alone.
 
-    **Arguments:**
-
-    - `rank`: [n], its logarithm. `quality`: [n], more is better.
-    - `covariates`: [n, C], logarithms where all values are above zero.
-    - `others`: column -> [n], the rivals that are not covariates, more is better.
-    - `config`: [n] number of the configuration. `cell`: [n] number of the configuration and design: rows of
-      one cell differ by their seeds only. `family`: [n] number of the family, or None.
-    - `step`, `layer`: [n], or None.
+    Attributes:
+        rank: [n], its logarithm.
+        quality: [n], more is better.
+        covariates: [n, C], logarithms where all values are above zero.
+        others: column -> [n], the rivals that are not covariates, more is better.
+        config: [n] number of the configuration.
+        cell: [n] number of the configuration and design: rows of one cell differ by their seeds only.
+        family: [n] number of the family, or None.
+        step, layer: [n], or None.
     """
 
     rank: Array
@@ -67,15 +68,19 @@ class Rows:
 class Runs:
     """One point per independent configuration: means over its rows.
 
-    **Arguments:**
-
-    - `rank`, `quality`: [G]; `covariates`: [G, C]; `others`: column -> [G]; `family`: [G] or None.
-    - `rows`: the rows that were averaged; `size`: [G] rows of each configuration.
-    - `everything`: all rows, those of earlier steps and other layers too.
-    - `names`: the covariates, in the order of the columns. `family_labels`: of each family number.
-    - `higher_is_better`: of quality as it is in the table.
-    - `held_constant`: covariates are the same in all rows, so that capacity is held equal by design.
-    - `notes`: what was decided about the table, in sentences.
+    Attributes:
+        rank, quality: [G];
+        covariates: [G, C];
+        others: column -> [G];
+        family: [G] or None.
+        rows: the rows that were averaged;
+        size: [G] rows of each configuration.
+        everything: all rows, those of earlier steps and other layers too.
+        names: the covariates, in the order of the columns.
+        family_labels: of each family number.
+        higher_is_better: of quality as it is in the table.
+        held_constant: covariates are the same in all rows, so that capacity is held equal by design.
+        notes: what was decided about the table, in sentences.
     """
 
     rank: Array
@@ -115,8 +120,9 @@ def gather(
     (losses aside, which are measured and not chosen). Where there is a step, the points are the rows of each
     configuration's last step; where there is a layer, those of its last layer.
 
-    **Raises:** `SonoscaleError` for a column that is missing, malformed, constant, in mixed units or not above
-    zero where a logarithm is due, and for a configuration in two families.
+    Raises:
+        SonoscaleError: For a column that is missing, malformed, constant, in mixed units or not above zero where a
+            logarithm is due, and for a configuration in two families.
     """
     chosen = find_columns(table, covariates, rank=rank, quality=quality, taken=(family, replicate, step, layer))
     names = list(dict.fromkeys([quality, rank, *chosen.names, *rivals]))

@@ -20,14 +20,12 @@ Array = NDArray[np.float64]
 class Regret:
     """Best quality less the quality of the run that is chosen.
 
-    **Arguments:**
-
-    - `by`: the column whose best value is chosen, or `random` or `oracle`.
-    - `regret`: in the unit of quality; ties are broken at random, in expectation. `relative`: as a share of what a
-      random choice costs: 0 is the oracle, 1 chance.
-    - `expected`: mean regret over resampled sets of configurations, and its `interval` (of the sets, not of the
-      mean). The oracle sees the noise of this very table, so that every other choice looks a little worse than it
-      is.
+    Attributes:
+        by: the column whose best value is chosen, or `random` or `oracle`.
+        regret: in the unit of quality; ties are broken at random, in expectation.
+        relative: as a share of what a random choice costs: 0 is the oracle, 1 chance.
+        expected: mean regret over resampled sets of configurations, and its `interval` (of the sets, not of the mean).
+            The oracle sees the noise of this very table, so that every other choice looks a little worse than it is.
     """
 
     by: str

@@ -52,11 +52,12 @@ def decide(
 ) -> Ruling:
     """Applies the rules.
 
-    **Arguments:**
-
-    - `count`: configurations. `marginal`, `adjusted`: what was found, None with too few configurations.
-    - `floors`: `rank` and `quality` -> the seed floor, or why there is none.
-    - `columns`: of the covariates and families, the constant not counted. `covariates`: whether any are known.
+    Arguments:
+        count: configurations.
+        marginal, adjusted: what was found, None with too few configurations.
+        floors: `rank` and `quality` -> the seed floor, or why there is none.
+        columns: of the covariates and families, the constant not counted.
+        covariates: whether any are known.
     """
     alpha = 1 - level
     least = max(LEAST_CONFIGURATIONS, columns + SPARE_CONFIGURATIONS)

@@ -17,10 +17,10 @@ __all__ = ["Calibration", "Held", "calibrate"]
 class Held:
     """The rows beyond one origin.
 
-    **Arguments:**
-
-    - `error`: [m] foretold minus seen, on the scale of z. `reach`: [m] ln(size / largest size fitted), above 0.
-    - `noise`: standard deviation about the law that was fitted below the origin.
+    Attributes:
+        error: [m] foretold minus seen, on the scale of z.
+        reach: [m] ln(size / largest size fitted), above 0.
+        noise: standard deviation about the law that was fitted below the origin.
     """
 
     error: Array
@@ -40,10 +40,11 @@ class Calibration:
     what rolling origins got wrong; each of the O origins counts as one observation of it, whatever the number
     of rows beyond it, hence Student's t with O degrees of freedom (2 at least).
 
-    **Arguments:**
-
-    - `noise`, `drift`: in units of z. `freedom`: clusters less parameters, G - P. `origins`: O.
-    - `level`: of the interval.
+    Attributes:
+        noise, drift: in units of z.
+        freedom: clusters less parameters, G - P.
+        origins: O.
+        level: of the interval.
     """
 
     noise: float
@@ -55,10 +56,9 @@ class Calibration:
     def half_width(self, reach: Array, spread: Array | float = 0.0) -> Array:
         """Half the width of the interval on the scale of z.
 
-        **Arguments:**
-
-        - `reach`: [n] ln(size / largest size fitted), taken as 0 where it is below.
-        - `spread`: [n] standard deviation of z by the uncertainty of parameters and forms.
+        Arguments:
+            reach: [n] ln(size / largest size fitted), taken as 0 where it is below.
+            spread: [n] standard deviation of z by the uncertainty of parameters and forms.
         """
         tail = 0.5 * (1.0 + self.level)
         wide = float(stats.t.ppf(tail, max(self.freedom, 1.0)))

@@ -31,14 +31,17 @@ _ROW = re.compile(r"\brows? \d")
 class GroupLaw:
     """The law of one group, or why there is none.
 
-    **Arguments:**
-
-    - `group`: column -> value. `error`: why nothing was fitted, or None.
-    - `law`: the extrapolation, and `fit` the one form with bootstrap intervals, None under `auto`.
-    - `rows`: [m] places in the table of the held-out rows. `forecast`: for them. `truth`: [m], NaN where unknown.
-    - `rmse_log`: root mean squared error of log y over held-out rows that are known, or None.
-    - `coverage`, `naive_coverage`: share of these inside the intervals, or None.
-    - `seconds`: what fitting and forecasting took. `warnings`: one sentence each.
+    Attributes:
+        group: column -> value.
+        error: why nothing was fitted, or None.
+        law: the extrapolation, and `fit` the one form with bootstrap intervals, None under `auto`.
+        rows: [m] places in the table of the held-out rows.
+        forecast: for them.
+        truth: [m], NaN where unknown.
+        rmse_log: root mean squared error of log y over held-out rows that are known, or None.
+        coverage, naive_coverage: share of these inside the intervals, or None.
+        seconds: what fitting and forecasting took.
+        warnings: one sentence each.
     """
 
     group: dict[str, Any]
@@ -107,23 +110,24 @@ def fit_groups(
 ) -> list[GroupLaw]:
     """Fits each group on its training rows and foretells the others.
 
-    **Arguments:**
+    Arguments:
+        table: column -> values, all of one length.
+        x, y: columns of the law.
+        group: columns whose values make the groups; none: one group.
+        train: column that is 0 in rows to foretell (their y may be missing); None: all rows are fitted.
+        form: "auto", or the name of a form, which then has bootstrap intervals too.
+        clusters: column of dependent rows.
+        size: column along which origins roll.
+        direction, level: as in `extrapolate`.
+        huber, bootstrap, seed: as in `fit`, of a named form; forecasts have a delta of their own (see `fit_member`).
+        progress: called with how many groups are done, of how many.
 
-    - `table`: column -> values, all of one length.
-    - `x`, `y`: columns of the law. `group`: columns whose values make the groups; none: one group.
-    - `train`: column that is 0 in rows to foretell (their y may be missing); None: all rows are fitted.
-    - `form`: "auto", or the name of a form, which then has bootstrap intervals too.
-    - `clusters`: column of dependent rows. `size`: column along which origins roll.
-    - `direction`, `level`: as in `extrapolate`. `huber`, `bootstrap`, `seed`: as in `fit`, of a named
-      form; forecasts have a delta of their own (see `fit_member`).
-    - `progress`: called with how many groups are done, of how many.
+    Returns:
+        One `GroupLaw` for each group, in order of appearance; a group that cannot be fitted has its `error`.
 
-    **Returns:**
-
-    One `GroupLaw` for each group, in order of appearance; a group that cannot be fitted has its `error`.
-
-    **Raises:** `SonoscaleError` for columns that are not in the table, rows without a group, or `train` values
-    that are not 0 or 1.
+    Raises:
+        SonoscaleError: For columns that are not in the table, rows without a group, or `train` values that are not 0 or
+            1.
     """
     twice = next((name for i, name in enumerate((*x, y)) if name in (*x, y)[:i]), None)
     if twice is not None:
@@ -251,8 +255,9 @@ def _fit_group(
 def _truth(table: Table, y: str, held: NDArray[np.intp], fitted: NDArray[np.intp]) -> NDArray[np.float64]:
     """y of the held-out rows [m], NaN where it is missing.
 
-    **Raises:** `SonoscaleError` for what is neither missing nor a number above zero, and for units that are not
-    those of the fitted rows.
+    Raises:
+        SonoscaleError: For what is neither missing nor a number above zero, and for units that are not those of the
+            fitted rows.
     """
     given = as_given(table[y])
     missing = np.array([value is None or value != value for value in given[held].tolist()])

@@ -26,12 +26,14 @@ _ROBUST = 1.5  # Huber's delta in robust standard deviations of the residuals
 class Member:
     """A form fitted to W windows of the same rows, on the scale of z: y or log y.
 
-    **Arguments:**
-
-    - `form`; `params`: [W, P], the first row for all data.
-    - `noise`: [W] standard deviation of z about the curve. `freedom`: clusters less parameters, of all data.
-    - `aicc`: of the fit to all data (Hurvich and Tsai 1989), infinite with too few rows.
-    - `objective`: what was minimised. `clusters`: [n] numbers.
+    Attributes:
+        form: ;
+        params: [W, P], the first row for all data.
+        noise: [W] standard deviation of z about the curve.
+        freedom: clusters less parameters, of all data.
+        aicc: of the fit to all data (Hurvich and Tsai 1989), infinite with too few rows.
+        objective: what was minimised.
+        clusters: [n] numbers.
     """
 
     form: Form

@@ -22,11 +22,10 @@ Direction = Literal["falling", "score", "rising"]
 class Orientation:
     """How y becomes a positive quantity that falls with scale, and back.
 
-    **Arguments:**
-
-    - `direction`: "falling" (a loss: y itself), "score" (y rises to a known top: top - y) or "rising" (y rises
-      without a known top: 1 / y).
-    - `top`: 1 or 100 for a score, else infinite.
+    Attributes:
+        direction: "falling" (a loss: y itself), "score" (y rises to a known top: top - y) or "rising" (y rises without
+            a known top: 1 / y).
+        top: 1 or 100 for a score, else infinite.
     """
 
     direction: Direction
@@ -62,8 +61,9 @@ def orient(size: Array, y: Array, *, direction: Direction | None, y_name: str) -
     A rising y within 0..1, or 0..100, is a score if it is called one (see `screen`). One within 0..1 that is not is
     taken for a score too if it exceeds 0.1; say the direction where that is wrong.
 
-    **Raises:** `SonoscaleError` where y is not above zero, where it is a score that reaches its top, or where no
-    direction is given and all sizes are the same.
+    Raises:
+        SonoscaleError: Where y is not above zero, where it is a score that reaches its top, or where no direction is
+            given and all sizes are the same.
     """
     if (y <= 0).any():
         row = int((y <= 0).argmax())

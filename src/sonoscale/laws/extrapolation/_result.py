@@ -25,12 +25,12 @@ __all__ = ["Extrapolation", "Forecast", "Panellist", "plain"]
 class Forecast:
     """Forecasts for new runs, each [n] in the unit of y.
 
-    **Arguments:**
-
-    - `y`: the forecast. `low`, `high`: its prediction interval, calibrated by rolling origins.
-    - `naive_low`, `naive_high`: what the uncertainty of the parameters alone would claim, of the form with the least
-      AICc: shown because it is what is usually reported, and too narrow.
-    - `reach`: size of the new run over the largest size fitted; above 1 beyond the data.
+    Attributes:
+        y: the forecast.
+        low, high: its prediction interval, calibrated by rolling origins.
+        naive_low, naive_high: what the uncertainty of the parameters alone would claim, of the form with the least
+            AICc: shown because it is what is usually reported, and too narrow.
+        reach: size of the new run over the largest size fitted; above 1 beyond the data.
     """
 
     y: NDArray[np.float64]
@@ -45,13 +45,15 @@ class Forecast:
 class Panellist:
     """One form of the panel.
 
-    **Arguments:**
-
-    - `form`: its name. `params`: estimate of each parameter. `interval`: of each at the extrapolation's level, by
-      the covariance that least squares gives: rough where rows are not independent.
-    - `rolling_rmse`: root mean squared error at rolling origins over rows up to twice the origin, of log y (of y
-      for a form on the linear scale); None without origins.
-    - `aicc`: shown, and not used to choose. `used`: whether it takes part in the forecast.
+    Attributes:
+        form: its name.
+        params: estimate of each parameter.
+        interval: of each at the extrapolation's level, by the covariance that least squares gives: rough where rows are
+            not independent.
+        rolling_rmse: root mean squared error at rolling origins over rows up to twice the origin, of log y (of y for a
+            form on the linear scale); None without origins.
+        aicc: shown, and not used to choose.
+        used: whether it takes part in the forecast.
     """
 
     form: str
@@ -66,16 +68,18 @@ class Panellist:
 class Extrapolation:
     """A law, or a panel of laws, that says what runs beyond the data will give.
 
-    **Arguments:**
-
-    - `panel`: the forms that were fitted. `fitted`: what was fitted, in words ("y", "1 - y, since ...").
-    - `n`, `n_clusters`: rows, and the independent clusters they form.
-    - `origins`: how many rolling origins calibrated the intervals.
-    - `coverage`: share of the held-out rows that intervals calibrated on the other origins cover, or None.
-    - `noise`, `drift`: standard deviation of a new run about the fitted law within the data, and of the law for
-      each e-fold beyond them; of log y unless the form is on the linear scale.
-    - `largest`: largest size fitted. `level`: of the intervals. `warnings`: one sentence each.
-    - `x_names`, `y_name`: what was given.
+    Attributes:
+        panel: the forms that were fitted.
+        fitted: what was fitted, in words ("y", "1 - y, since ...").
+        n, n_clusters: rows, and the independent clusters they form.
+        origins: how many rolling origins calibrated the intervals.
+        coverage: share of the held-out rows that intervals calibrated on the other origins cover, or None.
+        noise, drift: standard deviation of a new run about the fitted law within the data, and of the law for each
+            e-fold beyond them; of log y unless the form is on the linear scale.
+        largest: largest size fitted.
+        level: of the intervals.
+        warnings: one sentence each.
+        x_names, y_name: what was given.
     """
 
     panel: tuple[Panellist, ...]
@@ -103,8 +107,8 @@ class Extrapolation:
         `size` [n] says how large the runs are where sizes were given to `extrapolate`; else it is the product of
         the variables.
 
-        **Raises:** `SonoscaleError` for values that are not finite or not above zero, or a shape that does not
-        fit.
+        Raises:
+            SonoscaleError: For values that are not finite or not above zero, or a shape that does not fit.
         """
         points = np.asarray(x)
         wanted = len(self.x_names)

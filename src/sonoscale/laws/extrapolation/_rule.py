@@ -51,22 +51,21 @@ def extrapolate(
     What rises is fitted as what falls: a score in 0..1 or 0..100 as its distance from the top, any other rising
     quantity as its inverse.
 
-    **Arguments:**
+    Arguments:
+        x: [n], or [n, V] with a name for each column in `x_names`; above zero.
+        y: [n], above zero.
+        form: "auto", or one form (then on that form's own scale, y as it is unless the form falls and y rises).
+        clusters: [n] labels of dependent rows (seeds and checkpoints of one configuration), or None.
+        size: [n], how large each run is, along which origins roll: compute, if it is known. None: the product of the
+            variables.
+        direction: "falling", "score" or "rising"; None: by the sign of Spearman's correlation with size.
+        level: of the intervals.
 
-    - `x`: [n], or [n, V] with a name for each column in `x_names`; above zero.
-    - `y`: [n], above zero.
-    - `form`: "auto", or one form (then on that form's own scale, y as it is unless the form falls and y rises).
-    - `clusters`: [n] labels of dependent rows (seeds and checkpoints of one configuration), or None.
-    - `size`: [n], how large each run is, along which origins roll: compute, if it is known. None: the product
-      of the variables.
-    - `direction`: "falling", "score" or "rising"; None: by the sign of Spearman's correlation with size.
-    - `level`: of the intervals.
+    Returns:
+        The `Extrapolation`.
 
-    **Returns:**
-
-    The `Extrapolation`.
-
-    **Raises:** `SonoscaleError` for malformed columns, an unknown form, constant x or y, or too few rows.
+    Raises:
+        SonoscaleError: For malformed columns, an unknown form, constant x or y, or too few rows.
     """
     names = tuple(x_names)
     points, lengths = _variables(x, names)

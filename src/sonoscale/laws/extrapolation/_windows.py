@@ -18,9 +18,10 @@ def rolling_windows(size: Array, clusters: np.ndarray, least: int) -> Array:
     Origins are a half, a quarter, an eighth and a sixteenth of the largest size (Tashman, International Journal
     of Forecasting 16, 2000), as far as `least` clusters of different size lie below them.
 
-    **Arguments:**
-
-    - `size`: [n], what is extrapolated along. `clusters`: [n] numbers. `least`: 1 or more.
+    Arguments:
+        size: [n], what is extrapolated along.
+        clusters: [n] numbers.
+        least: 1 or more.
     """
     windows = [np.ones(len(size))]
     for k in range(1, _ORIGINS + 1):

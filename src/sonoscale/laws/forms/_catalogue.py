@@ -21,7 +21,8 @@ FORMS: Mapping[str, Form] = MappingProxyType({form.name: form for form in (*SIMP
 def find_form(form: str | Form) -> Form:
     """The form of that name, or the form itself; `BNSL3` and so on have that many breaks.
 
-    **Raises:** `SonoscaleError` for a name that is not in `FORMS`, with the names that are.
+    Raises:
+        SonoscaleError: For a name that is not in `FORMS`, with the names that are.
     """
     if isinstance(form, Form):
         return form

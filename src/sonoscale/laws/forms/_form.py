@@ -27,12 +27,11 @@ class PowerTerm:
     Such a form is linear in everything but its exponent, so that the solver can search the exponent alone and
     be sure of the global minimum. A form without this declaration is fitted from many starts.
 
-    **Arguments:**
-
-    - `coefficient`, `exponent`: names of those two parameters in the form.
-    - `constant`: name of the additive parameter, or None where there is none.
-    - `sign`: +1 or -1, the sign before the coefficient.
-    - `direction`: +1 or -1, the sign before the exponent.
+    Attributes:
+        coefficient, exponent: names of those two parameters in the form.
+        constant: name of the additive parameter, or None where there is none.
+        sign: +1 or -1, the sign before the coefficient.
+        direction: +1 or -1, the sign before the exponent.
     """
 
     coefficient: str
@@ -48,24 +47,23 @@ class Form:
 
     Where the form has several variables, x is [n, V] in the order of `variables`; where it has one, [n].
 
-    **Arguments:**
-
-    - `name`: the key under which `fit` finds it.
-    - `formula`, `latex`: the formula, in plain text and in LaTeX.
-    - `parameters`: names, in the order of the last axis of the parameter array.
-    - `bounds`: one (low, high) for each parameter; either may be infinite.
-    - `exponent`: name of the parameter that is the exponent of the law.
-    - `function`: `(x, params [..., P]) -> y [..., n]`.
-    - `starts`: `(x, y [n]) -> params [S, P]`, starting points for the search.
-    - `variables`: names of what the law depends on, as the formula writes them.
-    - `gradient`: `(x, params [..., P]) -> (y [..., n], d y / d params [..., n, P])`; None: central differences.
-    - `curvature`: `(x, params [..., P], c [..., n]) -> sum_i c_i d2 y_i / d params^2 [..., P, P]`; None where the
-      solver is to do without (it then converges linearly where residuals are large).
-    - `linear`: names of the parameters >= 0 in which y is linear, for variable projection.
-    - `scale`: whether residuals are differences of y or of log y, unless `fit` is told.
-    - `y_range`: the values that y can take; data outside it are refused and prediction intervals end there.
-    - `power_term`: how the form is separable, or None where it is not.
-    - `citation`, `doc`: where the form comes from, and when to use it.
+    Attributes:
+        name: the key under which `fit` finds it.
+        formula, latex: the formula, in plain text and in LaTeX.
+        parameters: names, in the order of the last axis of the parameter array.
+        bounds: one (low, high) for each parameter; either may be infinite.
+        exponent: name of the parameter that is the exponent of the law.
+        function: `(x, params [..., P]) -> y [..., n]`.
+        starts: `(x, y [n]) -> params [S, P]`, starting points for the search.
+        variables: names of what the law depends on, as the formula writes them.
+        gradient: `(x, params [..., P]) -> (y [..., n], d y / d params [..., n, P])`; None: central differences.
+        curvature: `(x, params [..., P], c [..., n]) -> sum_i c_i d2 y_i / d params^2 [..., P, P]`; None where the
+            solver is to do without (it then converges linearly where residuals are large).
+        linear: names of the parameters >= 0 in which y is linear, for variable projection.
+        scale: whether residuals are differences of y or of log y, unless `fit` is told.
+        y_range: the values that y can take; data outside it are refused and prediction intervals end there.
+        power_term: how the form is separable, or None where it is not.
+        citation, doc: where the form comes from, and when to use it.
     """
 
     name: str

@@ -21,10 +21,9 @@ _MOST_STARTS = 4096  # with more exponents to search, fewer values of each
 class Term:
     """One term of the sum: `coefficient * prod_v x_v^(-exponent_v)`; no exponents for a constant.
 
-    **Arguments:**
-
-    - `coefficient`: name of the parameter before the powers.
-    - `exponents`: variable -> name of the parameter that is its (negated) exponent.
+    Attributes:
+        coefficient: name of the parameter before the powers.
+        exponents: variable -> name of the parameter that is its (negated) exponent.
     """
 
     coefficient: str

@@ -23,10 +23,10 @@ _ALPHA = 0.05
 class Outlier:
     """A row that the model does not expect.
 
-    **Arguments:**
-
-    - `row`: its index in the table, from 0. `value`: its y.
-    - `residual`: its externally studentised residual: in standard errors of a fit without it.
+    Attributes:
+        row: its index in the table, from 0.
+        value: its y.
+        residual: its externally studentised residual: in standard errors of a fit without it.
     """
 
     row: int

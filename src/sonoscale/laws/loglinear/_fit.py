@@ -51,27 +51,26 @@ def fit_loglinear(
     resampled or left out. Intervals of coefficients are Student's with the CR2 covariance of clusters and
     Satterthwaite's degrees of freedom; what predictions use of them is resampled by clusters.
 
-    **Arguments:**
+    Arguments:
+        table: column name -> values, all of one length n.
+        y: the column to be explained, in its unit.
+        x: the columns that explain it. Columns of text become one term for each level but the first in order.
+        log: those of x whose logarithm is taken; the others enter as they are. None: all columns of numbers that are
+            above zero throughout.
+        y_scale: `log`, `logit` (for y in (0, 1)) or `linear`: the scale on which terms add.
+        family, effects: the column of families, and whether their effects are fixed (each its own number) or random
+            (drawn from one population, so that a prediction for a new family is possible).
+        interactions: pairs of x whose products are terms too.
+        clusters: the column, or columns together, that say which rows depend on one another; None: none do.
+        level, bootstrap, seed: of the intervals, and of the resamples for predictions.
 
-    - `table`: column name -> values, all of one length n.
-    - `y`: the column to be explained, in its unit.
-    - `x`: the columns that explain it. Columns of text become one term for each level but the first in order.
-    - `log`: those of x whose logarithm is taken; the others enter as they are. None: all columns of numbers
-      that are above zero throughout.
-    - `y_scale`: `log`, `logit` (for y in (0, 1)) or `linear`: the scale on which terms add.
-    - `family`, `effects`: the column of families, and whether their effects are fixed (each its own number) or
-      random (drawn from one population, so that a prediction for a new family is possible).
-    - `interactions`: pairs of x whose products are terms too.
-    - `clusters`: the column, or columns together, that say which rows depend on one another; None: none do.
-    - `level`, `bootstrap`, `seed`: of the intervals, and of the resamples for predictions.
+    Returns:
+        The `LogLinear`. The order of rows does not matter to it.
 
-    **Returns:**
-
-    The `LogLinear`. The order of rows does not matter to it.
-
-    **Raises:** `SonoscaleError` for what `screen` refuses, y outside its scale, fewer clusters than
-    coefficients + 1, terms that are combinations of others (named), one family only, and a level, or a family
-    with a fixed effect, in one cluster only.
+    Raises:
+        SonoscaleError: For what `screen` refuses, y outside its scale, fewer clusters than coefficients + 1, terms that
+            are combinations of others (named), one family only, and a level, or a family with a fixed effect, in one
+            cluster only.
     """
     check_draws(bootstrap, level)
     prepared = prepare(

@@ -28,12 +28,11 @@ Array = NDArray[np.float64]
 class Coefficient:
     """One coefficient.
 
-    **Arguments:**
-
-    - `value`: its estimate. For the log of x under a log of y it is the exponent of x.
-    - `low`, `high`: its interval: `value` -+ `se` times Student's t with `df` degrees of freedom.
-    - `se`: its standard error, robust to dependence within clusters.
-    - `df`: degrees of freedom, at most the clusters - 1; few where it rests on few clusters.
+    Attributes:
+        value: its estimate. For the log of x under a log of y it is the exponent of x.
+        low, high: its interval: `value` -+ `se` times Student's t with `df` degrees of freedom.
+        se: its standard error, robust to dependence within clusters.
+        df: degrees of freedom, at most the clusters - 1; few where it rests on few clusters.
     """
 
     value: float
@@ -47,27 +46,27 @@ class Coefficient:
 class LogLinear:
     """A log-linear model fitted to data. Its sum is on the scale of y that `y_scale` names.
 
-    **Arguments:**
-
-    - `y`, `x`, `y_scale`, `family`, `effects`, `level`: as given to `fit_loglinear`.
-    - `formula`, `latex`: with the numbers in it.
-    - `coefficients`: by the name of their term: `intercept`, `log params`, `depth`, `objective=latent` (against
-      the level that is first in order), `log params * log tokens`; fixed effects of families are among them.
-    - `family_effects`: what each family adds: fixed, against the first in order; random, the prediction of u.
-    - `between`, `within`: standard deviations between families (None without random effects) and within them.
-    - `n`, `n_clusters`: rows, and the independent clusters that they form.
-    - `rmse`, `r2`: of the fit, families' effects included, on the scale of the sum.
-    - `loo_rmse`: of predicting each cluster from all the others, on the scale of the sum (on a log scale,
-      about the relative error). Infinite where the others do not determine the prediction.
-    - `family_rmse`: of predicting each family from all the others, with the mean of their effects where these
-      are fixed. None without families.
-    - `loo_error`, `family_error`: the same two in the unit of y.
-    - `condition`: condition number of the centred and scaled columns. `inflation`: variance inflation of each
-      term. `collinear`: the terms whose inflation is above 10.
-    - `outliers`: rows that the model does not expect, worst first.
-    - `warnings`: what a reader of these numbers must know, one sentence each.
-    - `ranges`: smallest and largest value of each numeric column of x.
-    - `missed`: y less its prediction from all other clusters, on the scale of the sum [n], in the table's order.
+    Attributes:
+        y, x, y_scale, family, effects, level: as given to `fit_loglinear`.
+        formula, latex: with the numbers in it.
+        coefficients: by the name of their term: `intercept`, `log params`, `depth`, `objective=latent` (against the
+            level that is first in order), `log params * log tokens`; fixed effects of families are among them.
+        family_effects: what each family adds: fixed, against the first in order; random, the prediction of u.
+        between, within: standard deviations between families (None without random effects) and within them.
+        n, n_clusters: rows, and the independent clusters that they form.
+        rmse, r2: of the fit, families' effects included, on the scale of the sum.
+        loo_rmse: of predicting each cluster from all the others, on the scale of the sum (on a log scale, about the
+            relative error). Infinite where the others do not determine the prediction.
+        family_rmse: of predicting each family from all the others, with the mean of their effects where these are
+            fixed. None without families.
+        loo_error, family_error: the same two in the unit of y.
+        condition: condition number of the centred and scaled columns.
+        inflation: variance inflation of each term.
+        collinear: the terms whose inflation is above 10.
+        outliers: rows that the model does not expect, worst first.
+        warnings: what a reader of these numbers must know, one sentence each.
+        ranges: smallest and largest value of each numeric column of x.
+        missed: y less its prediction from all other clusters, on the scale of the sum [n], in the table's order.
     """
 
     y: str
@@ -118,19 +117,18 @@ class LogLinear:
         run (residuals resampled by cluster, corrected for leverage and for few clusters), and with random
         effects what is not known of its family's: all of it, for a family that was not in the data.
 
-        **Arguments:**
+        Arguments:
+            table: the columns of x, and that of the family; single values stand for all rows. With random effects the
+                family may be new, None, or left out.
+            interval: whether the interval is wanted too.
 
-        - `table`: the columns of x, and that of the family; single values stand for all rows. With random
-          effects the family may be new, None, or left out.
-        - `interval`: whether the interval is wanted too.
+        Returns:
+            y [m], or (y, low, high) at the model's level. Warns (`UserWarning`) where a column lies more than 10 %
+            outside the data.
 
-        **Returns:**
-
-        y [m], or (y, low, high) at the model's level. Warns (`UserWarning`) where a column lies more than 10 %
-        outside the data.
-
-        **Raises:** `SonoscaleError` for a column that is missing or malformed, and for a level, or a family
-        with a fixed effect, that was not in the data.
+        Raises:
+            SonoscaleError: For a column that is missing or malformed, and for a level, or a family with a fixed effect,
+                that was not in the data.
         """
         centre, X, at = self._expect(table)
         if not interval:

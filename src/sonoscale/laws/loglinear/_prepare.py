@@ -27,13 +27,13 @@ Table = Mapping[str, Sequence[Any] | NDArray[Any]]
 class Prepared:
     """What is fitted.
 
-    **Arguments:**
-
-    - `X` [n, P], `z` [n]: the columns of the terms after one of ones, and y on the scale of the sum.
-    - `target`: y in its unit [n]. `rows`: the place of each row in the table [n].
-    - `members`: the family of each row [n], all 0 without families. `families`: the same where effects are
-      random, otherwise all 0.
-    - `clusters`: numbered from 0 [n].
+    Attributes:
+        X: [n, P], `z` [n]: the columns of the terms after one of ones, and y on the scale of the sum.
+        target: y in its unit [n].
+        rows: the place of each row in the table [n].
+        members: the family of each row [n], all 0 without families.
+        families: the same where effects are random, otherwise all 0.
+        clusters: numbered from 0 [n].
     """
 
     y: str

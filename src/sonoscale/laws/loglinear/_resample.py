@@ -18,13 +18,12 @@ Codes = NDArray[np.intp]
 class Resamples:
     """R resamples.
 
-    **Arguments:**
-
-    - `weights`: of each cluster [R, G]. Random fractions that sum to G (Rubin's Bayesian bootstrap, Annals of
-      Statistics 9, 1981) and not counts: no cluster is ever absent, so that each resample determines each
-      family and level.
-    - `rows`: the row whose error a new run has [R]: a cluster at random, then one of its rows.
-    - `family`: uniform numbers [R], for the effect of a family.
+    Attributes:
+        weights: of each cluster [R, G]. Random fractions that sum to G (Rubin's Bayesian bootstrap, Annals of
+            Statistics 9, 1981) and not counts: no cluster is ever absent, so that each resample determines each family
+            and level.
+        rows: the row whose error a new run has [R]: a cluster at random, then one of its rows.
+        family: uniform numbers [R], for the effect of a family.
     """
 
     weights: Array

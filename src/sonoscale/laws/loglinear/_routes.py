@@ -25,15 +25,14 @@ MEASURED = "measured rank"
 class Route:
     """How well one way foretells quality.
 
-    **Arguments:**
-
-    - `loo_error`: root mean squared error over clusters left out, in the unit of quality; infinite where the
-      others do not determine a prediction.
-    - `family_error`: the same over families left out; None without families.
-    - `gain`: the error of the direct law minus this one's, over clusters left out: above zero where this way
-      is better. None for the direct law itself and where either error is infinite.
-    - `gain_low`, `gain_high`: interval of the gain: clusters resampled, both ways' errors together. It does not
-      carry what other data would have made of the fits.
+    Attributes:
+        loo_error: root mean squared error over clusters left out, in the unit of quality; infinite where the others do
+            not determine a prediction.
+        family_error: the same over families left out; None without families.
+        gain: the error of the direct law minus this one's, over clusters left out: above zero where this way is better.
+            None for the direct law itself and where either error is infinite.
+        gain_low, gain_high: interval of the gain: clusters resampled, both ways' errors together. It does not carry
+            what other data would have made of the fits.
     """
 
     loo_error: float

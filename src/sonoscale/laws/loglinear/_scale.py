@@ -20,12 +20,11 @@ Array = NDArray[np.float64]
 class Scale:
     """A rising transformation of y.
 
-    **Arguments:**
-
-    - `name`: the name by which `fit_loglinear` knows it.
-    - `forward`, `back`: from y to the scale of the sum, and back.
-    - `ends`: y lies strictly between them.
-    - `text`, `latex`: the transformed y; `{}` stands for y.
+    Attributes:
+        name: the name by which `fit_loglinear` knows it.
+        forward, back: from y to the scale of the sum, and back.
+        ends: y lies strictly between them.
+        text, latex: the transformed y; `{}` stands for y.
     """
 
     name: str
@@ -38,7 +37,8 @@ class Scale:
     def apply(self, y: Array, *, name: str) -> Array:
         """The transformed y.
 
-        **Raises:** `SonoscaleError`, with row and value, where y is not inside the ends.
+        Raises:
+            SonoscaleError: With row and value, where y is not inside the ends.
         """
         outside = (y <= self.ends[0]) | (y >= self.ends[1])
         if outside.any():
@@ -87,7 +87,11 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
 
 
 def find_scale(name: str) -> Scale:
-    """**Raises:** `SonoscaleError` for a name that is not in `SCALES`."""
+    """Refuse what cannot be used.
+
+    Raises:
+        SonoscaleError: For a name that is not in `SCALES`.
+    """
     if name not in SCALES:
         raise SonoscaleError(f"no y_scale is called {name!r}; there are: {', '.join(SCALES)}")
     return SCALES[name]

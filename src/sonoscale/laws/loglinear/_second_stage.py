@@ -22,7 +22,8 @@ Codes = NDArray[np.intp]
 def one_power(form: str | Form) -> Form:
     """The form.
 
-    **Raises:** `SonoscaleError` unless it is one power of one variable, with or without a constant.
+    Raises:
+        SonoscaleError: Unless it is one power of one variable, with or without a constant.
     """
     chosen = find_form(form)
     if chosen.power_term is None:
@@ -37,11 +38,11 @@ def one_power(form: str | Form) -> Form:
 class SecondStage:
     """The law on the resamples of the first stage.
 
-    **Arguments:**
-
-    - `form`, `best` [P]: the form and its estimate. `draws`: of the resamples [R, P].
-    - `errors`: of a run about the law [n], as large as errors are, stretched for few clusters.
-    - `factor`: by how much deviations of the draws are stretched.
+    Attributes:
+        form, best: [P]: the form and its estimate.
+        draws: of the resamples [R, P].
+        errors: of a run about the law [n], as large as errors are, stretched for few clusters.
+        factor: by how much deviations of the draws are stretched.
     """
 
     form: Form

@@ -20,13 +20,14 @@ class Solved:
     With V = I + ratio * Z Z' (Z the indicator of families), rows are whitened by V^(-1/2), which takes from each
     value a part of its family's mean. T makes the whitened columns of X orthonormal.
 
-    **Arguments:**
-
-    - `X` [n, P], `z` [n], `families` [n] (all 0 without families).
-    - `ratio`: variance between families over that within.
-    - `into`: T [P, P]. `basis`: V^(-1/2) X T [n, P], orthonormal.
-    - `beta`: [P]. `innovation`: V^(-1/2) (z - X beta) [n].
-    - `sigma2`: variance within families, the restricted maximum-likelihood estimate (n - P).
+    Attributes:
+        X: [n, P], `z` [n], `families` [n] (all 0 without families).
+        ratio: variance between families over that within.
+        into: T [P, P].
+        basis: V^(-1/2) X T [n, P], orthonormal.
+        beta: [P].
+        innovation: V^(-1/2) (z - X beta) [n].
+        sigma2: variance within families, the restricted maximum-likelihood estimate (n - P).
     """
 
     X: Array

@@ -55,8 +55,9 @@ def make_terms(
 ) -> tuple[tuple[Term, ...], dict[str, tuple[Hashable, ...]]]:
     """The terms of these columns, and the levels of the categorical ones (the first is the reference).
 
-    **Raises:** `SonoscaleError` for a column of `log` or `interactions` that is not in x, for a column of text
-    that is logged, has one level only, or holds numbers and text.
+    Raises:
+        SonoscaleError: For a column of `log` or `interactions` that is not in x, for a column of text that is logged,
+            has one level only, or holds numbers and text.
     """
     if len(set(x)) < len(x):
         raise SonoscaleError(f"x names a column twice: {', '.join(x)}")
@@ -114,7 +115,8 @@ def term_matrix(terms: Sequence[Term], table: Table, n: int) -> Array:
 def is_categorical(table: Table, name: str) -> bool:
     """Whether a column holds text.
 
-    **Raises:** `SonoscaleError`, with the row, where text stands among numbers.
+    Raises:
+        SonoscaleError: With the row, where text stands among numbers.
     """
     raw = as_given(table[name])
     if raw.dtype.kind in "biuf":
@@ -132,7 +134,8 @@ def is_categorical(table: Table, name: str) -> bool:
 def labels_of(table: Table, name: str) -> list[Hashable]:
     """The values of a column of labels.
 
-    **Raises:** `SonoscaleError`, with the row, where one is missing.
+    Raises:
+        SonoscaleError: With the row, where one is missing.
     """
     values = as_given(table[name]).tolist()
     for row, value in enumerate(values):

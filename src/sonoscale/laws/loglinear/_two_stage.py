@@ -41,17 +41,18 @@ Table = Mapping[str, Sequence[Any] | NDArray[Any]]
 class TwoStage:
     """A law in two stages, and those it is to be held against.
 
-    **Arguments:**
-
-    - `rank`, `quality`: names of the columns. `level`: confidence level of all intervals.
-    - `rank_law`: the first stage, log rank ~ design.
-    - `quality_law`: the second, quality ~ rank.
-    - `direct`: quality ~ design. `with_rank`: quality ~ design and log rank.
-    - `routes`: the errors of `through rank` (both stages), `direct`, `direct with rank` and `measured rank` (the
-      second stage, given the rank that was measured) over the same clusters left out, of which both stages
-      are fitted anew.
-    - `verdict`: what going through the rank gains or loses, in one sentence.
-    - `warnings`: what a reader of these numbers must know, one sentence each.
+    Attributes:
+        rank, quality: names of the columns.
+        level: confidence level of all intervals.
+        rank_law: the first stage, log rank ~ design.
+        quality_law: the second, quality ~ rank.
+        direct: quality ~ design.
+        with_rank: quality ~ design and log rank.
+        routes: the errors of `through rank` (both stages), `direct`, `direct with rank` and `measured rank` (the second
+            stage, given the rank that was measured) over the same clusters left out, of which both stages are fitted
+            anew.
+        verdict: what going through the rank gains or loses, in one sentence.
+        warnings: what a reader of these numbers must know, one sentence each.
     """
 
     rank: str
@@ -78,16 +79,16 @@ class TwoStage:
         these, and the error of quality of the same run, so that a rank that misleads in both is not counted
         as chance twice.
 
-        **Arguments:**
+        Arguments:
+            table: the design, as `LogLinear.predict` takes it.
+            interval: whether the interval is wanted too.
 
-        - `table`: the design, as `LogLinear.predict` takes it. `interval`: whether the interval is wanted too.
+        Returns:
+            quality [m], or (quality, low, high). Warns (`UserWarning`) where a column lies more than 10 % outside the
+            data.
 
-        **Returns:**
-
-        quality [m], or (quality, low, high). Warns (`UserWarning`) where a column lies more than 10 % outside the
-        data.
-
-        **Raises:** `SonoscaleError` as `LogLinear.predict`.
+        Raises:
+            SonoscaleError: As `LogLinear.predict`.
         """
         centre, X, places = self.rank_law._expect(table)
         quality = self._second.at(np.exp(centre))
@@ -144,20 +145,19 @@ def fit_two_stage(
     Families have effects on the rank and on quality in the direct laws, and none in the law of quality in rank,
     which is to be one for all.
 
-    **Arguments:**
+    Arguments:
+        design: the columns that one chooses: parameters, hours, objective, ...
+        rank, quality: the columns of the two stages, rank above zero.
+        form: of quality in rank: one power of it, with or without a constant.
+        y_scale: of quality in the direct laws. (The law of quality in rank is fitted as `fit` does.)
+        The others: as in `fit_loglinear`; `log` and `interactions` are of the design.
 
-    - `design`: the columns that one chooses: parameters, hours, objective, ...
-    - `rank`, `quality`: the columns of the two stages, rank above zero.
-    - `form`: of quality in rank: one power of it, with or without a constant.
-    - `y_scale`: of quality in the direct laws. (The law of quality in rank is fitted as `fit` does.)
-    - the others: as in `fit_loglinear`; `log` and `interactions` are of the design.
+    Returns:
+        The `TwoStage`.
 
-    **Returns:**
-
-    The `TwoStage`.
-
-    **Raises:** `SonoscaleError` for what `fit_loglinear` and `fit` refuse, for a form of another kind, and for a
-    rank or quality that is in the design.
+    Raises:
+        SonoscaleError: For what `fit_loglinear` and `fit` refuse, for a form of another kind, and for a rank or quality
+            that is in the design.
     """
     check_draws(bootstrap, level)
     chosen = one_power(form)

@@ -39,18 +39,20 @@ _GRID = 21  # candidates for the next runs along each of N and D
 class Allocation:
     """A plan for size and data.
 
-    **Arguments:**
-
-    - `names`: the columns of N, D and y. `fitted`: what the law is of, in words (of y as it falls).
-    - `budget`: FLOPs, or None where caps alone bound the plan. `cost`: where FLOPs come from, in words.
-    - `n`, `d`: the best ones for the budget, with intervals over resamples of clusters.
-    - `flops`: what they cost; below the budget where both caps are reached.
-    - `y`: the forecast for one run there, with its calibrated interval; `expected`: with the law's alone.
-    - `basin`: the range of N within `basin_share` of the best y at this budget; None without a budget.
-    - `a`, `b`: exponents of N_opt ~ C^a and D_opt ~ C^b, local ones where the cost is no power product.
-    - `law`: the parameters of the law with intervals.
-    - `isoflops`, `frontier`, `doublings`, `reach`, `next_runs`, `check`: see their classes.
-    - `n_rows`, `n_clusters`, `level`, `warnings`.
+    Attributes:
+        names: the columns of N, D and y.
+        fitted: what the law is of, in words (of y as it falls).
+        budget: FLOPs, or None where caps alone bound the plan.
+        cost: where FLOPs come from, in words.
+        n, d: the best ones for the budget, with intervals over resamples of clusters.
+        flops: what they cost; below the budget where both caps are reached.
+        y: the forecast for one run there, with its calibrated interval;
+        expected: with the law's alone.
+        basin: the range of N within `basin_share` of the best y at this budget; None without a budget.
+        a, b: exponents of N_opt ~ C^a and D_opt ~ C^b, local ones where the cost is no power product.
+        law: the parameters of the law with intervals.
+        isoflops, frontier, doublings, reach, next_runs, check: see their classes.
+        n_rows, n_clusters, level, warnings: .
     """
 
     names: tuple[str, str, str]
@@ -132,30 +134,32 @@ def plan_allocation(
     Intervals of N, D and the exponents are over resampled clusters; the one of y is for a new run, calibrated
     by how wrong the same law was when it foretold the larger runs from the smaller ones.
 
-    **Arguments:**
+    Arguments:
+        table: column name -> values [n].
+        n, d, y: columns of parameters, data and what is to improve.
+        flops: the budget.
+        most_n, most_d: caps on N and D (memory, or the data there are); both, or flops.
+        cost: a `Cost`; a function (N, D) -> FLOPs, counted exactly by whoever knows the model; the name of a column of
+            FLOPs, from which k N D (or a power product) is fitted; None: 6 N D.
+        clusters: columns that say which rows depend on one another.
+        held_out: [n] true for rows that are not fitted but foretold.
+        places: [n] of the rows in the table that these are a part of, for messages; None: 0, 1, 2, ...
+        higher_is_better: None: by the name of y (a score, or a loss or an error), else as y runs along FLOPs.
+        direction: as in `extrapolate`; None: by `higher_is_better`.
+        next_count: how many next runs to suggest.
+        next_flops: what one may cost at most; None: as much as the dearest run of the data.
+        basin_share: how far from the best y (as it falls) the flat basin reaches.
+        huber: delta of log y.
+        bootstrap, seed, level: of intervals.
+        force: plan even where the answer lies more than 100-fold outside the data.
 
-    - `table`: column name -> values [n]. `n`, `d`, `y`: columns of parameters, data and what is to improve.
-    - `flops`: the budget. `most_n`, `most_d`: caps on N and D (memory, or the data there are); both, or flops.
-    - `cost`: a `Cost`; a function (N, D) -> FLOPs, counted exactly by whoever knows the model; the name of a
-      column of FLOPs, from which k N D (or a power product) is fitted; None: 6 N D.
-    - `clusters`: columns that say which rows depend on one another.
-    - `held_out`: [n] true for rows that are not fitted but foretold.
-    - `places`: [n] of the rows in the table that these are a part of, for messages; None: 0, 1, 2, ...
-    - `higher_is_better`: None: by the name of y (a score, or a loss or an error), else as y runs along FLOPs.
-    - `direction`: as in `extrapolate`; None: by `higher_is_better`.
-    - `next_count`: how many next runs to suggest. `next_flops`: what one may cost at most; None: as much as the
-      dearest run of the data.
-    - `basin_share`: how far from the best y (as it falls) the flat basin reaches.
-    - `huber`: delta of log y. `bootstrap`, `seed`, `level`: of intervals.
-    - `force`: plan even where the answer lies more than 100-fold outside the data.
+    Returns:
+        The `Allocation`.
 
-    **Returns:**
-
-    The `Allocation`.
-
-    **Raises:** `SonoscaleError` for what `screen` refuses; a budget or cap that is not a number above zero; no
-    budget; too few runs; y that does not depend on N or D, or runs against its name; an answer more than 100-fold
-    outside the data.
+    Raises:
+        SonoscaleError: For what `screen` refuses; a budget or cap that is not a number above zero; no budget; too few
+            runs; y that does not depend on N or D, or runs against its name; an answer more than 100-fold outside the
+            data.
     """
     for name, amount in (("the budget", flops), (f"the cap on {n}", most_n), (f"the cap on {d}", most_d),
                          ("next_flops", next_flops), ("huber", huber), ("basin_share", basin_share)):  # fmt: skip

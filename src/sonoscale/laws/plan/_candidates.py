@@ -43,7 +43,8 @@ def ladder(values: NDArray[Any], *, beyond: bool = True) -> NDArray[Any]:
 def grid(ladders: Mapping[str, NDArray[Any]]) -> Columns:
     """All combinations, as columns.
 
-    **Raises:** `SonoscaleError` where there are too many to be tried.
+    Raises:
+        SonoscaleError: Where there are too many to be tried.
     """
     count = int(np.prod([len(values) for values in ladders.values()]))
     if count > _MOST:

@@ -22,13 +22,14 @@ _ROWS = 2000  # candidates whose differences from the best are in memory at once
 class Candidate:
     """One design.
 
-    **Arguments:**
-
-    - `design`: its variables. `costs`: what it costs, by name.
-    - `y`: the forecast for one run, with its interval.
-    - `share`: in how many of the resamples it is the best of all candidates.
-    - `tied`: whether it cannot be told from the best: the difference is below what seeds make, or its interval
-      has zero in it. `difference`: expected y less that of the best, with its interval.
+    Attributes:
+        design: its variables.
+        costs: what it costs, by name.
+        y: the forecast for one run, with its interval.
+        share: in how many of the resamples it is the best of all candidates.
+        tied: whether it cannot be told from the best: the difference is below what seeds make, or its interval has zero
+            in it.
+        difference: expected y less that of the best, with its interval.
     """
 
     design: dict[str, Any]
@@ -50,13 +51,14 @@ class Candidate:
 class Choice:
     """What was chosen.
 
-    **Arguments:**
-
-    - `shown`: the best candidates, best first. `count`: how many there were.
-    - `ties`: how many cannot be told from the best, itself left out. `cheapest`: the one of these that costs
-      the fewest FLOPs (or parameters), if it is cheaper than the best; else None.
-    - `shares`: variable -> value -> in how many resamples the best candidate has it.
-    - `floor`: standard deviation between seeds on the law's scale, None if no design was trained twice.
+    Attributes:
+        shown: the best candidates, best first.
+        count: how many there were.
+        ties: how many cannot be told from the best, itself left out.
+        cheapest: the one of these that costs the fewest FLOPs (or parameters), if it is cheaper than the best; else
+            None.
+        shares: variable -> value -> in how many resamples the best candidate has it.
+        floor: standard deviation between seeds on the law's scale, None if no design was trained twice.
     """
 
     shown: tuple[Candidate, ...]

@@ -83,7 +83,8 @@ class FunctionCost:
 def as_cost(cost: Cost | CostFunction | None, n: Array, d: Array) -> Cost:
     """The cost, tried on the rows of the data [m].
 
-    **Raises:** `SonoscaleError` where a function gives what is not finite and above zero, or does not rise.
+    Raises:
+        SonoscaleError: Where a function gives what is not finite and above zero, or does not rise.
     """
     if cost is None:
         return SIX_ND
@@ -103,7 +104,8 @@ def fit_cost(n: Array, d: Array, flops: Array, *, name: str = "flops") -> tuple[
 
     k N D where flops / (N D) is the same in all rows to 5 %, else a power product fitted to the logarithms.
 
-    **Raises:** `SonoscaleError` where the fitted cost falls with N or with D.
+    Raises:
+        SonoscaleError: Where the fitted cost falls with N or with D.
     """
     ratio = np.log(flops) - np.log(n) - np.log(d)
     factor = float(np.exp(ratio.mean()))

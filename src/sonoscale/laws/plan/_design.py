@@ -57,29 +57,30 @@ def plan_design(
     all that the budgets afford. y is added up on the logit scale if it lies in 0..1 (or is a score in 0..100),
     on the log scale if it is above zero, else as it is.
 
-    **Arguments:**
+    Arguments:
+        table: column name -> values [n].
+        y: the column to be made best.
+        x: the columns of the design.
+        cost: columns of x [m] -> costs by name [m] ("flops", "params", ...), counted exactly by whoever knows the
+            model; NaN for a design that cannot be built. None: budgets can only be on columns of x.
+        budgets: name of a cost or of a numeric column of x -> the most that is allowed.
+        amount: the column of x that says how much is trained on (clips, hours, steps), or None.
+        higher_is_better: false where y is a loss or an error. None: by its name, else as y runs along what the runs
+            cost, or are made of.
+        curved: columns of x that get a square as well, so that their best can lie inside what was tried.
+        clusters, held_out, places, bootstrap, seed, level: as in `fit_loglinear` and `plan_allocation`.
+        next_count: how many next runs to suggest.
+        next_flops: the most that one may cost; None: as much as the dearest run of the data.
+        shown: how many of the best candidates are told of.
+        force: plan even where all lies more than 100-fold outside the data.
 
-    - `table`: column name -> values [n]. `y`: the column to be made best. `x`: the columns of the design.
-    - `cost`: columns of x [m] -> costs by name [m] ("flops", "params", ...), counted exactly by whoever knows
-      the model; NaN for a design that cannot be built. None: budgets can only be on columns of x.
-    - `budgets`: name of a cost or of a numeric column of x -> the most that is allowed.
-    - `amount`: the column of x that says how much is trained on (clips, hours, steps), or None.
-    - `higher_is_better`: false where y is a loss or an error. None: by its name, else as y runs along what the
-      runs cost, or are made of.
-    - `curved`: columns of x that get a square as well, so that their best can lie inside what was tried.
-    - `clusters`, `held_out`, `places`, `bootstrap`, `seed`, `level`: as in `fit_loglinear` and `plan_allocation`.
-    - `next_count`: how many next runs to suggest. `next_flops`: the most that one may cost; None: as much as
-      the dearest run of the data.
-    - `shown`: how many of the best candidates are told of.
-    - `force`: plan even where all lies more than 100-fold outside the data.
+    Returns:
+        The `Designed`.
 
-    **Returns:**
-
-    The `Designed`.
-
-    **Raises:** `SonoscaleError` for what `fit_loglinear` refuses, y that runs against its name, a budget that is no
-    number above zero or that nothing answers to, a budget below the cheapest candidate (which is told), and one
-    more than 100-fold beyond the data.
+    Raises:
+        SonoscaleError: For what `fit_loglinear` refuses, y that runs against its name, a budget that is no number above
+            zero or that nothing answers to, a budget below the cheapest candidate (which is told), and one more than
+            100-fold beyond the data.
     """
     limits = dict(budgets or {})
     _check_arguments(y, x, amount, curved, limits, next_flops)

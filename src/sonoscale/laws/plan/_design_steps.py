@@ -68,7 +68,8 @@ def design_next_runs(
 
     Rows of one cluster count together as one run.
 
-    **Raises:** `SonoscaleError` where no candidate costs as little as `most`.
+    Raises:
+        SonoscaleError: Where no candidate costs as little as `most`.
     """
     ladders = {name: ladder(values, beyond=name != amount) for name, values in design.items()}
     if np.prod([len(values) for values in ladders.values()]) > 20_000:

@@ -19,12 +19,13 @@ __all__ = ["Designed"]
 class Designed:
     """The best design for the budgets.
 
-    **Arguments:**
-
-    - `law`: of y (divided by `unit`) in the design. `budgets`: the most of each cost.
-    - `choice`: the best candidates, with costs, intervals and ties.
-    - `doublings`, `reach`, `next_runs`, `check`: see their classes.
-    - `higher_is_better`; `warnings`: what a reader of these numbers must know, one sentence each.
+    Attributes:
+        law: of y (divided by `unit`) in the design.
+        budgets: the most of each cost.
+        choice: the best candidates, with costs, intervals and ties.
+        doublings, reach, next_runs, check: see their classes.
+        higher_is_better: ;
+        warnings: what a reader of these numbers must know, one sentence each.
     """
 
     law: LogLinear = field(repr=False)

@@ -31,9 +31,9 @@ def design_better(
     y is held against what the runs cost; where that is not known, against the product of the columns that make a run
     larger.
 
-    **Arguments:**
-
-    - `design`: the columns of the design, [n]. `flops`: [n], NaN for what cannot be built, or None.
+    Arguments:
+        design: the columns of the design, [n].
+        flops: [n], NaN for what cannot be built, or None.
     """
     size, along = flops, "FLOPs"
     counted = [

@@ -19,11 +19,11 @@ __all__ = ["Doubling", "doubled"]
 class Doubling:
     """One variable doubled, all others equal.
 
-    **Arguments:**
-
-    - `variable`: what is doubled. `at`: from where ("the optimum", "the centre of the data").
-    - `change`: of the expected y, with the uncertainty of the law.
-    - `flops`: that it costs more; None where the cost is not known.
+    Attributes:
+        variable: what is doubled.
+        at: from where ("the optimum", "the centre of the data").
+        change: of the expected y, with the uncertainty of the law.
+        flops: that it costs more; None where the cost is not known.
     """
 
     variable: str

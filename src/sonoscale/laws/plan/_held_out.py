@@ -14,12 +14,14 @@ __all__ = ["Check", "HeldRun"]
 class HeldRun:
     """One run that was held out.
 
-    **Arguments:**
-
-    - `row`: its place in the table, from 0. `run`: its variables. `flops`: what it cost, None if not known.
-    - `seen`: its y. `foretold`, `low`, `high`: what the plan's law says of it, with the interval for one run.
-    - `best`: the variables that the plan would have chosen for the same cost; `best_y`: what it expects of them.
-      None where that is not known.
+    Attributes:
+        row: its place in the table, from 0.
+        run: its variables.
+        flops: what it cost, None if not known.
+        seen: its y.
+        foretold, low, high: what the plan's law says of it, with the interval for one run.
+        best: the variables that the plan would have chosen for the same cost;
+        best_y: what it expects of them. None where that is not known.
     """
 
     row: int

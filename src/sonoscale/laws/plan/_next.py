@@ -20,13 +20,13 @@ _EXCHANGES = 10
 class NextRuns:
     """Runs to add, in the order in which they help.
 
-    **Arguments:**
-
-    - `runs`: one mapping of variables to values each.
-    - `flops`: what each costs. `most`: FLOPs that one was allowed to cost at most.
-    - `before`: standard error of the prediction at the target, over resamples. `after`: [k] with the first 1,
-      2, ... of the runs added: by the ratios of linearised variances.
-    - `of`: what it is the standard error of, in words.
+    Attributes:
+        runs: one mapping of variables to values each.
+        flops: what each costs.
+        most: FLOPs that one was allowed to cost at most.
+        before: standard error of the prediction at the target, over resamples.
+        after: [k] with the first 1, 2, ... of the runs added: by the ratios of linearised variances.
+        of: what it is the standard error of, in words.
     """
 
     runs: tuple[dict[str, Any], ...]
@@ -55,14 +55,15 @@ def choose_runs(
     V - V g g'V / (noise^2 + g'V g); then exchanges of one run for a better one until none helps (Fedorov,
     Theory of Optimal Experiments, 1972), since the best pair need not hold the best single run.
 
-    **Arguments:**
+    Arguments:
+        covariance: V [P, P] of the parameters as they are known.
+        slopes: g of each candidate [m, P].
+        aim: [P].
+        noise: standard deviation of a run.
+        count: k.
 
-    - `covariance`: V [P, P] of the parameters as they are known. `slopes`: g of each candidate [m, P].
-    - `aim`: [P]. `noise`: standard deviation of a run. `count`: k.
-
-    **Returns:**
-
-    Indices of the candidates [k], in the order in which they help, and the variance after each [k].
+    Returns:
+        Indices of the candidates [k], in the order in which they help, and the variance after each [k].
     """
     chosen: list[int] = []
     V = covariance
@@ -110,7 +111,8 @@ def next_runs(
     factor of all variances alike, and changes no choice; it is such that the linearised standard error at the
     target is the one over resamples.
 
-    **Raises:** `SonoscaleError` where no candidate costs as little as `most`.
+    Raises:
+        SonoscaleError: Where no candidate costs as little as `most`.
     """
     kept = flops <= most * (1.0 + 1e-9)
     if not kept.any():

@@ -34,11 +34,10 @@ def find_optimum(
     G = (alpha A / (beta B))^(1 / (alpha + beta)) (Hoffmann et al., arXiv 2203.15556, equation 4). Any other cost
     is searched on two grids of log N and a parabola. A cap cuts the curve: what it saves is spent on the other.
 
-    **Arguments:**
-
-    - `flops`: the budget; None where both caps are given. `around`: a usual N, in whose e^23-fold
-      neighbourhood is searched.
-    - `most_n`, `most_d`: caps, or None.
+    Arguments:
+        flops: the budget; None where both caps are given.
+        around: a usual N, in whose e^23-fold neighbourhood is searched.
+        most_n, most_d: caps, or None.
     """
     rows = len(params)
     corner = np.full(rows, most_n or np.inf), np.full(rows, most_d or np.inf)

@@ -45,7 +45,8 @@ class Reach:
 def check_reach(reaches: Sequence[Reach], *, force: bool) -> list[str]:
     """A warning for each quantity that lies more than 10-fold outside the data.
 
-    **Raises:** `SonoscaleError` where one lies more than 100-fold outside, unless forced.
+    Raises:
+        SonoscaleError: Where one lies more than 100-fold outside, unless forced.
     """
     worst = max(reaches, key=lambda one: one.beyond, default=None)
     if worst is not None and worst.beyond > TOO_FAR and not force:

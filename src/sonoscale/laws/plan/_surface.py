@@ -44,14 +44,19 @@ def loss(params: Array, n: Any, d: Any) -> Array:
 class Surface:
     """The fitted law.
 
-    **Arguments:**
-
-    - `n`, `d`: [m] of the rows fitted. `names`: of N, D and y.
-    - `params`: [5] in the order of `LAW.parameters`. `draws`: [R, 5] of the resamples of clusters.
-    - `noise`: robust standard deviation of a row about the law, of log y (turned so that it falls).
-    - `n_clusters`; `factor`: by which draws are stretched; `level`: of intervals.
-    - `orientation`: how y is turned. `forecast`: calibrates intervals of new runs.
-    - `objective`: what was minimised. `warnings`: one sentence each.
+    Attributes:
+        n, d: [m] of the rows fitted.
+        names: of N, D and y.
+        params: [5] in the order of `LAW.parameters`.
+        draws: [R, 5] of the resamples of clusters.
+        noise: robust standard deviation of a row about the law, of log y (turned so that it falls).
+        n_clusters: ;
+        factor: by which draws are stretched;
+        level: of intervals.
+        orientation: how y is turned.
+        forecast: calibrates intervals of new runs.
+        objective: what was minimised.
+        warnings: one sentence each.
     """
 
     n: Array
@@ -110,13 +115,15 @@ def fit_surface(
 ) -> Surface:
     """Fits the law by Huber's loss of log y, summed over rows, and to resamples of clusters.
 
-    **Arguments:**
+    Arguments:
+        screened: the rows.
+        names: the columns N, D and y.
+        flops: [m] of each row.
+        huber: delta, of log y (1e-3: Hoffmann et al., arXiv 2203.15556, section D.2).
 
-    - `screened`: the rows. `names`: the columns N, D and y. `flops`: [m] of each row.
-    - `huber`: delta, of log y (1e-3: Hoffmann et al., arXiv 2203.15556, section D.2).
-
-    **Raises:** `SonoscaleError` for too few rows or clusters, y that cannot be turned, and a law that does not
-    depend on N or on D.
+    Raises:
+        SonoscaleError: For too few rows or clusters, y that cannot be turned, and a law that does not depend on N or on
+            D.
     """
     check_draws(bootstrap, level)
     n, d, raw = (screened.columns[name] for name in names)
