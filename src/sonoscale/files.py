@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+__all__ = ["replacing", "write_bytes", "write_json", "write_text"]
 
 
 @contextmanager
@@ -19,3 +23,21 @@ def replacing(path: Path) -> Iterator[Path]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace a file at once: a reader sees the old one or the new one."""
+    with replacing(path) as partial:
+        partial.write_bytes(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a text file (UTF-8) at once."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, content: Any, *, indent: int | None = 1) -> None:
+    """Replace a JSON file at once; the content as `sonoscale.results.plain` leaves it, without NaN or infinity."""
+    from sonoscale.results import plain
+
+    write_text(path, json.dumps(plain(content), indent=indent, allow_nan=False))

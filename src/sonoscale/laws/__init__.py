@@ -7,11 +7,15 @@ Stands alone on NumPy and SciPy. `fit` fits one form, `compare` several variable
 from sonoscale.laws._bootstrap import Interval
 from sonoscale.laws._compare import Comparison, compare
 from sonoscale.laws._correlation import Correlation, spearman
+from sonoscale.laws._estimate import Estimate, Prediction
 from sonoscale.laws._fit import fit
 from sonoscale.laws._fitted import Fit
 from sonoscale.laws._profile import profile_interval
+from sonoscale.laws._read import as_runs, read_runs
+from sonoscale.laws._runs import RunTable
 from sonoscale.laws._screen import Screened, screen
 from sonoscale.laws._table import as_table, read_table
+from sonoscale.laws._target import Target
 from sonoscale.laws.audit import Audit, audit_rank
 from sonoscale.laws.extrapolation import Extrapolation, Forecast, GroupLaw, extrapolate, fit_groups
 from sonoscale.laws.forms import FORMS, Form, PowerTerm
@@ -25,6 +29,7 @@ __all__ = [
     "Comparison",
     "Correlation",
     "Designed",
+    "Estimate",
     "Extrapolation",
     "Fit",
     "Forecast",
@@ -33,8 +38,12 @@ __all__ = [
     "Interval",
     "LogLinear",
     "PowerTerm",
+    "Prediction",
+    "RunTable",
     "Screened",
+    "Target",
     "TwoStage",
+    "as_runs",
     "as_table",
     "audit_rank",
     "compare",
@@ -46,6 +55,7 @@ __all__ = [
     "plan_allocation",
     "plan_design",
     "profile_interval",
+    "read_runs",
     "read_table",
     "screen",
     "spearman",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
 
-__all__ = ["as_table", "read_table"]
+__all__ = ["as_table", "frame_columns", "read_table"]
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _MISSING = {"", "na", "n/a", "nan", "null", "none"}
@@ -56,6 +56,28 @@ def read_table(path: str | PathLike[str]) -> dict[str, NDArray[Any]]:
 def as_table(columns: Mapping[str, Sequence[Any]]) -> dict[str, NDArray[Any]]:
     """Lists of Python values, None where missing, as the arrays that `read_table` gives."""
     return {name: _array(list(values)) for name, values in columns.items()}
+
+
+def frame_columns(frame: Any) -> dict[str, NDArray[Any]] | None:
+    """The columns of a pandas, Polars or Arrow table as `read_table` gives them, or None for anything else.
+
+    Raises:
+        SonoscaleError: For two columns of one name.
+    """
+    if hasattr(frame, "column_names") and hasattr(frame, "to_pydict"):  # Arrow
+        names, listed = list(frame.column_names), [column.to_pylist() for column in frame.columns]
+    elif hasattr(frame, "get_columns") and hasattr(frame, "to_dicts"):  # Polars
+        names, listed = list(frame.columns), [column.to_list() for column in frame.get_columns()]
+    elif hasattr(frame, "iloc") and hasattr(frame, "columns"):  # pandas
+        names = [str(name) for name in frame.columns]
+        parts = [frame.iloc[:, i] for i in range(len(names))]
+        listed = [part.astype(object).where(part.notna(), None).tolist() for part in parts]
+    else:
+        return None
+    for name in names:
+        if names.count(name) > 1:
+            raise SonoscaleError(f"the table has {names.count(name)} columns called {name!r}")
+    return as_table(dict(zip(names, listed, strict=True)))
 
 
 def _array(values: list[Any]) -> NDArray[Any]:

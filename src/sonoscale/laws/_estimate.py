@@ -1,0 +1,64 @@
+"""The one shape of what a law says: a value with the ends of its interval."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sonoscale.results import plain
+
+__all__ = ["Estimate", "Prediction"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its interval, all in one unit; infinite ends where nothing bounds it.
+
+    Attributes:
+        value: the estimate.
+        low, high: the ends of its interval.
+    """
+
+    value: float
+    low: float
+    high: float
+
+    def __float__(self) -> float:
+        return self.value
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+    def as_dict(self) -> dict[str, float | None]:
+        """The same as plain JSON values, None for what is not finite."""
+        return {"value": plain(self.value), "low": plain(self.low), "high": plain(self.high)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What a law predicts for new runs, each [m] in the unit of y.
+
+    Attributes:
+        value: the prediction.
+        low, high: the ends of its interval, for one new run.
+        naive_low, naive_high: what the uncertainty of the parameters alone would claim, or None: shown because it is
+            what is usually reported, and too narrow beyond the data.
+        reach: size of the new run over the largest fitted, above 1 beyond the data; or None.
+    """
+
+    value: Array
+    low: Array
+    high: Array
+    naive_low: Array | None = None
+    naive_high: Array | None = None
+    reach: Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def __getitem__(self, row: int) -> Estimate:
+        return Estimate(float(self.value[row]), float(self.low[row]), float(self.high[row]))

@@ -1,0 +1,71 @@
+"""From the ledger of a study to one row per run and checkpoint: the one definition of quality."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sonoscale.laws._table import as_table
+
+__all__ = ["LEDGER", "is_ledger", "ledger_runs"]
+
+LEDGER = ("run", "step", "task", "protocol", "score")
+"""Columns by which the ledger of a study is known: one row per run, checkpoint, task and protocol."""
+
+_PER_TASK = frozenset({"task", "protocol", "metric", "score", "chance"})
+
+
+def is_ledger(names: Sequence[str] | Mapping[str, Any]) -> bool:
+    """Whether a table with these columns is the ledger of a study."""
+    return set(LEDGER) <= set(names)
+
+
+def ledger_runs(ledger: Mapping[str, Sequence[Any] | NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """One row per run and checkpoint.
+
+    Arguments:
+        ledger: column name -> values, one row per run, checkpoint, task and protocol.
+
+    Returns:
+        Column name -> values, ordered by label, seed and step where there are these: the columns that do not depend
+        on the task; `quality`, the mean score over all tasks and protocols, missing (NaN) where a score is; and
+        `score:TASK` for each task (`score:TASK:PROTOCOL` where one has several protocols).
+    """
+    columns = {name: _listed(values) for name, values in ledger.items()}
+    kinds = list(zip(columns["task"], columns["protocol"], strict=True))
+    protocols: dict[Any, set[Any]] = {}
+    for task, protocol in kinds:
+        protocols.setdefault(task, set()).add(protocol)
+    names = [f"score:{task}" + (f":{protocol}" if len(protocols[task]) > 1 else "") for task, protocol in kinds]
+    points: dict[tuple[Any, Any], list[int]] = {}
+    for row, point in enumerate(zip(columns["run"], columns["step"], strict=True)):
+        points.setdefault(point, []).append(row)
+    order = sorted(points.values(), key=lambda rows: _place(columns, rows[0]))
+    scored = list(dict.fromkeys(names))
+    found: dict[str, list[Any]] = {
+        name: [values[rows[0]] for rows in order] for name, values in columns.items() if name not in _PER_TASK
+    }
+    scores: dict[str, list[float]] = {name: [math.nan] * len(order) for name in scored}
+    for place, rows in enumerate(order):
+        for row in rows:
+            scores[names[row]][place] = _number(columns["score"][row])
+    found["quality"] = [
+        sum(scores[name][place] for name in scored) / len(scored) if scored else math.nan for place in range(len(order))
+    ]
+    return as_table(found | scores)
+
+
+def _place(columns: Mapping[str, list[Any]], row: int) -> tuple[Any, ...]:
+    return tuple(columns[name][row] for name in ("label", "seed", "step") if name in columns)
+
+
+def _listed(values: Sequence[Any] | NDArray[Any]) -> list[Any]:
+    return values.tolist() if isinstance(values, np.ndarray) else list(values)
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, (int, float)) else math.nan
