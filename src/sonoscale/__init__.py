@@ -44,7 +44,23 @@ _WHERE = {
 }
 """Name -> the module that has it. A floor that is named like its verb can itself be called."""
 
-__all__ = ["SonoscaleError", "__version__", *_WHERE]
+__all__ = [
+    "SonoscaleError",
+    "__version__",
+    "audit",
+    "compare",
+    "export",
+    "fit",
+    "load_encoder",
+    "measure",
+    "plan",
+    "pretrain",
+    "probe",
+    "rankme",
+    "read_runs",
+    "report",
+    "study",
+]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

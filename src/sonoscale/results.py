@@ -33,8 +33,8 @@ def plain(value: Any) -> Any:
         return plain(value.as_dict())
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if hasattr(value, "tolist"):  # arrays and scalars of NumPy and torch
-        return plain(value.tolist())
+    if callable(listed := getattr(value, "tolist", None)):  # arrays and scalars of NumPy and torch
+        return plain(listed())
     return str(value) if isinstance(value, PathLike) else value
 
 
