@@ -30,7 +30,8 @@ def _main(arguments: list[str], environment: dict[str, str], folder: str, out: s
     for path, number in ((out, 1), (err, 2)):
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(file, number)
-    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
     multiprocessing.process._parent_process = None  # type: ignore[attr-defined]  # a command, not somebody's worker
     sys.argv = ["sonoscale", *arguments]
     from sonoscale.cli.main import run
