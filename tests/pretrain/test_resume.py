@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
+
 from commands import Command
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("resume")]
