@@ -9,7 +9,7 @@ import inspect
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 PAGE = Path(__file__).with_name("api.md")
 MODULES = [
@@ -74,7 +74,12 @@ def described(module: Any, public: str) -> str:
         return first_sentence((inner or value).__doc__ if callable(inner) else value.__doc__)
     if inspect.isclass(value) or inspect.isroutine(value):
         return first_sentence(value.__doc__)
-    return first_sentence(assigned_docstring(module, public)) or f"A constant ({type(value).__name__})."
+    if told := first_sentence(assigned_docstring(module, public)):
+        return told
+    if values := get_args(value):  # of a Literal, a union or an Annotated union
+        union = get_args(values[0]) or values
+        return "One of " + ", ".join(f"`{getattr(one, '__name__', repr(one))}`" for one in union) + "."
+    return "A constant."
 
 
 def assigned_docstring(module: Any, public: str, seen: frozenset[str] = frozenset()) -> str | None:
