@@ -58,7 +58,7 @@ def run() -> None:
     except _Terminated:
         _fail("terminated: whatever was finished is kept, and the same command goes on from there", 143)
     except ModuleNotFoundError as error:
-        if (lacking := missing(error)) is None:
+        if (lacking := missing(error, " ".join(["sonoscale", *sys.argv[1:2]]))) is None:
             raise
         _fail(str(lacking), 1)
     except OSError as error:
