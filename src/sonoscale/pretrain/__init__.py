@@ -18,7 +18,7 @@ from sonoscale.pretrain._objective_config import ObjectiveConfig
 from sonoscale.pretrain._one_process import OneProcess, Runtime
 from sonoscale.pretrain._optimiser import make_optimiser, set_lr
 from sonoscale.pretrain._prefetch import Prefetch
-from sonoscale.pretrain._prepare import PreparedRun, check_lengths, prepare_run
+from sonoscale.pretrain._prepare import Inputs, PreparedRun, Sources, check_lengths, prepare_run
 from sonoscale.pretrain._run_folder import checkpoint_file, read_record, unfinished_run
 from sonoscale.pretrain._sharding import PATIENCE, cutting_strategy
 from sonoscale.pretrain._training_audio import training_audio
@@ -33,6 +33,7 @@ __all__ = [
     "Cost",
     "Counted",
     "Estimate",
+    "Inputs",
     "LatentPrediction",
     "MaskedAutoencoder",
     "Objective",
@@ -42,6 +43,7 @@ __all__ = [
     "PreparedRun",
     "RunConfig",
     "Runtime",
+    "Sources",
     "TrainConfig",
     "WaveStore",
     "Waves",
