@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sonoscale.corpora import FeatureStore
-from sonoscale.probe import probe
+from sonoscale.probe import probe_embeddings
 from sonoscale.study._prepare import TaskJob
 
 
@@ -18,7 +18,7 @@ def logmel_baseline(tasks: tuple[TaskJob, ...]) -> dict[str, dict[str, Any]]:
         store = FeatureStore.open(task.store)
         clips = [store.clip(i).astype(np.float64) for i in range(len(store))]
         features = np.stack([np.concatenate([clip.mean(axis=0), clip.std(axis=0)]) for clip in clips])
-        results[task.name] = probe(features, task.labels, task.folds, **task.how).as_dict()
+        results[task.name] = probe_embeddings(features, task.labels, task.folds, **task.how).as_dict()
     return results
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from sonoscale.corpora import FeatureStore
 from sonoscale.encoders import embed_store, load_encoder
 from sonoscale.pretrain import checkpoint_file, pretrain, read_record
-from sonoscale.probe import probe
+from sonoscale.probe import probe_embeddings
 from sonoscale.study._prepare import RunJob, TaskJob
 
 Progress = Callable[[str, int, int, float], None]  # (stage, done, total, loss)
@@ -36,7 +36,7 @@ def execute(job: RunJob, progress: Progress) -> None:
         store, results = FeatureStore.open(task.store), {}
         for j, (step, encoder) in enumerate(zip(steps, encoders, strict=True)):
             embeddings = embed_store(encoder, store)
-            results[str(step)] = probe(embeddings, task.labels, task.folds, **task.how).as_dict()
+            results[str(step)] = probe_embeddings(embeddings, task.labels, task.folds, **task.how).as_dict()
             progress("probe", i * len(steps) + j + 1, len(missing) * len(steps), float("nan"))
         _write_json(_probe_file(job.folder, task), {"task": task.name, "key": task.key, "steps": results})
 
