@@ -31,6 +31,7 @@ from reading import footer
 from sonoscale.corpora import read_task
 from sonoscale.encoders import AudioEncoder, EncoderConfig, load_encoder
 from sonoscale.probe import Round, Targets, make_rounds, make_targets
+from sonoscale.probe._device import find_device
 from sonoscale.probe._linear import LINEAR, STRENGTHS
 from sonoscale.probe._metrics import find_metric
 
@@ -101,7 +102,7 @@ Score = list[float]  # of each fold
 
 def ours(case: Case) -> Score:
     metric = find_metric(None, case.targets.kind)
-    outcomes = LINEAR.run(case.x, case.targets, case.rounds, metric, 0, lambda done, total: None)
+    outcomes = LINEAR.run(case.x, case.targets, case.rounds, metric, 0, find_device("auto"), lambda done, total: None)
     return [metric.of(case.targets[r.test], o.predictions) for r, o in zip(case.rounds, outcomes, strict=True)]
 
 

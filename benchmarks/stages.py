@@ -23,7 +23,7 @@ from sonoscale.corpora import FeatureStore, ProceduralTaskConfig, build_features
 from sonoscale.corpora.procedural import ProceduralCorpus
 from sonoscale.encoders import AudioEncoder, embed_store
 from sonoscale.pretrain import Batches, RunConfig, build_for_training, training_cost
-from sonoscale.probe import probe
+from sonoscale.probe import probe_embeddings
 from sonoscale.processes import single_threaded
 from sonoscale.rank import SpectralSketch, measure_rank
 from sonoscale.study import StudyConfig, expand, provenance
@@ -104,7 +104,9 @@ def evaluation_stages(config: RunConfig, store: FeatureStore, task_store: Featur
     return {
         "embed, 2 s unmasked": rate(len(store), lambda: embed_store(encoder, store)),
         "rank with interval": rate(len(store), rank),
-        "linear probe": rate(len(features), lambda: probe(features, task.labels, task.folds, scheme=task.scheme)),
+        "linear probe": rate(
+            len(features), lambda: probe_embeddings(features, task.labels, task.folds, scheme=task.scheme)
+        ),
     }
 
 

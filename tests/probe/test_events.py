@@ -6,7 +6,7 @@ import pytest
 from sonoscale.errors import SonoscaleError
 from sonoscale.probe._event_scores import Event
 from sonoscale.probe._events import find_events, label_frames, probe_events
-from sonoscale.probe._mlp import GridPoint, Training
+from sonoscale.probe._hear import GridPoint, Training
 
 TINY = Training(
     grid=(GridPoint(1, "normal", 3e-2), GridPoint(1, "uniform", 1e-3)),

@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.probe import make_rounds, make_targets, probe
+from sonoscale.probe import make_rounds, make_targets, probe_embeddings
 from sonoscale.probe._fewshot import FEW_SHOT, draws_of
 from sonoscale.probe._metrics import METRICS
 
@@ -46,7 +46,7 @@ def test_a_rare_class_gives_what_it_has():
 
 def test_the_score_is_the_mean_over_draws_of_scikit_learns():
     x, y, folds = blobs()
-    result = probe(x, y, folds, protocol="few-shot", seed=7)
+    result = probe_embeddings(x, y, folds, protocol="few-shot", seed=7)
     for each in make_rounds(folds):
         scores = []
         for pick in draws_of(y[each.fitted], 7):
@@ -59,7 +59,7 @@ def test_the_score_is_the_mean_over_draws_of_scikit_learns():
 
 def test_seeds_draw_differently_and_are_repeatable():
     x, y, folds = blobs()
-    first, again, other = (probe(x, y, folds, protocol="few-shot", seed=seed) for seed in (0, 0, 1))
+    first, again, other = (probe_embeddings(x, y, folds, protocol="few-shot", seed=seed) for seed in (0, 0, 1))
     assert first == again
     assert first.per_fold != other.per_fold
 
@@ -67,7 +67,7 @@ def test_seeds_draw_differently_and_are_repeatable():
 def test_every_draw_is_kept():
     x, y, folds = blobs()
     targets, rounds = make_targets(y), make_rounds(folds)
-    outcomes = FEW_SHOT.run(x, targets, rounds, METRICS["accuracy"], 0, lambda done, total: None)
+    outcomes = FEW_SHOT.run(x, targets, rounds, METRICS["accuracy"], 0, "cpu", lambda done, total: None)
     assert [len(outcome.repeats) for outcome in outcomes] == [10] * 5
     assert outcomes[0].predictions == pytest.approx(np.mean(outcomes[0].repeats, axis=0))
 
@@ -75,4 +75,4 @@ def test_every_draw_is_kept():
 def test_it_is_for_classes_only():
     x, y, folds = blobs()
     with pytest.raises(SonoscaleError, match="few-shot is for multiclass tasks, not for regression"):
-        probe(x, y * 1.0, folds, protocol="few-shot", kind="regression")
+        probe_embeddings(x, y * 1.0, folds, protocol="few-shot", kind="regression")

@@ -11,10 +11,9 @@ import torch
 from scipy import stats
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.probe._hear import HEAR, hear
+from sonoscale.probe._embeddings import probe_embeddings
+from sonoscale.probe._hear import GRID, HEAR, GridPoint, Task, Training, build_mlp, fit_grid, fit_mlp, hear
 from sonoscale.probe._metrics import find_metric
-from sonoscale.probe._mlp import GRID, GridPoint, Task, Training, build_mlp, fit_grid, fit_mlp
-from sonoscale.probe._probe import probe
 from sonoscale.probe._registry import PROTOCOLS
 from sonoscale.probe._rounds import make_rounds
 from sonoscale.probe._targets import Targets, make_targets
@@ -39,7 +38,7 @@ def _clips(n=72, dim=6, classes=3, noise=0.5, seed=0):
 def _run(x, targets, folds, *, metric=None, seed=0, training=TINY, scheme="folds"):
     rounds = make_rounds(folds, scheme=scheme)
     measure = find_metric(metric, targets.kind)
-    outcomes = hear(x, targets, rounds, measure, seed, lambda done, total: None, training=training)
+    outcomes = hear(x, targets, rounds, measure, seed, "cpu", lambda done, total: None, training=training)
     scores = [measure.of(targets[r.test], o.predictions) for r, o in zip(rounds, outcomes, strict=True)]
     return outcomes, float(np.mean(scores))
 
@@ -155,8 +154,8 @@ def test_each_training_is_independent_of_the_others():
     x, targets = _clips(noise=1.5)
     one = Training(**{**vars(TINY), "grid": TINY.grid[:1]})
     rounds, metric = make_rounds(_folds(len(x))), find_metric(None, "multiclass")
-    together = hear(x, targets, rounds, metric, 4, lambda done, total: None, training=one)
-    alone = hear(x, targets, rounds[2:], metric, 4, lambda done, total: None, training=one)
+    together = hear(x, targets, rounds, metric, 4, "cpu", lambda done, total: None, training=one)
+    alone = hear(x, targets, rounds[2:], metric, 4, "cpu", lambda done, total: None, training=one)
     np.testing.assert_array_equal(together[2].predictions, alone[0].predictions)
     assert together[2].chosen == alone[0].chosen
 
@@ -229,7 +228,7 @@ def test_progress_ends_at_its_total():
 def test_probe_names_protocol_and_remark(monkeypatch):
     monkeypatch.setitem(PROTOCOLS, "hear", dataclasses.replace(HEAR, run=partial(hear, training=TINY)))
     x, targets = _clips()
-    result = probe(x, targets, _folds(len(x)), protocol="hear")
+    result = probe_embeddings(x, targets, _folds(len(x)), protocol="hear")
     assert result.protocol == "hear/1"
     assert result.chosen["0"].keys() == {"layers", "init", "lr", "epoch"}
     assert any("first fold" in each for each in result.warnings)

@@ -8,7 +8,7 @@ from sklearn.metrics import average_precision_score
 from sklearn.metrics.pairwise import cosine_similarity
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.probe import RETRIEVAL_METRICS, ProbeResult, _retrieval, _search, probe
+from sonoscale.probe import RETRIEVAL_METRICS, ProbeResult, _retrieval, _search, probe_embeddings
 from sonoscale.probe._targets import make_targets
 
 
@@ -21,7 +21,7 @@ def clips(n=120, dim=8, classes=4, apart=1.0, seed=0):
 
 
 def find(x, y, folds, **options):
-    return probe(x, y, folds, **{"protocol": "retrieval", **options})
+    return probe_embeddings(x, y, folds, **{"protocol": "retrieval", **options})
 
 
 def reference(x, relevant, there):

@@ -26,7 +26,7 @@ from sonoscale.encoders import load_encoder
 from sonoscale.errors import SonoscaleError
 from sonoscale.files import replacing
 from sonoscale.measure import need_layers
-from sonoscale.probe import Score, check_protocols, content_hashes, probe_encoder, protocol_agreement
+from sonoscale.probe import Score, check_protocols, content_hashes, protocol_agreement, score_encoder
 from sonoscale.processes import available_cores
 
 __all__ = ["ProbeOptions", "probe_encoders"]
@@ -94,7 +94,7 @@ def _score(
         given = options.trained_on if spec == specs[0] else None
         trained_on = _trained_on(spec, given, encoder.sample_rate, options, show)
         for task in tasks:
-            scores += probe_encoder(
+            scores += score_encoder(
                 encoder, spec, _open(task, encoder.sample_rate, options), options.protocols,
                 layers=options.layers and spec in specs, cache=options.cache, trained_on=trained_on,
                 seed=options.seed, workers=options.workers or available_cores(), progress=show,

@@ -17,9 +17,9 @@ from sonoscale.corpora import Task
 from sonoscale.encoders import Encoder
 from sonoscale.errors import SonoscaleError
 from sonoscale.probe._cache import embed_once
+from sonoscale.probe._embeddings import probe_embeddings
 from sonoscale.probe._events import probe_events
 from sonoscale.probe._overlap import content_hashes, overlap, overlap_warning
-from sonoscale.probe._probe import probe
 from sonoscale.probe._registry import PROTOCOLS, find_protocol
 from sonoscale.probe._result import ProbeResult
 from sonoscale.probe._retrieval import Retrieval
@@ -59,7 +59,7 @@ class Score:
         }  # fmt: skip
 
 
-def probe_encoder(
+def score_encoder(
     encoder: Encoder,
     name: str,
     task: Task,
@@ -69,6 +69,7 @@ def probe_encoder(
     cache: Path | None = None,
     trained_on: np.ndarray | None = None,
     seed: int = 0,
+    device: str = "auto",
     workers: int = 1,
     batch_seconds: float = 64.0,
     progress: Progress = lambda what, done, total: None,
@@ -83,12 +84,12 @@ def probe_encoder(
         layers: score every layer instead of the output.
         cache: folder of embeddings to find or keep.
         trained_on: `content_hashes` of what the encoder was trained on; None where that is not known.
-        seed: see `probe`.
+        seed, device: see `probe_embeddings`.
         workers, batch_seconds: see `embed_corpus`.
         progress: told what is being done, how much of it is, and of how much.
 
     Raises:
-        SonoscaleError: see `embed_corpus` and `probe`; the message begins with the task.
+        SonoscaleError: see `embed_corpus` and `probe_embeddings`; the message begins with the task.
     """
     check_protocols(task, protocols, layers=layers)
     try:
@@ -110,10 +111,10 @@ def probe_encoder(
             started = time.perf_counter()
             what = f"{task.name}: {protocol}" + (f", layer {layer}" if layers else "")
             searching = isinstance(find_protocol(protocol), Retrieval)  # by metrics of its own
-            result = probe(
+            result = probe_embeddings(
                 rows, targets, task.folds, protocol=protocol, scheme=task.scheme, groups=task.groups, roles=task.roles,
                 metric=None if searching and task.kind != "retrieval" else task.metric, seed=seed,
-                progress=lambda done, total, what=what: progress(what, done, total),
+                device=device, progress=lambda done, total, what=what: progress(what, done, total),
             )  # fmt: skip
             result = replace(result, warnings=tuple(dict.fromkeys((*remarks, *result.warnings))))
             took = time.perf_counter() - started

@@ -12,8 +12,7 @@ from scipy.ndimage import median_filter
 from sonoscale.corpora import Event
 from sonoscale.errors import SonoscaleError
 from sonoscale.probe._event_scores import EventMetric, find_event_metric
-from sonoscale.probe._hear import HEAR
-from sonoscale.probe._mlp import Task, Training, draw_seed, fit_grid
+from sonoscale.probe._hear import HEAR, Task, Training, draw_seed, fit_grid
 from sonoscale.probe._result import ProbeResult
 from sonoscale.probe._rounds import Round, make_rounds
 

@@ -24,19 +24,20 @@ def _run(
     rounds: Sequence[Round],
     metric: Metric,
     seed: int,
+    device: str,
     progress: Callable[[int, int], None],
 ) -> list[Outcome]:
     """Each round: the whole path on the training clips, the best strength on both parts."""
     outcomes: list[Outcome] = []
     for some in _together(rounds, x.shape[1]):
-        outcomes += _solve(x, targets, some, metric)
+        outcomes += _solve(x, targets, some, metric, device)
         progress(len(outcomes), len(rounds))
     return outcomes
 
 
-def _solve(x: np.ndarray, targets: Targets, rounds: Sequence[Round], metric: Metric) -> list[Outcome]:
+def _solve(x: np.ndarray, targets: Targets, rounds: Sequence[Round], metric: Metric, device: str) -> list[Outcome]:
     fit = fit_ridge if targets.kind == "regression" else fit_logistic
-    paths = fit([(x[each.train], targets[each.train]) for each in rounds], [STRENGTHS] * len(rounds))
+    paths = fit([(x[each.train], targets[each.train]) for each in rounds], [STRENGTHS] * len(rounds), device=device)
     best = []
     for each, path in zip(rounds, paths, strict=True):
         scores = [metric.of(targets[each.valid], model.predict(x[each.valid])) for model in path]
@@ -45,6 +46,7 @@ def _solve(x: np.ndarray, targets: Targets, rounds: Sequence[Round], metric: Met
         [(x[each.fitted], targets[each.fitted]) for each in rounds],
         [[STRENGTHS[i]] for i in best],
         near=[path[i] for path, i in zip(paths, best, strict=True)],  # pyright: ignore[reportArgumentType]
+        device=device,
     )
     return [
         Outcome(models[0].predict(x[each.test]), {"C": STRENGTHS[i]})

@@ -38,8 +38,8 @@ class Protocol:
         version: raised with any change that can change a score; named in every result.
         kinds: of targets that it can predict.
         run: embeddings float32 `[n, dim]` (finite), targets of n clips, rounds, the metric by which settings are
-            chosen on validation clips, a seed, and a function told of progress (done, in all) -> one outcome for each
-            round.
+            chosen on validation clips, a seed, the device that large products may use, and a function that is called
+            with the progress (done, in all) -> one outcome for each round.
         summary: in a line, with the source.
         remark: what to know of its scores, said beside each; empty if nothing.
     """
@@ -47,6 +47,6 @@ class Protocol:
     name: str
     version: str
     kinds: tuple[Kind, ...]
-    run: Callable[[np.ndarray, Targets, Sequence[Round], Metric, int, Callable[[int, int], None]], list[Outcome]]
+    run: Callable[[np.ndarray, Targets, Sequence[Round], Metric, int, str, Callable[[int, int], None]], list[Outcome]]
     summary: str
     remark: str = ""

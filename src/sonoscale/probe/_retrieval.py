@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from sonoscale.errors import SonoscaleError
+from sonoscale.probe._device import find_device
 from sonoscale.probe._interval import Scored, clip_interval
 from sonoscale.probe._metrics import Metric
 from sonoscale.probe._ranking import BLOCK, RETRIEVAL_METRICS, score_chance, score_rankings
@@ -70,6 +71,7 @@ def probe_retrieval(
     groups: Sequence[str] | None = None,
     roles: Sequence[str] | None = None,
     seed: int = 0,
+    device: str = "auto",
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> ProbeResult:
     """Protocols `retrieval/1` and `retrieval-all/1`: query by example.
@@ -100,6 +102,7 @@ def probe_retrieval(
         groups: speaker or recording of each clip; by default each its own.
         roles: query or gallery, of each clip; by default all are both.
         seed: of the interval.
+        device: see `probe_embeddings`.
         progress: told of queries that are done with, and of how many.
 
     Raises:
@@ -111,6 +114,7 @@ def probe_retrieval(
     if not np.isfinite(embeddings).all():
         clip = int(np.argmin(np.isfinite(embeddings).all(axis=1)))
         raise SonoscaleError(f"probe: the embedding of clip {clip} is not finite")
+    where = find_device(device)
     searches, notes = protocol.searches(targets, folds, scheme, groups, roles)
     names = np.asarray(groups if groups is not None else np.arange(len(targets)), dtype=str)
     total, done, collapsed = sum(len(each.queries) for each in searches), 0, 0
@@ -124,7 +128,7 @@ def probe_retrieval(
         chance = score_chance(each.sizes)
         scores, pull = chance, np.zeros(len(each.gallery))
         if not flat:
-            scores, pull = _scores(embeddings, each, lambda more, before=done: progress(before + more, total))
+            scores, pull = _scores(embeddings, each, where, lambda more, before=done: progress(before + more, total))
         done += len(each.queries)
         progress(done, total)
         tested.append(Scored(targets[each.queries], (scores,), names[each.queries]))
@@ -150,13 +154,15 @@ def probe_retrieval(
     )  # fmt: skip
 
 
-def _scores(x: np.ndarray, search: Search, progress: Callable[[int], None]) -> tuple[np.ndarray, np.ndarray]:
+def _scores(
+    x: np.ndarray, search: Search, device: str, progress: Callable[[int], None]
+) -> tuple[np.ndarray, np.ndarray]:
     """See `score_rankings`, of all queries. Similarities are of float64, as equal clips must be equally similar."""
     large = len(search.queries) * len(search.gallery) > BLOCK
-    device = torch.device("cuda" if torch.cuda.is_available() and large else "cpu")
-    columns, parts, pull, done = _unit(x[search.gallery], device).T, [], np.zeros(len(search.gallery)), 0
+    where = torch.device(device if large else "cpu")
+    columns, parts, pull, done = _unit(x[search.gallery], where).T, [], np.zeros(len(search.gallery)), 0
     for some, relevant, there in search.blocks():
-        similar = (_unit(x[some], device) @ columns).cpu().numpy()
+        similar = (_unit(x[some], where) @ columns).cpu().numpy()
         scores, more = score_rankings(similar, relevant, there)
         parts.append(scores)
         pull += more

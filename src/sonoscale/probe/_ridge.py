@@ -27,6 +27,7 @@ def fit_ridge(
     strengths: Sequence[Sequence[float]],
     *,
     near: Sequence[RidgeModel] | None = None,
+    device: str = "cpu",
 ) -> list[list[RidgeModel]]:
     """One probe for each part and strength.
 
@@ -36,7 +37,7 @@ def fit_ridge(
     Arguments:
         parts: embeddings `[n, dim]` and numbers, of every fold.
         strengths: C, for each part.
-        near: of no use here: the solution is exact.
+        near, device: of no use here: the solution is exact, and found on the CPU.
 
     Raises:
         SonoscaleError: all embeddings of a part are equal.

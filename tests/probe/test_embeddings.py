@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.probe import PROTOCOLS, ProbeResult, find_protocol, probe
+from sonoscale.probe import PROTOCOLS, ProbeResult, find_protocol, probe_embeddings
 
 
 def blobs(n=300, dim=12, classes=4, distance=1.0, seed=0):
@@ -22,12 +22,12 @@ def test_chance_is_the_most_frequent_class_of_the_fitted_clips(rare, expected):
     x, _, _ = blobs()
     y = ["rare" if i % 10 < 10 * rare else "common" for i in range(300)]
     folds = [str(i // 10 % 5) for i in range(300)]  # every fold has the classes in the same shares
-    assert probe(x, y, folds).chance == pytest.approx(expected)
+    assert probe_embeddings(x, y, folds).chance == pytest.approx(expected)
 
 
 def test_a_result_tells_what_it_is_of():
     x, y, folds = blobs()
-    result = probe(x, y, folds)
+    result = probe_embeddings(x, y, folds)
     assert (result.n, result.classes, result.metric, result.kind) == (300, 4, "accuracy", "multiclass")
     assert result.protocol == "linear/2"
     assert list(result.per_fold) == list(result.chosen) == list("12345")
@@ -39,30 +39,30 @@ def test_a_result_tells_what_it_is_of():
 
 def test_a_split_is_tested_once():
     x, y, _ = blobs(n=400)
-    result = probe(x, y, ["train"] * 200 + ["valid"] * 100 + ["test"] * 100, scheme="split")
+    result = probe_embeddings(x, y, ["train"] * 200 + ["valid"] * 100 + ["test"] * 100, scheme="split")
     assert list(result.per_fold) == ["test"]
     assert result.fold_std is None
 
 
 def test_groups_on_both_sides_are_told_and_those_of_one_fold_are_not():
     x, y, folds = blobs()
-    (warning,) = probe(x, y, folds, groups=[f"speaker {i % 7}" for i in range(300)]).warnings
+    (warning,) = probe_embeddings(x, y, folds, groups=[f"speaker {i % 7}" for i in range(300)]).warnings
     assert "7 groups (such as 'speaker 0') are in fold '1'" in warning
-    assert probe(x, y, folds, groups=[f"speaker {fold}" for fold in folds]).warnings == ()
+    assert probe_embeddings(x, y, folds, groups=[f"speaker {fold}" for fold in folds]).warnings == ()
 
 
 def test_progress_goes_to_the_end():
     x, y, folds = blobs()
     for protocol in ("linear", "knn", "few-shot"):
         told = []
-        probe(x, y, folds, protocol=protocol, progress=lambda *at, told=told: told.append(at))
+        probe_embeddings(x, y, folds, protocol=protocol, progress=lambda *at, told=told: told.append(at))
         assert told[-1] == (5, 5)
 
 
 def test_the_same_call_gives_the_same_result():
     x, y, folds = blobs()
     for protocol in ("linear", "knn", "knn-tuned", "few-shot"):
-        assert probe(x, y, folds, protocol=protocol) == probe(x, y, folds, protocol=protocol)
+        assert probe_embeddings(x, y, folds, protocol=protocol) == probe_embeddings(x, y, folds, protocol=protocol)
 
 
 def test_protocols_are_found_by_name_and_have_a_version_of_it():
@@ -90,7 +90,7 @@ def test_protocols_are_found_by_name_and_have_a_version_of_it():
 def test_bad_input_is_named(change, expected):
     x, y, folds = change(*blobs())
     with pytest.raises(SonoscaleError, match=expected):
-        probe(x, y, folds, scheme="split" if "train" in folds else "folds")
+        probe_embeddings(x, y, folds, scheme="split" if "train" in folds else "folds")
 
 
 @pytest.mark.parametrize(
@@ -104,4 +104,4 @@ def test_bad_input_is_named(change, expected):
 )
 def test_bad_options_are_named(options, expected):
     with pytest.raises(SonoscaleError, match=expected):
-        probe(*blobs(), **options)
+        probe_embeddings(*blobs(), **options)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sonoscale.errors import SonoscaleError
+from sonoscale.probe._device import find_device
 from sonoscale.probe._interval import Scored, clip_interval
 from sonoscale.probe._metrics import Metric, find_metric
 from sonoscale.probe._protocol import Outcome, Protocol
@@ -18,7 +19,7 @@ from sonoscale.probe._rounds import Round, check_rounds, make_rounds
 from sonoscale.probe._targets import Targets, make_targets
 
 
-def probe(
+def probe_embeddings(
     embeddings: np.ndarray,
     labels: Sequence[Any] | np.ndarray | Targets,
     folds: Sequence[str],
@@ -30,6 +31,7 @@ def probe(
     groups: Sequence[str] | None = None,
     roles: Sequence[str] | None = None,
     seed: int = 0,
+    device: str = "auto",
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> ProbeResult:
     """Score embeddings on a task.
@@ -46,6 +48,8 @@ def probe(
         groups: speaker or recording of each clip, whose clips are not independent; by default each its own.
         roles: of each clip, query or gallery, for retrieval; by default all are both.
         seed: of whatever the protocol draws, and of the interval.
+        device: that large products may use: cpu, cuda, cuda:1, or auto for CUDA where there is any. What is small, and
+            the training of `hear` and `xares`, is done on the CPU anyway.
         progress: told how much of the fitting is done, and of how much.
 
     Raises:
@@ -74,11 +78,11 @@ def probe(
     if isinstance(method, Retrieval):
         return probe_retrieval(
             x, targets, folds, protocol=method, scheme=scheme, metric=metric, groups=groups, roles=roles, seed=seed,
-            progress=progress,
+            device=device, progress=progress,
         )  # fmt: skip
     measure, rounds = find_metric(metric, targets.kind), make_rounds(folds, scheme=scheme)
     warnings = check_rounds(targets, rounds, groups) + ([method.remark] if method.remark else [])
-    outcomes, collapsed = _run(method, x, targets, rounds, measure, seed, progress)
+    outcomes, collapsed = _run(method, x, targets, rounds, measure, seed, find_device(device), progress)
     if collapsed:
         warnings.append(
             f"the embeddings of all training clips are equal in {collapsed} of {len(rounds)} folds: scored as chance"
@@ -104,12 +108,12 @@ def probe(
 
 def _run(
     method: Protocol, x: np.ndarray, targets: Targets, rounds: Sequence[Round], metric: Metric, seed: int,
-    progress: Callable[[int, int], None],
+    device: str, progress: Callable[[int, int], None],
 ) -> tuple[list[Outcome], int]:  # fmt: skip
     """What the protocol makes of each round; where a collapsed encoder tells nothing, what is most common."""
     told = [bool(np.any(np.ptp(x[each.train], axis=0) > 1e-6 * np.abs(x[each.train]).max())) for each in rounds]
     some = [each for each, there in zip(rounds, told, strict=True) if there]
-    found = iter(method.run(x, targets, some, metric, seed, progress) if some else [])
+    found = iter(method.run(x, targets, some, metric, seed, device, progress) if some else [])
     outcomes = [
         next(found) if there else Outcome(_common(targets, each)) for each, there in zip(rounds, told, strict=True)
     ]
