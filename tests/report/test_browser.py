@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from sonoscale.rank import SpectralSketch, measure_all, measure_rank
-from sonoscale.report import Measured, Measurements, ReportPaths, write_measure_page
+from sonoscale.report import Measured, Measurements, Report, write_measure_page
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -92,7 +92,7 @@ def what_is_seen(path: Path, probe: str, folder: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def seen(written: ReportPaths, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def seen(written: Report, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What is seen of the page of a study."""
     return what_is_seen(written.page, PROBE, tmp_path_factory.mktemp("browser"))
 

@@ -10,6 +10,7 @@ from sonoscale.laws._correlation import Correlation, spearman
 from sonoscale.laws._estimate import Estimate, Prediction
 from sonoscale.laws._fit import fit
 from sonoscale.laws._fitted import Fit
+from sonoscale.laws._ledger import ledger_runs
 from sonoscale.laws._profile import profile_interval
 from sonoscale.laws._read import as_runs, read_runs
 from sonoscale.laws._runs import RunTable
@@ -52,6 +53,7 @@ __all__ = [
     "fit_groups",
     "fit_loglinear",
     "fit_two_stage",
+    "ledger_runs",
     "plan_allocation",
     "plan_design",
     "profile_interval",

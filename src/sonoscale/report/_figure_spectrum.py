@@ -42,10 +42,10 @@ def spectrum_figure(sketches: Mapping[str, SpectralSketch]) -> FigureSpec:
 
 def write_figure(figure: FigureSpec, path: Path) -> None:
     """Write a figure as PNG, by atomic rename."""
+    from sonoscale.files import write_bytes
     from sonoscale.report._matplotlib import figure_png
-    from sonoscale.report._write import replace_file
 
-    replace_file(path, figure_png(figure))
+    write_bytes(path, figure_png(figure))
 
 
 def _line(name: str, index: int, spectrum: np.ndarray) -> Series:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sonoscale import __version__
 from sonoscale.errors import SonoscaleError
+from sonoscale.files import write_bytes
 from sonoscale.report._figure_spectrum import spectrum_figure
 from sonoscale.report._html import definitions, figure_html, paragraphs, table_html
 from sonoscale.report._measure_figures import durations_figure, groups_figure, layers_figure
@@ -24,7 +25,6 @@ from sonoscale.report._measure_words import about, summary, title
 from sonoscale.report._spec import FigureSpec
 from sonoscale.report._tables import Table
 from sonoscale.report._template import fill
-from sonoscale.report._write import replace_file
 
 __all__ = ["measure_page_html", "write_measure_page"]
 
@@ -40,7 +40,7 @@ def write_measure_page(path: Path, results: Measurements) -> None:
         SonoscaleError: The file cannot be written.
     """
     try:
-        replace_file(path, measure_page_html(results).encode("utf-8"))
+        write_bytes(path, measure_page_html(results).encode("utf-8"))
     except OSError as error:
         raise SonoscaleError(f"{path}: cannot be written: {error.strerror or error}") from error
 

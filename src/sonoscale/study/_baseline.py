@@ -26,7 +26,7 @@ def logmel_baseline(tasks: tuple[TaskJob, ...]) -> dict[str, dict[str, Any]]:
         store = FeatureStore.open(task.store)
         found = probe_store("logmel:", store, task.labels, task.folds, protocols=list(task.keys), **task.how)
         several = len(found) > 1
-        results |= {f"{task.name}:{name}" if several else task.name: plain(one) for name, one in found.items()}
+        results |= {f"{task.name}:{one.protocol}" if several else task.name: plain(one) for one in found.values()}
     return results
 
 

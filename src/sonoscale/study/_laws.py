@@ -107,12 +107,10 @@ def _meaning(ledger: Columns, tasks: Sequence[str]) -> str:
 
 
 def _by_task(ledger: Columns) -> dict[str, Columns]:
-    """The rows of each task, and of each protocol where there are several."""
-    several = len(set(ledger["protocol"])) > 1
-    names = [
-        f"{task}:{protocol}" if several else str(task)
-        for task, protocol in zip(ledger["task"], ledger["protocol"], strict=True)
-    ]
+    """The rows of each task, `task:protocol` where a task has several protocols."""
+    kinds = list(zip(ledger["task"], ledger["protocol"], strict=True))
+    several = {task for task, _ in set(kinds) if len({protocol for of, protocol in kinds if of == task}) > 1}
+    names = [f"{task}:{protocol}" if task in several else str(task) for task, protocol in kinds]
     rows = {name: [i for i, one in enumerate(names) if one == name] for name in sorted(set(names))}
     return {name: {column: [values[i] for i in of] for column, values in ledger.items()} for name, of in rows.items()}
 
@@ -159,7 +157,9 @@ def _design(table: Columns) -> tuple[str, ...]:
             logs = np.log(np.asarray(values, dtype=np.float64))
             columns = (logs - logs.mean())[:, None]
         elif all(isinstance(value, str) for value in values):
-            columns = np.array([[value == one for one in sorted(set(values))[1:]] for value in values], dtype=np.float64)
+            columns = np.array(
+                [[value == one for one in sorted(set(values))[1:]] for value in values], dtype=np.float64
+            )
         else:
             continue
         wider = np.column_stack([basis, columns])

@@ -27,9 +27,7 @@ def build_ledger(jobs: list[RunJob]) -> pa.Table:
             continue
         fixed = _fixed(job, record)
         last = record["budgets"][-1]["step"]
-        found = {
-            (task.name, key): read_probe(job.folder, key) for task in job.tasks for key in task.keys.values()
-        }
+        found = {(task.name, key): read_probe(job.folder, key) for task in job.tasks for key in task.keys.values()}
         for budget in record["budgets"]:
             measured = _measured(budget, job.plan.config) | {"is_final": budget["step"] == last}
             for (task, _), steps in found.items():
