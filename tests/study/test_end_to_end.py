@@ -139,7 +139,7 @@ def children_of(session):
 
 
 def test_interrupted_then_killed_then_the_same_command(finished, sonoscale, start, tiny, tmp_path):
-    """Ctrl-C is one line, neither it nor a kill loses a finished run, and the ledger is that of an undisturbed study."""
+    """Ctrl-C is one line, no finished run is lost, and the ledger is that of an undisturbed study."""
     out = tmp_path / "out"
     process = start("study", "run", tiny, "--out", out, "--workers", 1)
     wait_for(lambda: (out / "runs").is_dir() and len(run_folders(out)) >= 1)

@@ -12,7 +12,7 @@ __all__ = ["law_sentence", "summary", "two_stage_sentences"]
 
 
 def summary(results: StudyResults) -> list[str]:
-    """The sentences: scope, law, rank against its alternatives, the audit, seeds, the probe without encoder, failures."""
+    """The sentences: scope, law, rank and its alternatives, two stages, audit, seeds, baseline, failures."""
     sentences = [
         _scope(results),
         law_sentence(results),
@@ -109,7 +109,8 @@ def _verdict(rank: Interval, alternatives: dict[str, Interval]) -> str:
     stronger = sorted((x for x in helpful if helpful[x].value > rank.value), key=lambda x: -helpful[x].value)
     unsettled = [x for x in helpful if rank.overlaps(helpful[x])]
     caution = (
-        f" The intervals of RankMe and {join([name_of(x) for x in unsettled])} overlap: the difference is not significant."
+        f" The intervals of RankMe and {join([name_of(x) for x in unsettled])} overlap: "
+        "the difference is not significant."
         if unsettled
         else ""
     )
