@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from sonoscale.pretrain._latent import LatentPrediction
     from sonoscale.pretrain._loop import pretrain
     from sonoscale.pretrain._mae import MaskedAutoencoder, normalise_patches
-    from sonoscale.pretrain._masking import MASKS, check_mask, draw_masks, kept_patches
+    from sonoscale.pretrain._masking import draw_masks
     from sonoscale.pretrain._objective import Objective, make_objective
-    from sonoscale.pretrain._objective_config import ObjectiveConfig
+    from sonoscale.pretrain._objective_config import MASKS, ObjectiveConfig, check_mask, kept_patches
     from sonoscale.pretrain._one_process import OneProcess, Runtime
     from sonoscale.pretrain._optimiser import make_optimiser, set_lr
     from sonoscale.pretrain._prefetch import Prefetch

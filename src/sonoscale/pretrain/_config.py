@@ -13,8 +13,7 @@ from sonoscale.encoders import EncoderConfig
 from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain._flops import training_cost
 from sonoscale.pretrain._heads import check_heads
-from sonoscale.pretrain._masking import check_mask, kept_patches
-from sonoscale.pretrain._objective_config import OBJECTIVE_KEYS, ObjectiveConfig
+from sonoscale.pretrain._objective_config import OBJECTIVE_KEYS, ObjectiveConfig, check_mask, kept_patches
 
 MOST_STEPS = 10**9
 Share = Annotated[float, Field(ge=0, lt=1)]
