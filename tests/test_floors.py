@@ -13,7 +13,9 @@ import sonoscale
 SOURCE = Path(sonoscale.__file__).parent
 FLOORS = ["audio", "corpora", "encoders", "measure", "pretrain", "probe", "study", "report", "export", "cli"]
 ALONE = ["rank", "laws"]  # import no floor, and any floor may import them
-GROUND = {"_callable", "_lazy", "config", "errors", "files", "processes", "provenance", "results", "__version__"}
+GROUND = {
+    "_callable", "_lazy", "config", "errors", "extras", "files", "processes", "provenance", "results", "__version__",
+}  # fmt: skip
 
 
 def imported_floors(file: Path) -> set[str]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sonoscale.audio import LogMelConfig
 from sonoscale.config import config_hash
-from sonoscale.corpora import Corpus, FeatureStore, build_features, feature_pool
+from sonoscale.corpora import Corpus, DataConfig, FeatureStore, build_features, feature_pool
 from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain._config import RunConfig
 from sonoscale.pretrain._identity import all_clips, enough, run_identity
@@ -47,25 +49,96 @@ def prepare_run(
     Raises:
         SonoscaleError: the audio is not there, cannot be read, or is less than the run needs.
     """
-    training, heldout = config.data.training(), config.data.heldout()
-    enough(config, len(training))
-    front_end, on_device = config.encoder.front_end, config.train.log_mels == "on_device"
+    sources = Sources()
+    enough(config, len(sources.training(config.data)))
     with feature_pool(workers) as pool:
+        prepared = Inputs(sources, cache, pool, report).of_run(config)
+        if isinstance(prepared.train, WaveStore):
+            prepared.train.statistics(progress=partial(report, "mean and deviation"))  # once, for all processes
+    return prepared
 
-        def features(what: str, corpus: Corpus, dtype: str) -> FeatureStore:
-            progress = partial(report, what)
-            return build_features(corpus, front_end, cache, dtype=dtype, pool=pool, progress=progress)
 
-        if on_device:
-            train = WaveStore(training, front_end, cache=cache)
-            train.statistics(progress=partial(report, "mean and deviation"))  # once, for all processes of the run
+class Sources:
+    """Training and held-out corpora by configuration, each opened once for however many runs."""
+
+    def __init__(self) -> None:
+        self._corpora: dict[tuple[str, DataConfig], Corpus] = {}
+
+    def training(self, data: DataConfig) -> Corpus:
+        """The clips to train on."""
+        return self._get("training", data)
+
+    def heldout(self, data: DataConfig) -> Corpus:
+        """The clips to measure the rank on, which do not depend on how many there are to train on."""
+        return self._get("heldout", all_clips(data))
+
+    def _get(self, which: str, data: DataConfig) -> Corpus:
+        key = (which, data)
+        if key not in self._corpora:
+            self._corpora[key] = getattr(data, which)()
+        return self._corpora[key]
+
+
+class Inputs:
+    """Log-mels or waveforms by content, each made once for however many runs.
+
+    Arguments:
+        sources: the corpora.
+        cache: folder of computed log-mels and their statistics.
+        pool: processes that compute them; None for this one.
+        report: told what is being computed, how many clips are done with, and of how many.
+        threads: that decode a batch of waveforms; by default as many as `WaveStore` takes.
+    """
+
+    def __init__(
+        self, sources: Sources, cache: Path, pool: Executor | None, report: Callable[[str, int, int], None],
+        *, threads: int | None = None,
+    ) -> None:  # fmt: skip
+        self.sources, self.cache, self.pool, self.report, self.threads = sources, cache, pool, report, threads
+        self._stores: dict[tuple[int, LogMelConfig, str], tuple[Corpus, FeatureStore]] = {}
+        self._waves: dict[tuple[int, LogMelConfig], WaveStore] = {}
+
+    def of_run(self, config: RunConfig, *, shared: DataConfig | None = None) -> PreparedRun:
+        """What a run takes.
+
+        Arguments:
+            config: the run.
+            shared: data whose first clips are the training clips of this run, and of others: one store for all. By
+                default the run's own.
+
+        Raises:
+            SonoscaleError: the audio is not there, cannot be read, or is less than the run needs.
+        """
+        front_end, data = config.encoder.front_end, config.data
+        training, heldout = self.sources.training(shared or data), self.sources.heldout(data)
+        if config.train.log_mels == "on_device":
+            train: FeatureStore | WaveStore = self.waves(training, front_end)
         else:
-            train = features("training audio", training, "float16")
-        held = features("held-out audio", heldout, "float32")
-    check_lengths("held-out audio", held, heldout, config)
-    everything = all_clips(config.data).training()
-    identity = run_identity(config, training=everything, clips=len(training), heldout=held.corpus)
-    return PreparedRun(train, held, identity, config_hash(identity))
+            train = self.features("training audio", training, front_end, "float16")
+        held = self.features("held-out audio", heldout, front_end, "float32")
+        check_lengths("held-out audio", held, heldout, config)
+        identity = run_identity(
+            config, training=self.sources.training(all_clips(data)), clips=len(self.sources.training(data)),
+            heldout=held.corpus,
+        )  # fmt: skip
+        return PreparedRun(train, held, identity, config_hash(identity))
+
+    def features(self, what: str, corpus: Corpus, front_end: LogMelConfig, dtype: str) -> FeatureStore:
+        """Log-mels of a corpus; those that are missing are computed."""
+        key = (id(corpus), front_end, dtype)
+        if key not in self._stores:
+            store = build_features(
+                corpus, front_end, self.cache, dtype=dtype, pool=self.pool, progress=partial(self.report, what)
+            )
+            self._stores[key] = (corpus, store)  # the corpus too, so that its id stays taken
+        return self._stores[key][1]
+
+    def waves(self, corpus: Corpus, front_end: LogMelConfig) -> WaveStore:
+        """A corpus as waveforms."""
+        key = (id(corpus), front_end)
+        if key not in self._waves:
+            self._waves[key] = WaveStore(corpus, front_end, cache=self.cache, threads=self.threads)
+        return self._waves[key]
 
 
 def check_lengths(what: str, store: FeatureStore, corpus: Corpus, config: RunConfig) -> None:
