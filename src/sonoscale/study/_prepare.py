@@ -22,7 +22,7 @@ from sonoscale.corpora import (
     feature_pool,
 )
 from sonoscale.errors import SonoscaleError
-from sonoscale.pretrain import WaveStore, all_clips, check_lengths, enough, run_identity
+from sonoscale.pretrain import WaveStore, all_clips, check_clips, check_lengths, run_identity
 from sonoscale.probe import find_metric, find_protocol
 from sonoscale.processes import WorkerPool
 from sonoscale.study._config import StudyConfig
@@ -69,7 +69,7 @@ def prepare(
     _check_tasks(tasks)
     sources = _Sources()
     for run in runs:  # all checks before the first long computation
-        enough(run.config, sources.clips(run.config.data))
+        check_clips(run.config, sources.clips(run.config.data))
     if not isinstance(study.data, ProceduralData):
         for data in dict.fromkeys(all_clips(run.config.data) for run in runs):  # mixtures reach different clips
             _check_overlap(sources.training(data), sources.heldout(data), tasks)
