@@ -1,26 +1,27 @@
-"""From a run's configuration to its log-mels and its folder."""
+"""From a run's configuration to its audio, its log-mels, and the folder named after all that decides its outcome."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from sonoscale.audio import LogMelConfig
-from sonoscale.config import config_hash
-from sonoscale.corpora import Corpus, DataConfig, FeatureStore, build_features, feature_pool
+from sonoscale.config import config_hash, validate
+from sonoscale.corpora import Corpus, CorpusData, DataConfig, FeatureStore, ProceduralData, build_features, feature_pool
 from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain._config import RunConfig
-from sonoscale.pretrain._identity import all_clips, enough, run_identity
 from sonoscale.pretrain._waves import WaveStore
+from sonoscale.processes import WorkerPool
 
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """What `pretrain` takes.
+    """What `train_run` takes.
 
     Attributes:
         train: log-mels, or the waveforms of which they are computed in every step.
@@ -44,13 +45,13 @@ def prepare_run(
         config: the run.
         cache: folder of computed log-mels and their statistics.
         workers: processes.
-        report: told what is being computed, how many clips are done with, and of how many.
+        report: called with what is being computed, how many clips are done, and how many there are.
 
     Raises:
         SonoscaleError: the audio is not there, cannot be read, or is less than the run needs.
     """
     sources = Sources()
-    enough(config, len(sources.training(config.data)))
+    check_clips(config, len(sources.training(config.data)))
     with feature_pool(workers) as pool:
         prepared = Inputs(sources, cache, pool, report).of_run(config)
         if isinstance(prepared.train, WaveStore):
@@ -86,12 +87,12 @@ class Inputs:
         sources: the corpora.
         cache: folder of computed log-mels and their statistics.
         pool: processes that compute them; None for this one.
-        report: told what is being computed, how many clips are done with, and of how many.
+        report: called with what is being computed, how many clips are done, and how many there are.
         threads: that decode a batch of waveforms; by default as many as `WaveStore` takes.
     """
 
     def __init__(
-        self, sources: Sources, cache: Path, pool: Executor | None, report: Callable[[str, int, int], None],
+        self, sources: Sources, cache: Path, pool: WorkerPool | None, report: Callable[[str, int, int], None],
         *, threads: int | None = None,
     ) -> None:  # fmt: skip
         self.sources, self.cache, self.pool, self.report, self.threads = sources, cache, pool, report, threads
@@ -162,3 +163,70 @@ def check_lengths(what: str, store: FeatureStore, corpus: Corpus, config: RunCon
             f"{what}: {corpus.name(index)} is shorter than one patch of {patch} frames ({need:.3f} s), as are "
             f"{short - 1} other clips; leave them out or lower encoder.patch_frames"
         )
+
+
+FORMAT = 1
+"""Raised when a change in the code makes finished runs incomparable."""
+
+
+def all_clips(data: DataConfig) -> DataConfig:
+    """The data without its volume: runs that share it train on nested subsets."""
+    default = type(data).model_fields["clips"].default
+    return data.model_copy(update={"clips": default, "hours": None})
+
+
+def check_clips(config: RunConfig, clips: int) -> None:
+    """Whether so many training clips are enough for a run.
+
+    Raises:
+        SonoscaleError: they are fewer than a batch.
+    """
+    try:
+        config.check_clips(clips)
+    except ValueError as error:
+        raise SonoscaleError(str(error)) from None
+
+
+def run_identity(config: RunConfig, *, training: Corpus, clips: int, heldout: str) -> dict[str, Any]:
+    """JSON-able; its `config_hash` names the run's folder.
+
+    Arguments:
+        config: the run.
+        training: all that there is to train on, whatever the volume.
+        clips: how many of its clips the run is trained on.
+        heldout: digest of the clips on which the rank is read.
+
+    Raises:
+        SonoscaleError: the clips are fewer than a batch.
+    """
+    check_clips(config, clips)
+    return {
+        "format": FORMAT,
+        "run": config.outcome(),
+        "train": config_hash(training.identity, 16),
+        "clips": clips,
+        "heldout": heldout,
+    }
+
+
+def training_audio(run: Path) -> Corpus | None:
+    """All recordings that it had at hand, also those it held out, opened again where they were, whole.
+
+    None for a run on synthesised clips.
+
+    Arguments:
+        run: a run folder or a checkpoint file.
+
+    Raises:
+        SonoscaleError: no run, or its audio is no longer there.
+    """
+    file = run / "checkpoint.pt" if run.is_dir() else run
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+        raw = content["config"]
+    except Exception as error:
+        raise SonoscaleError(f"{file}: not a Sonoscale checkpoint ({type(error).__name__})") from error
+    data: DataConfig = validate(RunConfig, raw, source=str(file)).data
+    if isinstance(data, CorpusData):
+        data = data.model_copy(update={"max_seconds": None})
+    return None if isinstance(data, ProceduralData) else data.everything()

@@ -12,7 +12,7 @@ from typing import Any, cast
 from sonoscale.config import config_hash
 from sonoscale.corpora import Corpus, FeatureStore, FolderData, ProceduralData, Task, feature_pool
 from sonoscale.errors import SonoscaleError
-from sonoscale.pretrain import Inputs, Sources, WaveStore, all_clips, check_lengths, enough
+from sonoscale.pretrain import Inputs, Sources, WaveStore, all_clips, check_clips, check_lengths
 from sonoscale.probe import Retrieval, check_protocols, find_metric, find_protocol
 from sonoscale.study._config import StudyConfig
 from sonoscale.study._design import PlannedRun
@@ -60,7 +60,7 @@ def prepare(
     _check_tasks(tasks, study.protocols)
     sources = Sources()
     for run in runs:  # all checks before the first long computation
-        enough(run.config, len(sources.training(run.config.data)))
+        check_clips(run.config, len(sources.training(run.config.data)))
     if not isinstance(study.data, ProceduralData):
         for data in dict.fromkeys(all_clips(run.config.data) for run in runs):  # mixtures reach different clips
             _check_overlap(sources.training(data), sources.heldout(data), tasks)

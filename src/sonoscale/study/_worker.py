@@ -19,11 +19,11 @@ def execute(job: RunJob, progress: Progress) -> None:
     """Bring one run to its end; whatever is already there is kept."""
     from sonoscale.corpora import FeatureStore
     from sonoscale.encoders import load_encoder
-    from sonoscale.pretrain import checkpoint_file, pretrain, read_record
+    from sonoscale.pretrain import checkpoint_file, read_record, train_run
     from sonoscale.probe import probe_store
 
     if read_record(job.folder) is None:
-        pretrain(
+        train_run(
             job.plan.config,
             FeatureStore.open(job.train_store) if isinstance(job.train_store, Path) else job.train_store,
             FeatureStore.open(job.heldout_store),
