@@ -16,7 +16,7 @@ from sonoscale.laws._runs import RunTable
 from sonoscale.laws._screen import Screened, screen
 from sonoscale.laws._table import as_table, read_table
 from sonoscale.laws._target import Target
-from sonoscale.laws.audit import Audit, audit_rank
+from sonoscale.laws.audit import Audit
 from sonoscale.laws.extrapolation import Extrapolation, Forecast, GroupLaw, extrapolate, fit_groups
 from sonoscale.laws.forms import FORMS, Form, PowerTerm
 from sonoscale.laws.loglinear import LogLinear, TwoStage, fit_loglinear, fit_two_stage
@@ -45,7 +45,6 @@ __all__ = [
     "TwoStage",
     "as_runs",
     "as_table",
-    "audit_rank",
     "compare",
     "extrapolate",
     "fit",
