@@ -107,7 +107,7 @@ def test_frames_are_tables(library):
 def test_missing_cells_are_refused_or_omitted():
     accuracy: list[Any] = encoders()["accuracy"]
     accuracy[4] = None
-    with pytest.raises(SonoscaleError, match="accuracy, row 4: no value.*omit"):
+    with pytest.raises(SonoscaleError, match=r"accuracy, row 4: no value.*omit"):
         audited(encoders(accuracy=accuracy))
     found = audited(encoders(accuracy=accuracy), omit=True)
     assert (found.n, found.n_clusters) == (11, 11)
@@ -125,7 +125,7 @@ def test_rows_held_out_are_not_audited():
 def test_a_score_that_falls_with_size_is_refused_unless_one_says_which_is_better():
     table = encoders(accuracy=np.linspace(0.9, 0.3, 12).tolist())
     with pytest.raises(
-        SonoscaleError, match="accuracy falls with params .*though by its name it is a score.*higher_is"
+        SonoscaleError, match=r"accuracy falls with params .*though by its name it is a score.*higher_is"
     ):
         audited(table)
     assert audited(table, higher_is_better=True).target.higher_is_better
@@ -149,7 +149,7 @@ def test_steps_need_configurations_that_have_several():
     assert (found.n, found.n_clusters) == (12, 4)
     seeds = {name: np.tile(values, 2) for name, values in table.items()} | {"rankme": rng.uniform(5, 9, 24)}
     growing = seeds | {"flops": seeds["params"] * seeds["step"]}  # by size, each step is a configuration
-    with pytest.raises(SonoscaleError, match="'step': no configuration has several steps .* params, flops .*clusters"):
+    with pytest.raises(SonoscaleError, match=r"'step': no configuration has several steps .* params, flops .*clusters"):
         audited(growing, step="step")
     assert audited(growing, step="step", clusters="params").n_clusters == 4
 

@@ -110,7 +110,8 @@ def test_a_bend_that_too_few_runs_can_show(make):
     assert not many.adjusted.exhausted
 
 
-def test_seeds_that_differ_in_nothing_change_nothing(make, copies=3):
+def test_seeds_that_differ_in_nothing_change_nothing(make):
+    copies = 3
     options = {"rank": "rank", "y": "quality", "clusters": "config", "bootstrap": 80, "permutations": 80}
     for seed in (0, 1):
         table = make(14, seed, extra=1.0)

@@ -42,7 +42,7 @@ def associate(x: Array, y: Array, *, level: float, bootstrap: int, seed: int) ->
     value, p = float(found.statistic), float(found.pvalue) if len(x) >= 3 else None
     if len(x) < 4:
         return Association(value=value, low=-1.0, high=1.0, p=p, n=len(x))
-    interval = spearman(x, y, level=level, bootstrap=bootstrap, seed=seed).interval
+    interval = spearman(x, y, level=level, bootstrap=bootstrap, seed=seed)
     return Association(value=value, low=interval.low, high=interval.high, p=p, n=len(x))
 
 
