@@ -43,7 +43,14 @@ def test_a_verdict_its_tables_and_its_file(runs, sonoscale, tmp_path):
     assert content["provenance"]["scipy"]
     assert {one["name"] for one in content["baselines"]} == {"other", "params"}
     assert list(tmp_path.iterdir()) == [file]
-    for words in ("covariates and rank", "oracle", "within families", "of equal params", "no layers:"):
+    for words in (
+        "covariates and rank",
+        "oracle",
+        "within families",
+        "of equal params",
+        "no layers:",
+        "difference of quality",
+    ):
         assert words in result.stdout
 
 

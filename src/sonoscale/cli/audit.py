@@ -78,10 +78,8 @@ def _print(found: Audit) -> None:
             console.print()
             console.print(_table(title, rows))
     console.print()
-    for name, reason in found.reasons.items():
-        console.print(Text(f"no {name.replace('_', ' ')}: {reason}", style="dim"))
-    for note in found.notes:
-        console.print(Text(f"note  {note}", style="dim"))
+    for text in (*found.missing, *(f"note  {note}" for note in found.notes)):
+        console.print(Text(text, style="dim"))
 
 
 def _table(title: str, rows: list[dict[str, Any]]) -> Any:

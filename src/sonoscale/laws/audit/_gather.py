@@ -148,9 +148,9 @@ def gather(
             "column as family"
         )
     _check_clusters(runs, layer)
-    told: list[str] = []
+    held: list[str] = []
     if runs.held.any():
-        told.append(f"{int(runs.held.sum())} rows are held out (held_out) and not audited")
+        held.append(f"{int(runs.held.sum())} rows are held out (held_out) and not audited")
         runs = runs.fitted
     names, decided = _find_covariates(runs, covariates, rank=rank, baselines=baselines, layer=layer)
     others = [name for name in dict.fromkeys(baselines) if name not in names]
@@ -192,8 +192,8 @@ def gather(
         layer=None if layer is None else columns[layer][order],
     )
     way = "more" if target.higher_is_better else "less"
-    told = [f"audited: {runs.y} ({way} is better, {target.because}), {runs.counts}", *runs.notes, *told]
-    return _averaged(everything, runs, target, entered, labels, len(entered) < len(names), [*told, *decided, *scaled])
+    said = [f"audited: {runs.y} ({way} is better, {target.because}), {runs.counts}", *runs.notes, *held]
+    return _averaged(everything, runs, target, entered, labels, len(entered) < len(names), [*said, *decided, *scaled])
 
 
 def mean_over(values: Array, groups: Index) -> Array:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from sonoscale.laws._estimate import Estimate
 from sonoscale.laws._runs import RunTable
 from sonoscale.laws._target import Target
 from sonoscale.laws.audit._baselines import Baseline, Regret
@@ -126,6 +127,11 @@ class Audit(Result):
         return {name: value for name in EVIDENCE if isinstance(value := getattr(self, name), str)}
 
     @property
+    def missing(self) -> tuple[str, ...]:
+        """The same in sentences."""
+        return tuple(f"no {EVIDENCE[name]}: {reason}" for name, reason in self.reasons.items())
+
+    @property
     def headline(self) -> str:
         """The verdict in words, with its reason."""
         return f"{self.words}. {self.reason[0].upper()}{self.reason[1:]}."
@@ -135,14 +141,13 @@ class Audit(Result):
         q, rank = self.target.name, self.rank
         out: list[dict[str, Any]] = []
 
-        def add(evidence: str, one: Any, p: float | None, over: str) -> None:
-            out.append(
-                {"evidence": evidence, "value": one.value, "low": one.low, "high": one.high, "p": p, "over": over}
-            )
+        def add(evidence: str, one: Estimate | float, p: float | None, over: str) -> None:
+            low, high = (one.low, one.high) if isinstance(one, Estimate) else (None, None)
+            out.append({"evidence": evidence, "value": float(one), "low": low, "high": high, "p": p, "over": over})
 
         for name, one in (
             (f"Spearman's rho of {rank} and {q}", self.spearman), ("Kendall's tau", self.kendall),
-            ("Spearman's rho within families", self.within), ("of family means", self.across),
+            ("Spearman's rho within families", self.within), ("Spearman's rho of family means", self.across),
         ):  # fmt: skip
             if not isinstance(one, str):
                 add(name, one, one.p, f"{one.n} {'families' if one is self.across else 'configurations'}")
@@ -159,6 +164,10 @@ class Audit(Result):
             if not isinstance(pairs, str):
                 name = "pairs ordered right" + (f", of equal {pairs.by}" if pairs.by else "")
                 add(name, pairs.share, None, f"{pairs.counted} of {pairs.candidates} pairs")
+        for name, floor in ((f"log {rank}", self.floor_rank), (q, self.floor_quality)):
+            if not isinstance(floor, str):
+                what = f"difference of {name} that two seeds exceed in {1 - self.level:.2g} of all cases"
+                add(what, floor.difference, floor.p, f"{floor.df} degrees of freedom")
         if not isinstance(self.trajectory, str):
             for name, course in (
                 ("inside the warm-up", self.trajectory.inside), ("after the warm-up", self.trajectory.after),
@@ -271,8 +280,20 @@ class Audit(Result):
         return ax
 
 
-EVIDENCE = (
-    "spearman", "kendall", "adjusted", "within", "across", "held_out_families", "floor_rank", "floor_quality", "pairs",
-    "matched", "regret", "baselines", "trajectory", "layers",
-)  # fmt: skip
-"""Fields of an `Audit` that may be a sentence instead."""
+EVIDENCE = {
+    "spearman": "Spearman's rho",
+    "kendall": "Kendall's tau",
+    "adjusted": "partial correlation",
+    "within": "correlation within families",
+    "across": "correlation of family means",
+    "held_out_families": "held-out families",
+    "floor_rank": "seed floor of rank",
+    "floor_quality": "seed floor of quality",
+    "pairs": "pairs of runs",
+    "matched": "pairs of runs of equal size",
+    "regret": "regret",
+    "baselines": "baselines",
+    "trajectory": "trajectory",
+    "layers": "layers",
+}
+"""Fields of an `Audit` that may be a sentence instead, in words."""
