@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sonoscale.errors import SonoscaleError
+from sonoscale.laws.audit import audit
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("study")]
 
@@ -71,6 +72,10 @@ def test_five_configurations_settle_nothing_and_say_why(finished):
     assert found["verdict"] is None
     assert f"No law in two stages through RankMe: {found['reason']}." in " ".join(printed.split())
     assert "Is rank to be trusted here? Insufficient data" in " ".join(printed.split())
+    for rank, reported in audits.items():
+        found = audit(folder, rank=rank).as_dict()
+        for name in ("verdict", "reason", "needed", "n", "n_clusters", "clusters", "step", "covariates"):
+            assert found[name] == reported[name], name
 
 
 def test_the_ledger_has_a_row_per_run_budget_and_task(finished):

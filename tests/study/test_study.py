@@ -81,15 +81,6 @@ def test_what_cannot_be_overridden_or_run(tiny, tmp_path):
         study(tiny, out=tmp_path).runs()
 
 
-def test_the_audit_of_a_study_is_the_audit_of_its_folder(done):
-    """The same rows, configurations and verdict as for whoever audits the folder."""
-    found = so.audit(done.folder, rank="rankme")
-    ours = done.laws["audit"]["rankme"]
-    assert (found.verdict, found.rows, found.configurations) == (
-        ours["verdict"], ours["rows"], ours["configurations"],
-    )  # fmt: skip
-
-
 def test_a_run_without_all_its_scores_is_in_no_law(columns):
     laws = fit_laws(columns, validate(StudyConfig, CONFIG).law)
     run = columns["run"][0]

@@ -80,7 +80,7 @@ def fit_laws(ledger: Any, config: LawConfig) -> dict[str, Any]:
         content["skipped"] += comparison["skipped"]
         content["correlations"] |= comparison["correlations"]
         content["best"] |= comparison["best"]
-    content["audit"] = {rank: _audit(table, rank, config) for rank in RANKS}
+    content["audit"] = {rank: _audit(runs, rank, config) for rank in RANKS}
     content["two_stage"] = {rank: _two_stage(table, rank, config) for rank in RANKS}
     variables = (*RISING, *FALLING) if comparable else RISING
     for name, rows in _by_task(scores).items():
@@ -115,14 +115,12 @@ def _by_task(ledger: Columns) -> dict[str, Columns]:
     return {name: {column: [values[i] for i in of] for column, values in ledger.items()} for name, of in rows.items()}
 
 
-def _audit(table: Columns, rank: str, config: LawConfig) -> dict[str, Any]:
+def _audit(runs: RunTable, rank: str, config: LawConfig) -> dict[str, Any]:
     """Whether this rank is to be trusted as a proxy of quality in this study, or why that cannot be asked."""
-    from sonoscale.laws import audit_rank
+    from sonoscale.laws.audit import audit
 
     try:
-        found = audit_rank(
-            table, rank=rank, quality="quality", replicate="config", step="step", level=config.level,
-        ).as_dict()  # fmt: skip
+        found = audit(runs, rank=rank, level=config.level).as_dict()
     except SonoscaleError as error:
         return {"verdict": None, "reason": str(error)}
     del found["rules"]  # the same in every study: see `sonoscale.laws.audit`

@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._data import as_column
+from sonoscale.laws._estimate import Estimate
 from sonoscale.laws._screen import as_given, check_columns, screen
-from sonoscale.laws.extrapolation._orient import Direction
+from sonoscale.laws._target import Direction
 from sonoscale.laws.plan._cost import Cost, CostFunction, as_cost, fit_cost
 from sonoscale.laws.plan._curves import Curve, Frontier, frontier, isoflop_curve
 from sonoscale.laws.plan._direction import allocation_direction
@@ -23,7 +24,7 @@ from sonoscale.laws.plan._optimum import basin, exponents, find_optimum
 from sonoscale.laws.plan._reach import Reach, check_reach
 from sonoscale.laws.plan._rows import row_places, split_rows
 from sonoscale.laws.plan._surface import LAW, Surface, fit_surface, loss
-from sonoscale.laws.plan._value import Array, Value, plain
+from sonoscale.laws.plan._value import Array, plain
 
 __all__ = ["Allocation", "plan_allocation"]
 
@@ -59,16 +60,16 @@ class Allocation:
     fitted: str
     budget: float | None
     cost: str
-    n: Value
-    d: Value
+    n: Estimate
+    d: Estimate
     flops: float
-    y: Value
-    expected: Value
+    y: Estimate
+    expected: Estimate
     basin: tuple[float, float] | None
     basin_share: float
-    a: Value
-    b: Value
-    law: dict[str, Value]
+    a: Estimate
+    b: Estimate
+    law: dict[str, Estimate]
     isoflops: tuple[Curve, ...]
     frontier: Frontier
     doublings: tuple[Doubling, ...]
@@ -216,9 +217,9 @@ def plan_allocation(
             surface, grid, known.flops(grid[:, 0], grid[:, 1]), at_n, at_d, next_flops or float(spent.max()), next_count
         )
     return Allocation(
-        names=(n, d, y), fitted=surface.orientation.words.replace("y", y, 1), budget=flops, cost=known.words,
+        names=(n, d, y), fitted=surface.target.words, budget=flops, cost=known.words,
         n=surface.interval(best_n[1:], at_n, log=True), d=surface.interval(best_d[1:], at_d, log=True), flops=used,
-        y=Value(*(float(one[0]) for one in y_at)), expected=surface.expected(at_n, at_d),
+        y=Estimate(*(float(one[0]) for one in y_at)), expected=surface.expected(at_n, at_d),
         basin=None if flops is None else basin(
             surface.params, used, known, at_n, basin_share, most_n=most_n, most_d=most_d
         ),
@@ -237,20 +238,20 @@ def plan_allocation(
     )  # fmt: skip
 
 
-def _law(surface: Surface) -> dict[str, Value]:
+def _law(surface: Surface) -> dict[str, Estimate]:
     """The parameters with intervals: on a log scale, but for the floor, which may be zero."""
     found = {}
     for i, name in enumerate(LAW.parameters):
         draws, estimate = surface.draws[:, i], float(surface.params[i])
         found[name] = surface.interval(draws + 1e-300, estimate + 1e-300, log=name != "E")
     floor = found["E"]
-    return found | {"E": Value(floor.value, max(floor.low, 0.0), floor.high)}
+    return found | {"E": Estimate(floor.value, max(floor.low, 0.0), floor.high)}
 
 
-def _exponent(surface: Surface, draws: Array) -> Value:
+def _exponent(surface: Surface, draws: Array) -> Estimate:
     """Exponents [1 + R], the estimate first; they lie above zero."""
     found = surface.interval(draws[1:], float(draws[0]))
-    return Value(found.value, max(found.low, 0.0), found.high)
+    return Estimate(found.value, max(found.low, 0.0), found.high)
 
 
 def _candidates(surface: Surface, n: float, d: float) -> Array:
@@ -280,7 +281,7 @@ def _check(
     for i in np.argsort(spent):
         best_n, best_d = find_optimum(surface.params[None], float(spent[i]), cost, around=around)
         best = {n_name: float(best_n[0]), d_name: float(best_d[0])}
-        expected = surface.orientation.up(loss(surface.params, best_n, best_d))
+        expected = surface.target.up(loss(surface.params, best_n, best_d))
         runs.append(
             HeldRun(
                 row=int(where[rows[i]]),

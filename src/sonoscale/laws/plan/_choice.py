@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sonoscale.laws._estimate import Estimate
 from sonoscale.laws.loglinear import LogLinear
 from sonoscale.laws.plan._candidates import Columns
-from sonoscale.laws.plan._value import Array, Value, plain
+from sonoscale.laws.plan._value import Array, plain
 
 __all__ = ["Candidate", "Choice", "choose", "plain_item"]
 
@@ -34,10 +35,10 @@ class Candidate:
 
     design: dict[str, Any]
     costs: dict[str, float]
-    y: Value
+    y: Estimate
     share: float
     tied: bool
-    difference: Value
+    difference: Estimate
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -126,7 +127,7 @@ def choose(
     cheap = int(np.where(tied, price, np.inf).argmin())
     cheaper = bool(tied[cheap]) and price[cheap] < price[best]
     places = np.array([*picked, *([cheap] if cheaper else [])], dtype=np.intp)
-    y, y_low, y_high = law.predict({name: values[places] for name, values in candidates.items()}, interval=True)
+    y = law.predict({name: values[places] for name, values in candidates.items()})
     back = law._scale.back
     made = []
     for k, i in enumerate(places.tolist()):
@@ -135,10 +136,10 @@ def choose(
             Candidate(
                 design={name: plain_item(values[i]) for name, values in candidates.items()},
                 costs={name: float(values[i]) for name, values in costs.items()},
-                y=Value(float(y[k]), float(y_low[k]), float(y_high[k])),
+                y=y[k],
                 share=float(shares[i]),
                 tied=bool(tied[i]),
-                difference=Value(less[0], min(less[1:]), max(less[1:])),
+                difference=Estimate(less[0], min(less[1:]), max(less[1:])),
             )
         )
     return Choice(
@@ -166,5 +167,5 @@ def plain_item(value: Any) -> Any:
 
 
 def _scaled(one: Candidate, unit: float) -> Candidate:
-    y, off = (Value(unit * v.value, unit * v.low, unit * v.high) for v in (one.y, one.difference))
+    y, off = (Estimate(unit * v.value, unit * v.low, unit * v.high) for v in (one.y, one.difference))
     return replace(one, y=y, difference=off)

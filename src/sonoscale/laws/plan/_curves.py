@@ -68,7 +68,7 @@ def frontier(surface: Surface, cost: Cost, flops: Array, *, around: float) -> Fr
         for values in (n, d, y):
             low, high = span(values[1:], values[0], level=surface.level, factor=surface.factor, log=True)
             row.append([values[0], float(low), float(high)])
-        up = surface.orientation.up(np.array(row[2]))
+        up = surface.target.up(np.array(row[2]))
         row[2] = [up[0], up[1:].min(), up[1:].max()]
         found.append(row)
     n, d, y = np.array(found).transpose(1, 2, 0)
@@ -79,8 +79,8 @@ def _expected(surface: Surface, n: Array, d: Array) -> tuple[Array, Array, Array
     centre = loss(surface.params, n, d)
     draws = loss(surface.draws[:, None, :], n, d)
     low, high = span(draws, centre, level=surface.level, factor=surface.factor, log=True)
-    low, high = surface.orientation.ends(low, high)
-    return surface.orientation.up(centre), low, high
+    low, high = surface.target.ends(low, high)
+    return surface.target.up(centre), low, high
 
 
 def _band(y: Array, low: Array, high: Array) -> dict[str, list[float]]:

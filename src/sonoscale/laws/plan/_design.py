@@ -11,7 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._data import as_column
-from sonoscale.laws._screen import as_given, check_columns, is_score, mixed_units
+from sonoscale.laws._names import is_score
+from sonoscale.laws._screen import as_given, check_columns
+from sonoscale.laws._target import mixed_units
 from sonoscale.laws.loglinear import LogLinear, fit_loglinear
 from sonoscale.laws.loglinear._terms import is_categorical
 from sonoscale.laws.plan._candidates import Columns, DesignCost, affordable, grid, ladder
@@ -283,7 +285,7 @@ def _check(
     seen = as_column(as_given(table[y])[rows], name=y, rows=where[rows])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        foretold, low, high = law.predict(held, interval=True)
+        predicted = law.predict(held)
     unknown = np.full(len(rows), np.nan)
     flops = np.asarray(unknown if cost is None else cost(held).get("flops", unknown))
     return Check(
@@ -291,7 +293,8 @@ def _check(
             HeldRun(
                 row=int(where[rows[i]]), run={name: plain_item(values[i]) for name, values in held.items()},
                 flops=float(flops[i]) if np.isfinite(flops[i]) else None, seen=float(seen[i]),
-                foretold=unit * float(foretold[i]), low=unit * float(low[i]), high=unit * float(high[i]),
+                foretold=unit * float(predicted.value[i]), low=unit * float(predicted.low[i]),
+                high=unit * float(predicted.high[i]),
             )
             for i in range(len(rows))
         ),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from sonoscale.laws._better import is_better, more_is_better
-from sonoscale.laws.extrapolation._orient import Direction
+from sonoscale.laws._better import is_better
+from sonoscale.laws._names import more_is_better
+from sonoscale.laws._target import Direction
 from sonoscale.laws.plan._candidates import Columns
 from sonoscale.laws.plan._value import Array
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from sonoscale.laws._estimate import Estimate
 from sonoscale.laws.plan._cost import Cost
 from sonoscale.laws.plan._optimum import find_optimum
 from sonoscale.laws.plan._surface import Surface, loss
-from sonoscale.laws.plan._value import Array, Value, plain
+from sonoscale.laws.plan._value import Array, plain
 
 __all__ = ["Doubling", "doubled"]
 
@@ -28,7 +29,7 @@ class Doubling:
 
     variable: str
     at: str
-    change: Value
+    change: Estimate
     flops: float | None
 
     @property
@@ -68,6 +69,6 @@ def _doubling(
     after: tuple[float, float],
     spent: float,
 ) -> Doubling:
-    change = surface.orientation.up(loss(laws, *after)) - surface.orientation.up(loss(laws, *before))
+    change = surface.target.up(loss(laws, *after)) - surface.target.up(loss(laws, *before))
     more = float(cost.flops(np.array([after[0]]), np.array([after[1]]))[0]) - spent
     return Doubling(variable=name, at=at, change=surface.interval(change[1:], float(change[0])), flops=more)

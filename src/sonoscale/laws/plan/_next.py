@@ -132,7 +132,7 @@ def next_runs(
         most=most,
         before=before,
         after=after,
-        of=f"log {surface.orientation.words.split(',')[0].replace('y', surface.names[2])} at the plan",
+        of=f"log {surface.target.words} at the plan",
     )
 
 

@@ -12,13 +12,15 @@ from scipy import stats
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._bootstrap import draw_counts, small_sample_factor
 from sonoscale.laws._data import check_draws
+from sonoscale.laws._estimate import Estimate
 from sonoscale.laws._newton import Objective, minimise
 from sonoscale.laws._screen import Screened
+from sonoscale.laws._target import Target
 from sonoscale.laws.extrapolation import Extrapolation, extrapolate
-from sonoscale.laws.extrapolation._orient import Direction, Orientation, orient
+from sonoscale.laws.extrapolation._orient import Direction, orient
 from sonoscale.laws.forms import FORMS
 from sonoscale.laws.forms._form import POSITIVE
-from sonoscale.laws.plan._value import Array, Value, span, value_of
+from sonoscale.laws.plan._value import Array, span, value_of
 
 __all__ = ["Surface", "fit_surface", "loss"]
 
@@ -53,7 +55,7 @@ class Surface:
         n_clusters: ;
         factor: by which draws are stretched;
         level: of intervals.
-        orientation: how y is turned.
+        target: y, and how it is turned.
         forecast: calibrates intervals of new runs.
         objective: what was minimised.
         warnings: one sentence each.
@@ -68,23 +70,23 @@ class Surface:
     n_clusters: int
     factor: float
     level: float
-    orientation: Orientation
+    target: Target
     forecast: Extrapolation
     objective: Objective
     warnings: tuple[str, ...]
 
-    def interval(self, draws: Array, estimate: float, *, log: bool = False) -> Value:
+    def interval(self, draws: Array, estimate: float, *, log: bool = False) -> Estimate:
         """The estimate with its interval over draws [R]."""
         return value_of(draws, estimate, level=self.level, factor=self.factor, log=log)
 
-    def expected(self, n: float, d: float) -> Value:
+    def expected(self, n: float, d: float) -> Estimate:
         """y that the law expects at one point, with the uncertainty of the law alone, in the unit of y."""
         return self.turned(self.interval(loss(self.draws, n, d), float(loss(self.params, n, d)), log=True))
 
-    def turned(self, fallen: Value) -> Value:
+    def turned(self, fallen: Estimate) -> Estimate:
         """A value of what falls as one of y."""
-        up = self.orientation.up(np.array([fallen.value, fallen.low, fallen.high]))
-        return Value(float(up[0]), float(up[1:].min()), float(up[1:].max()))
+        up = self.target.up(np.array([fallen.value, fallen.low, fallen.high]))
+        return Estimate(float(up[0]), float(up[1:].min()), float(up[1:].max()))
 
     def foretold(self, n: Array, d: Array, flops: Array) -> tuple[Array, Array, Array]:
         """y of new runs [m] with its interval: (y, low, high).
@@ -98,8 +100,8 @@ class Surface:
         ends = span(loss(self.draws[:, None, :], n, d), law, level=self.level, factor=self.factor, log=True)
         centre = np.log(law)
         below, above = (np.hypot(half, np.log(end) - centre) for end in ends)
-        low, high = self.orientation.ends(np.exp(centre - below), np.exp(centre + above))
-        return self.orientation.up(np.exp(centre)), low, high
+        low, high = self.target.ends(np.exp(centre - below), np.exp(centre + above))
+        return self.target.up(np.exp(centre)), low, high
 
 
 def fit_surface(
@@ -139,8 +141,8 @@ def fit_surface(
     for name, column in zip(names[:2], (n, d), strict=True):
         if len(np.unique(column)) < 3:
             raise SonoscaleError(f"{name} has 2 different values only: a power of it and a floor need 3")
-    orientation = orient(flops, raw, direction=direction, y_name=names[2])
-    y = orientation.down(raw)
+    target = orient(flops, raw, direction=direction, y_name=names[2])
+    y = target.down(raw)
     objective = Objective(form=LAW, x=points, y=y, scale="log", huber=huber)
     best = _best(objective)
     rng = np.random.default_rng(seed)
@@ -150,7 +152,7 @@ def fit_surface(
     residual = np.log(y) - np.log(loss(best, n, d))
     noise = max(1.4826 * float(np.median(np.abs(residual))) * np.sqrt(len(n) / max(len(n) - size, 1)), 1e-12)
     forecast = extrapolate(
-        points, raw, clusters=groups.tolist(), size=flops, direction=orientation.direction, level=level,
+        points, raw, clusters=groups.tolist(), flops=flops, target=target, level=level,
         x_names=("N", "D"), y_name=names[2],
     )  # fmt: skip
     few = [] if count - size >= 5 else [f"{count} independent runs for {size} parameters: the intervals are rough"]
@@ -163,7 +165,7 @@ def fit_surface(
             )
     return Surface(
         n=n, d=d, names=names, params=best, draws=draws, noise=noise, n_clusters=count,
-        factor=small_sample_factor(count, size, level), level=level, orientation=orientation, forecast=forecast,
+        factor=small_sample_factor(count, size, level), level=level, target=target, forecast=forecast,
         objective=objective, warnings=tuple(told),
     )  # fmt: skip
 

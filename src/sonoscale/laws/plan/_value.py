@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sonoscale.laws._bootstrap import expanded_interval
+from sonoscale.laws._estimate import Estimate
 
-__all__ = ["Array", "Value", "plain", "span", "value_of"]
+__all__ = ["Array", "plain", "span", "value_of"]
 
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Value:
-    """An estimate and its interval, all in one unit; infinite ends where nothing bounds it."""
-
-    value: float
-    low: float
-    high: float
-
-    def as_dict(self) -> dict[str, float | None]:
-        return {"value": plain(self.value), "low": plain(self.low), "high": plain(self.high)}
 
 
 def span(draws: Array, estimate: Any, *, level: float, factor: float, log: bool = False) -> tuple[Array, Array]:
@@ -35,10 +23,10 @@ def span(draws: Array, estimate: Any, *, level: float, factor: float, log: bool 
     return np.exp(np.clip(low, -700.0, 700.0)), np.exp(np.clip(high, -700.0, 700.0))
 
 
-def value_of(draws: Array, estimate: float, *, level: float, factor: float, log: bool = False) -> Value:
+def value_of(draws: Array, estimate: float, *, level: float, factor: float, log: bool = False) -> Estimate:
     """The estimate with the interval of its draws [R]."""
     low, high = span(draws, estimate, level=level, factor=factor, log=log)
-    return Value(float(estimate), float(low), float(high))
+    return Estimate(float(estimate), float(low), float(high))
 
 
 def plain(value: float | None) -> float | None:
