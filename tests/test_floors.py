@@ -12,7 +12,7 @@ import sonoscale
 SOURCE = Path(sonoscale.__file__).parent
 FLOORS = ["audio", "corpora", "encoders", "measure", "pretrain", "probe", "study", "report", "export", "cli"]
 ALONE = ["rank", "laws"]  # import no floor, and any floor may import them
-GROUND = {"_callable", "config", "errors", "files", "processes", "provenance", "results", "__version__"}
+GROUND = {"_callable", "config", "errors", "extras", "files", "processes", "provenance", "results", "__version__"}
 
 
 def imported_floors(file: Path) -> set[str]:
