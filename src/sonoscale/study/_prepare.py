@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -25,6 +24,7 @@ from sonoscale.corpora import (
 from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain import WaveStore, all_clips, check_lengths, enough, run_identity
 from sonoscale.probe import find_metric, find_protocol
+from sonoscale.processes import WorkerPool
 from sonoscale.study._config import StudyConfig
 from sonoscale.study._design import PlannedRun
 
@@ -139,7 +139,7 @@ class _Sources:
 class _Features:
     """Feature stores by content, each built once."""
 
-    def __init__(self, cache: Path, pool: Executor | None, report: Report) -> None:
+    def __init__(self, cache: Path, pool: WorkerPool | None, report: Report) -> None:
         self.cache, self.pool, self.report = cache, pool, report
         self._stores: dict[tuple[int, LogMelConfig, str], tuple[Corpus, FeatureStore]] = {}
         self._waves: dict[tuple[int, LogMelConfig], WaveStore] = {}
