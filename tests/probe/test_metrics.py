@@ -8,8 +8,9 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.probe import METRICS, Targets, make_targets
+from sonoscale.probe import METRICS
 from sonoscale.probe._metrics import find_metric
+from sonoscale.probe._targets import Targets, make_targets
 
 
 def labelled(n=200, classes=7, ties=False, seed=0):
