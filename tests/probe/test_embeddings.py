@@ -33,7 +33,7 @@ def test_a_result_tells_what_it_is_of():
     assert list(result.per_fold) == list(result.chosen) == list("12345")
     assert result.score == pytest.approx(np.mean(list(result.per_fold.values())))
     assert result.fold_std == pytest.approx(np.std(list(result.per_fold.values()), ddof=1))
-    assert result.interval[0] < result.score < result.interval[1]
+    assert result.low < result.score < result.high
     assert ProbeResult.from_dict(json.loads(json.dumps(result.as_dict()))) == result
 
 

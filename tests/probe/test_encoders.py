@@ -11,15 +11,11 @@ from sonoscale.corpora import open_corpus, open_task
 from sonoscale.encoders import load_encoder
 from sonoscale.errors import SonoscaleError
 from sonoscale.measure import _embed
-from sonoscale.probe import (
-    ProbeResult,
-    Score,
-    content_hashes,
-    overlap,
-    protocol_agreement,
-    score_encoder,
-)
+from sonoscale.probe import ProbeResult, Score
 from sonoscale.probe._cache import embed_once
+from sonoscale.probe._encoders import score_encoder
+from sonoscale.probe._overlap import content_hashes, overlap
+from sonoscale.probe._results import protocol_agreement
 
 RATE = 16_000
 
@@ -109,7 +105,7 @@ def test_training_audio_in_a_task_of_events_is_found(folder, tmp_path, monkeypat
         (root / f"{part}.json").write_text(json.dumps(said))
     task = open_task(root)
     trained_on = content_hashes(open_task(folder / "metadata.csv").corpus)[4:]  # the two test clips, and others
-    result = ProbeResult(0.5, (0, 1), None, {}, {}, 0.1, 6, 2, "event_onset_200ms_fms", "events", "hear-events/1")
+    result = ProbeResult(0.5, 0, 1, None, {}, {}, 0.1, 6, 2, "event_onset_200ms_fms", "events", "hear-events/1")
     monkeypatch.setattr("sonoscale.probe._encoders.probe_events", lambda *_, **__: result)
     (score,) = score_encoder(load_encoder("logmel:"), "logmel", task, ["hear"], trained_on=trained_on)
     (warning,) = [each for each in score.result.warnings if "pre-training" in each]
@@ -189,7 +185,7 @@ def test_errors_come_before_the_work(task):
 
 
 def scored(encoder, task, protocol, value):
-    result = ProbeResult(value, (0, 1), None, {}, {}, 0.1, 10, 2, "accuracy", "multiclass", protocol)
+    result = ProbeResult(value, 0, 1, None, {}, {}, 0.1, 10, 2, "accuracy", "multiclass", protocol)
     return Score(encoder, encoder, task, 4, None, result, 0.0, 0.0)
 
 

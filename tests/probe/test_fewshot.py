@@ -5,9 +5,11 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.probe import make_rounds, make_targets, probe_embeddings
+from sonoscale.probe import probe_embeddings
 from sonoscale.probe._fewshot import FEW_SHOT, draws_of
 from sonoscale.probe._metrics import METRICS
+from sonoscale.probe._rounds import make_rounds
+from sonoscale.probe._targets import make_targets
 
 
 def blobs(n=300, seed=0):
@@ -54,7 +56,7 @@ def test_the_score_is_the_mean_over_draws_of_scikit_learns():
             model = LogisticRegression(C=1.0, max_iter=5000, tol=1e-7).fit(x[rows], y[rows])
             scores.append(model.score(x[each.test], y[each.test]))
         assert result.per_fold[each.name] == pytest.approx(np.mean(scores), abs=0.003)
-    assert result.interval[0] < result.score < result.interval[1]
+    assert result.low < result.score < result.high
 
 
 def test_seeds_draw_differently_and_are_repeatable():

@@ -14,7 +14,7 @@ from sonoscale.errors import SonoscaleError
 from sonoscale.probe._embeddings import probe_embeddings
 from sonoscale.probe._hear import GRID, HEAR, GridPoint, Task, Training, build_mlp, fit_grid, fit_mlp, hear
 from sonoscale.probe._metrics import find_metric
-from sonoscale.probe._registry import PROTOCOLS
+from sonoscale.probe._protocols import PROTOCOLS
 from sonoscale.probe._rounds import make_rounds
 from sonoscale.probe._targets import Targets, make_targets
 

@@ -10,9 +10,8 @@ from sklearn.preprocessing import StandardScaler
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.probe import probe_embeddings
-from sonoscale.probe._linear import STRENGTHS, best_first
+from sonoscale.probe._linear import STRENGTHS, best_first, fit_ridge
 from sonoscale.probe._logistic import fit_logistic
-from sonoscale.probe._ridge import fit_ridge
 from sonoscale.probe._targets import Targets
 
 

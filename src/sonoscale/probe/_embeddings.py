@@ -9,11 +9,11 @@ import numpy as np
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.probe._device import find_device
-from sonoscale.probe._interval import Scored, clip_interval
+from sonoscale.probe._interval import Scored, clip_draws, ends
 from sonoscale.probe._metrics import Metric, find_metric
 from sonoscale.probe._protocol import Outcome, Protocol
-from sonoscale.probe._registry import find_protocol
-from sonoscale.probe._result import ProbeResult
+from sonoscale.probe._protocols import find_protocol
+from sonoscale.probe._results import ProbeResult
 from sonoscale.probe._retrieval import Retrieval, probe_retrieval
 from sonoscale.probe._rounds import Round, check_rounds, make_rounds
 from sonoscale.probe._targets import Targets, make_targets
@@ -94,15 +94,18 @@ def probe_embeddings(
     ]
     per_fold = {r.name: each.score(measure) for r, each in zip(rounds, tested, strict=True)}
     scores = np.array(list(per_fold.values()))
+    draws = clip_draws(tested, measure, seed=seed)
+    low, high = ends(draws)
     return ProbeResult(
         score=float(scores.mean()),
-        interval=clip_interval(tested, measure, seed=seed),
+        low=low,
+        high=high,
         fold_std=float(scores.std(ddof=1)) if len(scores) > 1 else None,
         per_fold=per_fold,
         chosen={r.name: o.chosen for r, o in zip(rounds, outcomes, strict=True)},
         chance=float(np.mean([_chance(targets, r, measure) for r in rounds])),
         n=len(x), classes=len(targets.classes), metric=measure.name, kind=targets.kind,
-        protocol=method.version, warnings=tuple(warnings),
+        protocol=method.version, warnings=tuple(warnings), draws=draws,
     )  # fmt: skip
 
 

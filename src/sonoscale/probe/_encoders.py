@@ -5,13 +5,11 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from scipy import stats
 
 from sonoscale.corpora import Task
 from sonoscale.encoders import Encoder
@@ -20,43 +18,12 @@ from sonoscale.probe._cache import embed_once
 from sonoscale.probe._embeddings import probe_embeddings
 from sonoscale.probe._events import probe_events
 from sonoscale.probe._overlap import content_hashes, overlap, overlap_warning
-from sonoscale.probe._registry import PROTOCOLS, find_protocol
-from sonoscale.probe._result import ProbeResult
+from sonoscale.probe._protocols import PROTOCOLS, find_protocol
+from sonoscale.probe._results import Score
 from sonoscale.probe._retrieval import Retrieval
 from sonoscale.probe._targets import make_targets
 
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class Score:
-    """One encoder on one task under one protocol.
-
-    Attributes:
-        encoder: what it was asked for as.
-        identity: which weights and code that was.
-        task, dim: of the clips, and of their embeddings.
-        layer: which, counted from 0; None for the output.
-        result: the score.
-        embed_seconds, probe_seconds: taken by the encoder over all clips, and by the protocol.
-    """
-
-    encoder: str
-    identity: str
-    task: str
-    dim: int
-    layer: int | None
-    result: ProbeResult
-    embed_seconds: float
-    probe_seconds: float
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-able, the result's fields among the others."""
-        return {
-            "encoder": self.encoder, "identity": self.identity, "task": self.task, "dim": self.dim,
-            "layer": self.layer, "embed_seconds": self.embed_seconds, "probe_seconds": self.probe_seconds,
-            **self.result.as_dict(),
-        }  # fmt: skip
 
 
 def score_encoder(
@@ -189,48 +156,3 @@ def _score_events(encoder: Encoder, name: str, task: Task, leaked: list[str], se
     result = replace(result, warnings=tuple(dict.fromkeys((*task.notes, *leaked, *result.warnings))))
     dim, took = frames[0].shape[1], time.perf_counter() - started
     return Score(name, encoder.identity, task.name, dim, None, result, embed_seconds, took)
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """Whether two protocols order encoders alike.
-
-    Attributes:
-        one, other: protocols with versions.
-        per_task: Spearman's correlation over encoders, by task; tasks on which a protocol scores all the same are
-            left out.
-        mean: over tasks.
-        encoders: how many.
-    """
-
-    one: str
-    other: str
-    per_task: dict[str, float]
-    mean: float
-    encoders: int
-
-
-def protocol_agreement(scores: Sequence[Score]) -> list[Agreement]:
-    """Spearman's correlation of each two protocols over the encoders, task by task; empty for fewer than 3 encoders."""
-    outputs = [score for score in scores if score.layer is None]
-    table = {(s.result.protocol, s.task, s.encoder): s.result.score for s in outputs}
-    encoders, tasks, protocols = (list(dict.fromkeys(x)) for x in (
-        (s.encoder for s in outputs), (s.task for s in outputs), (s.result.protocol for s in outputs)
-    ))  # fmt: skip
-    if len(encoders) < 3:
-        return []
-    found = []
-    for one, other in itertools.combinations(protocols, 2):
-        per_task = {}
-        for task in tasks:
-            pairs = [
-                (table[one, task, e], table[other, task, e])
-                for e in encoders
-                if (one, task, e) in table and (other, task, e) in table
-            ]
-            first, second = (np.array(each) for each in zip(*pairs, strict=True)) if pairs else (np.array([]),) * 2
-            if len(first) > 2 and np.ptp(first) > 0 and np.ptp(second) > 0:
-                per_task[task] = float(np.asarray(stats.spearmanr(first, second))[0])
-        if per_task:
-            found.append(Agreement(one, other, per_task, float(np.mean(list(per_task.values()))), len(encoders)))
-    return found

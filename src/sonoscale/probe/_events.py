@@ -13,7 +13,8 @@ from sonoscale.corpora import Event
 from sonoscale.errors import SonoscaleError
 from sonoscale.probe._event_scores import EventMetric, find_event_metric
 from sonoscale.probe._hear import HEAR, Task, Training, draw_seed, fit_grid
-from sonoscale.probe._result import ProbeResult
+from sonoscale.probe._interval import ends
+from sonoscale.probe._results import ProbeResult
 from sonoscale.probe._rounds import Round, make_rounds
 
 EVENTS = "hear-events/1"  # raise the number with any change that can change a score
@@ -118,13 +119,16 @@ def probe_events(
         common = np.concatenate([labels[clip] for clip in each.fitted]).mean(axis=0)
         constant = [np.tile(common, (len(frames[clip]), 1)) for clip in each.test]
         chances.append(measure.of(count(each.test, constant, *grid[0]).sum(axis=0)))
+    draws = _draws(counts, measure, seed)
+    low, high = ends(draws)
     return ProbeResult(
         score=float(scores.mean()),
-        interval=_interval(counts, measure, seed),
+        low=low,
+        high=high,
         fold_std=float(scores.std(ddof=1)) if len(scores) > 1 else None,
         per_fold={each.name: float(score) for each, score in zip(rounds, scores, strict=True)},
         chosen=chosen, chance=float(np.mean(chances)), n=len(frames), classes=len(classes), metric=measure.name,
-        kind="events", protocol=EVENTS, warnings=tuple(_remarks(times, measure, rounds)),
+        kind="events", protocol=EVENTS, warnings=tuple(_remarks(times, measure, rounds)), draws=draws,
     )  # fmt: skip
 
 
@@ -174,16 +178,13 @@ def _by_clip(probabilities: np.ndarray, frames: Sequence[np.ndarray], clips: np.
     return np.split(probabilities, np.cumsum([len(frames[clip]) for clip in clips])[:-1])
 
 
-def _interval(
-    counts: Sequence[np.ndarray], metric: EventMetric, seed: int, *, level: float = 0.95, draws: int = 1000
-) -> tuple[float, float]:
-    """Percentile bootstrap over test clips within each fold; NaN where a fold has fewer than two."""
+def _draws(counts: Sequence[np.ndarray], metric: EventMetric, seed: int, *, draws: int = 1000) -> np.ndarray | None:
+    """Bootstrap over test clips within each fold, float64 `[draws]`; None where a fold has fewer than two."""
     if min(len(each) for each in counts) < 2:
-        return float("nan"), float("nan")
+        return None
     rng = np.random.default_rng(seed)
     drawn = [metric.of(each[rng.integers(len(each), size=(draws, len(each)))].sum(axis=1)) for each in counts]
-    lower, upper = np.nanquantile(np.mean(drawn, axis=0), [(1 - level) / 2, (1 + level) / 2])
-    return float(lower), float(upper)
+    return np.mean(drawn, axis=0)
 
 
 def _remarks(times: Sequence[np.ndarray], metric: EventMetric, rounds: Sequence[Round]) -> list[str]:

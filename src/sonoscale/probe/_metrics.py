@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
-from sklearn import metrics as sk
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.probe._targets import Kind, Targets
@@ -104,7 +103,12 @@ def _mae(targets: Targets, predictions: np.ndarray) -> float:
 
 
 def _r2(targets: Targets, predictions: np.ndarray) -> float:
-    return float(sk.r2_score(targets.values, predictions[:, 0])) if len(targets) > 1 else float("nan")
+    """NaN for a single clip; for equal numbers 1 if all are met, else 0."""
+    if len(targets) < 2:
+        return float("nan")
+    missed = float(np.sum((targets.values - predictions[:, 0].astype(np.float64)) ** 2))
+    spread = float(np.sum((targets.values - targets.values.mean()) ** 2))
+    return 1 - missed / spread if spread > 0 else float(missed == 0)
 
 
 def _spearman(targets: Targets, predictions: np.ndarray) -> float:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from sonoscale.probe._embeddings import probe_embeddings
-from sonoscale.probe._registry import find_protocol
-from sonoscale.probe._result import ProbeResult
+from sonoscale.probe._protocols import find_protocol
+from sonoscale.probe._results import ProbeResult
 from sonoscale.probe._retrieval import Retrieval
 from sonoscale.probe._targets import Targets, make_targets
 

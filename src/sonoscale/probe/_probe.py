@@ -1,0 +1,220 @@
+"""Encoders on labelled tasks -> scores with intervals, baselines and differences."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sonoscale.corpora import Task, open_corpus, open_task
+from sonoscale.encoders import Encoder, load_encoder
+from sonoscale.errors import SonoscaleError
+from sonoscale.files import write_json
+from sonoscale.measure import need_layers
+from sonoscale.probe._device import find_device
+from sonoscale.probe._encoders import Progress, check_protocols, score_encoder
+from sonoscale.probe._overlap import content_hashes
+from sonoscale.probe._protocols import find_protocol
+from sonoscale.probe._results import ProbeResults, Score, make_results
+from sonoscale.processes import available_cores
+from sonoscale.provenance import versions
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Spec = str | os.PathLike[str] | Encoder
+
+
+def probe(
+    encoders: Spec | Sequence[Spec],
+    tasks: str | os.PathLike[str] | Task | Sequence[str | os.PathLike[str] | Task],
+    *,
+    protocols: str | Sequence[str] = ("linear",),
+    compare: Spec | Sequence[Spec] = (),
+    baselines: bool = True,
+    layers: bool = False,
+    trained_on: str | os.PathLike[str] | None = None,
+    kind: str | None = None,
+    label: str | None = None,
+    audio_root: str | os.PathLike[str] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    cache: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    seed: int = 0,
+    progress: Progress = lambda what, done, total: None,
+    report: Callable[[ProbeResults], None] = lambda results: None,
+) -> ProbeResults:
+    """Score frozen encoders on labelled tasks, by the field's protocols, with intervals and baselines.
+
+    Each clip is embedded once for all protocols. Whatever is wrong with the tasks is an error before anything is
+    embedded. Clips of a task that are among what the first encoder was trained on, or any of our own runs, are counted
+    in the warnings of its scores.
+
+    Arguments:
+        encoders: one or several: run folders, checkpoint files, specs of `load_encoder`, or encoders themselves.
+        tasks: one or several: what `open_task` opens, by path or name, or tasks themselves (at the encoders' rate).
+        protocols: names of `PROTOCOLS`.
+        compare: further encoders, like `encoders`.
+        baselines: also score log-mel statistics, with the bands of the first of our own runs, and the untrained twin of
+            each of our own runs.
+        layers: score every layer instead of the output; baselines by their output.
+        trained_on: audio that the first encoder was trained on; by default that of our own runs, read from them.
+        kind, label, audio_root: of the tasks, where their tables do not say; see `open_task`.
+        out: a .json file that is written anew after each encoder and task, so that nothing is lost.
+        cache: folder of embeddings to find or keep; None to keep none.
+        device: cpu, cuda, cuda:1, or auto for CUDA where there is any.
+        workers: threads that decode; by default one for each core.
+        seed: of what protocols and intervals draw.
+        progress: called with what is being done, how much of it is, and of how much.
+        report: called with the results so far after each encoder and task.
+
+    Returns:
+        all scores, and the differences of further encoders from the first, paired by clip.
+
+    Raises:
+        SonoscaleError: no such encoder, task, protocol or device; a task that a protocol is not for, or that cannot be
+            scored (see `Task`); `out` cannot be written.
+
+    Example:
+        >>> from sonoscale.corpora import ProceduralTaskConfig
+        >>> task = ProceduralTaskConfig(name="speaker", clips=24).load()
+        >>> results = probe("logmel:16", task, protocols="knn", baselines=False)
+        >>> results.rows()[0]["protocol"], results.scores[0].dim
+        ('knn/1', 32)
+    """
+    first = _listed(encoders)
+    specs = list(dict.fromkeys([*first, *_listed(compare)]))
+    given, names = _listed(tasks), list(dict.fromkeys([protocols] if isinstance(protocols, str) else protocols))
+    for what, asked in (("encoders", first), ("tasks", given), ("protocols", names)):
+        if not asked:
+            raise SonoscaleError(f"{what}: none given; at least one is needed")
+    for name in names:
+        find_protocol(name)
+    if not 0 <= seed < 2**32:
+        raise SonoscaleError(f"seed = {seed}: must be a whole number from 0 to {2**32 - 1}")
+    target, path = find_device(device), None if out is None else _checked_out(Path(out))
+    settings = _Settings(kind, label, audio_root)
+    _check_tasks([settings.open(task, 16_000) for task in given], names, layers)
+    if trained_on is not None:
+        open_corpus(os.fspath(trained_on))
+    everything = [*specs, *(_baselines(specs) if baselines else [])]
+    if layers:
+        for spec in specs:
+            need_layers(_loaded(spec, target))
+    kept, threads = None if cache is None else Path(cache), workers or available_cores()
+    options = {
+        "encoders": [_name(spec) for spec in specs], "tasks": [_task_name(task) for task in given], "protocols": names,
+        "baselines": baselines, "layers": layers, "trained_on": trained_on, "kind": kind, "label": label,
+        "audio_root": audio_root, "seed": seed, "versions": versions("torch", "numpy", "scipy"),
+    }  # fmt: skip
+    scores: list[Score] = []
+    notes: list[str] = []
+    for spec in everything:
+        encoder, name = _loaded(spec, target), _name(spec)
+
+        def tell(what: str, done: int, total: int, name: str = name) -> None:
+            progress(f"{name}: {what}", done, total)
+
+        source = trained_on if spec == specs[0] else None
+        heard = _training_hashes(spec, source, encoder.sample_rate, kept, threads, tell, notes)
+        for task in given:
+            scores += score_encoder(
+                encoder, name, settings.open(task, encoder.sample_rate), names, layers=layers and spec in specs,
+                cache=kept, trained_on=heard, seed=seed, device=target, workers=threads, progress=tell,
+            )  # fmt: skip
+            results = make_results(scores, notes, options)
+            if path is not None:
+                write_json(path, results.as_dict())
+            report(results)
+    return make_results(scores, notes, options)
+
+
+class _Settings:
+    """How tasks are opened."""
+
+    def __init__(self, kind: str | None, label: str | None, audio_root: str | os.PathLike[str] | None) -> None:
+        self._said = {key: value for key, value in (("kind", kind), ("label", label)) if value is not None}
+        self._audio_root = audio_root
+
+    def open(self, task: str | os.PathLike[str] | Task, rate: int) -> Task:
+        """The task at a sample rate; one that is open already as it is."""
+        if isinstance(task, Task):
+            return task
+        text, said = os.fspath(task), dict[str, Any](self._said)
+        if self._audio_root is not None and (text.endswith(".csv") or (Path(text) / "metadata.csv").is_file()):
+            said["audio_root"] = self._audio_root
+        return open_task(text, sample_rate=rate, **said)
+
+
+def _check_tasks(tasks: Sequence[Task], protocols: Sequence[str], layers: bool) -> None:
+    """Whether all can be scored, and are called differently."""
+    for task in tasks:
+        check_protocols(task, protocols, layers=layers)
+    names = [task.name for task in tasks]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise SonoscaleError(f"two tasks are called {twice}: score them one after the other, or rename a folder")
+
+
+def _baselines(specs: Sequence[Spec]) -> list[Spec]:
+    """Log-mel statistics, and each of our own encoders without training."""
+    own = [spec for spec in specs if isinstance(spec, str) and Path(spec).exists()]
+    bands = load_encoder(Path(own[0])).config.n_mels if own else 64
+    found = ["logmel:" if bands == 64 else f"logmel:{bands}", *(f"untrained:{spec}" for spec in own)]
+    return [each for each in found if each not in specs]
+
+
+def _training_hashes(
+    spec: Spec, given: str | os.PathLike[str] | None, rate: int, cache: Path | None, workers: int, progress: Progress,
+    notes: list[str],
+) -> np.ndarray | None:  # fmt: skip
+    """Hashes of the audio that an encoder was trained on, of whole recordings; None where that is not known.
+
+    Adds to the notes why it could not be read.
+    """
+
+    def hashes(corpus: Any) -> np.ndarray:
+        return content_hashes(
+            corpus, cache, workers=workers, progress=lambda done, total: progress("training audio", done, total)
+        )
+
+    if given is not None:
+        return hashes(open_corpus(os.fspath(given), sample_rate=rate, max_seconds=None))
+    if not isinstance(spec, str) or not Path(spec).exists():
+        return None
+    from sonoscale.pretrain import training_audio
+
+    try:
+        corpus = training_audio(Path(spec))
+    except SonoscaleError as error:
+        notes.append(f"{spec}: not compared with its training audio: {error}")
+        return None
+    return None if corpus is None else hashes(corpus)
+
+
+def _listed(given: Any) -> list[Any]:
+    """One or several, paths as text."""
+    several = [given] if isinstance(given, str | os.PathLike | Task) or not isinstance(given, Sequence) else given
+    return [os.fspath(each) if isinstance(each, os.PathLike) else each for each in several]
+
+
+def _loaded(spec: Spec, device: str) -> Encoder:
+    return load_encoder(spec, device=device) if isinstance(spec, str) else spec  # pyright: ignore[reportReturnType]
+
+
+def _name(spec: Spec) -> str:
+    return spec if isinstance(spec, str) else spec.identity  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _task_name(task: Any) -> str:
+    return task.name if isinstance(task, Task) else str(task)
+
+
+def _checked_out(path: Path) -> Path:
+    if path.suffix != ".json" or not path.parent.is_dir() or path.is_dir():
+        raise SonoscaleError(f"out = {path}: must end in .json, in a folder that exists")
+    if not os.access(path.parent, os.W_OK):
+        raise SonoscaleError(f"out = {path}: cannot be written")
+    return path
