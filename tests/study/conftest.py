@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sonoscale.cli.main import app
+from sonoscale.processes import single_threaded
 from sonoscale.study import _execute
 from sonoscale.study._worker import execute
 
@@ -59,17 +60,19 @@ def start(cache):
     return call
 
 
+def run_here(jobs, workers, watcher):
+    """Execute runs in this process, one after the other."""
+    single_threaded()  # as workers are
+    for i, job in enumerate(jobs):
+        execute(job, lambda stage, done, total, loss: None)
+        watcher.finished(i, None)
+    return []
+
+
 @pytest.fixture
 def in_process(monkeypatch):
-    """Runs are executed in this process, one after the other."""
-
-    def run_jobs(jobs, workers, watcher):
-        for i, job in enumerate(jobs):
-            execute(job, lambda stage, done, total, loss: None)
-            watcher.finished(i, None)
-        return []
-
-    monkeypatch.setattr(_execute, "run_jobs", run_jobs)
+    """Runs are executed without worker processes."""
+    monkeypatch.setattr(_execute, "run_jobs", run_here)
 
 
 @pytest.fixture(scope="session")
@@ -81,6 +84,8 @@ def tiny(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def finished(sonoscale, tiny, tmp_path_factory):
-    """An uninterrupted study in two processes: its folder and what the command printed."""
+    """An uninterrupted study without worker processes: its folder and what the command printed."""
     out = tmp_path_factory.mktemp("finished") / "out"
-    return out, sonoscale("study", "run", tiny, "--out", out, "--workers", 2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_execute, "run_jobs", run_here)
+        return out, sonoscale("study", "run", tiny, "--out", out, "--workers", 1)

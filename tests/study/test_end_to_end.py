@@ -177,7 +177,7 @@ def kept(folder):
     return {f: (f / "record.json").stat().st_mtime_ns for f in run_folders(folder)}
 
 
-def test_a_full_disk_is_one_line_and_keeps_what_is_finished(sonoscale, tiny, tmp_path):
+def test_a_full_disk_is_one_line_and_keeps_what_is_finished(sonoscale, tiny, tmp_path, request):
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "none", disk], capture_output=True, check=False)
@@ -191,6 +191,7 @@ def test_a_full_disk_is_one_line_and_keeps_what_is_finished(sonoscale, tiny, tmp
         assert finished
         assert all((f / "record.json").is_file() for f in finished)
         subprocess.run(["mount", "-o", "remount,size=60m", disk], check=True)
+        request.getfixturevalue("in_process")
         again = sonoscale("study", "run", tiny, "--out", disk / "out", "--workers", 1)
         assert f"{len(finished)} runs are finished already" in again
     finally:

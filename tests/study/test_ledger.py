@@ -28,7 +28,7 @@ def loss_of(tmp_path):
             "budgets": [budget | {"step": 4, "rank": rank, "rank_centred": rank}],
         }  # fmt: skip
         (folder / "record.json").write_text(json.dumps(record))
-        score = {"protocol": "probe", "metric": "accuracy", "score": 0.5, "interval": [0.4, None], "chance": 0.5}
+        score = {"protocol": "probe", "metric": "accuracy", "score": 0.5, "low": 0.4, "high": None, "chance": 0.5}
         (folder / "probe-key.json").write_text(json.dumps({"steps": {"4": score}}))
         task = TaskJob("toy", {"linear": "key"}, Path(), (), (), {})
         job = RunJob(PlannedRun(config, "base", "base"), "id", folder, {}, Path(), Path(), (task,))

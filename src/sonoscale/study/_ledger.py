@@ -34,12 +34,9 @@ def build_ledger(jobs: list[RunJob]) -> pa.Table:
                 if steps is None:
                     continue
                 probe = steps[str(budget["step"])]
-                scores = {k: probe[k] for k in ("protocol", "metric", "score")}
-                low, high = probe["interval"]
-                rows.append(
-                    {**fixed, **measured, "task": task, **scores, "score_low": low, "score_high": high,
-                     "chance": probe["chance"]}
-                )  # fmt: skip
+                scores = {k: probe[k] for k in ("protocol", "metric", "score", "chance")}
+                ends = {"score_low": probe.get("low"), "score_high": probe.get("high")}
+                rows.append({**fixed, **measured, "task": task, **scores, **ends})
     return pa.Table.from_pylist(rows)
 
 

@@ -13,7 +13,8 @@ from sonoscale.config import config_hash
 from sonoscale.corpora import Corpus, FeatureStore, FolderData, ProceduralData, Task, feature_pool
 from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain import Inputs, Sources, WaveStore, all_clips, check_clips, check_lengths
-from sonoscale.probe import Retrieval, check_protocols, find_metric, find_protocol
+from sonoscale.probe import find_metric, find_protocol
+from sonoscale.probe._encoders import check_protocols
 from sonoscale.study._config import StudyConfig
 from sonoscale.study._design import PlannedRun
 
@@ -136,8 +137,8 @@ def _check_tasks(tasks: list[Task], protocols: Sequence[str]) -> None:
                 "with protocol hear"
             )
         check_protocols(task, protocols)
-        if all(isinstance(find_protocol(name), Retrieval) for name in protocols):
-            continue  # by metrics of their own
+        if task.kind == "retrieval":
+            continue  # all its metrics are scores
         metric = find_metric(task.metric, cast(Any, task.kind))
         if not metric.higher:
             raise SonoscaleError(
