@@ -23,8 +23,8 @@ from rich.table import Table
 from scipy.linalg import get_blas_funcs
 
 from sonoscale.processes import single_threaded
+from sonoscale.provenance import provenance
 from sonoscale.rank import SpectralSketch, open_embeddings, rankme, sketch_file
-from sonoscale.study import provenance
 
 DIM, ROWS, SVD_ROWS, CHUNK = 768, 200_000, 100_000, 4096
 ROUNDS = 5
@@ -166,7 +166,7 @@ def main() -> None:
         table.add_row(what, measured)
     console = Console(width=130)
     console.print(table)
-    facts = provenance(0.0, 0, 0)
+    facts = provenance("torch", "numpy", "scipy")
     console.print(", ".join(f"{k} {facts[k]}" for k in ("sonoscale", "python", "torch", "numpy", "cpu", "cores")))
 
 

@@ -28,7 +28,7 @@ def study(tmp_path):
 def test_a_study_has_one_row_per_run_and_checkpoint(study):
     table = open_table(study)
     assert table["run"].tolist() == ["a", "a", "b", "b"]
-    np.testing.assert_allclose(table["quality"], [0.5, 0.6, 0.5, 0.5])
+    np.testing.assert_allclose(table["quality"], [0.5, 0.6, 0.5, np.nan])  # a score is missing
     np.testing.assert_allclose(table["score:word"], [0.6, 0.7, 0.6, np.nan])
     np.testing.assert_allclose(table["score:esc10"], [0.4, 0.5, 0.4, 0.5])
     np.testing.assert_array_equal(table["mask_ratio"], [0.75, 0.75, np.nan, np.nan])

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from sonoscale.errors import SonoscaleError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 __all__ = ["open_table"]
@@ -41,8 +40,7 @@ def _study_table(file: Path) -> dict[str, NDArray[Any]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from sonoscale.laws import as_table
-    from sonoscale.study import run_table
+    from sonoscale.laws import ledger_runs
 
     try:
         ledger = pq.ParquetFile(file).read()
@@ -53,19 +51,4 @@ def _study_table(file: Path) -> dict[str, NDArray[Any]]:
     lacking = {"run", "step", "task", "protocol", "score"} - set(ledger.column_names)
     if lacking:
         raise SonoscaleError(f"{file}: not the ledger of a study: no column {', '.join(sorted(lacking))}")
-    table = run_table(ledger)
-    return as_table(table) | _scores(ledger.to_pylist(), list(zip(table["run"], table["step"], strict=True)))
-
-
-def _scores(rows: list[dict[str, Any]], points: list[tuple[str, int]]) -> dict[str, NDArray[np.float64]]:
-    """A column for each task, over the runs and checkpoints in this order."""
-    import numpy as np
-
-    several = len({(row["task"], row["protocol"]) for row in rows}) > len({row["task"] for row in rows})
-    place = {point: i for i, point in enumerate(points)}
-    columns: dict[str, NDArray[np.float64]] = {}
-    for row in rows:
-        name = f"score:{row['task']}:{row['protocol']}" if several else f"score:{row['task']}"
-        column = columns.setdefault(name, np.full(len(points), np.nan))
-        column[place[row["run"], row["step"]]] = row["score"]
-    return columns
+    return ledger_runs(ledger.to_pydict())

@@ -73,13 +73,17 @@ def probe_store(
 
 
 def logmel_statistics(store: FeatureStore) -> np.ndarray:
-    """The baseline embedding `logmel:` from kept log-mels: mean and deviation over time of each band.
+    """The baseline embedding `logmel:BANDS` from kept log-mels: mean and deviation over time of each band.
 
     Returns:
         float32 `[clips, 2 * bands]`, in the order of the store.
     """
+    import torch
+
+    from sonoscale.encoders._baseline import band_statistics
+
     rows = np.empty((len(store), 2 * store.frames.shape[1]), dtype=np.float32)
     for i in range(len(store)):
-        clip = store.clip(i).astype(np.float64)
-        rows[i] = np.concatenate([clip.mean(axis=0), clip.std(axis=0)])
+        clip = torch.from_numpy(store.clip(i).astype(np.float64))  # [frames, bands]
+        rows[i] = band_statistics(clip.T[None])[0].numpy()
     return rows
