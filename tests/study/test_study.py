@@ -10,7 +10,7 @@ import sonoscale as so
 from sonoscale.config import validate
 from sonoscale.corpora import FeatureStore
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws import ledger_runs
+from sonoscale.laws._ledger import ledger_runs
 from sonoscale.study import StudyConfig, fit_laws, study
 
 

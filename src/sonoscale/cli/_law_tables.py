@@ -40,7 +40,7 @@ def _study_table(file: Path) -> dict[str, NDArray[Any]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from sonoscale.laws import ledger_runs
+    from sonoscale.laws._ledger import ledger_runs
 
     try:
         ledger = pq.ParquetFile(file).read()

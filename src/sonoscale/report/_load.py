@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws import ledger_runs
+from sonoscale.laws._ledger import ledger_runs
 from sonoscale.report._model import (
     Curve,
     Failure,

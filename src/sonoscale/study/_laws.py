@@ -69,10 +69,7 @@ def fit_laws(ledger: Any, config: LawConfig) -> dict[str, Any]:
         if not x:
             continue
         try:
-            comparison = compare(
-                table, y="quality", x=x, clusters="config", forms=forms, bootstrap=config.bootstrap,
-                level=config.level,
-            ).as_dict()  # fmt: skip
+            comparison = compare(runs, x, forms=forms, bootstrap=config.bootstrap, level=config.level).as_dict()
         except SonoscaleError as error:
             content["notes"].append(f"No law in {', '.join(x)} was fitted: {error}.")
             continue
@@ -81,7 +78,7 @@ def fit_laws(ledger: Any, config: LawConfig) -> dict[str, Any]:
         content["correlations"] |= comparison["correlations"]
         content["best"] |= comparison["best"]
     content["audit"] = {rank: _audit(runs, rank, config) for rank in RANKS}
-    content["two_stage"] = {rank: _two_stage(table, rank, config) for rank in RANKS}
+    content["two_stage"] = {rank: _two_stage(runs, rank, config) for rank in RANKS}
     variables = (*RISING, *FALLING) if comparable else RISING
     for name, rows in _by_task(scores).items():
         found = {x: _correlation(rows, x, "score", config) for x in variables}
@@ -97,7 +94,7 @@ def _runs(ledger: Columns) -> RunTable | None:
 
     if not ledger.get("run"):
         return None
-    return read_runs(ledger, y="quality", clusters="config", omit=True).use("quality")
+    return read_runs(ledger, y="quality", clusters="config", omit=True, higher_is_better=True).use("quality")
 
 
 def _meaning(ledger: Columns, tasks: Sequence[str]) -> str:
@@ -127,18 +124,15 @@ def _audit(runs: RunTable, rank: str, config: LawConfig) -> dict[str, Any]:
     return found
 
 
-def _two_stage(table: Columns, rank: str, config: LawConfig) -> dict[str, Any]:
+def _two_stage(runs: RunTable, rank: str, config: LawConfig) -> dict[str, Any]:
     """Design -> rank -> quality against design -> quality, or why that cannot be fitted."""
     from sonoscale.laws.loglinear import fit_two_stage
 
-    design = _design(table)
+    design = _design(_listed(runs.columns))
     if not design:
         return {"verdict": None, "reason": f"none of {', '.join(DESIGN)} varies"}
     try:
-        found = fit_two_stage(
-            table, design=design, rank=rank, quality="quality", clusters="config", bootstrap=config.bootstrap,
-            level=config.level,
-        )  # fmt: skip
+        found = fit_two_stage(runs, design, through=rank, bootstrap=config.bootstrap, level=config.level)
     except SonoscaleError as error:
         return {"verdict": None, "reason": str(error)}
     content = found.as_dict()
