@@ -135,7 +135,7 @@ def as_runs(source: Source, **reading: Unpack[Reading]) -> RunTable:
         SonoscaleError: For options of reading beside a table that was read already.
     """
     if isinstance(source, RunTable):
-        given = [name for name, value in reading.items() if value not in (None, (), False)]
+        given = [n for n, value in reading.items() if value is not None and (n not in ("group", "omit") or value)]
         if given:
             raise SonoscaleError(f"{', '.join(given)}: the table was read already; say this to read_runs")
         return source

@@ -141,6 +141,14 @@ def test_without_name_or_size_nothing_says_which_is_better():
     assert audited(along, y="fish", covariates="width").target.because.endswith("with width")
 
 
+@pytest.mark.parametrize("option", [{"higher_is_better": False}, {"held_out": np.zeros(12, bool)}, {"clusters": ()}])
+def test_a_table_that_was_read_takes_no_option_of_reading(option):
+    runs = read_runs(encoders())
+    assert audited(runs, y=None, group=(), omit=False).n == 12
+    with pytest.raises(SonoscaleError, match=f"{next(iter(option))}: the table was read already"):
+        audited(runs, **option)
+
+
 def test_steps_need_configurations_that_have_several():
     steps = {"params": np.repeat([1e6, 2e6, 3e6, 4e6], 3), "step": np.tile([10, 20, 30], 4)}
     rng = np.random.default_rng(0)
