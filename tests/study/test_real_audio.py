@@ -41,7 +41,7 @@ def test_a_small_version_of_the_study_runs(sonoscale, in_process, tmp_path):
         "train.budgets=[6]", "train.warmup_steps=2", "train.batch_size=16", "sweep={}", "seeds=[0]",
         "tasks=[{kind: folder, name: gm_octave, metadata: tasks/gm_octave/metadata.csv}]",
     ]  # fmt: skip
-    sonoscale("study", "run", STUDY, "--out", tmp_path / "out", *(f"--set={o}" for o in overrides))
+    sonoscale("study", "run", STUDY, "--out", tmp_path / "out", "--workers", 1, *(f"--set={o}" for o in overrides))
     (row,) = pq.read_table(tmp_path / "out" / "ledger.parquet").to_pylist()
     assert row["task"] == "gm_octave"
     assert row["train_clips"] == 64
