@@ -126,7 +126,9 @@ def test_the_curve_is_of_disjoint_samples(population, sketch_of):
     assert [(point.n, point.samples) for point in points] == [(60, 16), (120, 8), (240, 4), (480, 2), (960, 1)]
     values = [point.value for point in points]
     assert values == sorted(values)
-    halves = [spectrum_rankme(np.linalg.svd(rows[np.arange(960) % 16 // 8 == half], compute_uv=False)) for half in (0, 1)]
+    halves = [
+        spectrum_rankme(np.linalg.svd(rows[np.arange(960) % 16 // 8 == half], compute_uv=False)) for half in (0, 1)
+    ]
     assert values[3] == pytest.approx(np.mean(halves))
     assert [(p.n, p.samples) for p in rank_curve(sketch_of(rows, blocks=6))] == [(160, 6), (320, 3), (640, 1), (960, 1)]
 

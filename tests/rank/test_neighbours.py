@@ -13,7 +13,6 @@ from sklearn.datasets import make_swiss_roll
 from sklearn.neighbors import NearestNeighbors
 
 from sonoscale.errors import SonoscaleError
-
 from sonoscale.rank import _neighbours
 from sonoscale.rank._neighbours import two_nn
 

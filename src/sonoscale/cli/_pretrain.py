@@ -16,7 +16,6 @@ from rich.text import Text
 
 from sonoscale.cli._console import console, progress_bars
 from sonoscale.cli._metric_loggers import check_logger, metric_log
-from sonoscale.cli._rank_tables import interval, number
 from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain import (
     PATIENCE,
@@ -32,6 +31,7 @@ from sonoscale.pretrain import (
 )
 from sonoscale.processes import available_cores
 from sonoscale.rank import RankRecord
+from sonoscale.rank._record import number
 
 __all__ = ["PretrainOptions", "dry", "train"]
 
@@ -133,7 +133,7 @@ def _tell(folder: Path) -> None:
     for budget in record["budgets"]:
         rank, centred = (RankRecord.from_dict(budget[key]) for key in ("rank", "rank_centred"))
         table.add_row(
-            str(budget["step"]), f"{budget['loss']:.4f}", number(rank.value), interval(rank), number(centred.value),
+            str(budget["step"]), f"{budget['loss']:.4f}", number(rank.value), rank.span, number(centred.value),
             f"{budget['hours_seen']:.3g}", f"{budget['flops_total']:.3g}", _duration(budget["seconds"]),
         )  # fmt: skip
     console.print(table)

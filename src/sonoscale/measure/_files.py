@@ -1,173 +1,106 @@
-"""What is told of files of embeddings: records, the limit for infinitely many clips, and differences between files."""
+"""Files of embeddings: records of each, and differences between them. Needs neither torch nor audio."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.rank._compare import Difference, compare, compare_sketches
-from sonoscale.rank._estimators import ESTIMATORS
-from sonoscale.rank._from_file import FileSketch
-from sonoscale.rank._measure import measure_all
-from sonoscale.rank._record import RankRecord, write_records
-from sonoscale.rank._sample_records import sample_records
-from sonoscale.rank._sample_size import ClipsNeeded, CurvePoint, Extrapolation, clips_needed, extrapolate, rank_curve
+from sonoscale.measure._measured import Measured, MeasuredDifference, differences, limits
+from sonoscale.rank import Difference, compare, compare_sketches, measure_all, open_embeddings, rank_curve
+from sonoscale.rank._files import EmbeddingFile
+from sonoscale.rank._measure import sample_records
+from sonoscale.rank._rows import NanPolicy
+from sonoscale.rank._sketch import Method
+from sonoscale.rank._sources import FileSketch, sketch_file
+
+SAMPLE = 4096
+"""Rows on which what needs pairs of embeddings is measured."""
 
 
-@dataclass(frozen=True)
-class FileMeasurement:
-    """Everything told of one file.
+def open_files(paths: Sequence[Path], *, key: str | None, force: bool) -> list[EmbeddingFile]:
+    """Open files of embeddings that are to be compared.
 
-    Attributes:
-        name: path, and key if the file has several arrays.
-        records: one per estimator.
-        undefined: the reason for each estimator that has no value here.
-        curve: the first estimator against n.
-        limit, needed: its extrapolation, and the clips needed for `tolerance`; None where that cannot be told.
-        no_limit: why it cannot.
+    Raises:
+        SonoscaleError: one cannot be read, or they hold different numbers of rows, unless forced.
     """
-
-    name: str
-    n: int
-    dim: int
-    dtype: str
-    records: list[RankRecord]
-    undefined: dict[str, str]
-    curve: list[CurvePoint] = field(default_factory=list)
-    limit: Extrapolation | None = None
-    needed: ClipsNeeded | None = None
-    no_limit: str = ""
-
-
-@dataclass(frozen=True)
-class FileComparison:
-    """Second file minus first, by one estimator; or the reason why there is no saying."""
-
-    estimator: str
-    first: str
-    second: str
-    difference: Difference | None
-    reason: str = ""
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-able: what is not finite is None."""
-        return _plain(dataclasses.asdict(self))
+    files = [open_embeddings(path, key=None if path.suffix.lower() == ".npy" else key) for path in paths]
+    if len({file.n for file in files}) > 1 and not force:
+        counts = ", ".join(f"{file.path} {file.n}" for file in files)
+        raise SonoscaleError(
+            f"the files hold different numbers of embeddings ({counts}), on which a rank depends: "
+            "measure the same clips, or compare all the same with force"
+        )
+    return files
 
 
 def measure_file(
-    measured: FileSketch,
+    file: EmbeddingFile,
     estimators: Sequence[str],
     *,
-    everything: bool = False,
+    baselines: bool = False,
     level: float = 0.95,
     tolerance: float = 0.01,
-) -> FileMeasurement:
+    blocks: int = 16,
+    method: Method = "gram",
+    nan_policy: NanPolicy = "raise",
+    progress: Callable[[int], None] | None = None,
+) -> Measured:
     """Measure one file.
 
     Arguments:
-        measured: from `sketch_file`.
+        file: from `open_embeddings`.
         estimators: names, the first of which is extrapolated.
-        everything: measure also all others there are, those on the sample of rows too.
-        level, tolerance: as for `measure_rank` and `clips_needed`.
+        baselines: measure also what needs pairs of embeddings, on a sample of rows.
+        level, tolerance: as for `rankme` and `clips_needed`.
+        blocks, method, nan_policy: as for `SpectralSketch`.
+        progress: called with the number of rows of each chunk read.
 
     Raises:
         SonoscaleError: no row of the file can be used.
     """
-    file, sketch = measured.file, measured.sketch
-    name = file_name(measured)
-    chosen = [*ESTIMATORS, *(e for e in estimators if e not in ESTIMATORS)] if everything else estimators
+    found: FileSketch = sketch_file(
+        file, blocks=blocks, method=method, nan_policy=nan_policy, sample=SAMPLE if baselines else 0, progress=progress
+    )
+    sketch, name = found.sketch, found.name
     try:
-        records, undefined = measure_all(sketch, chosen, level=level, encoder=name)
+        records, undefined = measure_all(sketch, estimators, level=level, encoder=name)
     except SonoscaleError as error:
         raise SonoscaleError(f"{file.path}: {error}") from None
-    if everything:
-        more, without = sample_records(measured.sample, dtype=file.dtype, level=level, encoder=name)
-        more = [dataclasses.replace(record, omitted=sketch.omitted) for record in more]
-        records, undefined = records + more, undefined | without
-    first, limit, needed, no_limit = estimators[0], None, None, ""
-    try:
-        limit = extrapolate(sketch, first, level=level)
-        needed = clips_needed(sketch, tolerance, first, level=level)
-    except SonoscaleError as error:
-        no_limit = str(error)
-    curve = rank_curve(sketch, first)
-    return FileMeasurement(name, sketch.n, file.dim, file.dtype, records, undefined, curve, limit, needed, no_limit)
+    if baselines:
+        more, without = sample_records(found.sample, dtype=file.dtype, level=level, encoder=name)
+        records += [dataclasses.replace(record, omitted=sketch.omitted) for record in more]
+        undefined |= without
+    limit, needed, no_limit = limits(sketch, estimators[0], level=level, tolerance=tolerance)
+    return Measured(
+        name, name, sketch, records, undefined, limit, needed, no_limit, rank_curve(sketch, estimators[0])
+    )  # fmt: skip
 
 
 def compare_files(
-    sketches: Sequence[FileSketch],
-    told: Sequence[FileMeasurement],
-    estimators: Sequence[str],
-    *,
-    level: float = 0.95,
-    force: bool = False,
-) -> list[FileComparison]:
+    measured: Sequence[Measured], estimators: Sequence[str], *, level: float = 0.95, force: bool = False
+) -> list[MeasuredDifference]:
     """Each further file against the first: paired by row where the rows are the same clips, else by the records.
 
     Raises:
         SonoscaleError: different numbers of rows were measured, unless forced.
     """
-    if not force and len({each.n for each in told}) > 1:
-        counts = ", ".join(f"{each.name} {each.n}" for each in told)
+    if not force and len({each.sketch.n for each in measured}) > 1:
+        counts = ", ".join(f"{each.identity} {each.sketch.n}" for each in measured)
         raise SonoscaleError(
             f"different numbers of embeddings were measured ({counts}), on which a rank depends: measure the same "
-            "clips, or compare all the same with --force"
+            "clips, or compare all the same with force"
         )
-    found = []
-    for name in estimators:
-        for other, theirs in zip(sketches[1:], told[1:], strict=True):
-            difference, reason = None, theirs.undefined.get(name) or told[0].undefined.get(name) or ""
-            if not reason:
-                difference = _difference(name, (sketches[0], told[0]), (other, theirs), level)
-                if not math.isfinite(difference.value):
-                    difference, reason = None, "infinite"
-            found.append(FileComparison(name, told[0].name, theirs.name, difference, reason))
-    return found
 
+    def difference(first: Measured, other: Measured, name: str) -> Difference:
+        a, b = first.sketch, other.sketch
+        counts = [[part.count for part in sketch.parts()] for sketch in (a, b)]
+        if counts[0] == counts[1] and a.omitted_rows == b.omitted_rows:
+            return compare_sketches(a, b, name, level=level)
+        one, another = first.record(name), other.record(name)
+        assert one is not None  # else it was undefined
+        assert another is not None
+        return compare(one, another, force=True)
 
-def write_measurements(path: Path, told: Sequence[FileMeasurement], comparisons: Sequence[FileComparison]) -> None:
-    """Write the records to `.json`, with everything else told of the files, or alone to `.parquet`."""
-    files = [
-        {
-            "name": each.name, "n": each.n, "dim": each.dim, "dtype": each.dtype, "undefined": each.undefined,
-            "curve": [dataclasses.asdict(point) for point in each.curve],
-            "limit": dataclasses.asdict(each.limit) | {"trusted": each.limit.trusted} if each.limit else None,
-            "clips_needed": dataclasses.asdict(each.needed) if each.needed else None, "no_limit": each.no_limit,
-        }
-        for each in told
-    ]  # fmt: skip
-    write_records(
-        [record for each in told for record in each.records], path, files=_plain(files),
-        comparisons=_plain([dataclasses.asdict(each) for each in comparisons]),
-    )  # fmt: skip
-
-
-def file_name(measured: FileSketch) -> str:
-    """Path, and key where there is one."""
-    file = measured.file
-    return f"{file.path}:{file.key}" if file.key else str(file.path)
-
-
-def _difference(
-    name: str, first: tuple[FileSketch, FileMeasurement], second: tuple[FileSketch, FileMeasurement], level: float
-) -> Difference:
-    a, b = first[0].sketch, second[0].sketch
-    counts = [[part.count for part in sketch.parts()] for sketch in (a, b)]
-    if counts[0] == counts[1] and a.omitted_rows == b.omitted_rows:
-        return compare_sketches(a, b, name, level=level)
-    records = [next(r for r in each[1].records if r.estimator == name) for each in (first, second)]
-    return compare(*records, force=True)
-
-
-def _plain(told: Any) -> Any:
-    """What is not finite becomes None, at any depth."""
-    if isinstance(told, dict):
-        return {key: _plain(value) for key, value in told.items()}
-    if isinstance(told, list):
-        return [_plain(value) for value in told]
-    return None if isinstance(told, float) and not math.isfinite(told) else told
+    return differences(measured, estimators, difference=difference)

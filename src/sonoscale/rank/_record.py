@@ -78,9 +78,14 @@ class RankRecord(Result):
         return self.value / min(self.n, self.dim)
 
     @property
+    def span(self) -> str:
+        """The interval as text, empty if there is none."""
+        return "" if math.isnan(self.low) else f"[{number(self.low)}, {number(self.high)}]"
+
+    @property
     def headline(self) -> str:
         """The number, its interval, and of how many embeddings it is."""
-        span = "" if math.isnan(self.low) else f" [{number(self.low)}, {number(self.high)}]"
+        span = f" {self.span}" if self.span else ""
         layer = "" if self.layer is None else f" of layer {self.layer}"
         return f"{title_of(self.estimator)} {number(self.value)}{span} of {self.n:,} x {self.dim:,} embeddings{layer}"
 
