@@ -1,16 +1,15 @@
 """Interrupted trainings, in whatever way, end as those that were not: bit by bit."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 
 import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
+
+from commands import Command
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("resume")]
 
@@ -32,12 +31,9 @@ def places(tmp_path_factory):
 
 
 def start(places, out, *more):
-    return subprocess.Popen(
-        [
-            sys.executable, "-m", "sonoscale", "pretrain", places / "run.yaml", "--out", out,
-            "--cache", places / "cache", "--logger", "none", "--workers", "1", *more,
-        ],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    return Command(
+        "pretrain", places / "run.yaml", "--out", out, "--cache", places / "cache", "--logger", "none",
+        "--workers", "1", *more,
     )  # fmt: skip
 
 
