@@ -1,8 +1,6 @@
 """The smallest runs, on log-mels that no audio stands behind, stopped wherever a test wants."""
 
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +9,6 @@ import torch
 from sonoscale.config import validate
 from sonoscale.corpora import FeatureStore
 from sonoscale.pretrain import RunConfig, train_run
-
-sys.path.append(str(Path(__file__).parent))  # of modules that tests run in other processes
 
 
 class Killed(BaseException):

@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
-from forked_command import Command
+
+from commands import Command
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("resume")]
 

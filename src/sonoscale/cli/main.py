@@ -13,6 +13,7 @@ import typer
 from sonoscale import __version__
 from sonoscale.cli import audit, data, export, fit, measure, plan, pretrain, probe, study, tasks
 from sonoscale.errors import SonoscaleError
+from sonoscale.extras import missing
 
 app = typer.Typer(
     help="Label-free scaling laws for audio encoders.",
@@ -56,6 +57,10 @@ def run() -> None:
         _fail("interrupted: whatever was finished is kept; the same command resumes", 130)
     except _Terminated:
         _fail("terminated: whatever was finished is kept; the same command resumes", 143)
+    except ModuleNotFoundError as error:
+        if (lacking := missing(error)) is None:
+            raise
+        _fail(str(lacking), 1)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             where = f" writing {error.filename}" if error.filename else ""

@@ -9,22 +9,18 @@ from __future__ import annotations
 
 from sonoscale.report._figure_spectrum import spectrum_figure, write_figure
 from sonoscale.report._load import load_study
-from sonoscale.report._measure_model import Measured, Measurements, short_names
-from sonoscale.report._measure_page import write_measure_page
+from sonoscale.report._measure_page import write_measurement_page
 from sonoscale.report._model import StudyResults
 from sonoscale.report._terminal import terminal_summary
 from sonoscale.report._write import ReportPaths, write_report
 
 __all__ = [
-    "Measured",
-    "Measurements",
     "ReportPaths",
     "StudyResults",
     "load_study",
-    "short_names",
     "spectrum_figure",
     "terminal_summary",
     "write_figure",
-    "write_measure_page",
+    "write_measurement_page",
     "write_report",
 ]
