@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from sonoscale.audio._read import 
 from sonoscale.audio._slice import FileSlice
 from sonoscale.corpora._base import Corpus
 from sonoscale.corpora._files_corpus import Segments

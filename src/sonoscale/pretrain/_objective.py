@@ -95,10 +95,7 @@ def build_objective(config: RunConfig, *, mean: float, std: float) -> tuple[Obje
     """
     torch.manual_seed(config.seed)
     objective = make_objective(config, mean=mean, std=std)
-    with (
-        torch.device("meta"),
-        _NothingDrawn(),
-    ):  # the same at the width of the learning rate, to see which sides grow with it
+    with torch.device("meta"), _NothingDrawn():  # at the width of the learning rate, to see which sides grow with it
         encoder = config.encoder.model_copy(update={"width": config.train.lr_width})
         base = make_objective(config.model_copy(update={"encoder": encoder}), mean=0.0, std=1.0)
     apply_parametrisation(objective, base, config.train.parametrisation)
