@@ -19,7 +19,6 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "hdf5": ("h5py",),
     "procedural": ("espeakng_loader",),
     "ray": ("ray",),
-    "slurm": ("submitit",),
     "lightning": ("lightning", "pytorch_lightning"),
     "mlflow": ("mlflow",),
     "wandb": ("wandb",),

@@ -15,16 +15,11 @@ import soundfile
 from sonoscale.corpora import open_corpus
 from sonoscale.encoders import load_encoder
 from sonoscale.errors import SonoscaleError
-from sonoscale.measure import (
-    EncoderFacts,
-    Pass,
-    Sketches,
-    block_of_each,
-    cluster_device,
-    measure_encoder,
-    ray_sketcher,
-    sketch_clips,
-)
+from sonoscale.measure import Pass, measure_encoder
+from sonoscale.measure._clips import block_of_each
+from sonoscale.measure._facts import EncoderFacts
+from sonoscale.measure._ray import cluster_device, ray_sketcher
+from sonoscale.measure._sketches import Sketches, sketch_clips
 
 pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.e2e]
 
@@ -50,7 +45,7 @@ class Bands:
     def embed_layers(self, wave):
         if (HERE / "slow").exists():
             with (HERE / "pids").open("a") as told:
-                told.write(f"{os.getpid()} {len(wave)} {float(wave.square().sum()):.3f}\\n")
+                measured.write(f"{os.getpid()} {len(wave)} {float(wave.square().sum()):.3f}\\n")
             time.sleep(0.3)
         if (HERE / "broken").exists():
             raise ValueError("the weights are gone")
@@ -109,15 +104,15 @@ def here(how=None, durations=()):
     )
 
 
-def everything(told):
-    return [*told.records, *told.layers, *told.by.values(), *told.durations]
+def everything(measured):
+    return [*measured.records, *measured.layers, *measured.groups.values(), *measured.durations]
 
 
 def test_the_cluster_gives_what_one_process_gives(cluster, folder):
-    how, done = Pass(layers=True, by="kind"), []
+    how, done = Pass(layers=True, group="kind"), []
     found = over_ray(how, [0.25, 0.5], lambda what, clips, total: done.append((what, clips, total)))
     expected = here(how, [0.25, 0.5])
-    assert found.clips == expected.clips == CLIPS
+    assert found.sketch.n == expected.sketch.n == CLIPS
     assert found.skipped == expected.skipped
     assert "broken.wav" in found.skipped[0][0]
     assert len(everything(found)) == len(everything(expected)) == 3 + 2 + 2 + 2
@@ -163,7 +158,7 @@ def test_killing_a_worker_changes_nothing(cluster, folder):
 
 
 def test_shards_are_merged_in_their_order_and_few_wait(cluster, folder, monkeypatch):
-    how = Pass(layers=True, by="kind", workers=1)
+    how = Pass(layers=True, group="kind", workers=1)
     encoder, corpus = load_encoder("python:bands.py:Bands"), open_corpus("audio/clips.csv")
     assigned = block_of_each(corpus, how.blocks)
     parts = np.array_split(np.arange(CLIPS), 12)
@@ -180,7 +175,7 @@ def test_shards_are_merged_in_their_order_and_few_wait(cluster, folder, monkeypa
     found = sketcher(encoder, corpus)(how, range(CLIPS), "clips")
     assert len(at_once) == 12
     assert max(at_once) == 4  # twice the cores
-    ours, theirs = ([each.whole, *each.layers, *each.by.values()] for each in (found, expected))
+    ours, theirs = ([each.whole, *each.layers, *each.groups.values()] for each in (found, expected))
     assert [sketch.n for sketch in ours] == [sketch.n for sketch in theirs]
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(a.spectrum(), b.spectrum())  # to the last bit
@@ -211,20 +206,20 @@ def test_too_many_broken_clips_end_it(cluster, folder):
         wave = np.zeros(8000)
         wave[9] = np.nan
         soundfile.write(folder / f"audio/{i:02d}.wav", wave, 16_000, "FLOAT")
-    with pytest.raises(SonoscaleError, match=r"of 49 clips cannot be heard, .* \(the rest was not tried\)"):
+    with pytest.raises(SonoscaleError, match=r"of 49 clips cannot be processed, .* \(the rest was not tried\)"):
         over_ray()
 
 
 def test_lidar_is_said_to_need_one_process(cluster, folder):
-    told = over_ray(Pass(sample=4096))
-    assert told.undefined["lidar"] == "LiDAR is measured by one process only"
-    assert {"two_nn", "uniformity"} <= {record.estimator for record in told.records}
+    measured = over_ray(Pass(sample=4096))
+    assert measured.undefined["lidar"] == "LiDAR is measured by one process only"
+    assert {"two_nn", "uniformity"} <= {record.estimator for record in measured.records}
 
 
 def test_the_device_is_the_clusters(cluster, monkeypatch):
     assert [cluster_device(device) for device in ("auto", "cpu")] == ["cpu", "cpu"]
     for device in ("cuda", "cuda:1"):
-        with pytest.raises(SonoscaleError, match=f"device {device}: the Ray cluster has no GPU; use --device cpu"):
+        with pytest.raises(SonoscaleError, match=f"device {device}: the Ray cluster has no GPU; use cpu"):
             cluster_device(device)
     monkeypatch.setattr(cluster, "cluster_resources", lambda: {"CPU": 2.0, "GPU": 2.0})
     assert [cluster_device(device) for device in ("auto", "cuda", "cuda:1", "cpu")] == ["cuda", "cuda", "cuda", "cpu"]

@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 from matplotlib.image import imread
 
-from sonoscale.report import StudyResults, load_study
 from sonoscale.report._figures_law import alternatives_figure, law_figure, tasks_figure
 from sonoscale.report._figures_runs import spectra_figure, trajectories_figure
+from sonoscale.report._load import load_study
 from sonoscale.report._matplotlib import figure_png
+from sonoscale.report._model import StudyResults
 from sonoscale.report._plotly import panel_json
 from sonoscale.report._spec import INK, Axis, FigureSpec, Key, Panel, Series, log_ticks
 

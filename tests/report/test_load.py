@@ -11,7 +11,7 @@ import pytest
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws import read_runs
-from sonoscale.report import load_study
+from sonoscale.report._load import load_study
 
 
 def edit_ledger(folder: Path, change) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.report import Report, load_study, report
+from sonoscale.report import Report, report
+from sonoscale.report._load import load_study
 from sonoscale.report._page import page_html
 from sonoscale.report._report import figures_of
 

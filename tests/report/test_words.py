@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from sonoscale.report import StudyResults, load_study, terminal_summary
 from sonoscale.report import _format as form
-from sonoscale.report._model import Interval
+from sonoscale.report import terminal_summary
+from sonoscale.report._load import load_study
+from sonoscale.report._model import Interval, StudyResults
 from sonoscale.report._summary import law_sentence, summary
 from sonoscale.report._tables import correlations_table, laws_table, runs_table, scores_table, two_stage_table
 

@@ -59,7 +59,7 @@ class LogMel(nn.Module):
         self.config = config or LogMelConfig()
         c = self.config
         pad = c.n_fft - c.window
-        window = torch.hann_window(c.window, dtype=torch.float64)
+        window = torch.hann_window(c.window, dtype=torch.float64, device="cpu")
         self._window = torch.nn.functional.pad(window, (pad // 2, pad - pad // 2))  # [n_fft]
         self._placed = self._window  # where it was last needed: to copy it there every time would wait for a GPU
         filters = torch.from_numpy(mel_filterbank(c.sample_rate, c.n_fft, c.n_mels)).float()

@@ -10,10 +10,9 @@ from torch import Tensor
 
 from sonoscale.audio import LogMel, LogMelConfig
 from sonoscale.encoders._adapter import Adapter
-from sonoscale.encoders._audio_encoder import AudioEncoder
+from sonoscale.encoders._audio_encoder import AudioEncoder, OwnEncoder
 from sonoscale.encoders._foreign import query
 from sonoscale.encoders._identity import identity
-from sonoscale.encoders._own import OwnEncoder
 from sonoscale.errors import SonoscaleError
 
 
@@ -55,7 +54,7 @@ def band_statistics(log_mels: Tensor) -> Tensor:
 def untrained(rest: str, spec: str, device: torch.device, *, load: Callable[[Path], AudioEncoder]) -> Adapter:
     """`untrained:RUN` or `untrained:RUN?seed=1`: an encoder of the shape of one of ours, its weights drawn anew.
 
-    It hears log-mels normalised with the mean and deviation of the trained one.
+    It takes log-mels normalised with the mean and deviation of the trained one.
 
     Arguments:
         rest: a run folder or checkpoint file, and perhaps a seed.

@@ -15,7 +15,7 @@ from sonoscale.errors import SonoscaleError
 
 @dataclass(frozen=True)
 class EncoderFacts:
-    """An `Encoder` that only tells of itself: the model is elsewhere.
+    """An `Encoder` that is described but not loaded: the model is elsewhere.
 
     Attributes:
         sample_rate, dim, layers, identity, min_samples: as in `Encoder`.
@@ -31,7 +31,7 @@ class EncoderFacts:
 
     @classmethod
     def of(cls, encoder: CheckedEncoder, *, precision: Precision | None = None) -> EncoderFacts:
-        """What an encoder tells.
+        """What an encoder says of itself.
 
         Arguments:
             encoder: loaded.
@@ -66,6 +66,8 @@ def lengths_for_all(encoders: Sequence[EncoderFacts], max_seconds: float) -> tup
         most = min(most, each.max_samples / each.sample_rate) if each.max_samples else most
         least = max(least, each.min_samples / each.sample_rate)
     if least > most:
-        told = ", ".join(f"{each.identity} from {each.min_samples / each.sample_rate:.3f} s" for each in encoders)
-        raise SonoscaleError(f"no clip of up to {most:.3f} s is long enough for all encoders: they take {told}")
+        shortest = [f"{each.identity} from {each.min_samples / each.sample_rate:.3f} s" for each in encoders]
+        raise SonoscaleError(
+            f"no clip of up to {most:.3f} s is long enough for all encoders: they take {', '.join(shortest)}"
+        )
     return most, least

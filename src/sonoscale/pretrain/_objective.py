@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from sonoscale.encoders import AudioEncoder
 from sonoscale.pretrain._config import RunConfig
@@ -73,6 +74,15 @@ def build_for_training(config: RunConfig, *, mean: float, std: float) -> tuple[O
     return objective, make_optimiser(objective, base, config.train)
 
 
+class _NothingDrawn(TorchFunctionMode):
+    """Leaves out `normal_`, which tensors without values do not need: for it torch would import its compiler."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is nn.init.normal_:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
 def build_objective(config: RunConfig, *, mean: float, std: float) -> tuple[Objective, Objective]:
     """The objective of a run, its weights drawn with the run's seed in its parametrisation.
 
@@ -85,7 +95,7 @@ def build_objective(config: RunConfig, *, mean: float, std: float) -> tuple[Obje
     """
     torch.manual_seed(config.seed)
     objective = make_objective(config, mean=mean, std=std)
-    with torch.device("meta"):  # the same at the width of the learning rate, to see which sides grow with it
+    with torch.device("meta"), _NothingDrawn():  # at the width of the learning rate, to see which sides grow with it
         encoder = config.encoder.model_copy(update={"width": config.train.lr_width})
         base = make_objective(config.model_copy(update={"encoder": encoder}), mean=0.0, std=1.0)
     apply_parametrisation(objective, base, config.train.parametrisation)

@@ -31,7 +31,7 @@ class Run(Result):
     def headline(self) -> str:
         """Where it was trained, and the warnings."""
         r = self.record
-        where = f"trained on {r['device']}, {r['precision']}, {r['processes']} process(es): {self.folder}"
+        where = f"{self.folder}: trained on {r['device']}, {r['precision']}, {r['processes']} process(es)"
         return "\n".join([where, *(f"warning: {warning}" for warning in r["warnings"])])
 
     def rows(self) -> list[dict[str, Any]]:

@@ -53,7 +53,7 @@ class EmbeddingFile:
 
     def _chunks(self, rows: int) -> Iterator[np.ndarray]:
         form, seen = _FORMATS[self.path.suffix.lower()], 0
-        with _told(self.path, form.name):
+        with _one_line(self.path, form.name):
             if form.arrays(self.path).get(self.key) != ((self.n, self.dim), self.dtype):
                 raise SonoscaleError(f"{self.path}: has changed since it was opened; open it again")
             for chunk in form.chunks(self.path, self.key, (self.n, self.dim), rows):
@@ -74,6 +74,14 @@ def open_embeddings(path: Path | str, *, key: str | None = None) -> EmbeddingFil
         path: the file; its suffix says the format.
         key: the array, column, tensor or dataset to take; not needed where only one is `[clips, dim]` of floats.
             A Parquet file without any column of lists gives its float columns as dimensions, without a key.
+
+    Example:
+        >>> import numpy as np, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/clips.npy", np.zeros((100, 8), dtype=np.float32))
+        ...     file = open_embeddings(f"{folder}/clips.npy")
+        >>> file.n, file.dim, file.dtype
+        (100, 8, 'float32')
 
     Returns:
         the file, opened as far as its head.
@@ -98,7 +106,7 @@ def open_embeddings(path: Path | str, *, key: str | None = None) -> EmbeddingFil
     except OSError as error:
         raise SonoscaleError(f"{path}: cannot be opened ({error.strerror})") from error
     form = _FORMATS[suffix]
-    with _told(path, form.name):
+    with _one_line(path, form.name):
         arrays = form.arrays(path)
     key = _chosen(path, form.noun, arrays, key)
     (n, dim), dtype = arrays[key]
@@ -116,7 +124,7 @@ def _chosen(path: Path, noun: str, arrays: Arrays, key: str | None) -> str | Non
     if key is None:
         fits = {k: v for k, v in arrays.items() if _fault(*v) is None}
         if len(fits) > 1:
-            raise SonoscaleError(f"{path}: more than one {noun} fits, choose one with --key: {_listed(fits)}")
+            raise SonoscaleError(f"{path}: more than one {noun} fits, choose one as key: {_listed(fits)}")
         if not fits and len(arrays) > 1:
             raise SonoscaleError(f"{path}: no {noun} is [clips, dim] of floats; there are {_listed(arrays)}")
         key = next(iter(fits or arrays))
@@ -150,8 +158,8 @@ def _listed(arrays: Arrays) -> str:
 
 
 @contextmanager
-def _told(path: Path, name: str) -> Iterator[None]:
-    """What a decoder makes of damaged bytes can be any exception: tell it in one line, with the file."""
+def _one_line(path: Path, name: str) -> Iterator[None]:
+    """What a decoder makes of damaged bytes can be any exception: report it in one line, with the file."""
     try:
         yield
     except SonoscaleError:

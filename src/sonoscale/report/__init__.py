@@ -12,25 +12,17 @@ from sonoscale._lazy import lazy
 
 if TYPE_CHECKING:
     from sonoscale.report._figure_spectrum import spectrum_figure, write_figure
-    from sonoscale.report._load import load_study
-    from sonoscale.report._measure_model import Measured, Measurements, short_names
-    from sonoscale.report._measure_page import write_measure_page
-    from sonoscale.report._model import StudyResults
+    from sonoscale.report._measure_page import write_measurement_page
     from sonoscale.report._report import Report, report
     from sonoscale.report._terminal import terminal_summary
 
 __all__ = [
-    "Measured",
-    "Measurements",
     "Report",
-    "StudyResults",
-    "load_study",
     "report",
-    "short_names",
     "spectrum_figure",
     "terminal_summary",
     "write_figure",
-    "write_measure_page",
+    "write_measurement_page",
 ]
 
 __getattr__ = lazy(__name__)

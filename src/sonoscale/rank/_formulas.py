@@ -1,17 +1,20 @@
-"""Effective ranks by Shannon entropy: RankMe, and every way in which it has been computed.
+"""The formulas of the estimators: one number out of the singular values of embeddings.
 
-All take singular values `[k]`, non-negative, in any order, and return a number without unit. They differ in what is
-made a distribution (singular values or their squares) and in where a small constant is added, if any.
+All take singular values `[k]`, non-negative, in any order. Those by Shannon entropy (RankMe, and every way in which it
+has been computed) differ in what is made a distribution, singular values or their squares, and in where a small
+constant is added, if any; others measure how evenly the energy is spread without logarithms; one fits the decay.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from sonoscale.errors import SonoscaleError
 
 
-def rankme(singular_values: np.ndarray, *, eps: float = 0.0) -> float:
+def spectrum_rankme(singular_values: np.ndarray, *, eps: float = 0.0) -> float:
     """RankMe: the exponential of the Shannon entropy of the normalised singular values.
 
     `p_k = s_k / sum(s) + eps`, `RankMe = exp(-sum(p_k ln p_k))`, `0 ln 0 = 0`. Garrido et al., arXiv 2210.02885,
@@ -86,7 +89,7 @@ def collapse(singular_values: np.ndarray, *, most: int) -> float:
     s = np.asarray(singular_values, dtype=np.float64)
     if not s.any():
         return 1.0
-    return float(np.clip(1.0 - rankme(s) / most, 0.0, 1.0))
+    return float(np.clip(1.0 - spectrum_rankme(s) / most, 0.0, 1.0))
 
 
 def renyi(singular_values: np.ndarray, order: float) -> float:
@@ -143,3 +146,114 @@ def relative(singular_values: np.ndarray) -> np.ndarray:
     """Singular values over the largest, so that no power or sum leaves float64."""
     s = checked(singular_values)
     return s / s.max()
+
+
+def participation_ratio(singular_values: np.ndarray) -> float:
+    """`(sum(l))**2 / sum(l**2)` over eigenvalues `l = s**2`.
+
+    Gao et al., "A theory of multineuronal dimensionality, dynamics and measurement" (bioRxiv 214262, 2017), for
+    centred embeddings. The Hill number of order 2 of the eigenvalues.
+
+    Returns:
+        a number in [1, k].
+    """
+    eigenvalues = relative(singular_values) ** 2
+    return float(eigenvalues.sum() ** 2 / np.square(eigenvalues).sum())
+
+
+def stable_rank(singular_values: np.ndarray) -> float:
+    """`sum(s**2) / max(s)**2`, the squared Frobenius norm over the squared spectral norm.
+
+    Rudelson & Vershynin, J. ACM 54 (2007). Never above the rank, and insensitive to small singular values.
+
+    Returns:
+        a number in [1, k].
+    """
+    return float(np.square(relative(singular_values)).sum())
+
+
+def nesum(singular_values: np.ndarray) -> float:
+    """Normalised eigenvalue sum: `sum(l) / max(l)` over the eigenvalues `l = s**2` of the covariance (centred).
+
+    He & Ozay, "Exploring the gap between collapsed & whitened features in self-supervised learning", ICML 2022.
+    The stable rank of the centred embeddings.
+
+    Returns:
+        a number in [1, k].
+    """
+    return stable_rank(singular_values)
+
+
+def numerical_rank(singular_values: np.ndarray, *, rtol: float) -> int:
+    """The number of singular values above `rtol` times the largest.
+
+    Golub & Van Loan, Matrix Computations, section 5.4; `numpy.linalg.matrix_rank` takes
+    `rtol = max(n, dim) * machine epsilon`.
+
+    Returns:
+        an integer in [1, k].
+    """
+    return int((relative(singular_values) > rtol).sum())
+
+
+def condition_number(singular_values: np.ndarray) -> float:
+    """The largest singular value over the smallest.
+
+    Returns:
+        a number in [1, inf]; infinite where the smallest is zero.
+    """
+    smallest = float(relative(singular_values).min())
+    return 1.0 / smallest if smallest > 0 else float("inf")
+
+
+FEWEST = 5
+"""Eigenvalues that a power law is fitted on, at least."""
+
+
+@dataclass(frozen=True)
+class PowerLaw:
+    """`eigenvalue ~ scale * index**-alpha` over the indices `first` to `last`, counted from 1."""
+
+    alpha: float
+    scale: float
+    first: int
+    last: int
+    r2: float
+
+
+def alpha_req(singular_values: np.ndarray, *, fit_range: tuple[int, int] = (11, 100)) -> PowerLaw:
+    """alpha-ReQ: the exponent of the power law that the eigenvalues of the covariance follow.
+
+    Least squares of `ln(s**2)` on `ln(index)`, each index weighted by one over itself (so that the crowded end of the
+    logarithmic axis does not decide), after Stringer et al., Nature 571 (2019). Agrawal et al., "alpha-ReQ", NeurIPS
+    2022, take centred embeddings and hold that the best ones have alpha near 1. As in reptrix 0.1.0, whose default
+    range is the same.
+
+    Arguments:
+        singular_values: `[k]`, centred.
+        fit_range: first and last index of the fit, counted from 1, both in it. What lies beyond k, or is zero, is left
+            out.
+
+    Returns:
+        alpha (larger is steeper), with the range it was fitted on and the weighted R2 of the fit there.
+
+    Raises:
+        SonoscaleError: fewer than 5 positive eigenvalues in the range.
+    """
+    s = np.sort(checked(singular_values))[::-1]
+    first, last = fit_range
+    if not 1 <= first < last:
+        raise SonoscaleError(f"fit_range must be 1 <= first < last, not {first}, {last}")
+    s = s[first - 1 : last]
+    s = s[s > 0]
+    if len(s) < FEWEST:
+        raise SonoscaleError(
+            f"alpha-ReQ needs at least {FEWEST} positive eigenvalues of index {first} to {last}, and {len(s)} are there"
+        )
+    index = np.arange(first, first + len(s), dtype=np.float64)
+    x, y = np.log(index), 2 * np.log(s)
+    slope, intercept = np.polyfit(x, y, 1, w=np.sqrt(1 / index))
+    left = y - (slope * x + intercept)
+    around = y - np.average(y, weights=1 / index)
+    r2 = 1.0 - float(np.sum(left**2 / index) / np.sum(around**2 / index)) if np.ptp(y) > 0 else 1.0
+    return PowerLaw(-float(slope), float(np.exp(intercept)), first, first + len(s) - 1, r2)
