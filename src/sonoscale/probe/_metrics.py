@@ -45,7 +45,7 @@ def _accuracy(targets: Targets, predictions: np.ndarray) -> float:
 
 
 def _chroma(targets: Targets, predictions: np.ndarray) -> float:
-    """Pitches are told by their number, or by their place among the classes where they are no numbers."""
+    """Pitches are the numbers of their names, or their places among the classes where names are no numbers."""
     names = targets.classes
     numbers = np.array([int(name) for name in names]) if all(x.isdigit() for x in names) else np.arange(len(names))
     return float((numbers[predictions.argmax(axis=1)] % 12 == numbers[targets.values] % 12).mean())
@@ -80,10 +80,10 @@ def _areas(targets: Targets, predictions: np.ndarray) -> np.ndarray:
     """Under the ROC curve of each class that has clips with and without it: how often a clip with it is more likely
     than one without (Mann and Whitney's statistic)."""
     truth = targets.one_hot()
-    told = truth.any(axis=0) & ~truth.all(axis=0)
-    if not told.any():
+    defined = truth.any(axis=0) & ~truth.all(axis=0)
+    if not defined.any():
         return np.array([np.nan])
-    truth, ranks = truth[:, told], stats.rankdata(predictions[:, told], axis=0)
+    truth, ranks = truth[:, defined], stats.rankdata(predictions[:, defined], axis=0)
     positives = truth.sum(axis=0)
     above = (ranks * truth).sum(axis=0) - positives * (positives + 1) / 2
     return above / (positives * (len(truth) - positives))
@@ -146,6 +146,10 @@ def find_metric(name: str | None, kind: Kind) -> Metric:
 
     Raises:
         SonoscaleError: there is none, or it is not for this kind.
+
+    Example:
+        >>> find_metric(None, "multilabel").name
+        'mAP'
     """
     if kind not in DEFAULT_METRIC:
         raise SonoscaleError(f"probe: {kind} tasks have metrics of their own, which only their own protocols know")

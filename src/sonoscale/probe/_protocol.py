@@ -41,7 +41,7 @@ class Protocol:
             chosen on validation clips, a seed, the device that large products may use, and a function that is called
             with the progress (done, in all) -> one outcome for each round.
         summary: in a line, with the source.
-        remark: what to know of its scores, said beside each; empty if nothing.
+        remark: a caveat that goes with each of its scores; empty if nothing.
     """
 
     name: str
