@@ -22,7 +22,7 @@ from sonoscale.probe._targets import Targets, make_targets
 def probe_embeddings(
     embeddings: np.ndarray,
     labels: Sequence[Any] | np.ndarray | Targets,
-    folds: Sequence[str],
+    folds: Sequence[str] | np.ndarray,
     *,
     protocol: str = "linear",
     scheme: str = "folds",
@@ -66,7 +66,9 @@ def probe_embeddings(
     """
     if not 0 <= seed < 2**32:
         raise SonoscaleError(f"probe: seed = {seed}: must be a whole number from 0 to {2**32 - 1}")
-    x = np.ascontiguousarray(embeddings, dtype=np.float32)
+    if scheme not in ("folds", "split"):
+        raise SonoscaleError(f"probe: scheme = {scheme!r}: must be 'folds' or 'split'")
+    x, folds = _numbers(embeddings), [str(fold) for fold in folds]
     method = find_protocol(protocol)
     targets = labels if isinstance(labels, Targets) else make_targets(labels, kind=kind)
     if x.ndim != 2 or not len(x) == len(targets) == len(folds):
@@ -115,6 +117,13 @@ def probe_embeddings(
         n=len(x), classes=len(targets.classes), metric=measure.name, kind=targets.kind,
         protocol=method.version, warnings=tuple(warnings), draws=draws,
     )  # fmt: skip
+
+
+def _numbers(embeddings: np.ndarray) -> np.ndarray:
+    try:
+        return np.ascontiguousarray(embeddings, dtype=np.float32)
+    except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: a tensor that needs its gradient
+        raise SonoscaleError(f"probe: embeddings must be an array of numbers [clips, dim]: {error}") from error
 
 
 def _run(

@@ -22,7 +22,7 @@ def probe_store(
     encoder: AudioEncoder | Literal["logmel:"],
     store: FeatureStore,
     labels: Sequence[Any] | np.ndarray | Targets,
-    folds: Sequence[str],
+    folds: Sequence[str] | np.ndarray,
     *,
     protocols: Sequence[str] = ("linear",),
     scheme: str = "folds",
