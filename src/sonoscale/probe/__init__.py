@@ -7,6 +7,7 @@ from sonoscale._lazy import lazy
 
 if TYPE_CHECKING:
     from sonoscale.probe._embeddings import probe_embeddings
+    from sonoscale.probe._encoders import check_protocols as check_protocols  # for studies
     from sonoscale.probe._events import probe_events
     from sonoscale.probe._hear import Training
     from sonoscale.probe._metrics import METRICS, Metric, find_metric

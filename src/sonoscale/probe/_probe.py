@@ -12,9 +12,9 @@ from sonoscale.encoders import Encoder, load_encoder
 from sonoscale.errors import SonoscaleError
 from sonoscale.files import write_json
 from sonoscale.measure import need_layers
-from sonoscale.probe._device import find_device
 from sonoscale.probe._encoders import Progress, check_protocols, score_encoder
 from sonoscale.probe._overlap import content_hashes
+from sonoscale.probe._protocol import find_device
 from sonoscale.probe._protocols import find_protocol
 from sonoscale.probe._results import ProbeResults, Score, make_results
 from sonoscale.processes import available_cores
