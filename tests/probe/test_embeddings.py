@@ -65,6 +65,12 @@ def test_the_same_call_gives_the_same_result():
         assert probe_embeddings(x, y, folds, protocol=protocol) == probe_embeddings(x, y, folds, protocol=protocol)
 
 
+def test_folds_and_labels_may_be_arrays_of_numbers():
+    x, y, folds = blobs()
+    numbers = probe_embeddings(x, np.array([int(name[-1]) for name in y]), np.array(folds, dtype=int))
+    assert numbers.per_fold == probe_embeddings(x, y, folds).per_fold
+
+
 def test_protocols_are_found_by_name_and_have_a_version_of_it():
     for name, each in PROTOCOLS.items():
         assert find_protocol(name) is each
@@ -84,6 +90,7 @@ def test_protocols_are_found_by_name_and_have_a_version_of_it():
         (lambda x, y, f: (x, ["rare" if k == 0 else c for k, c in enumerate(y)], f), "'rare'.* is in no other fold"),
         (lambda x, y, f: (x, ["same"] * 300, f), "every clip has the label 'same'"),
         (lambda x, y, f: (x, [c if k == "1" else "class 0" for c, k in zip(y, f, strict=True)], f), "one class only"),
+        (lambda x, y, f: (["a"] * 300, y, f), "embeddings must be an array of numbers"),
         (lambda x, y, f: (x, y, ["train", "test"] * 150), "a split needs train, valid and test"),
     ],
 )
@@ -100,6 +107,7 @@ def test_bad_input_is_named(change, expected):
         ({"kind": "regression"}, "no number"),
         ({"groups": ["a"]}, "300 embeddings and 1 groups"),
         ({"protocol": "mlp"}, "no protocol 'mlp'"),
+        ({"scheme": "fold"}, "scheme = 'fold': must be 'folds' or 'split'"),
     ],
 )
 def test_bad_options_are_named(options, expected):

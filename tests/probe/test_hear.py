@@ -12,7 +12,7 @@ from scipy import stats
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.probe._embeddings import probe_embeddings
-from sonoscale.probe._hear import GRID, HEAR, GridPoint, Task, Training, build_mlp, fit_grid, fit_mlp, hear
+from sonoscale.probe._hear import GRID, HEAR, GridPoint, Lesson, Training, build_mlp, fit_grid, fit_mlp, hear
 from sonoscale.probe._metrics import find_metric
 from sonoscale.probe._protocols import PROTOCOLS
 from sonoscale.probe._rounds import make_rounds
@@ -116,7 +116,7 @@ def test_training_equals_a_plain_loop(rows):
     valid, test = slice(70, 95), slice(95, 120)
     settings = Training(epochs=30, every=3, patience=5, batch=32, width=24, dropout=0.3)
     metric = find_metric("accuracy", "multiclass")
-    task = Task("a", z[:rows], y[:rows], 3, z[valid], z[test], lambda p: (metric.of(targets[valid], p), {}), True)
+    task = Lesson("a", z[:rows], y[:rows], 3, z[valid], z[test], lambda p: (metric.of(targets[valid], p), {}), True)
     fitted = fit_mlp(task, GridPoint(2, "normal", 3e-3), settings, 11)
     torch.manual_seed(11)
     epoch, expected = _plain_loop(
@@ -131,8 +131,8 @@ def test_training_equals_a_plain_loop(rows):
 def test_training_stops_when_patience_is_out_and_leaves_the_global_generator_alone():
     x, targets = _clips()
     checked = []
-    task = Task("a", torch.from_numpy(x), torch.from_numpy(targets.values), 3, torch.from_numpy(x), torch.from_numpy(x),
-                lambda p: (1.0, {}), True)  # fmt: skip
+    task = Lesson("a", torch.from_numpy(x), torch.from_numpy(targets.values), 3, torch.from_numpy(x),
+                  torch.from_numpy(x), lambda p: (1.0, {}), True)  # fmt: skip
     before = torch.get_rng_state()
     fitted = fit_mlp(task, TINY.grid[0], Training(epochs=500, every=3, patience=20, width=4), 0, checked.append)
     assert checked == list(range(3, 64, 3))  # the first check is the best; 20 more
@@ -211,7 +211,7 @@ def test_lower_scores_are_better_where_the_metric_says_so():
     x, targets = _clips()
     scores = iter([3.0, 1.0, 2.0])
     z = torch.from_numpy(x)
-    task = Task("a", z, torch.from_numpy(targets.values), 3, z, z, lambda p: (next(scores), {}), False)
+    task = Lesson("a", z, torch.from_numpy(targets.values), 3, z, z, lambda p: (next(scores), {}), False)
     assert fit_mlp(task, TINY.grid[0], Training(epochs=9, every=3, width=4), 0).chosen["epoch"] == 6
 
 
@@ -219,7 +219,7 @@ def test_progress_ends_at_its_total():
     x, targets = _clips()
     told = []
     z = torch.from_numpy(x)
-    tasks = [Task(n, z, torch.from_numpy(targets.values), 3, z, z, lambda p: (0.0, {}), True) for n in "ab"]
+    tasks = [Lesson(n, z, torch.from_numpy(targets.values), 3, z, z, lambda p: (0.0, {}), True) for n in "ab"]
     fit_grid(tasks, TINY, 0, lambda done, total: told.append((done, total)))
     assert told[-1] == (63, 63)
     assert told == sorted(told)
@@ -243,7 +243,7 @@ def test_errors_are_clear():
     with pytest.raises(SonoscaleError, match="no finite number"):
         _run(x * 1e38, targets, list(folds))
     z = torch.from_numpy(x)
-    single = Task("a", z[:1], torch.zeros(1).long(), 3, z, z, lambda p: (1.0, {}), True)
+    single = Lesson("a", z[:1], torch.zeros(1).long(), 3, z, z, lambda p: (1.0, {}), True)
     with pytest.raises(SonoscaleError, match="has 1 clips or frames"):
         fit_mlp(single, GRID[0], TINY, 0)
     with pytest.raises(SonoscaleError, match="a check every 3"):

@@ -93,7 +93,7 @@ def test_perfect_numbers():
         (1e6 + np.arange(30.0), 1e6 + np.arange(30.0) ** 1.1),
         (np.full(5, 2.0), np.full(5, 2.0)),
         (np.full(5, 2.0), np.arange(5.0)),
-        (np.arange(4.0), np.float32([0.5, 1, 2, 2.5])),
+        (np.arange(4.0), np.array([0.5, 1, 2, 2.5], dtype=np.float32)),
     ],
 )
 def test_r2_is_scikit_learns(y, guesses):

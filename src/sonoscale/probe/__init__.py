@@ -7,7 +7,9 @@ from sonoscale._lazy import lazy
 
 if TYPE_CHECKING:
     from sonoscale.probe._embeddings import probe_embeddings
+    from sonoscale.probe._encoders import check_protocols as check_protocols  # for studies
     from sonoscale.probe._events import probe_events
+    from sonoscale.probe._hear import Training
     from sonoscale.probe._metrics import METRICS, Metric, find_metric
     from sonoscale.probe._probe import probe
     from sonoscale.probe._protocols import PROTOCOLS, find_protocol
@@ -23,6 +25,7 @@ __all__ = [
     "ProbeResult",
     "ProbeResults",
     "Score",
+    "Training",
     "find_metric",
     "find_protocol",
     "logmel_statistics",

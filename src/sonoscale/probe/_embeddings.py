@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.probe._device import find_device
 from sonoscale.probe._interval import Scored, clip_draws, ends
 from sonoscale.probe._metrics import Metric, find_metric
-from sonoscale.probe._protocol import Outcome, Protocol
+from sonoscale.probe._protocol import Outcome, Protocol, find_device
 from sonoscale.probe._protocols import find_protocol
 from sonoscale.probe._results import ProbeResult
 from sonoscale.probe._retrieval import Retrieval, probe_retrieval
@@ -22,7 +21,7 @@ from sonoscale.probe._targets import Targets, make_targets
 def probe_embeddings(
     embeddings: np.ndarray,
     labels: Sequence[Any] | np.ndarray | Targets,
-    folds: Sequence[str],
+    folds: Sequence[str] | np.ndarray,
     *,
     protocol: str = "linear",
     scheme: str = "folds",
@@ -37,7 +36,7 @@ def probe_embeddings(
     """Score embeddings on a task.
 
     Arguments:
-        embeddings: `[clips, dim]`.
+        embeddings: floats `[clips, dim]`, of any dtype; float32 is worked with.
         labels: of each clip; see `make_targets`.
         folds: fold of each clip, or its part of the split (train, valid, test).
         protocol: name of one of `PROTOCOLS`.
@@ -50,15 +49,25 @@ def probe_embeddings(
         seed: of whatever the protocol draws, and of the interval.
         device: that large products may use: cpu, cuda, cuda:1, or auto for CUDA where there is any. What is small, and
             the training of `hear` and `xares`, is done on the CPU anyway.
-        progress: told how much of the fitting is done, and of how much.
+        progress: called with how much of the fitting is done, and of how much.
 
     Raises:
         SonoscaleError: lengths that differ; NaN or infinity; a task or metric that the protocol cannot do; folds
             that cannot be used.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> labels = np.arange(60) % 2
+        >>> embeddings = labels[:, None] - 0.5 + 0.1 * rng.standard_normal((60, 4))
+        >>> result = probe_embeddings(embeddings, labels, [str(i // 12) for i in range(60)], protocol="knn")
+        >>> result.score, result.chance, result.protocol
+        (1.0, 0.5, 'knn/1')
     """
     if not 0 <= seed < 2**32:
         raise SonoscaleError(f"probe: seed = {seed}: must be a whole number from 0 to {2**32 - 1}")
-    x = np.ascontiguousarray(embeddings, dtype=np.float32)
+    if scheme not in ("folds", "split"):
+        raise SonoscaleError(f"probe: scheme = {scheme!r}: must be 'folds' or 'split'")
+    x, folds = _numbers(embeddings), [str(fold) for fold in folds]
     method = find_protocol(protocol)
     targets = labels if isinstance(labels, Targets) else make_targets(labels, kind=kind)
     if x.ndim != 2 or not len(x) == len(targets) == len(folds):
@@ -109,18 +118,25 @@ def probe_embeddings(
     )  # fmt: skip
 
 
+def _numbers(embeddings: np.ndarray) -> np.ndarray:
+    try:
+        return np.ascontiguousarray(embeddings, dtype=np.float32)
+    except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: a tensor that needs its gradient
+        raise SonoscaleError(f"probe: embeddings must be an array of numbers [clips, dim]: {error}") from error
+
+
 def _run(
     method: Protocol, x: np.ndarray, targets: Targets, rounds: Sequence[Round], metric: Metric, seed: int,
     device: str, progress: Callable[[int, int], None],
 ) -> tuple[list[Outcome], int]:  # fmt: skip
-    """What the protocol makes of each round; where a collapsed encoder tells nothing, what is most common."""
-    told = [bool(np.any(np.ptp(x[each.train], axis=0) > 1e-6 * np.abs(x[each.train]).max())) for each in rounds]
-    some = [each for each, there in zip(rounds, told, strict=True) if there]
-    found = iter(method.run(x, targets, some, metric, seed, device, progress) if some else [])
+    """What the protocol makes of each round; where the embeddings have collapsed, what is most common."""
+    varied = [bool(np.any(np.ptp(x[each.train], axis=0) > 1e-6 * np.abs(x[each.train]).max())) for each in rounds]
+    fitting = [each for each, there in zip(rounds, varied, strict=True) if there]
+    found = iter(method.run(x, targets, fitting, metric, seed, device, progress) if fitting else [])
     outcomes = [
-        next(found) if there else Outcome(_common(targets, each)) for each, there in zip(rounds, told, strict=True)
+        next(found) if there else Outcome(_common(targets, each)) for each, there in zip(rounds, varied, strict=True)
     ]
-    return outcomes, told.count(False)
+    return outcomes, varied.count(False)
 
 
 def _common(targets: Targets, each: Round) -> np.ndarray:

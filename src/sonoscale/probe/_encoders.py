@@ -53,7 +53,7 @@ def score_encoder(
         trained_on: `content_hashes` of what the encoder was trained on; None where that is not known.
         seed, device: see `probe_embeddings`.
         workers, batch_seconds: see `embed_corpus`.
-        progress: told what is being done, how much of it is, and of how much.
+        progress: called with what is being done, how much of it is, and of how much.
 
     Raises:
         SonoscaleError: see `embed_corpus` and `probe_embeddings`; the message begins with the task.
@@ -151,7 +151,7 @@ def _score_events(encoder: Encoder, name: str, task: Task, leaked: list[str], se
     embed_seconds, started = time.perf_counter() - started, time.perf_counter()
     result = probe_events(
         frames, times, task.labels, task.folds, scheme=task.scheme, metric=task.metric or "event_onset_200ms_fms",
-        seed=seed, progress=lambda done, total: progress(f"{task.name}: hear", done, total),
+        seed=seed, progress=lambda done, total: progress(f"{task.name}: fit", done, total),
     )  # fmt: skip
     result = replace(result, warnings=tuple(dict.fromkeys((*task.notes, *leaked, *result.warnings))))
     dim, took = frames[0].shape[1], time.perf_counter() - started

@@ -12,7 +12,7 @@ from scipy.ndimage import median_filter
 from sonoscale.corpora import Event
 from sonoscale.errors import SonoscaleError
 from sonoscale.probe._event_scores import EventMetric, find_event_metric
-from sonoscale.probe._hear import HEAR, Task, Training, draw_seed, fit_grid
+from sonoscale.probe._hear import HEAR, Lesson, Training, draw_seed, fit_grid
 from sonoscale.probe._interval import ends
 from sonoscale.probe._results import ProbeResult
 from sonoscale.probe._rounds import Round, make_rounds
@@ -57,7 +57,7 @@ def probe_events(
         scheme: "folds" or "split".
         metric: name; see `EVENT_METRICS`.
         seed: of whatever is drawn.
-        progress: told of epochs done, and how many there can be.
+        progress: called with the epochs done, and how many there can be.
         training: settings of the networks.
         median_ms: lengths of the median filter to choose from; 0 for none.
         min_ms: shortest events to choose from.
@@ -68,6 +68,16 @@ def probe_events(
     Raises:
         SonoscaleError: lengths that differ, embeddings or times that cannot be used, no events to learn or to find, no
             such metric, or folds that cannot be used.
+
+    Example:
+        >>> events = [(Event("beep", 200.0 + 50 * i, 600.0 + 50 * i),) for i in range(6)]
+        >>> times = [np.arange(0.0, 1000.0, 50.0)] * 6
+        >>> frames = [((at >= e.start_ms) & (at <= e.end_ms))[:, None].astype(np.float32) for (e,), at in
+        ...           zip(events, times)]
+        >>> small = Training(grid=Training().grid[:1], epochs=2, every=1, width=8)
+        >>> parts = ["train"] * 3 + ["valid"] + ["test"] * 2
+        >>> probe_events(frames, times, events, parts, scheme="split", training=small).protocol
+        'hear-events/1'
     """
     training, measure = training or Training(), find_event_metric(metric)
     _check(frames, times, events, folds)
@@ -103,7 +113,7 @@ def probe_events(
         order = np.random.default_rng(draw_seed(seed, each.name)).permutation(each.train)
         learnt = torch.from_numpy(np.concatenate([labels[clip] for clip in order]).astype(np.float32))
         tasks.append(
-            Task(
+            Lesson(
                 each.name, rows(order), learnt, len(classes), rows(each.valid), rows(each.test),
                 lambda p, clips=each.valid: judge(clips, p), measure.higher,
             )

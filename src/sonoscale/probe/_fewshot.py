@@ -1,4 +1,4 @@
-"""Few-shot probe: what a handful of labels is enough for."""
+"""Few-shot probe: what a handful of labels suffices for."""
 
 from __future__ import annotations
 

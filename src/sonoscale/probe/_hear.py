@@ -72,8 +72,8 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Task:
-    """What one network learns, and what tells how well.
+class Lesson:
+    """What one network learns, and how it is judged.
 
     Attributes:
         name: of the round.
@@ -131,7 +131,7 @@ def build_mlp(dim: int, outputs: int, point: GridPoint, training: Training) -> n
 
 
 def fit_mlp(
-    task: Task, point: GridPoint, training: Training, seed: int, tick: Callable[[int], None] = lambda epoch: None
+    task: Lesson, point: GridPoint, training: Training, seed: int, tick: Callable[[int], None] = lambda epoch: None
 ) -> Fitted:
     """Train one network with Adam and keep it as it was at its best check (the first of equals).
 
@@ -143,7 +143,7 @@ def fit_mlp(
         point: of the grid.
         training: settings.
         seed: of the first weights and the dropout.
-        tick: told of each epoch that was checked.
+        tick: called with each epoch that was checked.
 
     Raises:
         SonoscaleError: a single row to train on; a validation part that gives no score; training that diverged at
@@ -193,7 +193,7 @@ def fit_mlp(
     return Fitted(best_score, point, {**asdict(point), "epoch": best_epoch, **extra}, model, probabilities)
 
 
-def _judge(task: Task, probabilities: np.ndarray) -> tuple[float, dict[str, Any]]:
+def _judge(task: Lesson, probabilities: np.ndarray) -> tuple[float, dict[str, Any]]:
     """Score (more is better) and what it chose."""
     if not np.isfinite(probabilities).all():
         return -np.inf, {}
@@ -207,7 +207,7 @@ def _judge(task: Task, probabilities: np.ndarray) -> tuple[float, dict[str, Any]
 
 
 def fit_grid(
-    tasks: Sequence[Task], training: Training, seed: int, progress: Callable[[int, int], None]
+    tasks: Sequence[Lesson], training: Training, seed: int, progress: Callable[[int, int], None]
 ) -> list[tuple[np.ndarray, dict[str, Any]]]:
     """Choose the grid point on the first task (the first of equals), then train it once on each other.
 
@@ -217,14 +217,14 @@ def fit_grid(
         tasks: one for each round.
         training: settings, with the grid.
         seed: of all that is drawn.
-        progress: told of epochs done, and how many there can be.
+        progress: called with the epochs done, and how many there can be.
 
     Returns:
         for each task the probabilities of its test rows, float32 `[rows, outputs]`, and what was chosen.
     """
     trainings = len(training.grid) + len(tasks) - 1
 
-    def fit(task: Task, point: GridPoint, done: int) -> Fitted:
+    def fit(task: Lesson, point: GridPoint, done: int) -> Fitted:
         start, total = done * training.epochs, trainings * training.epochs
         own = draw_seed(seed, task.name, training.grid.index(point))
         fitted = fit_mlp(task, point, training, own, lambda epoch: progress(start + epoch, total))
@@ -282,7 +282,7 @@ def hear(
         order = np.random.default_rng(draw_seed(seed, each.name)).permutation(each.train)
         valid = targets[each.valid]
         tasks.append(
-            Task(
+            Lesson(
                 each.name, x[order], y[order], targets.outputs, x[each.valid], x[each.test],
                 lambda p, valid=valid: (metric.of(valid, p), {}), metric.higher,
             )

@@ -13,7 +13,7 @@ from sonoscale.probe._targets import Targets
 
 @dataclass(frozen=True)
 class Scored:
-    """What a fold's test clips are, and what was said of them.
+    """A fold's test clips, and what was predicted of them.
 
     Attributes:
         targets: of n clips.

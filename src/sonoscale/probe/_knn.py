@@ -22,7 +22,7 @@ BLOCK = 8_000_000  # similarities held at a time
 def vote(
     known: np.ndarray,
     values: np.ndarray,
-    asked: np.ndarray,
+    queries: np.ndarray,
     neighbours: Sequence[int] = (NEIGHBOURS,),
     *,
     device: str = "cpu",
@@ -35,18 +35,18 @@ def vote(
     Arguments:
         known: embeddings `[n, dim]`.
         values: of these, `[n, outputs]`.
-        asked: embeddings `[m, dim]`.
+        queries: embeddings `[m, dim]`.
         neighbours: each k that is wanted; of more than n, all n are taken.
         device: of large products; small ones stay on the CPU.
 
     Returns:
         float64 `[m, outputs]` for each k.
     """
-    where = torch.device(device if len(known) * len(asked) > BLOCK else "cpu")
+    where = torch.device(device if len(known) * len(queries) > BLOCK else "cpu")
     columns = normalize(torch.from_numpy(known).to(where), dim=1).T
     table = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float64)).to(where)
     found: list[list[torch.Tensor]] = [[] for _ in neighbours]
-    for rows in _blocks(asked, min(1024, max(1, BLOCK // len(known)))):
+    for rows in _blocks(queries, min(1024, max(1, BLOCK // len(known)))):
         similar, which = (normalize(torch.from_numpy(rows).to(where), dim=1) @ columns).topk(
             min(len(known), max(neighbours)), dim=1
         )

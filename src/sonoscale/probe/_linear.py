@@ -30,8 +30,8 @@ def _run(
 ) -> list[Outcome]:
     """Each round: the whole path on the training clips, the best strength on both parts."""
     outcomes: list[Outcome] = []
-    for some in _together(rounds, x.shape[1]):
-        outcomes += _solve(x, targets, some, metric, device)
+    for batch in _together(rounds, x.shape[1]):
+        outcomes += _solve(x, targets, batch, metric, device)
         progress(len(outcomes), len(rounds))
     return outcomes
 
@@ -71,13 +71,13 @@ def best_first(scores: Sequence[float], *, higher: bool) -> int:
 
 def _together(rounds: Sequence[Round], dim: int) -> Iterator[list[Round]]:
     """Rounds, in order, as many at a time as are small enough."""
-    some: list[Round] = []
+    batch: list[Round] = []
     for each in rounds:
-        if some and sum(len(r.train) for r in [*some, each]) * dim > AT_ONCE:
-            yield some
-            some = []
-        some.append(each)
-    yield some
+        if batch and sum(len(r.train) for r in [*batch, each]) * dim > AT_ONCE:
+            yield batch
+            batch = []
+        batch.append(each)
+    yield batch
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from sonoscale.encoders import Encoder, load_encoder
 from sonoscale.errors import SonoscaleError
 from sonoscale.files import write_json
 from sonoscale.measure import need_layers
-from sonoscale.probe._device import find_device
 from sonoscale.probe._encoders import Progress, check_protocols, score_encoder
 from sonoscale.probe._overlap import content_hashes
+from sonoscale.probe._protocol import find_device
 from sonoscale.probe._protocols import find_protocol
 from sonoscale.probe._results import ProbeResults, Score, make_results
 from sonoscale.processes import available_cores
@@ -79,16 +79,18 @@ def probe(
 
     Example:
         >>> from sonoscale.corpora import ProceduralTaskConfig
-        >>> task = ProceduralTaskConfig(name="speaker", clips=24).load()
-        >>> results = probe("logmel:16", task, protocols="knn", baselines=False)
-        >>> results.rows()[0]["protocol"], results.scores[0].dim
-        ('knn/1', 32)
+        >>> task = ProceduralTaskConfig(name="pitch", train_clips=16, valid_clips=8, test_clips=8).load(None)
+        >>> results = probe("logmel:16", task, protocols="knn", compare="logmel:8", baselines=False)
+        >>> [(row["encoder"], row["task"], row["protocol"]) for row in results.rows()]
+        [('logmel:16', 'pitch', 'knn/1'), ('logmel:8', 'pitch', 'knn/1')]
+        >>> len(results.differences)
+        1
     """
     first = _listed(encoders)
     specs = list(dict.fromkeys([*first, *_listed(compare)]))
     given, names = _listed(tasks), list(dict.fromkeys([protocols] if isinstance(protocols, str) else protocols))
-    for what, asked in (("encoders", first), ("tasks", given), ("protocols", names)):
-        if not asked:
+    for what, listed in (("encoders", first), ("tasks", given), ("protocols", names)):
+        if not listed:
             raise SonoscaleError(f"{what}: none given; at least one is needed")
     for name in names:
         find_protocol(name)
@@ -114,15 +116,15 @@ def probe(
     for spec in everything:
         encoder, name = _loaded(spec, target), _name(spec)
 
-        def tell(what: str, done: int, total: int, name: str = name) -> None:
+        def show(what: str, done: int, total: int, name: str = name) -> None:
             progress(f"{name}: {what}", done, total)
 
         source = trained_on if spec == specs[0] else None
-        heard = _training_hashes(spec, source, encoder.sample_rate, kept, threads, tell, notes)
+        hashes = _training_hashes(spec, source, encoder.sample_rate, kept, threads, show, notes)
         for task in given:
             scores += score_encoder(
                 encoder, name, settings.open(task, encoder.sample_rate), names, layers=layers and spec in specs,
-                cache=kept, trained_on=heard, seed=seed, device=target, workers=threads, progress=tell,
+                cache=kept, trained_on=hashes, seed=seed, device=target, workers=threads, progress=show,
             )  # fmt: skip
             results = make_results(scores, notes, options)
             if path is not None:
@@ -135,17 +137,17 @@ class _Settings:
     """How tasks are opened."""
 
     def __init__(self, kind: str | None, label: str | None, audio_root: str | os.PathLike[str] | None) -> None:
-        self._said = {key: value for key, value in (("kind", kind), ("label", label)) if value is not None}
+        self._options = {key: value for key, value in (("kind", kind), ("label", label)) if value is not None}
         self._audio_root = audio_root
 
     def open(self, task: str | os.PathLike[str] | Task, rate: int) -> Task:
         """The task at a sample rate; one that is open already as it is."""
         if isinstance(task, Task):
             return task
-        text, said = os.fspath(task), dict[str, Any](self._said)
+        text, options = os.fspath(task), dict[str, Any](self._options)
         if self._audio_root is not None and (text.endswith(".csv") or (Path(text) / "metadata.csv").is_file()):
-            said["audio_root"] = self._audio_root
-        return open_task(text, sample_rate=rate, **said)
+            options["audio_root"] = self._audio_root
+        return open_task(text, sample_rate=rate, **options)
 
 
 def _check_tasks(tasks: Sequence[Task], protocols: Sequence[str], layers: bool) -> None:

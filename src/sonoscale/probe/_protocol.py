@@ -1,4 +1,4 @@
-"""What every probing protocol is."""
+"""What every probing protocol is, and the device that it may use."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sonoscale.errors import SonoscaleError
 from sonoscale.probe._metrics import Metric
 from sonoscale.probe._rounds import Round
 from sonoscale.probe._targets import Kind, Targets
@@ -41,7 +42,7 @@ class Protocol:
             chosen on validation clips, a seed, the device that large products may use, and a function that is called
             with the progress (done, in all) -> one outcome for each round.
         summary: in a line, with the source.
-        remark: what to know of its scores, said beside each; empty if nothing.
+        remark: a caveat that goes with each of its scores; empty if nothing.
     """
 
     name: str
@@ -50,3 +51,20 @@ class Protocol:
     run: Callable[[np.ndarray, Targets, Sequence[Round], Metric, int, str, Callable[[int, int], None]], list[Outcome]]
     summary: str
     remark: str = ""
+
+
+def find_device(device: str) -> str:
+    """`auto` as what it stands for here: cuda where there is any, or cpu; any other name as it is.
+
+    Raises:
+        SonoscaleError: torch knows no such device.
+    """
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.device(device)
+    except RuntimeError:
+        raise SonoscaleError(f"device {device}: not there; use auto, cpu, cuda or cuda:1") from None
+    return device

@@ -21,6 +21,10 @@ def find_protocol(name: str) -> Protocol | Retrieval:
 
     Raises:
         SonoscaleError: there is none.
+
+    Example:
+        >>> find_protocol("knn").version
+        'knn/1'
     """
     if name not in PROTOCOLS:
         raise SonoscaleError(f"no protocol '{name}'; there are {', '.join(PROTOCOLS)}")

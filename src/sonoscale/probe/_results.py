@@ -173,10 +173,10 @@ class ProbeResults(Result):
         first = self.scores[0]
         kept = [one for one in self.scores if one.encoder == first.encoder and one.layer == first.layer]
         protocol = first.result.protocol
-        told = ", ".join(
+        found = ", ".join(
             f"{one.task} {one.result.metric} {_cell(one.result)}" for one in kept if one.result.protocol == protocol
         )
-        text = f"{_name(first.encoder)} by {protocol}: {told}"
+        text = f"{_name(first.encoder)} by {protocol}: {found}"
         worse = [each for each in self.differences if each.protocol == protocol]
         if not worse:
             return text

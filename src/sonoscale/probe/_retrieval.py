@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.probe._device import find_device
 from sonoscale.probe._interval import Scored, clip_draws, ends
 from sonoscale.probe._metrics import Metric
+from sonoscale.probe._protocol import find_device
 from sonoscale.probe._ranking import BLOCK, MOST, RETRIEVAL_METRICS, score_chance, score_rankings
 from sonoscale.probe._results import ProbeResult
 from sonoscale.probe._rounds import fold_names
@@ -103,7 +103,7 @@ def probe_retrieval(
         roles: query or gallery, of each clip; by default all are both.
         seed: of the interval.
         device: see `probe_embeddings`.
-        progress: told of queries that are done with, and of how many.
+        progress: called with the number of queries done, and of how many.
 
     Raises:
         SonoscaleError: no such metric, an embedding that is not finite, no test part, or nothing to find (see
@@ -166,12 +166,12 @@ def _scores(
     large = len(search.queries) * len(search.gallery) > BLOCK
     where = torch.device(device if large else "cpu")
     columns, parts, pull, done = _unit(x[search.gallery], where).T, [], np.zeros(len(search.gallery)), 0
-    for some, relevant, there in search.blocks():
-        similar = (_unit(x[some], where) @ columns).cpu().numpy()
+    for rows, relevant, there in search.blocks():
+        similar = (_unit(x[rows], where) @ columns).cpu().numpy()
         scores, more = score_rankings(similar, relevant, there)
         parts.append(scores)
         pull += more
-        progress(done := done + len(some))
+        progress(done := done + len(rows))
     return np.concatenate(parts), pull
 
 
@@ -245,7 +245,7 @@ def make_searches(
     role = np.asarray(roles if roles is not None else ["both"] * len(parts), dtype=str)
     _, own = np.unique(np.asarray(groups, dtype=str) if groups is not None else np.arange(len(parts)),
                        return_inverse=True)  # fmt: skip
-    searches, asked, alone = [], 0, 0
+    searches, total, alone = [], 0, 0
     for name in names:
         inside = parts == name
         queries, gallery = (np.flatnonzero(inside & (role != other)) for other in ("gallery", "query"))
@@ -256,22 +256,22 @@ def make_searches(
             raise SonoscaleError(f"probe: fold {name!r} has {len(gallery)} clips to search; at most {MOST} can be")
         sizes = [(there.sum(1), (right & there).sum(1)) for _, right, there in _blocks(queries, gallery, targets, own)]
         counts = np.concatenate([np.stack(each, axis=1) for each in sizes])
-        some = counts[:, 1] > 0
-        asked, alone = asked + len(queries), alone + int((counts[:, 0] == 0).sum())
-        if some.any():
-            searches.append(Search(name, queries[some], gallery, targets, own, counts[some]))
+        rows = counts[:, 1] > 0
+        total, alone = total + len(queries), alone + int((counts[:, 0] == 0).sum())
+        if rows.any():
+            searches.append(Search(name, queries[rows], gallery, targets, own, counts[rows]))
     if not searches:
         hint = (
-            f"; {alone} of {asked} queries have a gallery of their own group alone, which is left out: protocol "
+            f"; {alone} of {total} queries have a gallery of their own group alone, which is left out: protocol "
             "retrieval-all searches it"
             if alone and groups is not None
             else "; at least two clips of one label are needed"
             + (", of different groups, or protocol retrieval-all" if groups is not None else "")
         )
         raise SonoscaleError(
-            f"probe: none of {asked} queries has anything to find: nothing that it searches has its label{hint}"
+            f"probe: none of {total} queries has anything to find: nothing that it searches has its label{hint}"
         )
-    return searches, _notes(searches, names, asked, targets, groups is not None)
+    return searches, _notes(searches, names, total, targets, groups is not None)
 
 
 def _blocks(
@@ -280,15 +280,15 @@ def _blocks(
     if targets.kind == "multilabel":
         columns = targets.values[gallery].astype(np.float32).T
     for start in range(0, len(queries), size := max(1, BLOCK // len(gallery))):
-        some = queries[start : start + size]
+        rows = queries[start : start + size]
         if targets.kind == "multilabel":
-            right = targets.values[some].astype(np.float32) @ columns > 0
+            right = targets.values[rows].astype(np.float32) @ columns > 0
         else:
-            right = targets.values[some][:, None] == targets.values[gallery]
-        yield some, right, groups[some][:, None] != groups[gallery]
+            right = targets.values[rows][:, None] == targets.values[gallery]
+        yield rows, right, groups[rows][:, None] != groups[gallery]
 
 
-def _notes(searches: Sequence[Search], names: Sequence[str], asked: int, targets: Targets, grouped: bool) -> list[str]:
+def _notes(searches: Sequence[Search], names: Sequence[str], total: int, targets: Targets, grouped: bool) -> list[str]:
     notes = []
     if targets.kind == "multilabel":
         notes.append("relevant is a clip with at least one label in common")
@@ -296,9 +296,9 @@ def _notes(searches: Sequence[Search], names: Sequence[str], asked: int, targets
         notes.append(
             "clips of the query's own group (speaker, recording) are not searched: protocol retrieval-all searches them"
         )
-    left = asked - sum(len(each.queries) for each in searches)
+    left = total - sum(len(each.queries) for each in searches)
     if left:
-        notes.append(f"{left} of {asked} queries are left out: nothing that they search has their label")
+        notes.append(f"{left} of {total} queries are left out: nothing that they search has their label")
     empty = [name for name in names if name not in {each.name for each in searches}]
     if empty:
         notes.append(f"no query of fold {', '.join(map(repr, empty))} is left, and it does not count")

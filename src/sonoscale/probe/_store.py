@@ -22,7 +22,7 @@ def probe_store(
     encoder: AudioEncoder | Literal["logmel:"],
     store: FeatureStore,
     labels: Sequence[Any] | np.ndarray | Targets,
-    folds: Sequence[str],
+    folds: Sequence[str] | np.ndarray,
     *,
     protocols: Sequence[str] = ("linear",),
     scheme: str = "folds",
@@ -52,6 +52,18 @@ def probe_store(
 
     Raises:
         SonoscaleError: a clip is shorter than one patch; see `probe_embeddings`.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from sonoscale.audio import LogMelConfig
+        >>> from sonoscale.corpora import ProceduralTaskConfig, build_features
+        >>> task = ProceduralTaskConfig(name="pitch", train_clips=16, valid_clips=8, test_clips=8).load(None)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     store = build_features(task.corpus, LogMelConfig(), Path(folder), dtype="float32")
+        ...     results = probe_store("logmel:", store, task.labels, task.folds, scheme="split", protocols=["knn"])
+        >>> results["knn"].n
+        32
     """
     methods = [find_protocol(name) for name in protocols]
     if isinstance(encoder, str):
@@ -77,6 +89,12 @@ def logmel_statistics(store: FeatureStore) -> np.ndarray:
 
     Returns:
         float32 `[clips, 2 * bands]`, in the order of the store.
+
+    Example:
+        >>> from sonoscale.corpora import FeatureStore
+        >>> frames, ends = np.array([[1, 5], [3, 5], [0, 2]], dtype=np.float32), np.array([0, 2, 3])
+        >>> logmel_statistics(FeatureStore(None, frames, ends, 0.01, 0.025, "")).tolist()
+        [[2.0, 5.0, 1.0, 0.0], [0.0, 2.0, 0.0, 0.0]]
     """
     import torch
 

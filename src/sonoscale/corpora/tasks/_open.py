@@ -88,16 +88,22 @@ def open_task(
 
     Raises:
         SonoscaleError: there is no task at `spec`, it cannot be used (see `Task`), or an option is not for its form.
+
+    Example:
+        >>> task = open_task("hear/esc50")  # doctest: +SKIP
+        >>> open_task("sounds.mp3")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        sonoscale.errors.SonoscaleError: sounds.mp3: no such file or folder; a task is ...
     """
     text = os.path.expanduser(spec)  # noqa: PTH111 (a Path would change hf:)
     path = Path(text)
     if form is None and not path.exists() and _in_catalogue(text):
-        asked = {
+        options_given = {
             "name": name, "kind": kind, "label": label, "fold": fold, "group": group, "role": role, "metric": metric,
             "splits": splits, "separator": separator, "label_map": label_map, "audio_root": audio_root, "key": key,
             "rate": rate,
         }  # fmt: skip
-        given = {option: value for option, value in asked.items() if value is not None}
+        given = {option: value for option, value in options_given.items() if value is not None}
         return find_task(
             text, sample_rate=sample_rate, make_folds=make_folds, seed=seed, skip_broken=skip_broken, **given
         )
@@ -139,21 +145,21 @@ def open_task(
     if not path.is_dir():
         raise SonoscaleError(f"{path}: no such folder of tar shards")
     entry = entry_at(path)
-    told = _told(entry, label, options)
-    if kind is not None and kind != told.rule.kind:
-        told = replace(told, rule=replace(told.rule, kind=kind), metric=None, classes=None)
+    source = _shard_task(entry, label, options)
+    if kind is not None and kind != source.rule.kind:
+        source = replace(source, rule=replace(source.rule, kind=kind), metric=None, classes=None)
     if label_map is not None:
-        told = replace(told, rule=replace(told.rule, mapping=label_map), classes=None)
+        source = replace(source, rule=replace(source.rule, mapping=label_map), classes=None)
     if separator is not None:
-        told = replace(told, rule=replace(told.rule, separator=separator))
+        source = replace(source, rule=replace(source.rule, separator=separator))
     if splits is not None:
-        told = replace(told, splits=splits, scheme=None)
-    task = open_shard_task(path, replace(told, group=group, key=key), options)
+        source = replace(source, splits=splits, scheme=None)
+    task = open_shard_task(path, replace(source, group=group, key=key), options)
     return _described(task, entry if label is None else None)
 
 
-def _told(entry: CatalogueEntry | None, label: str | None, options: Options) -> ShardTask:
-    """What the catalogue tells of a folder of shards; only their splits, if another label is asked for."""
+def _shard_task(entry: CatalogueEntry | None, label: str | None, options: Options) -> ShardTask:
+    """What the catalogue says of a folder of shards; only their splits, if another label is asked for."""
     if label is None and entry is None:
         return ShardTask(LabelRule("multiclass"))
     if label is None:
@@ -179,6 +185,12 @@ def find_task(
 
     Raises:
         SonoscaleError: there is no such task, it is not found, or as `open_task` does.
+
+    Example:
+        >>> find_task("hear/esc50", ["/data/hear"], sample_rate=32_000)  # doctest: +SKIP
+        >>> find_task("hear/esc51")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        sonoscale.errors.SonoscaleError: no task 'hear/esc51' in the catalogue; did you mean 'hear/esc50'? ...
     """
     entry = entry_of(name)
     if not entry.probed:
