@@ -17,13 +17,12 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from sonoscale.laws import Extrapolation, extrapolate, fit_groups, read_table
+from sonoscale.laws import Estimate, Extrapolation, extrapolate, fit_groups, read_table
 from sonoscale.laws._newton import Objective, minimise
 from sonoscale.laws._search import search
 from sonoscale.laws.extrapolation import PANEL
 from sonoscale.laws.forms import FORMS
 from sonoscale.laws.plan import plan_allocation
-from sonoscale.laws.plan._value import Value
 from sonoscale.study import provenance
 
 PAGE = Path(__file__).parent.parent / "docs" / "laws.md"
@@ -117,7 +116,7 @@ def held_out(law: Extrapolation, x: np.ndarray, y: np.ndarray) -> tuple[int, int
     told = law.predict(x)
     inside = (told.low <= y) & (y <= told.high)
     naive = (told.naive_low <= y) & (y <= told.naive_high)
-    return len(y), int(inside.sum()), int(naive.sum()), float((np.log(told.y / y) ** 2).sum())
+    return len(y), int(inside.sum()), int(naive.sum()), float((np.log(told.value / y) ** 2).sum())
 
 
 def coverage(chinchilla: Columns, models: Columns) -> list[str]:
@@ -193,7 +192,7 @@ def planned(models: Columns) -> list[str]:
     return lines
 
 
-def span(value: Value) -> str:
+def span(value: Estimate) -> str:
     """A value with its interval."""
     return f"{value.value:.3g} ({value.low:.2g} to {value.high:.2g})"
 

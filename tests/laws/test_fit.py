@@ -10,7 +10,7 @@ import pytest
 from scipy.optimize import curve_fit
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws import FORMS, fit
+from sonoscale.laws import FORMS, fit_form
 
 RUNS = np.repeat(np.arange(9), 2)
 X = np.geomspace(10.0, 1000.0, 9)[RUNS]
@@ -22,7 +22,7 @@ def saturating(x, a, b, c):
 
 
 def test_quality_of_fit_against_a_fit_by_hand():
-    found = fit("saturating", X, Y, clusters=RUNS, bootstrap=100)
+    found = fit_form("saturating", X, Y, clusters=RUNS, bootstrap=100)
     params, _ = curve_fit(saturating, X, Y, p0=(2.0, 0.5, 0.9))
     residual = Y - saturating(X, *params)
     assert found.rmse == pytest.approx(np.std(residual - residual.mean()), rel=1e-3)
@@ -42,30 +42,31 @@ def test_aicc_prefers_the_law_that_made_the_data():
     bent = 0.9 - 2.0 / x**0.6 + 0.01 * rng.normal(size=24)
     straight = 0.1 * x**0.2 + 0.01 * rng.normal(size=24)
     for y, better, worse in ((bent, "saturating", "power"), (straight, "power", "saturating")):
-        assert fit(better, x, y, bootstrap=100).aicc < fit(worse, x, y, bootstrap=100).aicc - 2
-        assert fit(better, x, y, bootstrap=100).loo_rmse < fit(worse, x, y, bootstrap=100).loo_rmse
+        assert fit_form(better, x, y, bootstrap=100).aicc < fit_form(worse, x, y, bootstrap=100).aicc - 2
+        assert fit_form(better, x, y, bootstrap=100).loo_rmse < fit_form(worse, x, y, bootstrap=100).loo_rmse
     # A perfect fit of nested laws: both have no error to speak of, and few rows leave no AICc at all.
-    assert fit("saturating", x[:4], bent[:4], bootstrap=100).aicc == np.inf
+    assert fit_form("saturating", x[:4], bent[:4], bootstrap=100).aicc == np.inf
 
 
 def test_same_seed_same_fit_and_another_seed_another_interval():
-    one, again, other = (fit("saturating", X, Y, clusters=RUNS, seed=seed) for seed in (3, 3, 4))
+    one, again, other = (fit_form("saturating", X, Y, clusters=RUNS, seed=seed) for seed in (3, 3, 4))
     assert one.as_dict() == again.as_dict()
-    assert one.params == other.params
-    assert one.interval != other.interval
+    assert one.values == other.values
+    assert one.params != other.params
 
 
 def test_prediction_keeps_shape_and_contains_its_centre():
-    found = fit("saturating", X, Y, clusters=RUNS)
-    assert found.predict(50.0).shape == ()
-    y, low, high = found.predict([[20.0, 50.0], [100.0, 900.0]], interval=True)
+    found = fit_form("saturating", X, Y, clusters=RUNS)
+    assert found.predict(50.0).value.shape == ()
+    new = found.predict([[20.0, 50.0], [100.0, 900.0]])
+    y, low, high = new.value, new.low, new.high
     assert y.shape == low.shape == high.shape == (2, 2)
     assert ((low < y) & (y < high)).all()
     assert (high <= 1.0).all()
 
 
 def test_prediction_warns_only_beyond_the_data():
-    found = fit("saturating", X, Y, clusters=RUNS, x_name="rankme")
+    found = fit_form("saturating", X, Y, clusters=RUNS, x_name="rankme")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found.predict(X)
@@ -77,21 +78,22 @@ def test_prediction_warns_only_beyond_the_data():
 
 
 def test_extrapolation_is_less_sure_than_interpolation():
-    found = fit("saturating", X, Y, clusters=RUNS)
+    found = fit_form("saturating", X, Y, clusters=RUNS)
     with pytest.warns(UserWarning, match="extrapolating"):
-        _, low, high = found.predict([100.0, 1e5], interval=True)
+        new = found.predict([100.0, 1e5])
+    low, high = new.low, new.high
     assert high[1] - low[1] > 1.2 * (high[0] - low[0])
 
 
 def test_as_dict_survives_json_with_no_special_floats():
-    told = json.loads(json.dumps(fit("power", X, Y, clusters=RUNS).as_dict(), allow_nan=False))
+    told = json.loads(json.dumps(fit_form("power", X, Y, clusters=RUNS).as_dict(), allow_nan=False))
     assert told["formula"] == "y = a * x^b"
     assert told["params"]["b"]["low"] < told["params"]["b"]["value"] < told["params"]["b"]["high"]
     curve = told["curve"]
     assert {len(curve[key]) for key in ("x", "y", "low", "high")} == {100}
     assert (curve["x"][0], curve["x"][-1]) == pytest.approx((10 / 1.1, 1100))
     assert np.ptp(np.diff(np.log(curve["x"]))) < 1e-9
-    few = fit("saturating", X[::4], Y[::4], bootstrap=100).as_dict()
+    few = fit_form("saturating", X[::4], Y[::4], bootstrap=100).as_dict()
     json.dumps(few, allow_nan=False)
 
 
@@ -114,20 +116,20 @@ def test_every_form_is_documented():
     ],
 )
 def test_warns_of_what_the_data_do_not_settle(x, y, words):
-    assert any(words in line for line in fit("saturating", x, y, bootstrap=200).warnings)
+    assert any(words in line for line in fit_form("saturating", x, y, bootstrap=200).warnings)
 
 
 def test_a_good_table_raises_no_warning():
     x = np.geomspace(1, 1000, 12)
     y = 0.2 * x**0.2 + 0.005 * np.random.default_rng(0).normal(size=12)
-    assert fit("power", x, y).warnings == ()
+    assert fit_form("power", x, y).warnings == ()
 
 
 def test_no_leave_out_error_where_one_run_alone_holds_an_x():
     x = np.array([10.0, 10, 10, 10, 40, 40])
     y = np.array([0.30, 0.31, 0.32, 0.30, 0.50, 0.52])
-    assert np.isfinite(fit("power", x, y, bootstrap=100).loo_rmse)
-    together = fit("power", x, y, clusters=[0, 1, 2, 3, 4, 4], bootstrap=100)
+    assert np.isfinite(fit_form("power", x, y, bootstrap=100).loo_rmse)
+    together = fit_form("power", x, y, clusters=[0, 1, 2, 3, 4, 4], bootstrap=100)
     assert together.loo_rmse == np.inf
     assert together.as_dict()["loo_rmse"] is None
 
@@ -157,6 +159,6 @@ def test_no_leave_out_error_where_one_run_alone_holds_an_x():
 )
 def test_refuses_and_names(change, message):
     good = {"form": "power", "x": [1.0, 2.0, 3.0, 4.0], "y": [0.1, 0.2, 0.3, 0.35], "bootstrap": 100}
-    fit(**good)
+    fit_form(**good)
     with pytest.raises(SonoscaleError, match=message):
-        fit(**(good | change))
+        fit_form(**(good | change))

@@ -59,7 +59,7 @@ def fit(
         task = bars.add_task("fitting", total=None)
         laws = fit_groups(
             open_table(table), x=names, y=y, group=_names(group or ""), train=train, form=form, clusters=clusters,
-            size=size, direction=direction, huber=huber, bootstrap=bootstrap, level=level, seed=seed,
+            size=size, huber=huber, bootstrap=bootstrap, level=level, seed=seed,
             progress=lambda done, total: bars.update(task, completed=done, total=total),
         )  # fmt: skip
     if json:
@@ -141,7 +141,7 @@ def _summary(laws: Sequence[GroupLaw]) -> Table:
         if law.law is None:
             grid.add_row(*first, "not fitted")
             continue
-        held = 0 if law.forecast is None else len(law.forecast.y)
+        held = 0 if law.forecast is None else len(law.forecast.value)
         grid.add_row(
             *first,
             _form(law),
@@ -173,15 +173,13 @@ def _parameters(law: GroupLaw) -> Table:
         grid.add_column(name, justify="left" if name in ("form", "parameter") else "right")
     if law.fit is not None:
         grid.title = escape(law.fit.form.formula)
-        for name, value in law.fit.params.items():
-            span = law.fit.interval[name]
-            grid.add_row(law.fit.form.name, escape(name), f"{value:.5g}", rf"\[{span.low:.4g}, {span.high:.4g}]")
+        for name, span in law.fit.params.items():
+            grid.add_row(law.fit.form.name, escape(name), f"{span.value:.5g}", rf"\[{span.low:.4g}, {span.high:.4g}]")
         return grid
     for one in law.law.panel:
-        for name, value in one.params.items():
-            span = one.interval[name]
+        for name, span in one.params.items():
             grid.add_row(
-                one.form if one.used else f"{one.form} (left out)", escape(name), f"{value:.5g}",
+                one.form if one.used else f"{one.form} (left out)", escape(name), f"{span.value:.5g}",
                 rf"\[{span.low:.4g}, {span.high:.4g}]",
             )  # fmt: skip
     return grid
@@ -213,7 +211,7 @@ def _forecasts(law: GroupLaw, y: str) -> Table:
         f = law.forecast
         seen = law.truth[i]
         grid.add_row(
-            str(law.rows[i]), f"{f.reach[i]:.3g}", f"{f.y[i]:.4g}", rf"\[{f.low[i]:.4g}, {f.high[i]:.4g}]",
+            str(law.rows[i]), f"{f.reach[i]:.3g}", f"{f.value[i]:.4g}", rf"\[{f.low[i]:.4g}, {f.high[i]:.4g}]",
             f"{seen:.4g}" if seen == seen else "-",
         )  # fmt: skip
     return grid

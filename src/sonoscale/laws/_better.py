@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._data import constant_column
+from sonoscale.laws._names import more_is_better
 
-__all__ = ["is_better", "more_is_better"]
+__all__ = ["is_better"]
 
 Array = NDArray[np.float64]
 
-_MORE = re.compile(
-    r"score|quality|accurac|(^|[^a-z])(acc|top1|top5|f1|map|auc|auroc|recall|precision|mrr|ndcg|correct)s?($|[^a-z])"
-)
-_LESS = re.compile(r"loss|error|perplexity|(^|[^a-z])(err|wer|cer|eer|ppl|nll|mse|rmse|mae)s?($|[^a-z])")
 _BY_CHANCE = 0.05  # p-value of a direction
-
-
-def more_is_better(name: str) -> bool | None:
-    """True where the name is that of a score (accuracy, mAP, F1, ...), false of a loss or an error, None of neither."""
-    more, less = (bool(pattern.search(name.lower())) for pattern in (_MORE, _LESS))
-    return None if more == less else more
 
 
 def is_better(name: str, y: Array, size: Array | None, *, along: str, told: bool | None) -> bool | None:
@@ -57,6 +46,6 @@ def is_better(name: str, y: Array, size: Array | None, *, along: str, told: bool
         way, kind = ("falls", "a score") if named else ("rises", "a loss")
         raise SonoscaleError(
             f"{name} {way} with {along} (Spearman's rho {rho:.2f} over {len(y)} rows), though by its name it is "
-            f"{kind}: say which is better, --higher-is-better or --lower-is-better"
+            f"{kind}: say which is better (higher_is_better)"
         )
     return named

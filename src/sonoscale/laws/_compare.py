@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._correlation import Correlation, spearman
 from sonoscale.laws._data import as_clusters, as_column, check_pair, constant_column, shortfall
-from sonoscale.laws._fit import fit
+from sonoscale.laws._fit_form import fit_form
 from sonoscale.laws._fitted import Fit
 from sonoscale.laws.forms import Form, find_form
 
@@ -130,7 +130,7 @@ def compare(
         for form in chosen:
             if lacks[form.name] is None:
                 fits.append(
-                    fit(
+                    fit_form(
                         form,
                         column,
                         score,

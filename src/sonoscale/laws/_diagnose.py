@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from sonoscale.laws._bootstrap import Interval
+from sonoscale.laws._estimate import Estimate
 from sonoscale.laws._newton import Objective
 from sonoscale.laws._search import Search
 from sonoscale.laws._solve import searched_bounds
@@ -78,7 +78,7 @@ def diagnose(
     params: Array,
     draws: Array,
     slopes: Array,
-    exponent: Interval,
+    exponent: Estimate,
     clusters: int,
     found: Search | None,
     *,

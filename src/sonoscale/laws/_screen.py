@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,17 +13,14 @@ from scipy import stats
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._data import as_clusters, as_column, constant_column
+from sonoscale.laws._names import is_score
+from sonoscale.laws._target import mixed_units
 
-__all__ = ["Screened", "as_given", "check_columns", "is_score", "mixed_units", "screen"]
+__all__ = ["Screened", "as_given", "check_columns", "screen"]
 
 Array = NDArray[np.float64]
 Table = Mapping[str, Sequence[Any] | NDArray[Any]]
 
-_SCORE = re.compile(
-    r"(^|[^a-z])(score|quality|acc|accuracy|err|error|top1|top5|f1|map|auc|auroc|eer|wer|cer|recall|precision|percent)s?($|[^a-z])"
-)
-_BOUNDED = re.compile(r"(^|[^a-z])(score|acc|accuracy|top1|top5|f1|map|auc|auroc|recall|precision)s?($|[^a-z])")
-_GAP = 5.0  # between the largest fraction and the smallest percentage of a mixed column
 _ALPHA = 0.025  # one-sided, on each side of a turning point
 
 
@@ -145,31 +141,6 @@ def _checked(table: Table, name: str) -> list[Hashable]:
         if value is None or (isinstance(value, float) and math.isnan(value)):
             raise SonoscaleError(f"{name}, row {row}: no value")
     return values
-
-
-def is_score(name: str) -> bool:
-    """Whether a column is called a score, or an error that is one less a score."""
-    return _SCORE.search(name.lower()) is not None
-
-
-def mixed_units(column: Array, name: str) -> str | None:
-    """Why a score [n] seems to mix percentages with fractions (see `screen`), or None where it does not."""
-    if column.min() < 0 or column.max() > 100:
-        return None
-    fractions, percentages = (column > 0) & (column <= 1), column > 1.5
-    if _BOUNDED.search(name.lower()) and 1 < column.max() <= 1.5 and np.mean(column <= 1) >= 0.9:
-        row = int(column.argmax())
-        return f"{name}, row {row}: {column[row]:g} is above 1 in a column of fractions"
-    if not fractions.any() or not percentages.any() or ((column > 1) & ~percentages).any():
-        return None
-    one = int(np.where(fractions, column, -np.inf).argmax())
-    other = int(np.where(percentages, column, np.inf).argmin())
-    if column[other] < _GAP * column[one]:
-        return None
-    return (
-        f"{name} mixes fractions with percentages: {column[one]:g} in row {one}, {column[other]:g} in row {other}; "
-        "write all as fractions (a column of percentages divided by 100 passes)"
-    )
 
 
 def _repeats(table: Table, n: int) -> list[list[int]]:

@@ -119,7 +119,7 @@ def _loss_note(table: dict[str, list[Any]], config: LawConfig) -> str:
     varied = [name for i, name in enumerate(_LOSS_KEY) if len({key[i] for key in keys}) > 1]
     told = (
         f"Spearman's correlation of quality with it is {correlation.value:.2f} "
-        f"[{correlation.interval.low:.2f}, {correlation.interval.high:.2f}] ({len(rows)} points)"
+        f"[{correlation.low:.2f}, {correlation.high:.2f}] ({len(rows)} points)"
         if correlation
         else "there are too few points to correlate it with quality"
     )

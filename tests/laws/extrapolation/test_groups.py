@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws import extrapolate, fit, fit_groups
+from sonoscale.laws import extrapolate, fit_form, fit_groups
 
 SEEN = np.geomspace(1e3, 1e6, 14)
 LOSS = (0.5 + 8.0 * SEEN**-0.35) * np.exp(0.01 * np.random.default_rng(0).normal(size=14))
@@ -47,10 +47,10 @@ def test_each_group_is_extrapolated_from_its_own_training_rows():
     assert laws[1].rows.tolist() == [24, 25, 26, 27]
     for law, k in zip(laws, (1, 2), strict=True):
         alone = extrapolate(SEEN[:10], k * LOSS[:10], x_names=("seen",), y_name="loss").predict(SEEN[10:])
-        np.testing.assert_allclose(law.forecast.y, alone.y, rtol=1e-9)
+        np.testing.assert_allclose(law.forecast.value, alone.value, rtol=1e-9)
         np.testing.assert_allclose(law.forecast.low, alone.low, rtol=1e-9)
         seen = k * LOSS[10:]
-        assert law.rmse_log == pytest.approx(np.std(np.append(np.log(alone.y / seen), -np.log(alone.y / seen))))
+        assert law.rmse_log == pytest.approx(np.std(np.append(np.log(alone.value / seen), -np.log(alone.value / seen))))
         assert law.coverage == np.mean(
             [low <= s <= high for low, s, high in zip(alone.low, seen, alone.high, strict=True)]
         )
@@ -67,7 +67,7 @@ def test_held_out_rows_do_not_touch_the_fit():
         table(**changed("loss", slice(10, 14), np.nan)), x=["seen"], y="loss", group=["task"], train="train"
     )[0]
     for after in (other, missing):
-        np.testing.assert_array_equal(after.forecast.y, before.forecast.y)
+        np.testing.assert_array_equal(after.forecast.value, before.forecast.value)
         np.testing.assert_array_equal(after.forecast.high, before.forecast.high)
     assert other.rmse_log > 4
     assert (missing.rmse_log, missing.coverage, missing.naive_coverage) == (None, None, None)
@@ -83,13 +83,13 @@ def test_one_failing_group_does_not_stop_the_others():
 
 def test_a_named_form_is_fitted_with_bootstrap_intervals_too():
     law = told(form="M2", bootstrap=100, seed=5)[0]
-    alone = fit("M2", SEEN[:10], LOSS[:10], bootstrap=100, seed=5, x_name="seen", y_name="loss")
-    assert law.fit.params == pytest.approx(alone.params)
-    assert law.fit.interval["b"].high == pytest.approx(alone.interval["b"].high)
+    alone = fit_form("M2", SEEN[:10], LOSS[:10], bootstrap=100, seed=5, x_name="seen", y_name="loss")
+    assert law.fit.values == pytest.approx(alone.values)
+    assert law.fit.params["b"].high == pytest.approx(alone.params["b"].high)
     assert law.as_dict()["form"] == "M2"
     robust = told(form="M2", bootstrap=100, huber=1e-4)[0]
     assert robust.fit.huber == 1e-4
-    assert robust.fit.params["b"] != pytest.approx(law.fit.params["b"], rel=1e-4)
+    assert robust.fit.values["b"] != pytest.approx(law.fit.values["b"], rel=1e-4)
 
 
 def test_seeds_of_a_configuration_are_one_cluster():
@@ -120,7 +120,7 @@ def test_several_variables_with_a_size():
         {"N": n, "D": d, "C": 6 * n * d, "loss": loss, "train": train}, x=["N", "D"], y="loss", train="train", size="C"
     )[0]
     assert law.law.largest == (6 * n * d)[train == 1].max()
-    np.testing.assert_allclose(law.forecast.y, loss[train == 0], rtol=1e-3)
+    np.testing.assert_allclose(law.forecast.value, loss[train == 0], rtol=1e-3)
     np.testing.assert_allclose(law.forecast.reach, (6 * n * d)[train == 0] / law.law.largest)
 
 
@@ -183,7 +183,6 @@ def test_a_table_that_cannot_be_read_is_refused_at_once(change, options, message
         ({}, {"form": "BNSL3"}, "10 different runs are too few: BNSL3 has 12 parameters and needs 13"),
         ({}, {"form": "saturating"}, "is outside 0..1"),
         ({"size": np.zeros(28)}, {"size": "size"}, "is not above zero"),
-        ({"size": np.full(28, 3.0)}, {"size": "size"}, "all runs have the same size (3)"),
     ],
 )
 def test_a_group_that_cannot_be_fitted_says_why_with_the_row_of_the_table(change, options, message):
@@ -203,17 +202,17 @@ def test_predict_refuses_what_is_no_run():
             law.predict(x)
     with pytest.raises(SonoscaleError, match="one column for each of seen"):
         law.predict([[1.0, 2.0]])
-    with pytest.raises(SonoscaleError, match="size has 2 rows but seen has 1"):
-        law.predict([1e6], size=[1.0, 2.0])
-    with pytest.raises(SonoscaleError, match="size, row 0: -1 is not above zero"):
-        law.predict([1e6], size=[-1.0])
+    with pytest.raises(SonoscaleError, match="flops has 2 rows but seen has 1"):
+        law.predict([1e6], flops=[1.0, 2.0])
+    with pytest.raises(SonoscaleError, match="flops, row 0: -1 is not above zero"):
+        law.predict([1e6], flops=[-1.0])
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"y": LOSS[:5]}, "x has 14 rows but y has 5"),
-        ({"size": SEEN[:5]}, "size has 5 rows but y has 14"),
+        ({"flops": SEEN[:5]}, "flops has 5 rows but y has 14"),
         ({"clusters": [1, 2]}, "clusters has 2 rows"),
         ({"x_names": ("N", "D")}, "x is one column, but there are names for 2"),
         ({"x": np.stack([SEEN, SEEN], axis=1)}, r"x must be \[n, 1\] for x"),

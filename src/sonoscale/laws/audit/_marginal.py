@@ -41,7 +41,8 @@ def associate(x: Array, y: Array, *, level: float, bootstrap: int, seed: int) ->
     """Spearman's rho of [G] and [G], both varying: the interval of `sonoscale.laws.spearman`, p by Student's t."""
     found: Any = stats.spearmanr(x, y)
     value, p = float(found.statistic), float(found.pvalue) if len(x) >= 3 else None
-    interval = spearman(x, y, level=level, bootstrap=bootstrap, seed=seed).interval if len(x) >= 4 else None
+    found_span = spearman(x, y, level=level, bootstrap=bootstrap, seed=seed) if len(x) >= 4 else None
+    interval = None if found_span is None else Interval(found_span.low, found_span.high)
     return Association(value=value, interval=interval, p=p, n=len(x))
 
 

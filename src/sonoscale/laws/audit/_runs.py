@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws._better import is_better, more_is_better
+from sonoscale.laws._better import is_better
 from sonoscale.laws._data import as_column, check_pair, constant_column
-from sonoscale.laws._screen import is_score, mixed_units
+from sonoscale.laws._names import is_score, more_is_better
+from sonoscale.laws._target import mixed_units
 from sonoscale.laws.audit._columns import Covariate, check_size, find_columns, overlooked, scaled
 
 __all__ = ["Rows", "Runs", "gather", "mean_over"]

@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._data import as_column
-from sonoscale.laws._fit import fit
+from sonoscale.laws._estimate import Prediction
+from sonoscale.laws._fit_form import fit_form
 from sonoscale.laws._fitted import Fit
-from sonoscale.laws._screen import as_given, check_columns, is_score, mixed_units, screen
-from sonoscale.laws.extrapolation._orient import Direction
-from sonoscale.laws.extrapolation._result import Extrapolation, Forecast, plain
+from sonoscale.laws._names import is_score
+from sonoscale.laws._screen import as_given, check_columns, screen
+from sonoscale.laws._target import mixed_units
+from sonoscale.laws.extrapolation._result import Extrapolation
 from sonoscale.laws.extrapolation._rule import extrapolate
+from sonoscale.results import plain
 
 __all__ = ["GroupLaw", "fit_groups"]
 
@@ -49,7 +52,7 @@ class GroupLaw:
     law: Extrapolation | None = None
     fit: Fit | None = None
     rows: NDArray[np.intp] | None = None
-    forecast: Forecast | None = None
+    forecast: Prediction | None = None
     truth: NDArray[np.float64] | None = None
     rmse_log: float | None = None
     coverage: float | None = None
@@ -69,7 +72,7 @@ class GroupLaw:
                     {
                         "row": row,
                         "y": plain(self.truth[i]),
-                        "predicted": plain(f.y[i]),
+                        "predicted": plain(f.value[i]),
                         "low": plain(f.low[i]),
                         "high": plain(f.high[i]),
                         "naive_low": plain(f.naive_low[i]),
@@ -101,7 +104,6 @@ def fit_groups(
     form: str = "auto",
     clusters: str | None = None,
     size: str | None = None,
-    direction: Direction | None = None,
     huber: float | None = None,
     bootstrap: int = 1000,
     level: float = 0.95,
@@ -118,7 +120,7 @@ def fit_groups(
         form: "auto", or the name of a form, which then has bootstrap intervals too.
         clusters: column of dependent rows.
         size: column along which origins roll.
-        direction, level: as in `extrapolate`.
+        level: as in `extrapolate`.
         huber, bootstrap, seed: as in `fit`, of a named form; forecasts have a delta of their own (see `fit_member`).
         progress: called with how many groups are done, of how many.
 
@@ -155,7 +157,6 @@ def fit_groups(
                     form,
                     clusters,
                     size,
-                    direction,
                     huber,
                     bootstrap,
                     level,
@@ -198,7 +199,6 @@ def _fit_group(
     form: str,
     clusters: str | None,
     size: str | None,
-    direction: Direction | None,
     huber: float | None,
     bootstrap: int,
     level: float,
@@ -216,7 +216,7 @@ def _fit_group(
     sizes = None if size is None else as_column(part[size], name=size, positive=True, rows=fitted)
     started = time.perf_counter()
     law = extrapolate(
-        points if len(x) > 1 else points[:, 0], values, form=form, clusters=groups, size=sizes, direction=direction,
+        points if len(x) > 1 else points[:, 0], values, form=form, clusters=groups, flops=sizes,
         level=level, x_names=x, y_name=y,
     )  # fmt: skip
     forecast = truth = None
@@ -227,7 +227,7 @@ def _fit_group(
         new_sizes = (
             None if size is None else as_column(as_given(table[size])[held], name=size, positive=True, rows=held)
         )
-        forecast = law.predict(new if len(x) > 1 else new[:, 0], size=new_sizes)
+        forecast = law.predict(new if len(x) > 1 else new[:, 0], flops=new_sizes)
         truth = _truth(table, y, held, fitted)
     seconds = time.perf_counter() - started
     error, inside, naive = _scores(forecast, truth)
@@ -236,7 +236,7 @@ def _fit_group(
         told = [f"{note} (rows count within those fitted here)" if _ROW.search(note) else note for note in told]
     one = None
     if form != "auto":
-        one = fit(
+        one = fit_form(
             form, points if len(x) > 1 else points[:, 0], law.as_fitted(values), scale=law.scale, huber=huber,
             clusters=groups, bootstrap=bootstrap, level=level, seed=seed, x_name=x, y_name=y,
         )  # fmt: skip
@@ -272,15 +272,17 @@ def _truth(table: Table, y: str, held: NDArray[np.intp], fitted: NDArray[np.intp
 
 
 def _scores(
-    forecast: Forecast | None, truth: NDArray[np.float64] | None
+    forecast: Prediction | None, truth: NDArray[np.float64] | None
 ) -> tuple[float | None, float | None, float | None]:
     """RMSE of log y, and the shares inside the interval and the naive one, over rows whose y is known."""
     if forecast is None or truth is None or not (truth > 0).any():
         return None, None, None
     known = truth > 0
     y = truth[known]
+    assert forecast.naive_low is not None
+    assert forecast.naive_high is not None
     inside = (forecast.low[known] <= y) & (y <= forecast.high[known])
     naive = (forecast.naive_low[known] <= y) & (y <= forecast.naive_high[known])
     with np.errstate(all="ignore"):
-        error = float(np.sqrt(np.mean(np.log(forecast.y[known] / y) ** 2)))
+        error = float(np.sqrt(np.mean(np.log(forecast.value[known] / y) ** 2)))
     return error if np.isfinite(error) else None, float(inside.mean()), float(naive.mean())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, overload
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._bootstrap import expanded_interval
 from sonoscale.laws._data import check_draws
-from sonoscale.laws._fit import fit
+from sonoscale.laws._estimate import Prediction
+from sonoscale.laws._fit_form import fit_form
 from sonoscale.laws._fitted import Fit
 from sonoscale.laws.forms import Form
 from sonoscale.laws.loglinear._families import missed_families
@@ -67,11 +68,7 @@ class TwoStage:
     warnings: tuple[str, ...]
     _second: SecondStage = field(repr=False)
 
-    @overload
-    def predict(self, table: Mapping[str, Any], *, interval: Literal[False] = False) -> Array: ...
-    @overload
-    def predict(self, table: Mapping[str, Any], *, interval: Literal[True]) -> tuple[Array, Array, Array]: ...
-    def predict(self, table: Mapping[str, Any], *, interval: bool = False) -> Array | tuple[Array, Array, Array]:
+    def predict(self, table: Mapping[str, Any]) -> Prediction:
         """Quality of runs of this design, through the rank that is expected of them.
 
         The interval is for one new run, and each resample of clusters goes through both stages: coefficients
@@ -81,24 +78,20 @@ class TwoStage:
 
         Arguments:
             table: the design, as `LogLinear.predict` takes it.
-            interval: whether the interval is wanted too.
 
         Returns:
-            quality [m], or (quality, low, high). Warns (`UserWarning`) where a column lies more than 10 % outside the
-            data.
+            The `Prediction` [m]. Warns (`UserWarning`) where a column lies more than 10 % outside the data.
 
         Raises:
             SonoscaleError: As `LogLinear.predict`.
         """
         centre, X, places = self.rank_law._expect(table)
         quality = self._second.at(np.exp(centre))
-        if not interval:
-            return quality
         ranks = np.exp(np.clip(centre + self.rank_law._simulate(X, places), -600.0, 600.0))
         draws = self._second.of_draws(ranks, self.rank_law._resamples.rows)
         low, high = expanded_interval(draws - quality, np.zeros_like(quality), level=self.level)
         ends = self._second.form.y_range
-        return quality, np.clip(quality + low, *ends), np.clip(quality + high, *ends)
+        return Prediction(value=quality, low=np.clip(quality + low, *ends), high=np.clip(quality + high, *ends))
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values (None for what is not finite)."""
@@ -156,8 +149,8 @@ def fit_two_stage(
         The `TwoStage`.
 
     Raises:
-        SonoscaleError: For what `fit_loglinear` and `fit` refuse, for a form of another kind, and for a rank or quality
-            that is in the design.
+        SonoscaleError: For what `fit_loglinear` and `fit_form` refuse, for a form of another kind, and for a rank or
+            quality that is in the design.
     """
     check_draws(bootstrap, level)
     chosen = one_power(form)
@@ -176,7 +169,7 @@ def fit_two_stage(
     first, direct, both = first.ordered(order), direct.ordered(order), both.ordered(order)
     resamples = resample(first.clusters, bootstrap=bootstrap, seed=seed)
 
-    quality_law = fit(
+    quality_law = fit_form(
         chosen, first.target, direct.target, clusters=first.clusters.tolist(), bootstrap=bootstrap, seed=seed,
         level=level, x_name=rank, y_name=quality,
     )  # fmt: skip

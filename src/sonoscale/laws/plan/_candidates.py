@@ -196,7 +196,7 @@ def choose(
     cheap = int(np.where(tied, price, np.inf).argmin())
     cheaper = bool(tied[cheap]) and price[cheap] < price[best]
     places = np.array([*picked, *([cheap] if cheaper else [])], dtype=np.intp)
-    y, y_low, y_high = law.predict({name: values[places] for name, values in candidates.items()}, interval=True)
+    y = law.predict({name: values[places] for name, values in candidates.items()})
     back = law._scale.back
     made = []
     for k, i in enumerate(places.tolist()):
@@ -205,7 +205,7 @@ def choose(
             Candidate(
                 design={name: plain_item(values[i]) for name, values in candidates.items()},
                 costs={name: float(values[i]) for name, values in costs.items()},
-                y=Estimate(float(y[k]), float(y_low[k]), float(y_high[k])),
+                y=y[k],
                 share=float(shares[i]),
                 tied=bool(tied[i]),
                 difference=Estimate(less[0], min(less[1:]), max(less[1:])),

@@ -191,7 +191,6 @@ def _settled(
     if now == best.design:
         return best
     rows = {key: np.array([value], dtype=design[key].dtype) for key, value in now.items()}
-    y, low, high = law.predict(rows, interval=True)
     expected, X, _ = law._expect({key: np.array([best.design[key], now[key]], dtype=design[key].dtype) for key in now})
     off, least, most = (float(one[1]) for one in differences(law, expected, X, 0))
     back, start = law._scale.back, float(expected[0])
@@ -199,7 +198,7 @@ def _settled(
     return Candidate(
         design=now,
         costs={} if cost is None else {key: float(np.asarray(one)[0]) for key, one in cost(rows).items()},
-        y=Estimate(float(y[0]), float(low[0]), float(high[0])), share=None, tied=True,
+        y=law.predict(rows)[0], share=None, tied=True,
         difference=Estimate(less, min(ends), max(ends)),
     )  # fmt: skip
 
@@ -329,7 +328,7 @@ def _check(held: RunTable, law: LogLinear, design: Columns, cost: DesignCost | N
     observed = held[law.y]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        y, low, high = (unit * one for one in law.predict(rows, interval=True))
+        y = law.predict(rows)
     unknown = np.full(len(held), np.nan)
     flops = np.asarray(unknown if cost is None else cost(rows).get("flops", unknown))
     return Check(
@@ -338,7 +337,7 @@ def _check(held: RunTable, law: LogLinear, design: Columns, cost: DesignCost | N
                 row=int(held.rows[i]), run={name: plain_item(values[i]) for name, values in rows.items()},
                 flops=float(flops[i]) if np.isfinite(flops[i]) else None,
                 observed=float(observed[i]) if np.isfinite(observed[i]) else None,
-                predicted=Estimate(float(y[i]), float(low[i]), float(high[i])),
+                predicted=Estimate(unit * y[i].value, unit * y[i].low, unit * y[i].high),
             )
             for i in range(len(held))
         ),

@@ -174,8 +174,8 @@ def fit_surface(
     residual = np.log(y) - np.log(loss(best, n, d))
     noise = max(1.4826 * float(np.median(np.abs(residual))) * np.sqrt(len(n) / max(len(n) - size, 1)), 1e-12)
     calibration = extrapolate(
-        points, y, clusters=groups.tolist(), size=flops, direction="falling", level=level, x_names=("N", "D"),
-        y_name=names[2],
+        points, raw, clusters=groups.tolist(), flops=flops, target=target, level=level, x_names=("N", "D"),
+        y_name=names[2], rows=runs.rows,
     )  # fmt: skip
     few = [] if count - size >= 5 else [f"{count} independent runs for {size} parameters: the intervals are rough"]
     notes = [*screened.warnings, *few, *_effects(n, d, best, draws, names, level), *calibration.warnings]

@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._bootstrap import (
-    Interval,
     draw_counts,
     expanded_interval,
     leverage_corrected,
@@ -25,13 +24,14 @@ from sonoscale.laws._data import (
     shortfall,
 )
 from sonoscale.laws._diagnose import diagnose, information_criterion
+from sonoscale.laws._estimate import Estimate
 from sonoscale.laws._fitted import Fit
 from sonoscale.laws._newton import Objective
 from sonoscale.laws._search import search
 from sonoscale.laws._solve import solve
 from sonoscale.laws.forms import Form, Scale, find_form
 
-__all__ = ["fit"]
+__all__ = ["fit_form"]
 
 Array = NDArray[np.float64]
 
@@ -40,7 +40,7 @@ _FOLDS = 50
 _NUMBERS = 10_000_000  # weights held at a time
 
 
-def fit(
+def fit_form(
     form: str | Form,
     x: ArrayLike,
     y: ArrayLike,
@@ -145,12 +145,12 @@ def _fit(
     step = max(1, _NUMBERS // n)
     draws = np.concatenate([solved(counts[i : i + step, clusters]) for i in range(0, len(counts), step)])
     factor = small_sample_factor(count, size, level)
-    interval = {}
+    params = {}
     for i, (name, ends) in enumerate(zip(form.parameters, form.bounds, strict=True)):
         term = form.power_term
         rises = name == form.exponent or (ends[1] == np.inf if term is None else name == term.coefficient)
         stretch = _log_interval if rises and ends[0] == 0 and best[i] > 0 else _linear_interval
-        interval[name] = stretch(draws[:, i], best[i], ends, level=level, factor=factor)
+        params[name] = stretch(draws[:, i], float(best[i]), ends, level=level, factor=factor)
 
     slopes = objective.slopes(best)
     errors = leverage_corrected(residual, slopes, clusters)
@@ -159,12 +159,11 @@ def _fit(
 
     squares = float(residual @ residual)
     diagnosis = diagnose(
-        objective, best, draws, slopes, interval[form.exponent], count, found, names=names, y_name=y_name
+        objective, best, draws, slopes, params[form.exponent], count, found, names=names, y_name=y_name
     )
     return Fit(
         form=form,
-        params=dict(zip(form.parameters, best.tolist(), strict=True)),
-        interval=interval,
+        params=params,
         scale=objective.scale,
         huber=objective.huber,
         objective=float(objective.value(objective.to_search(best[None]), np.ones((1, n)))[0]),
@@ -187,23 +186,23 @@ def _fit(
 
 def _linear_interval(
     draws: Array, estimate: float, bounds: tuple[float, float], *, level: float, factor: float
-) -> Interval:
+) -> Estimate:
     low, high = expanded_interval(draws, estimate, level=level, factor=factor)
-    return _clipped(low, high, bounds)
+    return _clipped(estimate, low, high, bounds)
 
 
 def _log_interval(
     draws: Array, estimate: float, bounds: tuple[float, float], *, level: float, factor: float
-) -> Interval:
+) -> Estimate:
     # A coefficient runs over orders of magnitude, in step with the exponent. Zero becomes a tiny ratio.
     with np.errstate(over="ignore", invalid="ignore"):  # an infinite end is clipped to the bounds
         ratios = np.log(np.clip(draws / estimate, 1e-100, 1e300))
         low, high = expanded_interval(ratios, 0.0, level=level, factor=factor)
-        return _clipped(estimate * np.exp(low), estimate * np.exp(high), bounds)
+        return _clipped(estimate, estimate * np.exp(low), estimate * np.exp(high), bounds)
 
 
-def _clipped(low: Array, high: Array, bounds: tuple[float, float]) -> Interval:
-    return Interval(float(np.clip(low, *bounds)), float(np.clip(high, *bounds)))
+def _clipped(estimate: float, low: Array, high: Array, bounds: tuple[float, float]) -> Estimate:
+    return Estimate(estimate, float(np.clip(low, *bounds)), float(np.clip(high, *bounds)))
 
 
 def _draw_errors(errors: Array, clusters: NDArray[np.intp], size: int, rng: np.random.Generator) -> Array:
