@@ -11,7 +11,7 @@ from sonoscale.laws._estimate import Estimate
 from sonoscale.laws._read import Reading, Source, as_runs
 from sonoscale.laws._runs import RunTable
 from sonoscale.laws.plan._cost import Array, Cost, CostFunction, as_cost, fit_cost
-from sonoscale.laws.plan._evidence import Check, Doubling, HeldRun, Reach, check_reach, edges_of, edges_text
+from sonoscale.laws.plan._evidence import Check, Doubling, HeldRun, Reach, check_reach, edges_of
 from sonoscale.laws.plan._next import next_runs as suggest_runs
 from sonoscale.laws.plan._optimum import basin, exponents, find_optimum, frontier, isoflop_curve
 from sonoscale.laws.plan._results import Allocation
@@ -131,8 +131,6 @@ def plan_allocation(
     for name, value, cap in ((n, at_n, most_n), (d, at_d, most_d)):  # what a cap bounds is no optimum
         if cap is not None and value >= cap * (1.0 - 1e-9):
             edges = {other: end for other, end in edges.items() if other not in (name, ratio)}
-    if edges:
-        notes.append(edges_text(edges))
     a, b = exponents(laws, used, known, around=around)
     centre = float(np.exp(np.log(ns).mean())), float(np.exp(np.log(ds).mean()))
     budgets = np.geomspace(spent.min(), max(spent.max(), used), _BUDGETS)

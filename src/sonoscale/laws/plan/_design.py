@@ -20,7 +20,7 @@ from sonoscale.laws.plan._candidates import (
     Candidate, Columns, DesignCost, affordable, choose, differences, grid, ladder, plain_item, price_of,
 )  # fmt: skip
 from sonoscale.laws.plan._design_steps import design_doublings, design_next_runs, usual_value
-from sonoscale.laws.plan._evidence import TOO_FAR, Check, HeldRun, Reach, check_reach, edges_of, edges_text
+from sonoscale.laws.plan._evidence import TOO_FAR, Check, HeldRun, Reach, check_reach, edges_of
 from sonoscale.laws.plan._results import Designed
 from sonoscale.laws.plan._surface import CLUSTER, Array
 
@@ -140,14 +140,15 @@ def plan_design(
         if any(one.beyond > 1.1 for one in reach):
             notes.append("beyond the data the law may bend: the intervals know nothing of that")
         edges = _edges(best, design, candidates, silent, amount, limits)
-        if edges:
-            straight = [name for name in edges if name not in curved and name != amount]
-            more = f" {', '.join(straight)}: a curved term can place it inside (curved)." if straight else ""
-            notes.append(edges_text(edges) + more)
+        notes += [
+            f"{name}: a law that only rises or falls has its best at an end of what was tried; a curved term can place "
+            "it inside (curved)"
+            for name in edges if name not in curved and name != amount
+        ]  # fmt: skip
         suggested = None
         if next_runs:
             most = next_flops or (None if flops is None else float(np.nanmax(flops)))
-            suggested = design_next_runs(law, design, amount, cost, best, most, next_runs, fitted.clusters)
+            suggested = design_next_runs(law, design, silent, amount, cost, best, most, next_runs, fitted.clusters)
         return Designed(
             law=law, target=target, runs=fitted, unit=unit, budgets=limits, choice=choice.scaled(unit),
             plan=plan.scaled(unit), no_effect={name: best[name] for name in silent}, edges=edges, reach=reach,

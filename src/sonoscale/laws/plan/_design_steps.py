@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
+from sonoscale.laws._runs import numbered
 from sonoscale.laws.loglinear import LogLinear
 from sonoscale.laws.plan._candidates import Columns, DesignCost, grid, ladder, plain_item
 from sonoscale.laws.plan._evidence import Doubling
@@ -54,6 +55,7 @@ def design_doublings(
 def design_next_runs(
     law: LogLinear,
     design: Columns,
+    silent: Sequence[str],
     amount: str | None,
     cost: DesignCost | None,
     best: Mapping[str, Any],
@@ -63,7 +65,8 @@ def design_next_runs(
 ) -> NextRuns:
     """Among designs as tried and one step beyond, those that would lower the error of y at the best design most.
 
-    Rows of one cluster count together as one run.
+    Rows of one cluster count together as one run. No two differ only in variables that are silent (without a shown
+    effect): they would be seeds of one configuration.
 
     Raises:
         SonoscaleError: Where no candidate costs as little as `most`.
@@ -87,7 +90,8 @@ def design_next_runs(
     X = law._expect(design)[1]
     V = covariance_of(X, weights, law.within)
     aim = law._expect({name: np.array([value]) for name, value in best.items()})[1][0]
-    order, variances = choose_runs(V, law._expect(candidates)[1], aim, law.within, count)
+    kinds = numbered(list(zip(*(candidates[name].tolist() for name in design if name not in silent), strict=True)))
+    order, variances = choose_runs(V, law._expect(candidates)[1], aim, law.within, count, kinds)
     before, after = resampled_errors(law._draws @ aim, float(aim @ V @ aim), variances)
     return NextRuns(
         runs=tuple({name: plain_item(values[i]) for name, values in candidates.items()} for i in order),

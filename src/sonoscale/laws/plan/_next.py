@@ -52,7 +52,12 @@ class NextRuns:
 
 
 def choose_runs(
-    covariance: Array, slopes: Array, aim: Array, noise: float, count: int
+    covariance: Array,
+    slopes: Array,
+    aim: Array,
+    noise: float,
+    count: int,
+    kinds: NDArray[np.intp] | None = None,
 ) -> tuple[list[int], list[float]]:
     """The candidates that make the variance of aim'theta least: c-optimal, each at most once.
 
@@ -66,15 +71,18 @@ def choose_runs(
         aim: [P].
         noise: standard deviation of a run.
         count: k, at most m are chosen.
+        kinds: [m] numbers; at most one candidate of each is chosen, if there are k kinds. None: each is its own.
 
     Returns:
         Indices of the candidates [k], all different, in the order in which they help, and the variance after each [k].
     """
     chosen: list[int] = []
     count = min(count, len(slopes))
+    if kinds is None or len(np.unique(kinds)) < count:
+        kinds = np.arange(len(slopes))
     V = covariance
     for _ in range(count):
-        best = _best_other(_gains(V, slopes, aim, noise), chosen)
+        best = _best_other(_gains(V, slopes, aim, noise), kinds, chosen)
         chosen.append(best)
         V = _added(V, slopes[best], noise)
     for _ in range(_EXCHANGES):
@@ -84,7 +92,7 @@ def choose_runs(
             for j in chosen[:i] + chosen[i + 1 :]:
                 V = _added(V, slopes[j], noise)
             gains = _gains(V, slopes, aim, noise)
-            best = _best_other(gains, chosen[:i] + chosen[i + 1 :])
+            best = _best_other(gains, kinds, chosen[:i] + chosen[i + 1 :])
             if gains[best] > gains[chosen[i]] * (1.0 + 1e-9):
                 chosen[i] = best
         if chosen == before:
@@ -99,10 +107,9 @@ def choose_runs(
     return order, variances
 
 
-def _best_other(gains: Array, taken: list[int]) -> int:
-    free = gains.copy()
-    free[taken] = -np.inf
-    return int(free.argmax())
+def _best_other(gains: Array, kinds: NDArray[np.intp], taken: list[int]) -> int:
+    """The candidate of the largest gain whose kind is not taken."""
+    return int(np.where(np.isin(kinds, kinds[taken]), -np.inf, gains).argmax())
 
 
 def covariance_of(slopes: Array, weights: Array, noise: float) -> Array:

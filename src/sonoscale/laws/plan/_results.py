@@ -13,7 +13,7 @@ from sonoscale.laws._runs import RunTable
 from sonoscale.laws._target import Target
 from sonoscale.laws.loglinear import LogLinear
 from sonoscale.laws.plan._candidates import Candidate, Choice
-from sonoscale.laws.plan._evidence import Check, Doubling, Reach
+from sonoscale.laws.plan._evidence import Check, Doubling, Reach, edges_text
 from sonoscale.laws.plan._next import NextRuns
 from sonoscale.laws.plan._optimum import Curve, Frontier
 from sonoscale.laws.plan._surface import LAW
@@ -101,7 +101,7 @@ class Plan(Result):
 
     def _shared_dict(self) -> dict[str, Any]:
         return {
-            "best": self.best, "headline": self.headline, "fitted": self.fitted, "edges": dict(self.edges),
+            "best": self.best, "headline": self.headline, "details": self.details, "fitted": self.fitted, "edges": dict(self.edges),
             "higher_is_better": self.target.higher_is_better,
             "doublings": [one.as_dict() for one in self.doublings],
             "reach": {one.name: one.as_dict() for one in self.reach},
@@ -167,7 +167,8 @@ class Allocation(Plan):
         """Intervals, the flat basin, and the exponents."""
         n, d, _ = self.names
         found = [
-            f"{n} {_ends(self.n)}, {d} {_ends(self.d)} over resamples of {self.runs.n_clusters} independent runs."
+            f"{n} {_ends(self.n)}, {d} {_ends(self.d)} over resamples of {self.runs.n_clusters} independent runs.",
+            *([edges_text(self.edges)] if self.edges else []),
         ]  # fmt: skip
         if self.basin is not None:
             low, high = self.basin
@@ -273,6 +274,12 @@ class Designed(Plan):
         return self.law.level
 
     @property
+    def fitted(self) -> str:
+        """What was fitted, in words: `logit accuracy, 24 runs of 12 configurations`."""
+        y = self.law.y if self.unit == 1.0 else f"({self.law.y} / {self.unit:g})"
+        return f"{self.law._scale.text.format(y)}, {self.runs.counts}"
+
+    @property
     def best(self) -> dict[str, Any]:
         """The design: column -> value."""
         return dict(self.plan.design)
@@ -300,6 +307,7 @@ class Designed(Plan):
         ties = f"{self.choice.ties} others are tied with the best."
         share = self.choice.best.share
         if self.edges or share is None:
+            found += [edges_text(self.edges)] if self.edges else []
             found.append(f"Best of {self.choice.count} candidates by what the law expects; {ties}")
         else:
             found.append(f"Best of {self.choice.count} candidates in {share:.0%} of the resamples; {ties}")
