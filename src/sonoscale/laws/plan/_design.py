@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, Unpack
 
 import numpy as np
@@ -11,11 +12,11 @@ from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._estimate import Estimate
+from sonoscale.laws._names import find_sizes
 from sonoscale.laws._read import Reading, Source, as_runs
 from sonoscale.laws._runs import RunTable
 from sonoscale.laws._target import Target
 from sonoscale.laws.loglinear import LogLinear, fit_loglinear
-from sonoscale.laws.loglinear._terms import is_categorical
 from sonoscale.laws.plan._candidates import (
     Candidate, Columns, DesignCost, affordable, choose, differences, grid, ladder, plain_item, price_of,
 )  # fmt: skip
@@ -91,11 +92,13 @@ def plan_design(
     y = read.y
     _check_arguments(y, x, amount, curved, limits, next_flops)
     read.need(*x)
-    words = {name for name in x if is_categorical(read.columns, name)}
+    words = {name for name in x if _is_text(read[name])}
     if amount is not None and amount in words:
         raise SonoscaleError(f"{amount} holds text: it cannot be how much is trained on")
     runs = read.use(*(name for name in x if name not in words), labels=words, with_y=True)
-    target = runs.target(along=[name for name in x if name not in words])
+    target = _target(runs, [name for name in x if name not in words], None if cost is None else cost(
+        {name: runs[name] for name in x}
+    ).get("flops"))  # fmt: skip
     fitted = runs.fitted
     notes = [*fitted.notes]
     design: Columns = {name: fitted[name] for name in x}
@@ -234,6 +237,20 @@ def _check_arguments(
             raise SonoscaleError(f"{name!r} is not among the columns of the design: {', '.join(x)}")
     if y in x:
         raise SonoscaleError(f"{y!r} is the quality, and is among the columns of the design")
+
+
+def _is_text(values: NDArray[Any]) -> bool:
+    """Whether a column holds text; one word among numbers is a mistake in a column of numbers."""
+    if values.dtype.kind in "biuf":
+        return False
+    return not any(isinstance(value, (int, float)) for value in values.tolist() if value is not None)
+
+
+def _target(runs: RunTable, along: Sequence[str], flops: Array | None) -> Target:
+    """Which end of y is good: along the FLOPs of the table, else along these counted ones, else along the columns."""
+    if flops is not None and "compute" not in find_sizes(runs.columns, besides=(runs.y,)):
+        runs = replace(runs, columns={**runs.columns, "FLOPs": np.asarray(flops, dtype=np.float64)})
+    return runs.target(along=along)
 
 
 def _scale(values: Array, target: Target) -> tuple[float, Literal["log", "logit", "linear"]]:

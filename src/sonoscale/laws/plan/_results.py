@@ -292,7 +292,7 @@ class Designed(Plan):
     @property
     def headline(self) -> str:
         """The variables with a significant effect, and y that is predicted."""
-        within = " and ".join(f"{_g(value)} {name}" for name, value in self.budgets.items())
+        within = " and ".join(f"{_g(value)} {name.replace('flops', 'FLOPs')}" for name, value in self.budgets.items())
         known = {name: value for name, value in self.plan.design.items() if name not in self.no_effect}
         said = f"Train {_design(known)}" if known else "No variable of the design has a significant effect: keep it"
         said += f" for {within}" if within else ""
