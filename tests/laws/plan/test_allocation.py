@@ -219,7 +219,9 @@ def test_the_name_of_the_quality_says_which_way_it_improves():
     for name, values in (("accuracy", 1 - accuracy), ("valid_mAP", 1 - accuracy), ("eer", accuracy)):
         table = {"N": n, "D": d, name: values}
         way = f"{'rises' if name == 'eer' else 'falls'} with N .*D"
-        with pytest.raises(SonoscaleError, match=f"{name} {way} .* by its name it is a (score|loss): say which is better"):
+        with pytest.raises(
+            SonoscaleError, match=f"{name} {way} .* by its name it is a (score|loss): say which is better"
+        ):
             plan_allocation(table, y=name, **options)
         flag = name == "eer"
         assert plan_allocation(table, y=name, higher_is_better=flag, **options).n.value == pytest.approx(
@@ -297,7 +299,10 @@ def test_a_plan_prints_and_gives_its_tables(recwarn):
     assert repr(found).startswith(found.headline)
     assert "<table>" in found._repr_html_()
     assert found.best == {"N": found.n.value, "D": found.d.value}
-    assert [title.split(",")[0] for title, _ in found.tables()][:2] == ["the frontier", "the law: loss = E + A N^-alpha + B D^-beta"]
+    assert [title.split(",")[0] for title, _ in found.tables()][:2] == [
+        "the frontier",
+        "the law: loss = E + A N^-alpha + B D^-beta",
+    ]
     assert len(found.rows()) == 25
     pytest.importorskip("matplotlib").use("agg")
     assert found.plot().get_xlabel() == "N"

@@ -175,7 +175,8 @@ def test_without_a_model_only_columns_can_be_bounded():
     assert found.choice.best.design["width"] == 64
     assert found.choice.best.costs == {}
     with pytest.raises(
-        SonoscaleError, match="no cost or column of the design is called 'flops'; a budget can be on: width, depth, clips_seen"
+        SonoscaleError,
+        match="no cost or column of the design is called 'flops'; a budget can be on: width, depth, clips_seen",
     ):
         plan(runs(), cost=None, budgets={"flops": 1e9})
 
@@ -304,7 +305,9 @@ def test_a_design_at_the_edge_of_what_was_tried_is_said_to_be_there_and_not_cert
     assert found.choice.best.share > 0.9  # of resamples of a law that cannot bend
     assert found.edges == {"width": "largest", "depth": "smallest"}
     said = " ".join(found.details)
-    assert "Best at the edge of what was tried (width at or beyond its largest, depth at or beyond its smallest)" in said
+    assert (
+        "Best at the edge of what was tried (width at or beyond its largest, depth at or beyond its smallest)" in said
+    )
     assert "the optimum may lie beyond" in said
     assert "% of the resamples" not in said
     capped = plan(runs(noise=1e-4), cost=None, budgets={"width": 128, "depth": 2})

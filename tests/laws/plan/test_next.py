@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sonoscale.laws._newton import Objective
 from sonoscale.laws import read_runs
+from sonoscale.laws._newton import Objective
 from sonoscale.laws.plan._next import choose_runs, covariance_of, next_runs, slopes_of
 from sonoscale.laws.plan._surface import LAW, Surface, _best, fit_surface, loss
 

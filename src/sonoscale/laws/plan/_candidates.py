@@ -34,18 +34,18 @@ def ladder(values: NDArray[Any], *, beyond: bool = True) -> NDArray[Any]:
     Whole numbers stay multiples of what all in the data are multiples of. Values between 0 and 1 (ratios), and those
     that are not above zero, are tried as they are in the data. Text is tried level by level.
     """
-    seen = np.unique(values)
-    if seen.dtype.kind not in "iuf":
-        return seen
-    if not (seen > 0).all() or bool((seen < 1).all()) or len(seen) < 2:
-        return seen.astype(np.float64)
-    steps = np.sqrt(seen[:-1].astype(np.float64) * seen[1:])
-    above = [float(seen[-1]) ** 2 / float(seen[-2])] if beyond else []
+    known = np.unique(values)
+    if known.dtype.kind not in "iuf":
+        return known
+    if not (known > 0).all() or bool((known < 1).all()) or len(known) < 2:
+        return known.astype(np.float64)
+    steps = np.sqrt(known[:-1].astype(np.float64) * known[1:])
+    above = [float(known[-1]) ** 2 / float(known[-2])] if beyond else []
     found = np.array([*steps.tolist(), *above])
-    if (seen == np.round(seen)).all() and seen.max() < 2**53:
-        unit = float(np.gcd.reduce(seen.astype(np.int64)))
+    if (known == np.round(known)).all() and known.max() < 2**53:
+        unit = float(np.gcd.reduce(known.astype(np.int64)))
         found = unit * np.maximum(np.round(found / unit), 1.0)
-    return np.unique(np.concatenate([seen.astype(np.float64), found]))
+    return np.unique(np.concatenate([known.astype(np.float64), found]))
 
 
 def grid(ladders: Mapping[str, NDArray[Any]]) -> Columns:
@@ -63,26 +63,26 @@ def grid(ladders: Mapping[str, NDArray[Any]]) -> Columns:
     return {name: values[places[:, i]] for i, (name, values) in enumerate(ladders.items())}
 
 
-def affordable(shapes: Columns, amount: str, seen: Array, cost: DesignCost, budgets: Mapping[str, float]) -> Columns:
-    """Each shape with each amount of the data that the budgets allow (the least one at any rate), and with all they allow.
+def affordable(shapes: Columns, amount: str, known: Array, cost: DesignCost, budgets: Mapping[str, float]) -> Columns:
+    """Each shape with each amount of the data that the budgets allow (at any rate the least), and with all they allow.
 
     What rises with the amount is taken to rise in proportion to it.
     """
     size = len(next(iter(shapes.values()))) if shapes else 1
     most = np.full(size, budgets.get(amount, np.inf))
-    one, two = (cost(shapes | {amount: np.full(size, k * float(seen.min()))}) for k in (1.0, 2.0))
+    one, two = (cost(shapes | {amount: np.full(size, k * float(known.min()))}) for k in (1.0, 2.0))
     for name, cap in budgets.items():
         if name in one and name != amount:
             grown = np.asarray(two[name]) > np.asarray(one[name])
             with np.errstate(invalid="ignore", divide="ignore"):
-                most = np.where(grown, np.minimum(most, cap * float(seen.min()) / np.asarray(one[name])), most)
-    if (seen == np.round(seen)).all():
+                most = np.where(grown, np.minimum(most, cap * float(known.min()) / np.asarray(one[name])), most)
+    if (known == np.round(known)).all():
         most = np.floor(most * (1.0 + 1e-12))
     rows, amounts = [], []
-    beyond = ladder(seen)[-1:].tolist()
+    beyond = ladder(known)[-1:].tolist()
     for i in range(size):
-        tried = seen[seen <= most[i]].tolist() or [seen[0]]  # the least, so that its cost is known
-        tried += beyond if np.isinf(most[i]) else [most[i]] if most[i] > seen[0] else []
+        tried = known[known <= most[i]].tolist() or [known[0]]  # the least, so that its cost is known
+        tried += beyond if np.isinf(most[i]) else [most[i]] if most[i] > known[0] else []
         tried = sorted(set(tried))
         rows += [i] * len(tried)
         amounts += tried

@@ -18,8 +18,17 @@ from sonoscale.laws._runs import RunTable
 from sonoscale.laws._target import Target
 from sonoscale.laws.loglinear import LogLinear, fit_loglinear
 from sonoscale.laws.plan._candidates import (
-    Candidate, Columns, DesignCost, affordable, choose, differences, grid, ladder, plain_item, price_of,
-)  # fmt: skip
+    Candidate,
+    Columns,
+    DesignCost,
+    affordable,
+    choose,
+    differences,
+    grid,
+    ladder,
+    plain_item,
+    price_of,
+)
 from sonoscale.laws.plan._design_steps import design_doublings, design_next_runs, usual_value
 from sonoscale.laws.plan._evidence import TOO_FAR, Check, HeldRun, Reach, check_reach, edges_of
 from sonoscale.laws.plan._results import Designed
@@ -79,6 +88,7 @@ def plan_design(
             costs), and one more than 100-fold beyond the data.
 
     Example:
+        >>> import numpy as np
         >>> rng = np.random.default_rng(0)
         >>> width, depth = (v.ravel() for v in np.meshgrid([32, 64, 128, 256], [2, 4, 8]))
         >>> z = 0.5 * np.log(width) - 3 + 0.02 * rng.standard_normal(12)

@@ -191,8 +191,8 @@ class _Asked:
         if base is None and (file := Path(runs.source) / "study.yaml").is_file():
             base = file
         if base is not None:
-            cost, told = base_costs(base, runs.columns, chosen)
-            notes += told
+            cost, more = base_costs(base, runs.columns, chosen)
+            notes += more
         limits = dict(self.budgets)
         if cost is None:
             for kind in ("hours", "clips"):

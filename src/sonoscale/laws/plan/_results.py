@@ -101,7 +101,8 @@ class Plan(Result):
 
     def _shared_dict(self) -> dict[str, Any]:
         return {
-            "best": self.best, "headline": self.headline, "details": self.details, "fitted": self.fitted, "edges": dict(self.edges),
+            "best": self.best, "headline": self.headline, "details": self.details, "fitted": self.fitted,
+            "edges": dict(self.edges),
             "higher_is_better": self.target.higher_is_better,
             "doublings": [one.as_dict() for one in self.doublings],
             "reach": {one.name: one.as_dict() for one in self.reach},

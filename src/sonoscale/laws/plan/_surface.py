@@ -239,9 +239,10 @@ def _effects(n: Array, d: Array, best: Array, draws: Array, names: Sequence[str]
         if moved < _FLAT or share > _UNSURE:
             detail = "" if moved < _FLAT else f" in {share:.0%} of the resamples"
             raise SonoscaleError(
-                f"{names[2]} does not improve with {name}{detail} in these data: "
-                f"there is no best {name} to plan"
+                f"{names[2]} does not improve with {name}{detail} in these data: there is no best {name} to plan"
             )
         if share > 0.5 * (1.0 - level):
-            notes.append(f"{names[2]} does not improve with {name} in {share:.0%} of the resamples: weigh the intervals")
+            notes.append(
+                f"{names[2]} does not improve with {name} in {share:.0%} of the resamples: weigh the intervals"
+            )
     return notes
