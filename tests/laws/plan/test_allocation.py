@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 
 import numpy as np
@@ -33,6 +34,12 @@ def runs(noise=0.004, seed=0, count=8):
 def plan(table, **options):
     given = {} if isinstance(table, RunTable) else {"y": "loss"}
     return plan_allocation(table, n="N", d="D", **given, **({"flops": BUDGET, "bootstrap": 100} | options))
+
+
+@functools.cache
+def standard():
+    """The plan of `runs()`, which several tests compare with."""
+    return plan(runs())
 
 
 def test_without_noise_the_truth_is_found():
@@ -84,7 +91,7 @@ def test_everything_agrees_with_everything_else():
 
 def test_units_and_order_of_rows_do_not_matter():
     table = runs()
-    found = plan(table)
+    found = standard()
     swapped = plan({name: values[::-1] for name, values in table.items()}, level=0.95)
     thousand = plan(table | {"N": table["N"] / 1e3}, cost=PowerCost(6e3))
     assert swapped.n.value == pytest.approx(found.n.value, rel=1e-5)
@@ -106,13 +113,13 @@ def test_a_score_is_planned_as_its_distance_from_the_top():
 def test_a_column_of_flops_gives_the_cost():
     table = runs()
     found = plan(table | {"flops": 8.0 * table["N"] * table["D"]}, cost="flops", flops=8 / 6 * BUDGET)
-    assert found.n.value == pytest.approx(plan(table).n.value)
+    assert found.n.value == pytest.approx(standard().n.value)
     assert "8 N D" in found.cost
 
 
 def test_repeated_rows_of_one_configuration_add_no_certainty():
     table = runs()
-    whole = plan(table)
+    whole = standard()
     table = {name: np.tile(values, 4) for name, values in table.items()} | {"run": np.tile(np.arange(40), 4)}
     again = plan(table, clusters="run")
     assert again.runs.n_clusters == 40
@@ -147,7 +154,7 @@ def test_caps_bound_the_plan():
 
 
 def test_far_is_warned_of_and_too_far_refused():
-    assert not [note for note in plan(runs()).warnings if "above the largest" in note]
+    assert not [note for note in standard().warnings if "above the largest" in note]
     assert [note for note in plan(runs(), flops=1e21).warnings if "FLOPs = 1e+21 is 25x above the largest" in note]
     with pytest.raises(SonoscaleError, match="more than 100x beyond what was tried nothing is known"):
         plan(runs(), flops=1e22)

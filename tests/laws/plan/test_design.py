@@ -301,7 +301,6 @@ def test_nothing_is_headlined_where_nothing_is_shown():
 
 def test_a_design_at_the_edge_of_what_was_tried_is_said_to_be_there_and_not_certain():
     found = plan(runs(noise=1e-4), budgets={"flops": 6e9})
-    assert found.choice.best.share is not None
     assert found.choice.best.share > 0.9  # of resamples of a law that cannot bend
     assert found.edges == {"width": "largest", "depth": "smallest"}
     said = " ".join(found.details)

@@ -62,6 +62,14 @@ def grid(parts=("one",)):
     return {name: np.concatenate([one[name] for one in tables]) for name in tables[0]}
 
 
+def one(table, **options: Any) -> Allocation | Designed:
+    """The plan of a table without groups, quickly."""
+    quick: dict[str, Any] = {"bootstrap": 100, "next_runs": 0}
+    found = plan(table, **(quick | options))
+    assert not isinstance(found, GroupPlans)
+    return found
+
+
 @pytest.mark.parametrize(("examples", "batch"), [(True, True), (False, True), (False, False)])
 def test_flops_of_a_study_are_counted_by_examples_and_not_by_clips(tmp_path, examples, batch):
     rows = ledger_rows(examples=examples, batch=batch)
@@ -99,14 +107,14 @@ def test_a_study_can_be_split_between_parameters_and_data(study):
 
 def test_a_table_of_other_names_is_split_by_them():
     table = grid()
-    found = plan(table, flops=1e21, bootstrap=100, next_runs=0)
+    found = one(table, flops=1e21)
     assert isinstance(found, Allocation)
     renamed = {"size": table["params"], "seen": table["tokens"], "err": table["loss"]}
-    again = plan(renamed, n="size", d="seen", y="err", flops=1e21, bootstrap=100, next_runs=0)
+    again = one(renamed, n="size", d="seen", y="err", flops=1e21)
     assert list(again.best.values()) == list(found.best.values())
     with pytest.raises(SonoscaleError, match=r"no column params_encoder, params, .*: name one \(n\)"):
         plan(renamed, d="seen", y="err", flops=1e21)
-    capped = plan(table, flops=1e21, limits={"tokens": 3e10}, bootstrap=100, next_runs=0)
+    capped = one(table, flops=1e21, limits={"tokens": 3e10})
     assert capped.best["tokens"] == pytest.approx(3e10)
     assert so.plan is plan
 
@@ -115,7 +123,7 @@ def test_groups_have_plans_of_their_own_or_say_why_not():
     table = grid(("one", "two"))
     found = plan(table, group="set", flops=1e21, bootstrap=100, next_runs=0)
     assert isinstance(found, GroupPlans)
-    alone = plan(grid(), flops=1e21, bootstrap=100, next_runs=0)
+    alone = one(grid(), flops=1e21)
     assert [one["set"] for one in found.best] == ["one", "two"]
     assert found.best[0] == pytest.approx({"set": "one"} | alone.best)
     assert {"set", "params", "tokens", "loss", "loss_low", "loss_high"} == set(found.rows()[0])
@@ -134,14 +142,14 @@ def test_groups_have_plans_of_their_own_or_say_why_not():
 
 def test_copies_count_once_and_rows_of_one_configuration_together():
     table = grid()
-    found = plan(table, flops=1e21, bootstrap=100, next_runs=0)
+    found = one(table, flops=1e21)
     copied = {name: np.concatenate([values, values[:6]]) for name, values in table.items()}
-    again = plan(copied, flops=1e21, bootstrap=100, next_runs=0)
+    again = one(copied, flops=1e21)
     assert (len(again.runs), again.best) == (25, found.best)
     assert any("repeat others in every column: counted once" in note for note in again.warnings)
     seeds = {name: np.concatenate([values, values]) for name, values in table.items()}
     seeds["loss"][25:] *= 1.001
-    assert plan(seeds, flops=1e21, bootstrap=100, next_runs=0).runs.n_clusters == 25
+    assert one(seeds, flops=1e21).runs.n_clusters == 25
 
 
 @pytest.mark.parametrize("way", [{}, {"design": ["params", "tokens"], "limits": {"params": 1e9}}])

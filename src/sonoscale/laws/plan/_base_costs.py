@@ -42,6 +42,10 @@ def base_costs(
         hours_per_clip=_ratio(table, "train_hours", "train_clips"),
         clips_per_example=_ratio(table, "clips_seen", "examples_seen"),
     )
+    if "clips_seen" in design and "examples_seen" not in table:
+        notes.append(
+            "clips_seen are taken as training examples: where short clips are joined, name examples_seen or step"
+        )
     return cost, [*notes, *cost_notes(cost, table, design)]
 
 

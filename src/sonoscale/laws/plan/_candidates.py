@@ -97,7 +97,7 @@ class Candidate:
         design: its variables.
         costs: what it costs, by name.
         y: the prediction for one run, with its interval.
-        share: in how many of the resamples it is the best of all candidates; None for a design that is none of them.
+        share: in how many of the resamples it is the best of all candidates; NaN for a design that is none of them.
         tied: whether its difference from the best is not significant: below what seeds make, or with zero in its
             interval.
         difference: expected y less that of the best, with its interval.
@@ -106,14 +106,14 @@ class Candidate:
     design: dict[str, Any]
     costs: dict[str, float]
     y: Estimate
-    share: float | None
+    share: float
     tied: bool
     difference: Estimate
 
     def as_dict(self) -> dict[str, Any]:
         return {
             "design": self.design, "costs": {name: plain(value) for name, value in self.costs.items()},
-            "y": self.y.as_dict(), "share_best": self.share, "tied": self.tied,
+            "y": self.y.as_dict(), "share_best": plain(self.share), "tied": self.tied,
             "difference": self.difference.as_dict(),
         }  # fmt: skip
 

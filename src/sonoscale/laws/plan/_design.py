@@ -207,12 +207,14 @@ def _settled(
     rows = {key: np.array([value], dtype=design[key].dtype) for key, value in now.items()}
     expected, X, _ = law._expect({key: np.array([best.design[key], now[key]], dtype=design[key].dtype) for key in now})
     off, least, most = (float(one[1]) for one in differences(law, expected, X, 0))
+    if not (least <= 0.0 <= most or abs(off) < (floor or 0.0)):  # each alone is tied, but not all together
+        return best
     back, start = law._scale.back, float(expected[0])
     less, *ends = (float(back(np.array([start + one]))[0] - back(expected[:1])[0]) for one in (off, least, most))
     return Candidate(
         design=now,
         costs={} if cost is None else {key: float(np.asarray(one)[0]) for key, one in cost(rows).items()},
-        y=law.predict(rows)[0], share=None, tied=True,
+        y=law.predict(rows)[0], share=np.nan, tied=True,
         difference=Estimate(less, min(ends), max(ends)),
     )  # fmt: skip
 

@@ -306,12 +306,14 @@ class Designed(Plan):
         if self.no_effect:
             found.append(f"No effect shown, keep them cheap or as they are: {_design(self.no_effect)}.")
         ties = f"{self.choice.ties} others are tied with the best."
-        share = self.choice.best.share
-        if self.edges or share is None:
-            found += [edges_text(self.edges)] if self.edges else []
-            found.append(f"Best of {self.choice.count} candidates by what the law expects; {ties}")
+        if self.edges:
+            found += [
+                edges_text(self.edges), f"Best of {self.choice.count} candidates by what the law expects; {ties}"
+            ]  # fmt: skip
         else:
-            found.append(f"Best of {self.choice.count} candidates in {share:.0%} of the resamples; {ties}")
+            found.append(
+                f"Best of {self.choice.count} candidates in {self.choice.best.share:.0%} of the resamples; {ties}"
+            )
         cheap = self.choice.cheapest
         if cheap is not None:
             what = "flops" if "flops" in cheap.costs else "params"
@@ -332,7 +334,7 @@ class Designed(Plan):
         level = f"{self.level:.0%}"
         costs = [name for name in self.choice.best.costs if name in ("flops", "params") or name in self.budgets]
         candidates: Rows = [
-            {**one.design, f"{self.law.y} [{level}]": _span(one.y), "best in": f"{one.share or 0:.1%}",
+            {**one.design, f"{self.law.y} [{level}]": _span(one.y), "best in": f"{one.share:.1%}",
              "tie": "best" if i == 0 else "tied" if one.tied else "",
              **{name.replace("flops", "FLOPs"): one.costs[name] for name in costs}}
             for i, one in enumerate(self.choice.shown)
