@@ -92,9 +92,9 @@ def test_as_dict_survives_json(table):
         ({}, {"clusters": "seed"}, "no column 'seed'"),
         ({}, {"forms": ["cubic"]}, "'cubic'; there are: power"),
         ({"quality": np.full(24, 0.5)}, {}, "quality is constant"),
-        ({"quality": [0.5] * 23 + [float("nan")]}, {}, "quality, row 23: nan"),
+        ({"quality": [0.5] * 23 + [float("nan")]}, {}, "quality, row 23: no value"),
         ({"rankme": [0.0] + [1.0] * 23}, {}, "rankme, row 0: 0 is not above zero"),
-        ({"rankme": [1.0, 2.0]}, {}, "rankme has 2 rows but quality has 24"),
+        ({"rankme": [1.0, 2.0]}, {}, "rankme has 2 rows but config has 24"),
         ({"config": ["a", "b"] * 12}, {}, "needs at least 3 clusters, but there are 2"),
     ],
 )

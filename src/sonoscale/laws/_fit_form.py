@@ -53,6 +53,7 @@ def fit_form(
     level: float = 0.95,
     x_name: str | Sequence[str] = "x",
     y_name: str = "y",
+    rows: Sequence[int] | NDArray[np.intp] | None = None,
 ) -> Fit:
     """Fits a law by least squares, or by Huber's loss, to y or to log y.
 
@@ -75,6 +76,7 @@ def fit_form(
         seed: of their drawing; the result is the same for the same seed.
         level: confidence level of the intervals.
         x_name, y_name: names of the columns, for messages and figures; a name for each variable.
+        rows: [n] places in the user's table, for messages; None: 0, 1, 2, ...
 
     Returns:
         The `Fit`.
@@ -83,6 +85,13 @@ def fit_form(
         SonoscaleError: For an unknown form, columns of unlike lengths, values that are not finite numbers, x <= 0, y
             outside the form's range or <= 0 on the log scale, constant x or y, fewer clusters than parameters + 1, or
             fewer values of x than parameters.
+
+    Example:
+        >>> law = fit_form("power_loss", [1e6, 2e6, 4e6, 8e6, 16e6], [3.2, 2.8, 2.5, 2.2, 1.95], bootstrap=100)
+        >>> round(law.values["b"], 2)
+        0.18
+        >>> float(law.predict(1.5e7).value.round(1))
+        2.0
     """
     chosen = find_form(form)
     check_draws(bootstrap, level)
@@ -95,7 +104,7 @@ def fit_form(
     if huber is not None and not 0 < huber < np.inf:
         raise SonoscaleError(f"huber must be above zero (or None for least squares), not {huber!r}")
     xs = as_variables(x, names, chosen)
-    ys = as_column(y, name=y_name, positive=on == "log")
+    ys = as_column(y, name=y_name, positive=on == "log", rows=rows)
     shown = ", ".join(names)
     check_pair(xs, ys, x_name=shown, y_name=y_name)
     groups = as_clusters(clusters, len(xs))
@@ -104,13 +113,15 @@ def fit_form(
         row = int(outside.argmax())
         low, high = chosen.y_range
         raise SonoscaleError(
-            f"{y_name}, row {row}: {ys[row]:g} is outside {low:g}..{high:g}, as form {chosen.name!r} needs"
+            f"{y_name}, row {row if rows is None else rows[row]}: {ys[row]:g} is outside {low:g}..{high:g}, as form "
+            f"{chosen.name!r} needs"
         )
     reason = constant_column(ys, name=y_name) or shortfall(chosen, xs, groups, x_name=shown)
     if reason:
         raise SonoscaleError(reason)
     objective = Objective(form=chosen, x=xs, y=ys, scale=on, huber=huber)
-    return _fit(objective, groups, bootstrap, seed, level, names, y_name)
+    places = range(len(ys)) if rows is None else rows
+    return _fit(objective, groups, bootstrap, seed, level, names, y_name, places)
 
 
 def _fit(
@@ -121,6 +132,7 @@ def _fit(
     level: float,
     names: tuple[str, ...],
     y_name: str,
+    places: Sequence[int] | NDArray[np.intp],
 ) -> Fit:
     form, x, y = objective.form, objective.x, objective.y
     n, size, count = len(x), len(form.parameters), int(clusters.max()) + 1
@@ -159,7 +171,16 @@ def _fit(
 
     squares = float(residual @ residual)
     diagnosis = diagnose(
-        objective, best, draws, slopes, params[form.exponent], count, found, names=names, y_name=y_name
+        objective,
+        best,
+        draws,
+        slopes,
+        params[form.exponent],
+        count,
+        found,
+        names=names,
+        y_name=y_name,
+        places=places,
     )
     return Fit(
         form=form,

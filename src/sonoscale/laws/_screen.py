@@ -14,13 +14,15 @@ from scipy import stats
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._data import as_clusters, as_column, constant_column
 from sonoscale.laws._names import is_score
+from sonoscale.laws._runs import RunTable
 from sonoscale.laws._target import mixed_units
 
-__all__ = ["Screened", "as_given", "check_columns", "screen"]
+__all__ = ["Screened", "as_given", "check_columns", "screen", "screen_runs"]
 
 Array = NDArray[np.float64]
 Table = Mapping[str, Sequence[Any] | NDArray[Any]]
 
+_CLUSTER, _PLACE = " cluster", " place"  # columns that no table has, as names are stripped
 _ALPHA = 0.025  # one-sided, on each side of a turning point
 
 
@@ -50,6 +52,7 @@ def screen(
     clusters: str | Sequence[str] | None = None,
     family: str | None = None,
     least: int = 2,
+    rows: Sequence[int] | NDArray[np.intp] | None = None,
 ) -> Screened:
     """Refuses a table that cannot be fitted, and says what is doubtful about one that can. Rows count from 0.
 
@@ -74,6 +77,7 @@ def screen(
         clusters: the column, or columns together, that say which rows depend on one another; None: none do.
         family: the column of families.
         least: how many rows the fit needs.
+        rows: [n] places in the user's table, for messages; None: 0, 1, 2, ...
 
     Returns:
         The `Screened`.
@@ -88,24 +92,34 @@ def screen(
     n = check_columns(table, y, *xs, *labels, *_names(family))
     if n < least:
         raise SonoscaleError(f"the table has {n} row{'s' * (n != 1)}, but this fit needs at least {least}")
-    columns = {name: as_column(as_given(table[name]), name=name, positive=name in logs) for name in (*xs, y)}
+    columns = {name: as_column(as_given(table[name]), name=name, positive=name in logs, rows=rows) for name in (*xs, y)}
     for name, column in columns.items():
-        reason = constant_column(column, name=name) or (mixed_units(column, name) if is_score(name) else None)
+        reason = constant_column(column, name=name) or (mixed_units(column, name, rows) if is_score(name) else None)
         if reason:
             raise SonoscaleError(reason)
 
     groups = as_clusters(None if not labels else list(zip(*(_checked(table, c) for c in labels), strict=True)), n)
     families = None if family is None else _checked(table, family)
-    told: list[str] = []
+    notes: list[str] = []
     repeats = _repeats(table, n)
     if repeats:
         groups = _merged(groups, repeats)
-        told.append(_repeats_note(repeats))
+        notes.append(_repeats_note(repeats))
     if families is not None and len(set(families)) == 1:
-        told.append(f"{family} is {families[0]!r} in all rows: nothing is learnt about other families")
+        notes.append(f"{family} is {families[0]!r} in all rows: nothing is learnt about other families")
     scaled = {name: np.log(column) if name in logs else column for name, column in columns.items()}
-    told += [note for name in xs if (note := _turn(name, xs, y, scaled, columns, groups, families))]
-    return Screened(columns=columns, clusters=groups, families=families, warnings=tuple(told))
+    notes += [note for name in xs if (note := _turn(name, xs, y, scaled, columns, groups, families))]
+    return Screened(columns=columns, clusters=groups, families=families, warnings=tuple(notes))
+
+
+def screen_runs(runs: RunTable, *, x: Sequence[str], log: Sequence[str] = (), least: int = 2) -> Screened:
+    """The same of runs whose columns were checked: they have their clusters and places, and no copies.
+
+    Raises:
+        SonoscaleError: As `screen`.
+    """
+    columns = {name: runs[name] for name in (*x, runs.y)} | {_CLUSTER: runs.clusters, _PLACE: runs.rows}
+    return screen(columns, x=x, y=runs.y, log=log, clusters=_CLUSTER, least=least, rows=runs.rows)
 
 
 def check_columns(table: Table, y: str, *others: str) -> int:

@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws import Correlation, audit_rank, compare, spearman
+from sonoscale.laws import Correlation, compare, spearman
+from sonoscale.laws.audit import audit_rank
 from sonoscale.study._config import LawConfig
 from sonoscale.study._ledger import run_table
 

@@ -158,7 +158,7 @@ def test_nearly_collinear_columns_are_named(table):
     wide = table["params"] * np.exp(0.05 * np.random.default_rng(5).normal(size=48))
     model = fitted(table | {"flops": wide}, x=["params", "flops", "depth"], log=["params", "flops"])
     assert model.collinear == ("log params", "log flops")
-    assert any("hard to tell apart: log params (" in note for note in model.warnings)
+    assert any("hard to separate: log params (" in note for note in model.warnings)
     assert model.condition > 10
 
 

@@ -23,26 +23,6 @@ __all__ = ["Extrapolation", "PanelMember"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Forecast:
-    """Forecasts for new runs, each [n] in the unit of y.
-
-    Attributes:
-        y: the forecast.
-        low, high: its prediction interval, calibrated by rolling origins.
-        naive_low, naive_high: what the uncertainty of the parameters alone would claim, of the form with the least
-            AICc: shown because it is what is usually reported, and too narrow.
-        reach: size of the new run over the largest size fitted; above 1 beyond the data.
-    """
-
-    y: NDArray[np.float64]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
-    naive_low: NDArray[np.float64]
-    naive_high: NDArray[np.float64]
-    reach: NDArray[np.float64]
-
-
-@dataclass(frozen=True, kw_only=True)
 class PanelMember:
     """One form of the panel.
 
@@ -191,8 +171,9 @@ class Extrapolation:
         return np.maximum(y, 0.0) if self.target.direction == "score" else y
 
     def _ends(self, low: Array, high: Array) -> tuple[Array, Array]:
-        ends = self._to_y(low), self._to_y(high)
-        return ends[::-1] if self.scale == "log" and self.target.direction != "falling" else ends
+        if self.scale == "log" and self.target.direction != "falling":
+            low, high = high, low
+        return self._to_y(low), self._to_y(high)
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain JSON values, None for what is not finite."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,14 @@ from scipy import stats
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._bootstrap import expanded_interval
 from sonoscale.laws._estimate import Estimate, Prediction
+from sonoscale.laws._runs import RunTable
 from sonoscale.laws._screen import as_given
+from sonoscale.laws._target import Target
 from sonoscale.laws.loglinear._diagnose import Outlier
 from sonoscale.laws.loglinear._resample import Resamples
 from sonoscale.laws.loglinear._scale import Scale
 from sonoscale.laws.loglinear._terms import Term, labels_of, term_matrix
-from sonoscale.results import plain
+from sonoscale.results import Result, plain
 
 __all__ = ["Coefficient", "LogLinear"]
 
@@ -45,11 +47,12 @@ class Coefficient(Estimate):
         return super().as_dict() | {"se": plain(self.se), "df": plain(self.df)}
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class LogLinear:
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class LogLinear(Result):
     """A log-linear model fitted to data. Its sum is on the scale of y that `y_scale` names.
 
     Attributes:
+        runs: the runs that were fitted.
         y, x, y_scale, family, effects, level: as given to `fit_loglinear`.
         formula, latex: with the numbers in it.
         coefficients: by the name of their term: `intercept`, `log params`, `depth`, `objective=latent` (against the
@@ -72,6 +75,7 @@ class LogLinear:
         missed: y less its prediction from all other clusters, on the scale of the sum [n], in the table's order.
     """
 
+    runs: RunTable
     y: str
     x: tuple[str, ...]
     y_scale: str
@@ -108,6 +112,20 @@ class LogLinear:
     _errors: Array = field(repr=False)  # [n] errors of a run, stretched for few clusters
     _resamples: Resamples = field(repr=False)
     _factor: float = field(repr=False)
+
+    @property
+    def target(self) -> Target:
+        """y, and which end of it is good (see `RunTable.target`)."""
+        return replace(self.runs, y=self.y).target(along=self.x)
+
+    @property
+    def headline(self) -> str:
+        """What was fitted, to how many runs: `fitted: log quality, 24 runs of 12 configurations`."""
+        return f"fitted: {self._scale.text.format(self.y)}, {self.runs.counts}: {self.formula}"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row for each coefficient."""
+        return [{"term": name, **vars(one)} for name, one in self.coefficients.items()]
 
     def predict(self, table: Mapping[str, Any]) -> Prediction:
         """What the model says of these runs, in the unit of y: half of such runs are to be above it.
