@@ -32,7 +32,7 @@ from sonoscale.laws.plan._candidates import (
 from sonoscale.laws.plan._design_steps import design_doublings, design_next_runs, usual_value
 from sonoscale.laws.plan._evidence import TOO_FAR, Check, HeldRun, Reach, check_reach, edges_of
 from sonoscale.laws.plan._results import Designed
-from sonoscale.laws.plan._surface import CLUSTER, Array
+from sonoscale.laws.plan._surface import Array
 
 __all__ = ["plan_design"]
 
@@ -115,10 +115,10 @@ def plan_design(
     spent = None if cost is None else dict(cost(design))
     flops = None if spent is None or "flops" not in spent else np.asarray(spent["flops"])
     unit, scale = _scale(fitted[y], target)
-    part = {**fitted.columns, y: fitted[y] / unit, CLUSTER: fitted.clusters}
+    part = replace(fitted, columns={**fitted.columns, y: fitted[y] / unit}, family_by=None)
     law = fit_loglinear(
-        part, y=y, x=x, y_scale=scale, interactions=[(name, name) for name in curved], clusters=CLUSTER,
-        bootstrap=bootstrap, seed=seed, level=level,
+        part, x, y_scale=scale, interactions=[(name, name) for name in curved], bootstrap=bootstrap, seed=seed,
+        level=level,
     )  # fmt: skip
     for name in limits:
         if name not in (spent or {}) and (name not in design or name in words):
@@ -329,7 +329,7 @@ def _within(
     return np.flatnonzero(near), notes
 
 
-def _seed_floor(law: LogLinear, part: Columns, x: Sequence[str]) -> float | None:
+def _seed_floor(law: LogLinear, part: RunTable, x: Sequence[str]) -> float | None:
     """Standard deviation, on the law's scale, between rows of equal design; None without any."""
     z = law._scale.forward(part[law.y])
     groups: dict[tuple[Any, ...], list[float]] = {}

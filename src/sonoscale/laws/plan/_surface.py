@@ -15,17 +15,14 @@ from sonoscale.laws._data import check_draws
 from sonoscale.laws._estimate import Estimate
 from sonoscale.laws._newton import Objective, minimise
 from sonoscale.laws._runs import RunTable
-from sonoscale.laws._screen import screen
+from sonoscale.laws._screen import screen_runs
 from sonoscale.laws._target import Target
 from sonoscale.laws.extrapolation import Extrapolation, extrapolate
 from sonoscale.laws.forms import FORMS
 from sonoscale.laws.forms._form import POSITIVE
 from sonoscale.laws.plan._cost import Array
 
-__all__ = ["CLUSTER", "LAW", "Surface", "estimate_of", "fit_surface", "loss", "span"]
-
-CLUSTER = " cluster"
-"""Column of the numbers of clusters, beside those of the user."""
+__all__ = ["LAW", "Surface", "estimate_of", "fit_surface", "loss", "span"]
 
 LAW = replace(FORMS["chinchilla"], bounds=(POSITIVE,) * 5)  # what improves with N and D, or does not depend on them
 A, ALPHA, B, BETA, E = (LAW.parameters.index(name) for name in ("A", "alpha", "B", "beta", "E"))
@@ -147,10 +144,7 @@ def fit_surface(
     """
     check_draws(bootstrap, level)
     size = len(LAW.parameters)
-    screened = screen(
-        {**runs.columns, CLUSTER: runs.clusters}, x=names[:2], y=names[2], log=names[:2], clusters=CLUSTER,
-        least=size + 1,
-    )  # fmt: skip
+    screened = screen_runs(runs, x=names[:2], log=names[:2], least=size + 1)
     n, d, raw = (screened.columns[name] for name in names)
     groups = runs.clusters
     count = runs.n_clusters
