@@ -170,7 +170,7 @@ def coverage(chinchilla: Columns, models: Columns) -> list[str]:
 def planned(models: Columns) -> list[str]:
     """The best split for the compute of the largest model, without the models of 1B parameters and more."""
     lines = [
-        "| data set | best N | best D | N within 1 % | C^a | largest run | seen | foretold | inside | error |",
+        "| data set | best N | best D | N within 1 % | C^a | largest run | observed | predicted | inside | error |",
         "|---|---|---|---|---|---|---:|---|---:|---:|",
     ]
     for dataset in np.unique(models["dataset"]):
@@ -182,11 +182,12 @@ def planned(models: Columns) -> list[str]:
         assert plan.check is not None
         assert plan.basin is not None
         largest = max(plan.check.runs, key=lambda run: run.flops or 0.0)
-        inside = sum(run.covered for run in plan.check.runs)
+        inside = sum(bool(run.covered) for run in plan.check.runs)
         lines.append(
             f"| {dataset} | {span(plan.n)} | {span(plan.d)} | {plan.basin[0]:.2g} to {plan.basin[1]:.2g} | "
-            f"{span(plan.a)} | {largest.run['params']:.2g}, {largest.run['tokens']:.2g} | {largest.seen:.3f} | "
-            f"{largest.foretold:.3f} ({largest.low:.3f} to {largest.high:.3f}) | {inside} of {len(plan.check.runs)} | "
+            f"{span(plan.a)} | {largest.run['params']:.2g}, {largest.run['tokens']:.2g} | {largest.observed:.3f} | "
+            f"{largest.predicted.value:.3f} ({largest.predicted.low:.3f} to {largest.predicted.high:.3f}) | "
+            f"{inside} of {len(plan.check.runs)} | "
             f"{plan.check.error:.1%} |"
         )
     return lines

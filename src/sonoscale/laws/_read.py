@@ -153,7 +153,12 @@ def _columns(source: Source) -> tuple[dict[str, NDArray[Any]], str]:
             raise SonoscaleError(
                 f"{path}: a folder without a ledger.parquet: give a study's folder, a CSV or Parquet file"
             )
-        columns = read_table(file)
+        try:
+            columns = read_table(file)
+        except SonoscaleError as error:
+            if str(error) == f"{file}: no rows":
+                raise SonoscaleError(f"{file}: no run of this study is finished") from None
+            raise
         if not is_ledger(columns):
             raise SonoscaleError(
                 f"{file}: not the ledger of a study: no column {', '.join(sorted(set(LEDGER) - set(columns)))}"
