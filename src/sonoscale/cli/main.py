@@ -54,9 +54,9 @@ def run() -> None:
     except SonoscaleError as error:
         _fail(str(error), 1)
     except _Interrupted:
-        _fail("interrupted: whatever was finished is kept, and the same command goes on from there", 130)
+        _fail("interrupted: whatever was finished is kept; the same command resumes", 130)
     except _Terminated:
-        _fail("terminated: whatever was finished is kept, and the same command goes on from there", 143)
+        _fail("terminated: whatever was finished is kept; the same command resumes", 143)
     except ModuleNotFoundError as error:
         if (lacking := missing(error)) is None:
             raise

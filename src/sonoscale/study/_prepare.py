@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -23,8 +22,9 @@ from sonoscale.corpora import (
     feature_pool,
 )
 from sonoscale.errors import SonoscaleError
-from sonoscale.pretrain import WaveStore, all_clips, check_lengths, enough, run_identity
+from sonoscale.pretrain import WaveStore, all_clips, check_clips, check_lengths, run_identity
 from sonoscale.probe import find_metric, find_protocol
+from sonoscale.processes import WorkerPool
 from sonoscale.study._config import StudyConfig
 from sonoscale.study._design import PlannedRun
 
@@ -69,7 +69,7 @@ def prepare(
     _check_tasks(tasks)
     sources = _Sources()
     for run in runs:  # all checks before the first long computation
-        enough(run.config, sources.clips(run.config.data))
+        check_clips(run.config, sources.clips(run.config.data))
     if not isinstance(study.data, ProceduralData):
         for data in dict.fromkeys(all_clips(run.config.data) for run in runs):  # mixtures reach different clips
             _check_overlap(sources.training(data), sources.heldout(data), tasks)
@@ -139,7 +139,7 @@ class _Sources:
 class _Features:
     """Feature stores by content, each built once."""
 
-    def __init__(self, cache: Path, pool: Executor | None, report: Report) -> None:
+    def __init__(self, cache: Path, pool: WorkerPool | None, report: Report) -> None:
         self.cache, self.pool, self.report = cache, pool, report
         self._stores: dict[tuple[int, LogMelConfig, str], tuple[Corpus, FeatureStore]] = {}
         self._waves: dict[tuple[int, LogMelConfig], WaveStore] = {}

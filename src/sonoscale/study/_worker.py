@@ -10,7 +10,7 @@ from typing import Any
 
 from sonoscale.corpora import FeatureStore
 from sonoscale.encoders import embed_store, load_encoder
-from sonoscale.pretrain import checkpoint_file, pretrain, read_record
+from sonoscale.pretrain import checkpoint_file, read_record, train_run
 from sonoscale.probe import probe
 from sonoscale.study._prepare import RunJob, TaskJob
 
@@ -20,7 +20,7 @@ Progress = Callable[[str, int, int, float], None]  # (stage, done, total, loss)
 def execute(job: RunJob, progress: Progress) -> None:
     """Bring one run to its end; whatever is already there is kept."""
     if read_record(job.folder) is None:
-        pretrain(
+        train_run(
             job.plan.config,
             FeatureStore.open(job.train_store) if isinstance(job.train_store, Path) else job.train_store,
             FeatureStore.open(job.heldout_store),

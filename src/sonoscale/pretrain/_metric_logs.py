@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,16 +9,30 @@ from pathlib import Path
 from typing import Any
 
 from sonoscale.errors import SonoscaleError
+from sonoscale.extras import available, need
+
+__all__ = ["LOGGERS", "check_logger", "metric_log"]
+
+LOGGERS = {
+    "none": (),
+    "tensorboard": ("tensorboardX",),
+    "mlflow": ("lightning", "mlflow"),
+    "wandb": ("lightning", "wandb"),
+}
+"""Name of a logger -> the packages that it needs."""
 
 
 def check_logger(logger: str) -> None:
-    """Raises:
-    SonoscaleError: the package of the logger is not installed.
+    """Whether there is such a logger, and its packages are installed.
+
+    Raises:
+        SonoscaleError: no such logger, or a package is missing.
     """
-    needed = ("lightning", logger) if logger in ("mlflow", "wandb") else ()
-    for name in needed:
-        if getattr(importlib.util.find_spec(name), "origin", None) is None:  # a folder of its results is no package
-            raise SonoscaleError(f"--logger {logger}: {name} is missing: pip install 'sonoscale[{logger}]'")
+    if logger not in LOGGERS:
+        raise SonoscaleError(f"logger = {logger!r}: must be one of {', '.join(LOGGERS)}")
+    for name in LOGGERS[logger]:
+        if not available(name):
+            need(name, extra="train" if logger == "tensorboard" else logger, what=f"logger = {logger!r}")
 
 
 @contextmanager
@@ -27,7 +40,7 @@ def metric_log(logger: str, out: Path, name: str, *, first: bool) -> Iterator[Ca
     """Takes metrics by name, and the step; opened at the first of them, when the run is this process's own.
 
     Arguments:
-        logger: tensorboard, mlflow, wandb or none.
+        logger: a key of `LOGGERS`.
         out: folder of runs.
         name: of the run.
         first: whether this process logs.
@@ -50,7 +63,7 @@ def metric_log(logger: str, out: Path, name: str, *, first: bool) -> Iterator[Ca
 
 
 class _TensorBoard:
-    """Event files of one run, begun anew: a resumed run tells all that still holds again."""
+    """Event files of one run, begun anew: a resumed run logs again all that still holds."""
 
     def __init__(self, folder: Path) -> None:
         from tensorboardX import SummaryWriter

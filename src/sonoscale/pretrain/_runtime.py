@@ -1,24 +1,129 @@
-"""Models of which each process holds a part (FSDP2)."""
+"""Where a training runs: one process, or several that share the batches or hold parts of the model (FSDP2)."""
 
 from __future__ import annotations
 
 import copy
+import os
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain._objective import Objective
-from sonoscale.pretrain._one_process import OneProcess, Runtime
 
 if TYPE_CHECKING:
+    from lightning_fabric import Fabric
     from lightning_fabric.strategies.strategy import Strategy
     from torch.distributed.device_mesh import DeviceMesh
 
 
+T = TypeVar("T")
+
+
+class OneProcess:
+    """What `Fabric(accelerator="cpu", devices=1)` does, by the same names: nothing is wrapped, sent or waited for."""
+
+    world_size, global_rank = 1, 0
+    device = torch.device("cpu")
+    strategy = SimpleNamespace(precision=SimpleNamespace(precision="32-true"))
+
+    def setup_module(self, module: nn.Module) -> nn.Module:
+        """The module itself."""
+        return module
+
+    def setup_optimizers(self, optimiser: T) -> T:
+        """The optimiser itself."""
+        return optimiser
+
+    def to_device(self, tensor: Tensor) -> Tensor:
+        """The tensor itself."""
+        return tensor
+
+    def backward(self, loss: Tensor) -> None:
+        """Gradients of the loss."""
+        loss.backward()
+
+    def no_backward_sync(self, module: Any, enabled: bool = True) -> AbstractContextManager[None]:
+        """There is nothing to hold back."""
+        return nullcontext()
+
+    def all_reduce(self, value: T, reduce_op: str = "mean") -> T:
+        """Of one."""
+        return value
+
+    def broadcast(self, value: T) -> T:
+        """To nobody."""
+        return value
+
+    def barrier(self) -> None:
+        """For nobody."""
+
+
+Runtime: TypeAlias = "Fabric | OneProcess"
+
+
+DEVICES = ("auto", "cpu", "cuda")
+STRATEGIES = ("auto", "ddp", "fsdp")
+PRECISIONS = ("auto", "fp32", "bf16")
 PATIENCE = timedelta(days=2)
 """For which processes wait for one another: the first computes log-mels for all."""
+
+
+def start_runtime(device: str, devices: int | None, strategy: str, precision: str) -> Runtime:
+    """Device, precision and processes of a training, launched; under torchrun one of its processes.
+
+    Arguments:
+        device: one of `DEVICES`.
+        devices: processes on this machine; by default one, or those that torchrun started.
+        strategy: one of `STRATEGIES`; `fsdp` gives each process a part of the model.
+        precision: one of `PRECISIONS`, of the forward pass.
+
+    Raises:
+        SonoscaleError: there is no such device, or torchrun started another number of processes.
+    """
+    gpu = torch.cuda.is_available()
+    if device == "cuda" and not gpu:
+        raise SonoscaleError("device = 'cuda': PyTorch finds no GPU here; use cpu")
+    on_gpu = gpu and device != "cpu"
+    if precision == "auto":
+        precision = "bf16" if on_gpu else "fp32"
+    here, nodes = processes(devices)
+    if not on_gpu and here * nodes == 1 and precision == "fp32" and strategy == "auto":
+        return OneProcess()
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies.ddp import DDPStrategy
+
+    how: Any = "auto"
+    if strategy == "fsdp":
+        how = cutting_strategy(here * nodes)
+    elif strategy == "ddp" or here * nodes > 1:
+        how = DDPStrategy(timeout=PATIENCE)
+    fabric = Fabric(
+        accelerator="cuda" if on_gpu else "cpu", devices=here, num_nodes=nodes, strategy=how,
+        precision="bf16-mixed" if precision == "bf16" else "32-true",
+    )  # fmt: skip
+    fabric.launch()
+    return fabric
+
+
+def processes(devices: int | None) -> tuple[int, int]:
+    """Processes on this machine, and machines: of torchrun, where that started this process.
+
+    Raises:
+        SonoscaleError: torchrun started another number than was asked for.
+    """
+    if not torch.distributed.is_torchelastic_launched():
+        return devices or 1, 1
+    here, everywhere = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+    if devices not in (None, here):
+        raise SonoscaleError(
+            f"devices = {devices}: torchrun has started {here} process(es) on this machine; leave devices out"
+        )
+    return here, everywhere // here
 
 
 def shard(objective: nn.Module, mesh: DeviceMesh) -> nn.Module:
