@@ -59,7 +59,7 @@ def plan_allocation(
         cost: a `Cost`; a function (N, D) -> FLOPs, counted exactly by whoever knows the model; the name of a column of
             FLOPs, from which k N D (or a power product) is fitted; None: 6 N D.
         next_runs: how many next runs to suggest.
-        next_flops: what one may cost at most; None: as much as the dearest run of the data.
+        next_flops: what one may cost at most; None: as much as the most expensive run of the data.
         basin_share: how far from the best y (as it falls) the flat basin reaches.
         huber: delta of log y.
         bootstrap, seed, level: of intervals.
@@ -85,7 +85,7 @@ def plan_allocation(
     """
     for name, amount in (("the budget of flops", flops), (f"the cap on {n}", most_n), (f"the cap on {d}", most_d),
                          ("next_flops", next_flops), ("huber", huber), ("basin_share", basin_share)):  # fmt: skip
-        if amount is not None and not 0 < amount < np.inf:
+        if amount is not None and not (isinstance(amount, (int, float, np.number)) and 0 < amount < np.inf):
             raise SonoscaleError(f"{name} must be a number above zero, not {amount!r}")
     if flops is None and (most_n is None or most_d is None):
         raise SonoscaleError(f"nothing bounds the plan: give a budget of FLOPs, or caps on both {n} and {d}")

@@ -183,7 +183,7 @@ def choose(
     for first in range(0, len(moved), 100):
         part = slice(first, first + 100)
         winners[part] = (sign * (centre + moved[part] @ X.T)).argmax(axis=1)
-    # Among equals the cheaper one, so that a variable without effect does not choose the dearest.
+    # Among equals the cheaper one, so that a variable without effect does not choose the most expensive.
     price = price_of(costs, len(centre))
     order = np.lexsort((price, -np.round(sign * centre, 12)))
     best = int(order[0])

@@ -74,7 +74,7 @@ def plan_design(
         amount: the column of x that says how much is trained on (examples, hours, steps), or None.
         curved: columns of x that get a square as well, so that their best can lie inside what was tried.
         next_runs: how many next runs to suggest.
-        next_flops: the most that one may cost; None: as much as the dearest run of the data.
+        next_flops: the most that one may cost; None: as much as the most expensive run of the data.
         shown: how many of the best candidates are reported.
         bootstrap, seed, level: as in `fit_loglinear`.
         force: plan even where all lies more than 100-fold outside the data.
@@ -242,7 +242,7 @@ def _check_arguments(
     next_flops: float | None,
 ) -> None:  # fmt: skip
     for name, value in [*((f"the budget of {name}", v) for name, v in limits.items()), ("next_flops", next_flops)]:
-        if value is not None and not 0 < value < np.inf:
+        if value is not None and not (isinstance(value, (int, float, np.number)) and 0 < value < np.inf):
             raise SonoscaleError(f"{name} must be a number above zero, not {value!r}")
     for name in (*curved, *([] if amount is None else [amount])):
         if name not in x:

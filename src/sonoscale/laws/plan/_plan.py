@@ -76,7 +76,7 @@ def plan(
         flops_column: column of FLOPs, to which the cost of parameters and data is fitted; None: `flops_total` of a
             study, else 6 N D.
         next_runs: how many next runs to suggest.
-        next_flops: FLOPs that one may cost at most; None: as much as the dearest run of the data.
+        next_flops: FLOPs that one may cost at most; None: as much as the most expensive run of the data.
         force: plan even where the answer lies more than 100 times beyond the data.
         bootstrap: resamples.
         level: of intervals.
@@ -104,20 +104,22 @@ def plan(
         4
     """
     runs = as_runs(source, **reading)
+    if not isinstance(next_runs, int) or next_runs < 0:
+        raise SonoscaleError(f"next_runs must be a whole number of runs, 0 or more, not {next_runs!r}")
     named = {"flops": flops, "params": params, "hours": hours, "clips": clips, "latency": latency, "memory": memory}
-    asked = _Asked(
-        budgets=_budgets(named, limits or {}), n=n, d=d, design=_names(design), curved=_names(curved), base=base,
+    chosen = _Options(
+        budgets=_budgets(named | dict(limits or {})), n=n, d=d, design=_names(design), curved=_names(curved), base=base,
         flops_column=flops_column,
         options={"next_runs": next_runs, "next_flops": next_flops, "force": force, "bootstrap": bootstrap,
                  "level": level, "seed": seed},
     )  # fmt: skip
     if not runs.group_by:
-        return asked.plan(runs)
+        return chosen.plan(runs)
     groups, plans = [], []
     for labels, part in runs.parts():
         groups.append(labels)
         try:
-            plans.append(asked.plan(part))
+            plans.append(chosen.plan(part))
         except SonoscaleError as error:
             plans.append(str(error))
     if all(isinstance(one, str) for one in plans):
@@ -127,7 +129,7 @@ def plan(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Asked:
+class _Options:
     """The options of `plan`, for one table after another."""
 
     budgets: dict[str, float]
@@ -211,17 +213,17 @@ class _Asked:
         return replace(found, warnings=(*notes, *found.warnings))
 
 
-def _budgets(named: Mapping[str, float | None], limits: Mapping[str, float]) -> dict[str, float]:
+def _budgets(named: Mapping[str, float | None]) -> dict[str, float]:
     """All budgets by name.
 
     Raises:
         SonoscaleError: A budget is not a number above zero.
     """
-    found = {name: value for name, value in named.items() if value is not None} | dict(limits)
+    found = {name: value for name, value in named.items() if value is not None}
     for name, value in found.items():
-        if isinstance(value, str) or not 0 < value < float("inf"):
+        if not isinstance(value, (int, float, np.number)) or not 0 < value < float("inf"):
             raise SonoscaleError(f"the budget of {name} must be a number above zero, not {value!r}")
-    return found
+    return {name: float(value) for name, value in found.items()}
 
 
 def _names(given: str | Sequence[str] | None) -> tuple[str, ...]:
