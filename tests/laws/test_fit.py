@@ -223,13 +223,13 @@ def score(**change):
 )
 def test_what_is_fitted_is_said_and_labels_the_parameters(y, values, fitted, words):
     given = score()
-    found = fit({**given, y: values(given["accuracy"])}, "params", y=y, form="M2", bootstrap=100, held_out="params>5e8")
+    found = fit({**given, y: values(given["accuracy"])}, "params", y=y, form="M2", bootstrap=100, held_out="params>9e8")
     assert found.headline == f"fitted: {fitted}, 22 runs of 11 configurations, 2 held out"
     assert {row["of"] for row in found.rows()} == {words}
     assert found.groups[0].as_dict()["fit"]["y_name"] == words
     assert found.as_dict()["headline"] == found.headline
     assert found.headline in repr(found)
-    assert words.replace("-", "-") in found._repr_html_()
+    assert words in found._repr_html_()
 
 
 def test_a_score_of_zero_is_fitted():
@@ -308,7 +308,7 @@ def test_through_another_column():
     params = np.repeat(np.geomspace(1e6, 1e9, 12), 2)
     rank = 20 * (params / 1e6) ** 0.3 * np.exp(0.02 * rng.normal(size=24))
     runs = {"config": np.repeat(np.arange(12), 2), "params": params, "rankme": rank, "quality": 0.1 * rank**0.25}
-    found = fit(runs, "params", through="rankme", held_out="params>5e8", bootstrap=100)
+    found = fit(runs, "params", through="rankme", held_out="params>9e8", bootstrap=100)
     (law,) = found.groups
     assert law.two_stage is not None
     assert found.headline.startswith("fitted: quality through rankme, 22 runs of 11 configurations, 2 held out: ")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws import screen
+from sonoscale.laws._screen import screen
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from sonoscale.laws.audit import audit
+
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("study")]
 
 
@@ -66,6 +68,10 @@ def test_rank_is_audited_and_five_configurations_settle_nothing(finished):
     assert set(audits) == {"rankme", "rankme_centred"}
     assert audits["rankme"]["verdict"] == "insufficient_data"
     assert "Is rank to be trusted here? Insufficient data" in " ".join(printed.split())
+    for rank, reported in audits.items():
+        found = audit(folder, rank=rank).as_dict()
+        for name in ("verdict", "reason", "needed", "n", "n_clusters", "clusters", "step", "covariates"):
+            assert found[name] == reported[name], name
 
 
 def test_the_ledger_has_a_row_per_run_budget_and_task(finished):

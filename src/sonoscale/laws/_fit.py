@@ -207,17 +207,17 @@ def _observed(target: Target, fitted: RunTable, held: RunTable) -> Array:
     """
     y = held[target.name]
     known = np.isfinite(y)
-    outside = known & ((y > target.ceiling) | (y < 0) if target.direction == "score" else y <= 0)
-    if outside.any():
-        i = int(outside.argmax())
-        why = f"is outside 0 to {target.ceiling:g}" if target.direction == "score" else "is not above zero"
-        raise SonoscaleError(f"{target.name}, row {held.rows[i]}: {y[i]:g} {why}")
     if is_score(target.name) and known.any():
         together = np.concatenate([fitted[target.name], y[known]])
         places = np.concatenate([fitted.rows, held.rows[known]])
         reason = mixed_units(together, f"{target.name} of fitted and held-out rows together", places)
         if reason:
             raise SonoscaleError(reason)
+    outside = known & ((y > target.ceiling) | (y < 0) if target.direction == "score" else y <= 0)
+    if outside.any():
+        i = int(outside.argmax())
+        why = f"is outside 0 to {target.ceiling:g}" if target.direction == "score" else "is not above zero"
+        raise SonoscaleError(f"{target.name}, row {held.rows[i]}: {y[i]:g} {why}")
     return y
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws import Correlation, compare, spearman
-from sonoscale.laws.audit import audit_rank
+from sonoscale.laws.audit import audit
 from sonoscale.study._config import LawConfig
 from sonoscale.study._ledger import run_table
 
@@ -75,9 +75,7 @@ def fit_laws(ledger: pa.Table, config: LawConfig) -> dict[str, Any]:
 def _audit(table: dict[str, list[Any]], rank: str, config: LawConfig) -> dict[str, Any]:
     """Whether this rank is to be trusted as a proxy of quality in this study, or why that cannot be asked."""
     try:
-        found = audit_rank(
-            table, rank=rank, quality="quality", replicate="config", step="step", level=config.level,
-        ).as_dict()  # fmt: skip
+        found = audit(table, rank=rank, y="quality", clusters="config", step="step", level=config.level).as_dict()
     except SonoscaleError as error:
         return {"verdict": None, "reason": str(error)}
     del found["rules"]  # the same in every study: see `sonoscale.laws.audit`

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws import extrapolate, fit_form, fit_groups
+from sonoscale.laws import extrapolate, fit, fit_form
 
 X = np.geomspace(10.0, 1000.0, 12)
 
 
 def table(**changes):
-    columns = {"x": X, "acc": 0.9 - 2.0 * X**-0.5, "train": np.r_[np.ones(9), np.zeros(3)]}
+    columns = {"x": X, "acc": 0.9 - 2.0 * X**-0.5, "held": np.r_[np.zeros(9), np.ones(3)]}
     return {**columns, **changes}
 
 
-def told(columns, **options):
-    (law,) = fit_groups(columns, **({"x": ["x"], "y": "acc", "train": "train"} | options))
+def fitted(columns, **options):
+    (law,) = fit(columns, **({"x": ["x"], "y": "acc", "held_out": "held"} | options))
     return law
 
 
@@ -73,15 +73,15 @@ RISING = 0.9 - 2.0 * X**-0.5
     [
         (table(acc=np.r_[RISING[:8], 1.2, [0.8] * 3]), {}, "row 8: 1.2 is above 1"),
         (table(acc=np.r_[RISING[:9], [81.0] * 3]), {}, "mixes fractions with percentages"),
-        (table(acc=np.r_[RISING[:9], 0.8, 0.0, 0.8]), {}, "acc, row 10: 0 is not above zero"),
+        (table(acc=np.r_[RISING[:9], 0.8, -0.1, 0.8]), {}, "acc, row 10: -0.1 is outside 0 to 1"),
         (table(acc=np.r_[RISING[:9], 0.8, np.inf, 0.8]), {}, "acc, row 10: inf is not a finite number"),
         (table(acc=np.array([*map(str, RISING[:5]), "oops", *["0.7"] * 6], dtype=object)), {}, "row 5: 'oops'"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named_with_its_row(columns, options, message):
-    law = told(columns, **options)
-    assert law.error is not None
-    assert message in law.error
+    with pytest.raises(SonoscaleError) as caught:
+        fitted(columns, **options)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -94,14 +94,14 @@ def test_what_is_wrong_is_named_with_its_row(columns, options, message):
 )
 def test_what_makes_no_sense_is_refused_for_all_groups(options, message):
     with pytest.raises(SonoscaleError, match=message):
-        told(table(), **options)
+        fitted(table(), **options)
 
 
-def test_a_missing_held_out_score_is_foretold_and_not_scored():
-    law = told(table(acc=np.r_[RISING[:9], np.nan, 0.83, 0.837]))
+def test_a_missing_held_out_score_is_predicted_and_not_scored():
+    law = fitted(table(acc=np.r_[RISING[:9], np.nan, 0.83, 0.837]))
     assert law.error is None
     held = law.as_dict()["held_out"]
-    assert [row["y"] is None for row in held] == [True, False, False]
+    assert [row["observed"] is None for row in held] == [True, False, False]
     assert law.coverage in (0.0, 0.5, 1.0)
 
 

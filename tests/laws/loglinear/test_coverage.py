@@ -76,7 +76,7 @@ def test_taking_dependent_rows_as_independent_misses_the_truth():
     covered = 0
     for _ in range(STUDIES):
         table = study(rng, 10, 6)
-        model = fit_loglinear(table, y="quality", x=["params", "hours"], bootstrap=80)
+        model = fit_loglinear(table, y="quality", x=["params", "hours"], clusters=(), bootstrap=80)
         one = model.coefficients["log params"]
         covered += one.low < 0.2 < one.high
     assert covered / STUDIES < 0.80

@@ -155,9 +155,10 @@ def test_the_order_of_rows_changes_nothing_and_json_holds_it():
     ("options", "message"),
     [
         ({"form": "cubic"}, "no form of a law is called 'cubic'"),
-        ({"design": [*DESIGN, "rank"]}, "'rank' is in the design and is the rank"),
-        ({"design": [*DESIGN, "quality"]}, "'quality' is in the design and is the quality"),
-        ({"rank": "rankme"}, "no column 'rankme'"),
+        ({"x": [*DESIGN, "rank"]}, "'rank' is in x and is to be gone through"),
+        ({"x": [*DESIGN, "quality"]}, "'quality' is in x and is y"),
+        ({"through": "rankme"}, "no column 'rankme'"),
+        ({"through": "quality"}, "'quality' is y and is to be gone through"),
         ({"bootstrap": 10}, "bootstrap=10 is too few"),
     ],
 )
