@@ -168,6 +168,7 @@ def test_messages_name_keywords_and_no_flags(study):
     wrong: list[dict[str, Any]] = [
         {"design": "width", "n": "params_encoder"}, {"design": "nope"}, {"y": "nope"}, {"flops": -1.0},
         {"curved": "x", "n": "params_encoder"}, {"limits": {"speed": 3.0}}, {"n": "nope"},
+        {"flops": "1e10"}, {"next_runs": -1}, {"flops": 3e10, "next_flops": "all"}, {"base": "nowhere.yaml"},
     ]  # fmt: skip
     for options in wrong:
         with pytest.raises(SonoscaleError) as error:
