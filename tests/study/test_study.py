@@ -11,7 +11,8 @@ from sonoscale.config import validate
 from sonoscale.corpora import FeatureStore
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._ledger import ledger_runs
-from sonoscale.study import StudyConfig, fit_laws, study
+from sonoscale.study import StudyConfig, study
+from sonoscale.study._laws import fit_laws
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +32,7 @@ def test_a_finished_study_is_read_from_its_folder(done, finished):
     assert "<table>" in done._repr_html_()
     assert json.loads(done.to_json())["laws"]["y"] == "quality"
     assert done.failures == []
+    assert sum(len(line.get_xdata()) for line in done.plot().lines) == 10
 
 
 def test_runs_are_what_every_law_reads(done):

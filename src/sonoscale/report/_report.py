@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sonoscale.errors import SonoscaleError
+from sonoscale.extras import need
 from sonoscale.files import write_bytes, write_text
 from sonoscale.report._figures_law import alternatives_figure, law_figure, tasks_figure
 from sonoscale.report._figures_runs import spectra_figure, trajectories_figure
@@ -75,6 +76,8 @@ def report(folder: str | PathLike[str]) -> Report:
         >>> report("results/quickstart").page  # doctest: +SKIP
         PosixPath('results/quickstart/report.html')
     """
+    need("plotly", what="a report")
+    need("matplotlib", what="a report")
     from sonoscale.report._matplotlib import figure_png
     from sonoscale.report._page import page_html
 

@@ -8,7 +8,6 @@ from sonoscale._lazy import lazy
 if TYPE_CHECKING:
     from sonoscale.study._config import LawConfig, StudyConfig
     from sonoscale.study._design import PlannedRun, expand
-    from sonoscale.study._laws import fit_laws
     from sonoscale.study._study import Study, study
     from sonoscale.study._watch import Failure, Lines, Watcher
 
@@ -21,7 +20,6 @@ __all__ = [
     "StudyConfig",
     "Watcher",
     "expand",
-    "fit_laws",
     "study",
 ]
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sonoscale.config import load_config
 from sonoscale.errors import SonoscaleError
+from sonoscale.extras import need
 from sonoscale.files import write_json, write_text
 from sonoscale.results import Result
 from sonoscale.study._config import StudyConfig
@@ -116,6 +117,7 @@ class Study(Result):
             SonoscaleError: bad input (before anything is trained), a full disk, a dead worker, a number of workers
                 below 1. Finished runs stay. A run that fails by itself is in `failures`.
         """
+        need("torch", what="a study")
         if workers is not None and workers < 1:
             raise SonoscaleError(f"workers = {workers}: give at least one process")
         watcher = progress if isinstance(progress, Watcher) else Lines(progress)
@@ -168,6 +170,21 @@ class Study(Result):
         """Runs that could not be finished, and why."""
         file = self.folder / "failed.json"
         return [Failure(**each) for each in json.loads(file.read_text())] if file.is_file() else []
+
+    def plot(self, x: str = "rankme") -> Any:
+        """Quality against a column of the ledger, a colour for each swept variable; returns matplotlib's axes.
+
+        Raises:
+            SonoscaleError: no run is finished, or there is no such column.
+        """
+        axes = need("matplotlib.pyplot", extra="report", what="a figure").subplots()[1]
+        runs = self.runs()
+        for axis in sorted(set(runs["axis"].tolist())):
+            of = runs["axis"] == axis
+            axes.plot(runs[x][of], runs["quality"][of], "o", label=axis)
+        axes.set(xlabel=x, ylabel="quality", title=self.config.name)
+        axes.legend()
+        return axes
 
     @property
     def headline(self) -> str:
