@@ -17,8 +17,12 @@ from typing import Any
 
 _server = multiprocessing.get_context("forkserver")
 _server.set_forkserver_preload(
-    ["sonoscale.cli.main", "sonoscale.study", "sonoscale.pretrain", "sonoscale.probe", "sonoscale.report", "commands"]
-)
+    [
+        "torch", "scipy.stats", "pyarrow.parquet", "commands", "sonoscale.cli.main", "sonoscale.study",
+        "sonoscale.pretrain._loop", "sonoscale.pretrain._prepare", "sonoscale.pretrain._runtime", "sonoscale.probe",
+        "sonoscale.report", "sonoscale.corpora.procedural._tasks",
+    ]
+)  # fmt: skip
 
 
 def _main(arguments: list[str], environment: dict[str, str], folder: str, out: str, err: str, session: bool) -> None:

@@ -126,8 +126,8 @@ class _Npy:
 
     def _header(self) -> None:
         self._array.seek(0)
-        told = {"descr": "<f4", "fortran_order": False, "shape": (self._rows, self._dim)}
-        npy_format.write_array_header_1_0(self._array, told)
+        header = {"descr": "<f4", "fortran_order": False, "shape": (self._rows, self._dim)}
+        npy_format.write_array_header_1_0(self._array, header)
 
     def write(self, names: list[str], groups: list[str], rows: np.ndarray) -> None:
         self._array.write(rows.astype("<f4", copy=False).tobytes())

@@ -14,18 +14,16 @@ from sonoscale.audio import LogMel
 from sonoscale.corpora import FeatureStore
 from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain._batches import Batches
-from sonoscale.pretrain._build import build_objective, prepare_for_speed
 from sonoscale.pretrain._config import RunConfig
+from sonoscale.pretrain._estimate import peak_flops
 from sonoscale.pretrain._flops import training_cost
-from sonoscale.pretrain._hardware import peak_flops
-from sonoscale.pretrain._health import check_loss, check_rank
-from sonoscale.pretrain._monitor import RankReading, heldout_loss, read_rank
-from sonoscale.pretrain._one_process import OneProcess, Runtime
+from sonoscale.pretrain._monitor import RankReading, check_loss, check_rank, heldout_loss, read_rank
+from sonoscale.pretrain._objective import build_objective, prepare_for_speed
 from sonoscale.pretrain._optimiser import make_optimiser, set_lr
 from sonoscale.pretrain._prefetch import Prefetch
 from sonoscale.pretrain._run_folder import RunFolder
+from sonoscale.pretrain._runtime import OneProcess, Runtime, WholeModel, cuts_models
 from sonoscale.pretrain._schedule import Segment, make_schedule
-from sonoscale.pretrain._sharding import WholeModel, cuts_models
 from sonoscale.pretrain._state import Training, stop_requests
 from sonoscale.pretrain._waves import WaveStore, as_log_mels
 
@@ -33,7 +31,7 @@ Progress = Callable[[int, int, float], None]
 Log = Callable[[dict[str, float], int], Any]
 
 
-def pretrain(
+def train_run(
     config: RunConfig,
     train: FeatureStore | WaveStore,
     heldout: FeatureStore,

@@ -25,7 +25,7 @@ from sonoscale.pretrain._objective import Objective
 from sonoscale.processes import only_one_process
 
 if TYPE_CHECKING:
-    from sonoscale.pretrain._one_process import Runtime
+    from sonoscale.pretrain._runtime import Runtime
 
 _METRICS = pa.schema(
     [("step", pa.int64()), ("phase", pa.string())]

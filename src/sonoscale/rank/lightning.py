@@ -29,7 +29,7 @@ class RankMonitorCallback(Callback):
     A reading goes to every logger of the trainer, whatever its `log_every_n_steps`, as `rank/<estimator>` with `_low`
     and `_high` of its interval, at `trainer.global_step`; and to `trainer.callback_metrics`, for early stopping or
     checkpoints. In a distributed run every process takes part, each with its share of the probe, by `RankMonitor`,
-    which also says what a reading leaves untouched. The readings are kept in checkpoints and go on where they were.
+    which also says what a reading leaves untouched. The readings are kept in checkpoints and resumed from them.
 
     Arguments:
         probe: a tensor `[n, ...]` or batches; see `RankMonitor`.
@@ -78,11 +78,11 @@ class RankMonitorCallback(Callback):
         return {"history": [[step, record.as_dict()] for step, record in self.history]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from the readings of a checkpoint."""
-        self.monitor.history[:] = [(step, RankRecord.from_dict(told)) for step, told in state_dict["history"]]
+        """Resume from the readings of a checkpoint."""
+        self.monitor.history[:] = [(step, RankRecord.from_dict(record)) for step, record in state_dict["history"]]
 
     def _read(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, float]:
-        """Read, and tell the loggers what was read."""
+        """Read, and log what was read."""
         record = self.monitor(pl_module, trainer.global_step)
         assert record is not None  # as every step is due to the monitor itself
         found = {self.name: record.value, f"{self.name}_low": record.low, f"{self.name}_high": record.high}
