@@ -194,7 +194,7 @@ def _ceiling(
 
 
 def mixed_units(column: Array, name: str, rows: Sequence[int] | Index | None = None) -> str | None:
-    """Why a score [n] seems to mix percentages with fractions (see `screen`), or None where it does not."""
+    """Why a score [n] seems to mix percentages with fractions (see `screen_runs`), or None where it does not."""
     places = range(len(column)) if rows is None else rows
     if not len(column) or column.min() < 0 or column.max() > 100:
         return None

@@ -1,4 +1,4 @@
-"""What a design cannot tell apart, and which rows do not belong to the rest."""
+"""What a design cannot separate, and which rows do not belong to the rest."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def plan_allocation(
         The `Allocation`.
 
     Raises:
-        SonoscaleError: For what `read_runs` and `screen` refuse; a budget or cap that is not a number above zero; no
+        SonoscaleError: For what `read_runs` refuses; a budget or cap that is not a number above zero; no
             budget; too few runs; y that does not depend on N or D, or runs against its name; an answer more than
             100-fold outside the data.
 

@@ -139,7 +139,7 @@ def fit_surface(
         huber: delta, of log y (1e-3: Hoffmann et al., arXiv 2203.15556, section D.2).
 
     Raises:
-        SonoscaleError: For what `screen` refuses, too few rows or clusters, and a law that does not depend on N or on
+        SonoscaleError: For too few rows or clusters, and a law that does not depend on N or on
             D.
     """
     check_draws(bootstrap, level)
