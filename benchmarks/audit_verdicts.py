@@ -20,9 +20,10 @@ from rich.progress import track
 from threadpoolctl import threadpool_limits
 
 from sonoscale import __version__
+from sonoscale.laws import read_runs
 from sonoscale.laws.audit import VERDICTS
 from sonoscale.laws.audit._audit import rule
-from sonoscale.laws.audit._runs import gather
+from sonoscale.laws.audit._gather import gather
 
 PAGE = Path(__file__).parent.parent / "docs" / "audit-verdicts.md"
 COUNTS = (12, 16, 20, 30, 60, 120)
@@ -46,10 +47,10 @@ KINDS: dict[str, dict[str, Any]] = {
     "only capacity, families differ in level": {"families": "level"},
     "only capacity, families differ in level and slope": {"families": "slope"},
     "only capacity, two seeds each": {"seeds": 2},
-    "rank tells more, linear": {"common": 0.8},
-    "rank tells more, both saturate": {"common": 0.8, "bent": "both"},
-    "rank tells more, families": {"common": 0.8, "families": "level"},
-    "rank tells more, two seeds each": {"common": 0.8, "seeds": 2},
+    "rank adds to capacity, linear": {"common": 0.8},
+    "rank adds to capacity, both saturate": {"common": 0.8, "bent": "both"},
+    "rank adds to capacity, families": {"common": 0.8, "families": "level"},
+    "rank adds to capacity, two seeds each": {"common": 0.8, "seeds": 2},
     "more rank is worse": {"sign": -1.0},
 }
 
@@ -97,11 +98,10 @@ def make_table(
 
 def verdict(table: dict[str, Any], *, permutations: int = 200) -> str:
     """By the rules alone, without the other evidence."""
-    runs = gather(
-        table, rank="rank", quality="quality", covariates=None, family="family" if "family" in table else None,
-        replicate="config", higher_is_better=True, rivals=(), step=None, layer=None,
+    runs = read_runs(
+        table, y="quality", clusters="config", family="family" if "family" in table else None, higher_is_better=True,
     )  # fmt: skip
-    return rule(runs, level=0.95, bootstrap=80, permutations=permutations, seed=0)[3].verdict
+    return rule(gather(runs, rank="rank"), level=0.95, bootstrap=80, permutations=permutations, seed=0)[3].verdict
 
 
 def main() -> None:

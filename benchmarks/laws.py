@@ -17,14 +17,13 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from sonoscale.laws import Extrapolation, extrapolate, fit_groups, read_table
+from sonoscale.laws import Estimate, Extrapolation, extrapolate, fit_groups, read_table
 from sonoscale.laws._newton import Objective, minimise
 from sonoscale.laws._search import search
 from sonoscale.laws.extrapolation import PANEL
 from sonoscale.laws.forms import FORMS
 from sonoscale.laws.plan import plan_allocation
-from sonoscale.laws.plan._value import Value
-from sonoscale.study import provenance
+from sonoscale.provenance import provenance
 
 PAGE = Path(__file__).parent.parent / "docs" / "laws.md"
 START, END = "<!-- tables: begin -->", "<!-- tables: end -->"
@@ -117,7 +116,7 @@ def held_out(law: Extrapolation, x: np.ndarray, y: np.ndarray) -> tuple[int, int
     told = law.predict(x)
     inside = (told.low <= y) & (y <= told.high)
     naive = (told.naive_low <= y) & (y <= told.naive_high)
-    return len(y), int(inside.sum()), int(naive.sum()), float((np.log(told.y / y) ** 2).sum())
+    return len(y), int(inside.sum()), int(naive.sum()), float((np.log(told.value / y) ** 2).sum())
 
 
 def coverage(chinchilla: Columns, models: Columns) -> list[str]:
@@ -171,7 +170,7 @@ def coverage(chinchilla: Columns, models: Columns) -> list[str]:
 def planned(models: Columns) -> list[str]:
     """The best split for the compute of the largest model, without the models of 1B parameters and more."""
     lines = [
-        "| data set | best N | best D | N within 1 % | C^a | largest run | seen | foretold | inside | error |",
+        "| data set | best N | best D | N within 1 % | C^a | largest run | observed | predicted | inside | error |",
         "|---|---|---|---|---|---|---:|---|---:|---:|",
     ]
     for dataset in np.unique(models["dataset"]):
@@ -183,17 +182,18 @@ def planned(models: Columns) -> list[str]:
         assert plan.check is not None
         assert plan.basin is not None
         largest = max(plan.check.runs, key=lambda run: run.flops or 0.0)
-        inside = sum(run.covered for run in plan.check.runs)
+        inside = sum(bool(run.covered) for run in plan.check.runs)
         lines.append(
             f"| {dataset} | {span(plan.n)} | {span(plan.d)} | {plan.basin[0]:.2g} to {plan.basin[1]:.2g} | "
-            f"{span(plan.a)} | {largest.run['params']:.2g}, {largest.run['tokens']:.2g} | {largest.seen:.3f} | "
-            f"{largest.foretold:.3f} ({largest.low:.3f} to {largest.high:.3f}) | {inside} of {len(plan.check.runs)} | "
+            f"{span(plan.a)} | {largest.run['params']:.2g}, {largest.run['tokens']:.2g} | {largest.observed:.3f} | "
+            f"{largest.predicted.value:.3f} ({largest.predicted.low:.3f} to {largest.predicted.high:.3f}) | "
+            f"{inside} of {len(plan.check.runs)} | "
             f"{plan.check.error:.1%} |"
         )
     return lines
 
 
-def span(value: Value) -> str:
+def span(value: Estimate) -> str:
     """A value with its interval."""
     return f"{value.value:.3g} ({value.low:.2g} to {value.high:.2g})"
 
@@ -216,7 +216,7 @@ def main() -> None:
         name: column.astype(float) if name in ("params", "tokens") else column
         for name, column in read["mlfoundations_scaling_104models"].items()
     }
-    facts = provenance(0.0, 0, 0)
+    facts = provenance("torch", "numpy", "scipy")
     text = "\n".join(
         [
             "### Chinchilla's law again", "", *refit(read["chinchilla_fig4_epoch"]), "",

@@ -168,8 +168,8 @@ def attempt(version: str, python: Path, wheel: Path, extra: str, no_torch: str |
         environment |= {"PATH": f"{made / 'bin'}{os.pathsep}{os.environ['PATH']}", "TRIALS": str(TRIALS)}
         environment |= {"HOME": str(place), "COLUMNS": "200"}
         trial = subprocess.run(
-            [made / "bin/python", TRIALS / f"try_{extra}.py"], cwd=place, env=environment, capture_output=True, text=True,
-            timeout=600, check=False,
+            [made / "bin/python", TRIALS / f"try_{extra}.py"], cwd=place, env=environment, timeout=600, check=False,
+            capture_output=True, text=True,
         )  # fmt: skip
         spent = time.perf_counter() - start
     lines = [line for line in (trial.stderr if trial.returncode else trial.stdout).strip().splitlines() if line]

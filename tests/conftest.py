@@ -61,3 +61,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log):
             return group_of(nodeid)
 
     return ByFile(config, log)
+
+
+@pytest.fixture(scope="session")
+def ray_cluster():
+    """Ray with a cluster of two cores on this machine, started once; tests that use it are of the group `ray`."""
+    ray = pytest.importorskip("ray")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_IGNORE_UNHANDLED_ERRORS", "1")
+        patch.setenv("RAY_AUTH_MODE", "disabled")  # else it keeps a token in the home folder
+        ray.init(
+            address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False,
+            object_store_memory=100 * 2**20,
+        )  # fmt: skip
+        yield ray
+        ray.shutdown()

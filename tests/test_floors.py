@@ -13,6 +13,7 @@ import sonoscale
 SOURCE = Path(sonoscale.__file__).parent
 FLOORS = ["audio", "corpora", "encoders", "measure", "pretrain", "probe", "study", "report", "export", "cli"]
 ALONE = ["rank", "laws"]  # import no floor, and any floor may import them
+COUNTED = "laws/plan/_base_costs.py"  # the one file of `laws` that may reach above: exact costs, inside one function
 GROUND = {
     "_callable", "_lazy", "config", "errors", "extras", "files", "processes", "provenance", "results", "__version__",
 }  # fmt: skip
@@ -38,7 +39,7 @@ def test_imports_only_floors_before(file: Path):
     if floor == "__main__.py":
         floor = "cli"
     if floor in ALONE:
-        allowed = {floor}
+        allowed = {floor} | ({"pretrain"} if file == SOURCE / COUNTED else set())
     elif floor in FLOORS:
         allowed = set(FLOORS[: FLOORS.index(floor) + 1]) | set(ALONE)
     else:

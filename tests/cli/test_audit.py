@@ -29,8 +29,8 @@ def runs(tmp_path_factory):
 def test_a_verdict_its_tables_and_its_file(runs, sonoscale, tmp_path):
     file = tmp_path / "audit.json"
     result = sonoscale(
-        "audit", runs / "runs.csv", "--rank", "rankme", "--quality", "quality", "--replicate", "config", "--family",
-        "family", "--rivals", "other", "--json", file,
+        "audit", runs / "runs.csv", "--rank", "rankme", "--y", "quality", "--clusters", "config", "--family",
+        "family", "--baselines", "other", "--json", file,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
@@ -38,17 +38,24 @@ def test_a_verdict_its_tables_and_its_file(runs, sonoscale, tmp_path):
     assert "Spearman's rho is" in lines[1]
     content = json.loads(file.read_text())
     assert content["verdict"] == "supported"
-    assert (content["rows"], content["configurations"], content["families"]) == (80, 40, 2)
+    assert (content["n"], content["n_clusters"], content["n_families"]) == (80, 40, 2)
     assert content["covariates"] == ["log params"]
-    assert content["versions"]["sonoscale"]
-    assert {one["name"] for one in content["rivals"]} == {"other", "params"}
+    assert content["provenance"]["scipy"]
+    assert {one["name"] for one in content["baselines"]} == {"other", "params"}
     assert list(tmp_path.iterdir()) == [file]
-    for words in ("covariates and rank", "oracle", "within families", "of equal params", "no layers:"):
+    for words in (
+        "covariates and rank",
+        "oracle",
+        "within families",
+        "of equal params",
+        "no layers:",
+        "difference of quality",
+    ):
         assert words in result.stdout
 
 
 def test_too_few_runs_are_a_verdict_and_no_error(runs, sonoscale):
-    result = sonoscale("audit", runs / "few.csv", "--rank", "rankme", "--quality", "quality", "--replicate", "config")
+    result = sonoscale("audit", runs / "few.csv", "--rank", "rankme")
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith("Insufficient data:")
     assert "8 are the least" in result.stdout
@@ -59,18 +66,19 @@ def test_too_few_runs_are_a_verdict_and_no_error(runs, sonoscale):
     [
         ("gone.csv", (), "no such table"),
         ("runs.csv", ("--covariates", "params,nothing"), "no column 'nothing'"),
-        ("runs.csv", ("--quality", "config"), "config, row 0: 'c0' is not a number"),
-        ("hole.csv", (), "quality, row 80: nan is not a finite number"),
+        ("runs.csv", ("--y", "config"), "config, row 0: 'c0' is not a number"),
+        ("hole.csv", (), "quality, row 80: no value"),
         ("alike.csv", (), "quality is constant (0.5 in all 80 rows)"),
-        ("runs.csv", ("--replicate", "family", "--family", "config"), "is in two families"),
-        ("runs.csv", ("--step", "seed"), "name the column (replicate)"),
+        ("runs.csv", ("--clusters", "family", "--family", "config"), "a configuration is in one family"),
+        ("runs.csv", ("--step", "step"), "no column 'step'"),
+        ("runs.csv", ("--unit", "points"), "unit must be one of fraction, percent, none"),
         ("runs.csv", ("--level", "2"), "level must lie between 0.5 and 0.999"),
         ("runs.csv", ("--level", "0.9999999"), "level must lie between 0.5 and 0.999"),
         ("runs.csv", ("--json", "audit.txt"), "must end in .json"),
     ],
 )
 def test_refuses_in_one_line(runs, sonoscale, file, options, message):
-    result = sonoscale("audit", runs / file, "--rank", "rankme", "--quality", "quality", *options)
+    result = sonoscale("audit", runs / file, "--rank", "rankme", *options)
     assert result.returncode == 1
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1
@@ -84,9 +92,16 @@ def test_a_loss_is_known_by_its_name_unless_the_flag_says_otherwise(runs, sonosc
     table = tmp_path / "losses.csv"
     table.write_text("\n".join(["config,seed,family,params,rankme,other,test_loss",
                                 *(f"{first},{1 - float(last):.5f}" for first, _, last in rows)]))  # fmt: skip
-    options = ("audit", table, "--rank", "rankme", "--quality", "test_loss", "--replicate", "config")
+    options = ("audit", table, "--rank", "rankme", "--y", "test_loss")
     result = sonoscale(*options)
     assert result.stdout.startswith("Supported:")
-    assert "note  test_loss is a loss or an error by its name" in result.stdout
+    assert "note  audited: test_loss (less is better, by its name), 80 runs of 40 configurations" in result.stdout
     assert sonoscale(*options, "--lower-is-better").stdout.startswith("Supported:")
     assert sonoscale(*options, "--higher-is-better").stdout.startswith("Not supported:")
+
+
+def test_a_row_with_a_hole_is_left_out_on_request(runs, sonoscale):
+    result = sonoscale("audit", runs / "hole.csv", "--rank", "rankme", "--omit")
+    assert result.stdout.startswith("Supported:")
+    assert "80 runs of 40 configurations" in result.stdout
+    assert "row 80 left out" in result.stdout

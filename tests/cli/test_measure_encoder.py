@@ -1,22 +1,14 @@
 """`sonoscale measure ENCODER AUDIO` as a user runs it, against embeddings made one clip at a time."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import soundfile
 
+from commands import run_command
 from sonoscale.rank import read_records
-
-
-def process(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "sonoscale", "measure", *map(str, arguments)], capture_output=True, text=True,
-        timeout=120, check=False,
-    )  # fmt: skip
 
 
 def told(result, out):
@@ -36,7 +28,7 @@ def words(result):
 
 def test_ranks_of_a_folder_are_those_of_all_embeddings_at_once(tmp_path, measure, encoders, audio, waves, by_hand):
     arguments = [f"python:{encoders}:Bands", audio, "--json", tmp_path / "o.json"]
-    result = process(*arguments)
+    result = run_command("measure", *arguments)
     found = told(result, tmp_path / "o.json")
     uncentred, centred = by_hand(waves)
     assert values(found)["rankme"] == pytest.approx(uncentred, rel=1e-5)

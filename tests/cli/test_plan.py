@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from sonoscale.cli._plan_costs import base_run, exact_costs
 from sonoscale.pretrain import RunConfig, training_cost
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +58,7 @@ def study(tmp_path_factory):
                 rows.append(
                     {"run": f"r{i}-{seed}", "config": f"c{i}", "label": f"c{i}", "seed": seed, "step": step,
                      "width": width, "dim": width, "depth": depth, "mask_ratio": ratio, "clips_seen": step * 8,
+                     "batch_size": 8, "examples_seen": step * 8,
                      "params_encoder": params, "flops_total": flops, "lr": 0.002, "task": "word",
                      "protocol": "linear/1", "metric": "accuracy", "chance": 0.1, "score": float(1 / (1 + np.exp(-z)))}
                 )  # fmt: skip
@@ -94,39 +94,17 @@ def refused(sonoscale):
     return call
 
 
-def test_costs_are_those_of_the_run_that_it_would_be(study):
-    base, notes = base_run(study / "study.yaml")
-    assert "train.lr_rule" in notes[0]
-    costs = exact_costs(base)
-    columns = {"width": [32, 30, 64], "depth": [2, 2, 3], "mask_ratio": [0.5, 0.5, 0.75], "clips_seen": [100, 100, 7]}
-    found = costs({name: np.array(values) for name, values in columns.items()})
-    for i, (width, depth, ratio, clips) in enumerate(zip(*columns.values(), strict=True)):
-        if width == 30:  # no multiple of 4
-            assert np.isnan(found["flops"][i])
-            continue
-        params, flops = counted(width, depth, ratio, clips)
-        assert found["params"][i] == params
-        assert found["flops"][i] == pytest.approx(flops)
-    assert found["clips"].tolist() == [100, 100, 7]
-    by_steps = costs({"width": np.array([32]), "step": np.array([10])})
-    assert by_steps["flops"][0] == pytest.approx(counted(32, 2, 0.75, 80)[1])
-    objective = costs({"objective": np.array(["mae", "contrastive"], dtype=object)})
-    assert objective["params"][0] == objective["params"][1]
-    assert objective["memory"][0] != objective["memory"][1]
-    wide = costs({"width": np.array([32]), "clip_seconds": np.array([4.0])})["latency"]
-    assert wide[0] > 0
-
-
 def test_a_study_is_planned_with_what_its_models_cost(study, plan, tmp_path):
     said = plan(study, "--flops", "3e10", "--json", tmp_path / "plan.json", "--bootstrap", "100")
     assert said.startswith("Train width ")
     assert "another version" in said
     assert "differ from the column" not in said
     told = json.loads((tmp_path / "plan.json").read_text())
-    assert told["columns"]["x"] == ["width", "depth", "mask_ratio", "clips_seen"]
+    assert told["columns"]["x"] == ["width", "depth", "mask_ratio", "examples_seen"]
+    assert told["best"] == told["plan"]["design"]
     best = told["choice"]["shown"][0]
     d = best["design"]
-    params, flops = counted(d["width"], d["depth"], d["mask_ratio"], d["clips_seen"])
+    params, flops = counted(d["width"], d["depth"], d["mask_ratio"], d["examples_seen"])
     assert best["costs"]["flops"] == pytest.approx(flops)
     assert best["costs"]["params"] == params
     assert flops <= 3e10
@@ -137,7 +115,7 @@ def test_a_study_is_planned_with_what_its_models_cost(study, plan, tmp_path):
 
 def test_all_budgets_bind(study, plan, tmp_path):
     out = tmp_path / "plan.json"
-    wide = ("--bootstrap", "100", "--json", out, "--next", "0")
+    wide = ("--bootstrap", "100", "--json", out, "--next-runs", "0")
     for name, most in {"params": 20_000, "latency": 3e6, "memory": 1e6, "clips": 500, "hours": 0.3}.items():
         plan(study, f"--{name}", most, *wide)
         assert json.loads(out.read_text())["choice"]["shown"][0]["costs"][name] <= most
@@ -147,12 +125,14 @@ def test_all_budgets_bind(study, plan, tmp_path):
 
 
 def test_a_study_split_between_size_and_data_or_held_out(study, plan):
-    said = plan(study, "--flops", "3e10", "--hold-out-above", "1.5e10", "--bootstrap", "100", "--curved", "mask_ratio")
+    said = plan(
+        study, "--flops", "3e10", "--held-out", "flops_total>1.5e10", "--bootstrap", "100", "--curved", "mask_ratio"
+    )
     assert "held out, quality: " in said
     assert "intervals" in said
 
 
-def test_a_table_by_parts_with_the_largest_held_out(plan, tmp_path):
+def test_a_table_by_groups_with_the_largest_held_out(plan, tmp_path):
     rng = np.random.default_rng(0)
     lines = ["set,params,tokens,loss,fit"]
     for name, floor in (("one", 1.7), ("two", 2.0)):
@@ -163,17 +143,15 @@ def test_a_table_by_parts_with_the_largest_held_out(plan, tmp_path):
     table = tmp_path / "runs.csv"
     table.write_text("\n".join(lines))
     out = tmp_path / "plan.json"
-    quick = ("--bootstrap", "100", "--by", "set", "--flops", "1e21", "--json", out)
-    said = plan(table, "--hold-out-above", "params=9e8", *quick)
+    quick = ("--bootstrap", "100", "--group", "set", "--flops", "1e21", "--json", out)
+    said = plan(table, "--held-out", "params>9e8", *quick)
     assert said.index("set = one") < said.index("Train params = ") < said.index("set = two")
     assert said.count("held out, loss: ") == 2
     first = json.loads(out.read_text())
-    assert [one["by"]["set"] for one in first["plans"]] == ["one", "two"]
+    assert [one["group"]["set"] for one in first["plans"]] == ["one", "two"]
     assert all(len(one["check"]["runs"]) == 5 for one in first["plans"])
-    plan(table, "--train", "fit", *quick)
+    plan(table, "--held-out", "fit==0", *quick)
     assert json.loads(out.read_text()) == first
-    plan(table, "--hold-out-above", "1.5e20", *quick)
-    assert [run["flops"] > 1.5e20 for run in json.loads(out.read_text())["plans"][0]["check"]["runs"]] == [True] * 3
     designed = plan(table, "--design", "params,tokens", "--limit", "params=1e9", "--bootstrap", "100")
     assert designed.startswith("Train params ")
 
@@ -181,8 +159,8 @@ def test_a_table_by_parts_with_the_largest_held_out(plan, tmp_path):
 @pytest.mark.skipif(not TABLES.is_dir(), reason=f"the published tables are not in {TABLES}")
 def test_the_published_tables(plan, tmp_path):
     out = tmp_path / "plan.json"
-    options = ["--by", "dataset", "--flops", "5.7e21", "--hold-out-above", "params=1e9", "--bootstrap", "300"]
-    loss = ("--quality", "loss_val_tok_mult_paloma_c4_en_00000001")
+    options = ["--group", "dataset", "--flops", "5.7e21", "--held-out", "params>1e9", "--bootstrap", "300"]
+    loss = ("--y", "loss_val_tok_mult_paloma_c4_en_00000001")
     plan(TABLES / "mlfoundations_scaling_104models.csv", *options, *loss, "--json", out)
     checks = [one["check"] for one in json.loads(out.read_text())["plans"]]
     assert [len(one["runs"]) for one in checks] == [3, 3, 3]
@@ -219,34 +197,36 @@ def grid_of(*, bad=(), cells=None):
     return "\n".join(lines)
 
 
-def test_a_part_that_cannot_be_planned_is_named_beside_the_others(plan, refused, tmp_path):
+def test_a_group_that_cannot_be_planned_is_named_beside_the_others(plan, refused, tmp_path):
     table, out = tmp_path / "runs.csv", tmp_path / "plan.json"
-    quick = ("--bootstrap", "100", "--by", "set", "--flops", "1e21", "--next", "0")
+    quick = ("--bootstrap", "100", "--group", "set", "--flops", "1e21", "--next-runs", "0")
     table.write_text(grid_of(bad=[30], cells={"loss": "nan"}))
     said = plan(table, *quick, "--json", out)
     assert "set = one" in said
     assert "Train params = " in said
-    assert "! no plan: loss, row 30: nan is not a finite number" in said
+    assert "! no plan: loss, row 30: no value" in said
     plans = json.loads(out.read_text())["plans"]
     assert plans[0]["kind"] == "allocation"
-    assert plans[1] == {"error": "loss, row 30: nan is not a finite number", "by": {"set": "two"}}
+    assert plans[1].keys() == {"error", "group"}
+    assert plans[1]["group"] == {"set": "two"}
+    assert plan(table, *quick, "--omit").count("Train params = ") == 2
     table.write_text(grid_of(bad=[3, 30], cells={"loss": "nan"}))
-    assert "set = one: loss, row 3: nan" in refused(table, *quick)
+    assert "set = one: loss, row 3: no value" in refused(table, *quick)
     table.write_text(grid_of(bad=[30], cells={"set": ""}))
-    assert "set, row 30: None names no part" in refused(table, *quick)
-    table.write_text(grid_of(bad=[49], cells={"loss": "nan"}))  # held out
-    assert "! no plan: loss, row 49: nan" in plan(table, *quick, "--train", "fit")
+    assert "set, row 30: no value" in refused(table, *quick)
+    table.write_text(grid_of(bad=[49], cells={"loss": "nan"}))  # held out: it need not have been trained
+    assert plan(table, *quick, "--held-out", "fit==0").count("Train params = ") == 2
 
 
 @pytest.mark.parametrize("cell", ["2", "", "no"])
-def test_what_is_held_out_must_be_told(refused, tmp_path, cell):
+def test_what_is_held_out_must_be_said(refused, tmp_path, cell):
     table = tmp_path / "runs.csv"
     table.write_text(grid_of(bad=[33], cells={"fit": cell}))
-    assert "fit, row 33: " in (said := refused(table, "--flops", "1e21", "--train", "fit"))
-    assert "is neither 1 (fitted) nor 0 (foretold)" in said
+    said = refused(table, "--flops", "1e21", "--held-out", "fit")
+    assert "fit, row 33: " in said
+    assert "is neither 1 (held out) nor 0 (fitted)" in said
     table.write_text(grid_of(bad=[33], cells={"flops": ""}))
-    for above in ("1e19", "flops=1e19"):
-        assert "flops, row 33: nan is no number" in refused(table, "--flops", "1e21", "--hold-out-above", above)
+    assert "flops, row 33: no value" in refused(table, "--flops", "1e21", "--held-out", "flops>1e19")
 
 
 def test_both_modes_take_the_direction_from_the_flag_or_the_name(plan, refused, tmp_path):
@@ -254,11 +234,11 @@ def test_both_modes_take_the_direction_from_the_flag_or_the_name(plan, refused, 
     table.write_text(grid_of().replace("loss", "accuracy"))
     split, design = ("--flops", "1e21"), ("--design", "params,tokens", "--limit", "params=1e9")
     for mode in (split, design):
-        options = (table, "--quality", "accuracy", "--bootstrap", "100", "--next", "0", *mode)
+        options = (table, "--y", "accuracy", "--bootstrap", "100", "--next-runs", "0", *mode)
         assert "accuracy falls with " in (said := refused(*options))
         assert "by its name it is a score: say which is better" in said
         assert plan(*options, "--lower-is-better").startswith("Train params ")
-    assert "does not improve" in refused(table, "--quality", "accuracy", *split, "--higher-is-better")
+    assert "does not improve" in refused(table, "--y", "accuracy", *split, "--higher-is-better")
 
 
 def test_refusals(study, refused, tmp_path):
@@ -270,26 +250,28 @@ def test_refusals(study, refused, tmp_path):
     assert "above the largest in the data" in of_study("--flops", "1e19")
     assert "is below the cheapest candidate: " in of_study("--flops", "10")
     assert "is below the cheapest candidate: " in of_study("--params", "10")
-    assert "the table has no column 'nope'" in of_study("--quality", "nope")
+    assert "the table has no column 'nope'" in of_study("--y", "nope")
     assert "the table has no column 'nope'" in of_study("--design", "nope")
-    assert "give one of them" in of_study("--design", "width", "--size", "params_encoder")
+    assert "give one of them" in of_study("--design", "width", "--n", "params_encoder")
     assert "give COLUMN=VALUE" in of_study("--limit", "width")
-    assert "nothing here tells 'speed'" in of_study("--limit", "speed=3")
+    assert "no cost or column of the design is called 'speed'" in of_study("--limit", "speed=3")
     assert "lr is constant" in of_study("--design", "width,lr")
     assert "must end in .json" in of_study("--json", tmp_path / "plan.txt")
     assert "nothing bounds the plan" in of_table()
     assert "needs at least 6" in of_table("--flops", "1e5")
     assert "say nothing of latency" in of_table("--flops", "1e5", "--latency", "3")
-    assert "a table alone does not tell flops: name with --base" in of_table("--design", "params", "--flops", "1e5")
-    assert "give one of them" in of_table("--flops", "1e5", "--train", "word", "--hold-out-above", "3")
-    assert "word holds text" in of_table("--flops", "1e5", "--hold-out-above", "word=3")
-    assert "no row is held out" in of_table("--flops", "1e5", "--hold-out-above", "1e30")
+    assert "a table alone does not say flops of a design: name the YAML" in of_table(
+        "--design", "params", "--flops", "1e5"
+    )
+    assert "word, row 0: 'a' is not a number" in of_table("--flops", "1e5", "--held-out", "word>3")
+    assert "no row is held out" in of_table("--flops", "1e5", "--held-out", "params>1e30")
+    assert "unit must be one of" in of_table("--flops", "1e5", "--unit", "points")
     assert "no such table" in refused(tmp_path / "none.csv", "--flops", "1e5")
-    assert "--base goes with --design" in of_table("--flops", "1e5", "--base", study / "study.yaml")
+    assert "base goes with design" in of_table("--flops", "1e5", "--base", study / "study.yaml")
     assert "no such configuration file" in of_table("--design", "params", "--base", tmp_path / "x.yaml")
     (tmp_path / "bare.yaml").write_text("a: 1")
     assert "neither a run nor a study" in of_table("--design", "params", "--base", tmp_path / "bare.yaml")
     (tmp_path / "bad.yaml").write_text("a: [")
     assert "not valid YAML" in of_table("--design", "params", "--base", tmp_path / "bad.yaml")
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
-    assert "no column quality, score, accuracy, loss: name one with --quality" in refused(tmp_path / "other.csv")
+    assert "no column quality, score, accuracy, loss: name the column" in refused(tmp_path / "other.csv")

@@ -10,7 +10,7 @@ import torch
 from sonoscale.config import validate
 from sonoscale.corpora import FeatureStore
 from sonoscale.encoders import load_encoder
-from sonoscale.export import export_encoder
+from sonoscale.export import export as export_encoder
 from sonoscale.pretrain import RunConfig, train_run
 
 SHAPES = {

@@ -1,162 +1,329 @@
-"""What a fit reports, and what it refuses."""
+"""`fit`: one law for each group of a table of runs, what it predicts, and what it refuses."""
 
 from __future__ import annotations
 
 import json
-import warnings
+from typing import Any
 
 import numpy as np
 import pytest
-from scipy.optimize import curve_fit
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws import FORMS, fit
+from sonoscale.laws import extrapolate, fit, fit_form, read_runs
 
-RUNS = np.repeat(np.arange(9), 2)
-X = np.geomspace(10.0, 1000.0, 9)[RUNS]
-Y = 0.9 - 2.0 / X**0.5 + 0.01 * np.random.default_rng(0).normal(size=18)
-
-
-def saturating(x, a, b, c):
-    return c - a / x**b
+PARAMS = np.geomspace(1e3, 1e6, 14)
+LOSS = (0.5 + 8.0 * PARAMS**-0.35) * np.exp(0.01 * np.random.default_rng(0).normal(size=14))
 
 
-def test_quality_of_fit_against_a_fit_by_hand():
-    found = fit("saturating", X, Y, clusters=RUNS, bootstrap=100)
-    params, _ = curve_fit(saturating, X, Y, p0=(2.0, 0.5, 0.9))
-    residual = Y - saturating(X, *params)
-    assert found.rmse == pytest.approx(np.std(residual - residual.mean()), rel=1e-3)
-    assert found.r2 == pytest.approx(1 - residual.var() / Y.var(), rel=1e-6)
-    missed = []
-    for run in range(9):
-        kept = run != RUNS
-        params, _ = curve_fit(saturating, X[kept], Y[kept], p0=(2.0, 0.5, 0.9))
-        missed.extend(Y[~kept] - saturating(X[~kept], *params))
-    assert found.loo_rmse == pytest.approx(np.sqrt(np.mean(np.square(missed))), rel=1e-4)
-    assert (found.n, found.n_clusters, found.exponent) == (18, 9, "b")
+def table(**change):
+    """Two tasks of 14 runs, of which the 4 largest are held out, their losses in the ratio of 2."""
+    columns = {
+        "task": np.array(["a"] * 14 + ["b"] * 14, dtype=object),
+        "params": np.tile(PARAMS, 2),
+        "loss": np.concatenate([LOSS, 2 * LOSS]),
+        "held": np.tile(np.arange(14) >= 10, 2).astype(int),
+    }
+    return columns | {name: np.asarray(value) for name, value in change.items()}
 
 
-def test_aicc_prefers_the_law_that_made_the_data():
-    rng = np.random.default_rng(4)
-    x = np.geomspace(10, 10000, 24)
-    bent = 0.9 - 2.0 / x**0.6 + 0.01 * rng.normal(size=24)
-    straight = 0.1 * x**0.2 + 0.01 * rng.normal(size=24)
-    for y, better, worse in ((bent, "saturating", "power"), (straight, "power", "saturating")):
-        assert fit(better, x, y, bootstrap=100).aicc < fit(worse, x, y, bootstrap=100).aicc - 2
-        assert fit(better, x, y, bootstrap=100).loo_rmse < fit(worse, x, y, bootstrap=100).loo_rmse
-    # A perfect fit of nested laws: both have no error to speak of, and few rows leave no AICc at all.
-    assert fit("saturating", x[:4], bent[:4], bootstrap=100).aicc == np.inf
+def changed(name, row, value, dtype=None):
+    column = table()[name].astype(dtype or float)
+    column[row] = value
+    return {name: column}
 
 
-def test_same_seed_same_fit_and_another_seed_another_interval():
-    one, again, other = (fit("saturating", X, Y, clusters=RUNS, seed=seed) for seed in (3, 3, 4))
-    assert one.as_dict() == again.as_dict()
-    assert one.params == other.params
-    assert one.interval != other.interval
+def laws_of(columns, x="params", **options) -> list[Any]:
+    """The laws of the groups, whose optional fields are looked at without asking."""
+    given: dict[str, Any] = {"y": "loss", "group": ["task"], "held_out": "held"} | options
+    return list(fit(columns, x, **given))
 
 
-def test_prediction_keeps_shape_and_contains_its_centre():
-    found = fit("saturating", X, Y, clusters=RUNS)
-    assert found.predict(50.0).shape == ()
-    y, low, high = found.predict([[20.0, 50.0], [100.0, 900.0]], interval=True)
-    assert y.shape == low.shape == high.shape == (2, 2)
-    assert ((low < y) & (y < high)).all()
-    assert (high <= 1.0).all()
+def test_each_group_is_extrapolated_from_its_own_rows():
+    laws = laws_of(table())
+    assert [law.group for law in laws] == [{"task": "a"}, {"task": "b"}]
+    assert laws[1].held.rows.tolist() == [24, 25, 26, 27]
+    for law, k in zip(laws, (1, 2), strict=True):
+        alone = extrapolate(PARAMS[:10], k * LOSS[:10], x_names=("params",), y_name="loss").predict(PARAMS[10:])
+        np.testing.assert_allclose(law.prediction.value, alone.value, rtol=1e-9)
+        np.testing.assert_allclose(law.prediction.low, alone.low, rtol=1e-9)
+        observed = k * LOSS[10:]
+        assert law.rmse_log == pytest.approx(np.sqrt(np.mean(np.log(alone.value / observed) ** 2)))
+        assert law.coverage == np.mean(
+            [low <= s <= high for low, s, high in zip(alone.low, observed, alone.high, strict=True)]
+        )
+        assert law.seconds > 0
 
 
-def test_prediction_warns_only_beyond_the_data():
-    found = fit("saturating", X, Y, clusters=RUNS, x_name="rankme")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        found.predict(X)
-        found.as_dict()
-    with pytest.warns(UserWarning, match=r"rankme = 20000 lies outside the data \(10 to 1000\)"):
-        found.predict([50.0, 20000.0])
-    with pytest.raises(SonoscaleError, match="row 1: -3 is not above zero"):
-        found.predict([50.0, -3.0])
+def test_held_out_rows_do_not_touch_the_fit():
+    """Other losses in held-out rows, or none, change the score alone."""
+    before = laws_of(table())[0]
+    other = laws_of(table(**changed("loss", slice(10, 14), 99.0)))[0]
+    missing = laws_of(table(**changed("loss", slice(10, 14), np.nan)))[0]
+    for after in (other, missing):
+        np.testing.assert_array_equal(after.prediction.value, before.prediction.value)
+        np.testing.assert_array_equal(after.prediction.high, before.prediction.high)
+    assert other.rmse_log > 4
+    assert (missing.rmse_log, missing.coverage, missing.naive_coverage) == (None, None, None)
+    assert [row["observed"] for row in missing.as_dict()["held_out"]] == [None] * 4
 
 
-def test_extrapolation_is_less_sure_than_interpolation():
-    found = fit("saturating", X, Y, clusters=RUNS)
-    with pytest.warns(UserWarning, match="extrapolating"):
-        _, low, high = found.predict([100.0, 1e5], interval=True)
-    assert high[1] - low[1] > 1.2 * (high[0] - low[0])
+def test_one_failing_group_does_not_stop_the_others():
+    good, bad = laws_of(table(**changed("loss", 16, np.nan)))
+    assert good.error is None
+    assert bad.error == "loss, row 16: no value; fill it in, leave the row out, or leave out every such row (omit)"
+    assert bad.as_dict() == {"group": {"task": "b"}, "error": bad.error}
 
 
-def test_as_dict_survives_json_with_no_special_floats():
-    told = json.loads(json.dumps(fit("power", X, Y, clusters=RUNS).as_dict(), allow_nan=False))
-    assert told["formula"] == "y = a * x^b"
-    assert told["params"]["b"]["low"] < told["params"]["b"]["value"] < told["params"]["b"]["high"]
-    curve = told["curve"]
-    assert {len(curve[key]) for key in ("x", "y", "low", "high")} == {100}
-    assert (curve["x"][0], curve["x"][-1]) == pytest.approx((10 / 1.1, 1100))
-    assert np.ptp(np.diff(np.log(curve["x"]))) < 1e-9
-    few = fit("saturating", X[::4], Y[::4], bootstrap=100).as_dict()
-    json.dumps(few, allow_nan=False)
+def test_a_named_form_is_fitted_with_bootstrap_intervals_too():
+    law = laws_of(table(), form="M2", bootstrap=100, seed=5)[0]
+    alone = fit_form("M2", PARAMS[:10], LOSS[:10], bootstrap=100, seed=5, x_name="params", y_name="loss")
+    assert law.fit.values == pytest.approx(alone.values)
+    assert law.fit.params["b"].high == pytest.approx(alone.params["b"].high)
+    assert law.as_dict()["form"] == "M2"
+    robust = laws_of(table(), form="M2", bootstrap=100, huber=1e-4)[0]
+    assert robust.fit.huber == 1e-4
+    assert robust.fit.values["b"] != pytest.approx(law.fit.values["b"], rel=1e-4)
 
 
-def test_every_form_is_documented():
-    for name, form in FORMS.items():
-        assert form.name == name
-        assert form.citation
-        assert form.doc
-        assert all(parameter in form.formula for parameter in form.parameters)
+def test_seeds_of_a_configuration_are_one_cluster():
+    rows = np.repeat(np.arange(28), 3)
+    seeds = {name: column[rows] for name, column in table().items()} | {"run": rows, "seed": np.tile([0, 1, 2], 28)}
+    law = laws_of(seeds, clusters="run")[0]
+    once = laws_of(table())[0]
+    assert (law.law.n, law.law.n_clusters) == (30, 10)
+    np.testing.assert_allclose(law.prediction.high[::3], once.prediction.high, rtol=0.01)
+    np.testing.assert_allclose(law.prediction.low[::3], once.prediction.low, rtol=0.01)
+
+
+def test_copied_rows_count_once_and_are_named():
+    rows = np.repeat(np.arange(28), 2)
+    found = fit(
+        {name: column[rows] for name, column in table().items()}, "params", y="loss", group="task", held_out="held"
+    )
+    (law, _), once = found.groups, laws_of(table())[0]
+    assert (law.law.n, law.law.n_clusters) == (10, 10)
+    np.testing.assert_array_equal(law.prediction.high, once.prediction.high)
+    assert law.held.rows.tolist() == [20, 22, 24, 26]
+    assert found.notes[0].startswith("rows 1, 3, 5, 7, 9, 11, ... repeat others in every column")
+
+
+def test_several_variables_along_flops():
+    n, d = (grid.ravel() for grid in np.meshgrid(np.geomspace(1e6, 1e8, 6), np.geomspace(1e8, 1e10, 6)))
+    loss = 1.7 + 400 * n**-0.34 + 410 * d**-0.28
+    held = n * d >= 1e17
+    runs = {"N": n, "D": d, "C": 6 * n * d, "loss": loss}
+    law = laws_of(runs, ["N", "D"], group=(), held_out="C>=6e17", flops="C")[0]
+    assert law.law.largest == (6 * n * d)[~held].max()
+    np.testing.assert_allclose(law.prediction.value, loss[held], rtol=1e-3)
+    np.testing.assert_allclose(law.prediction.reach, (6 * n * d)[held] / law.law.largest)
+    assert law.predict({"N": 1e9, "D": 1e11, "C": 6e20}).value == pytest.approx(
+        [1.7 + 400 * 1e9**-0.34 + 410 * 1e11**-0.28], rel=2e-3
+    )
+    with pytest.raises(SonoscaleError, match="a prediction needs C; given: N, D"):
+        law.predict({"N": 1e9, "D": 1e11})
+
+
+def test_everything_is_plain_json():
+    """Also where a bound is infinite, an observed value missing, or a group's name a date."""
+    days = np.array([np.datetime64("2024-01-01")] * 14 + [np.datetime64("2024-02-01")] * 14)
+    for form in ("auto", "BNSL1", "saturating_loss"):
+        laws = laws_of(
+            table(day=days, **changed("loss", slice(10, 14), np.nan)),
+            group=["day"], form=form, bootstrap=100,
+        )  # fmt: skip
+        content = json.loads(json.dumps([law.as_dict() for law in laws], allow_nan=False))
+        assert content[0]["group"] == {"day": "2024-01-01"}
+        assert {"panel", "fitted", "origins", "noise", "drift", "held_out", "seconds"} <= set(content[0])
+
+
+@pytest.mark.parametrize("far", [1e30, 1e300])
+@pytest.mark.parametrize("form", ["auto", "M2", "BNSL1", "power"])
+def test_a_row_absurdly_far_away_is_still_json(far, form):
+    laws = laws_of(table(**changed("params", 13, far)), form=form, bootstrap=100)
+    content = json.loads(json.dumps(laws[0].as_dict(), allow_nan=False))
+    assert len(content["held_out"]) == len(laws[0].as_dict()["held_out"]) > 0
 
 
 @pytest.mark.parametrize(
-    ("x", "y", "words"),
+    ("change", "options", "message"),
     [
-        (np.linspace(100, 150, 10), np.linspace(0.4, 0.5, 10), "spans a factor of only 1.5"),
-        (np.geomspace(1, 1000, 10), 0.5 + 0.05 * np.cos(np.arange(10) * 2.4), "exponent b includes 0"),
-        (np.geomspace(1, 1000, 10), np.linspace(0.1, 0.99, 10), "c is at its bound 1"),
-        (np.geomspace(1, 1000, 10), np.linspace(0.8, 0.2, 10), "a is at its bound 0"),
-        (np.geomspace(1, 1000, 5), np.array([0.1, 0.3, 0.4, 0.44, 0.46]), "only 5 independent clusters"),
+        ({}, {"x": ["size"]}, "no column 'size'"),
+        ({}, {"group": ["family"]}, "no column 'family'"),
+        ({}, {"clusters": "run"}, "no column 'run'"),
+        ({}, {"x": []}, "x names no column"),
+        ({}, {"x": ["params", "loss"]}, "'loss' is named twice among x and y"),
+        ({}, {"flops": "C"}, "no column 'C'"),
+        ({}, {"level": 95}, "level must lie between 0 and 1"),
+        ({}, {"form": "cubic"}, "no form of a law is called 'cubic'"),
+        ({}, {"huber": 1e-3}, "huber is for a named form"),
+        ({"held": np.full(28, 2)}, {}, r"held, row 0: 2 is neither 1 \(held out\) nor 0"),
+        (changed("held", 3, np.nan), {}, "held, row 3: nan is neither 1"),
+        ({"task": np.where(np.arange(28) == 7, np.nan, 1.0)}, {}, "task, row 7: no value"),
+        ({"params": PARAMS}, {}, "params has 14 rows but task has 28"),
     ],
 )
-def test_warns_of_what_the_data_do_not_settle(x, y, words):
-    assert any(words in line for line in fit("saturating", x, y, bootstrap=200).warnings)
-
-
-def test_a_good_table_raises_no_warning():
-    x = np.geomspace(1, 1000, 12)
-    y = 0.2 * x**0.2 + 0.005 * np.random.default_rng(0).normal(size=12)
-    assert fit("power", x, y).warnings == ()
-
-
-def test_no_leave_out_error_where_one_run_alone_holds_an_x():
-    x = np.array([10.0, 10, 10, 10, 40, 40])
-    y = np.array([0.30, 0.31, 0.32, 0.30, 0.50, 0.52])
-    assert np.isfinite(fit("power", x, y, bootstrap=100).loo_rmse)
-    together = fit("power", x, y, clusters=[0, 1, 2, 3, 4, 4], bootstrap=100)
-    assert together.loo_rmse == np.inf
-    assert together.as_dict()["loo_rmse"] is None
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"form": "cubic"}, "'cubic'; there are: power, saturating, saturating_percent, power_loss"),
-        ({"x": [1.0, 2.0, 0.0, 4.0]}, "x, row 2: 0 is not above zero"),
-        ({"x": [1.0, np.nan, 3.0, 4.0]}, "x, row 1: nan is not a finite number"),
-        ({"y": [0.1, 0.2, 0.3, np.inf]}, "y, row 3: inf is not a finite number"),
-        ({"y": [0.1, None, 0.3, 0.4]}, "y, row 1: None is not a number"),
-        ({"y": ["0.1", "0.2", "0.3", "0.4"]}, "y, row 0: '0.1' is not a number"),
-        ({"y": [[0.1, 0.2], [0.3, 0.4]]}, r"y must be a flat sequence.*\(2, 2\)"),
-        ({"y": [0.1, 0.2, 0.3]}, "x has 4 rows but y has 3"),
-        ({"x": [], "y": []}, "no rows"),
-        ({"x": [2.0, 2.0, 2.0, 2.0]}, "x is constant"),
-        ({"y": [0.5, 0.5, 0.5, 0.5]}, "y is constant"),
-        ({"clusters": ["a", "a", "b", "b"]}, "needs at least 3 clusters, but there are 2"),
-        ({"clusters": ["a", None, "b", "c"]}, "clusters, row 1: None"),
-        ({"clusters": ["a", "b"]}, "clusters has 2 rows but the data have 4"),
-        ({"form": "saturating", "x": [1.0, 1.0, 2.0, 2.0]}, "x has only 2 different values"),
-        ({"form": "saturating", "y": [10.0, 20.0, 30.0, 40.0]}, r"y, row 0: 10 is outside 0..1"),
-        ({"level": 95}, "level must lie between 0 and 1"),
-        ({"bootstrap": 10}, "bootstrap=10 is too few for level=0.95: take at least 80"),
-    ],
-)
-def test_refuses_and_names(change, message):
-    good = {"form": "power", "x": [1.0, 2.0, 3.0, 4.0], "y": [0.1, 0.2, 0.3, 0.35], "bootstrap": 100}
-    fit(**good)
+def test_a_table_that_cannot_be_read_is_refused_at_once(change, options, message):
     with pytest.raises(SonoscaleError, match=message):
-        fit(**(good | change))
+        laws_of(table(**change), **options)
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        (changed("params", 17, 0.0), {}, "params, row 17: 0 is not above zero"),
+        (changed("params", 25, -1.0), {}, "params, row 25: -1 is not above zero"),
+        (changed("params", 26, np.nan), {}, "params, row 26: no value"),
+        (changed("params", 18, "many", object), {}, "params, row 18: 'many' is not a number"),
+        (changed("loss", 15, np.inf), {}, "loss, row 15: inf is not a finite number"),
+        (changed("loss", 14, -0.5), {}, "is not above zero"),
+        ({"held": (np.arange(28) >= 14).astype(int)}, {}, "no row to fit: all are held out"),
+        ({"held": (np.arange(28) >= 16).astype(int)}, {}, "2 different runs are too few"),
+        ({"C": np.where(np.arange(28) < 14, 1.0, 0.0)}, {"flops": "C"}, "C, row 14: 0 is not above zero"),
+    ],
+)
+def test_a_group_that_cannot_be_fitted_says_why_with_the_row_of_the_table(change, options, message):
+    law = laws_of(table(**change), **options)[1]
+    assert message in law.error
+    assert law.law is None
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        ({"params": np.full(28, 7.0)}, {}, "params is constant (7 in all 10 rows); and 1 more group"),
+        ({"loss": np.full(28, 0.5)}, {}, "loss is constant"),
+        ({}, {"form": "chinchilla"}, "form 'chinchilla' has the variables N, D; give 2 columns for x, not 1"),
+        ({}, {"form": "BNSL3"}, "10 different runs are too few: BNSL3 has 12 parameters and needs 13"),
+        ({}, {"form": "saturating"}, "is outside 0..1"),
+    ],
+)
+def test_where_no_group_can_be_fitted_the_reason_of_the_first_is_raised(change, options, message):
+    with pytest.raises(SonoscaleError) as caught:
+        laws_of(table(**change), **options)
+    assert str(caught.value).startswith("task = a: ")
+    assert message in str(caught.value)
+
+
+def score(**change):
+    """One table of 12 configurations with two seeds each; the accuracy rises towards 90 %."""
+    params = np.repeat(np.geomspace(1e6, 1e9, 12), 2)
+    accuracy = 0.9 - 30.0 * params**-0.3 * np.exp(0.02 * np.random.default_rng(1).normal(size=24))
+    columns = {"config": np.repeat(np.arange(12), 2), "params": params, "accuracy": accuracy}
+    return columns | {name: np.asarray(value) for name, value in change.items()}
+
+
+@pytest.mark.parametrize(
+    ("y", "values", "fitted", "words"),
+    [
+        ("accuracy", lambda a: a, "log(1 - accuracy)", "1 - accuracy"),
+        ("accuracy", lambda a: 100 * a, "log(100 - accuracy)", "100 - accuracy"),
+        ("loss", lambda a: 1 - a, "log(loss)", "loss"),
+        ("rankme", lambda a: 500 * a, "log(1 / rankme)", "1 / rankme"),
+    ],
+)
+def test_what_is_fitted_is_said_and_labels_the_parameters(y, values, fitted, words):
+    given = score()
+    found = fit({**given, y: values(given["accuracy"])}, "params", y=y, form="M2", bootstrap=100, held_out="params>9e8")
+    assert found.headline == f"fitted: {fitted}, 22 runs of 11 configurations, 2 held out"
+    assert {row["of"] for row in found.rows()} == {words}
+    assert found.groups[0].as_dict()["fit"]["y_name"] == words
+    assert found.as_dict()["headline"] == found.headline
+    assert found.headline in repr(found)
+    assert words in found._repr_html_()
+
+
+def test_a_score_of_zero_is_fitted():
+    """The logarithm is of what is left to the ceiling, which is 1 there."""
+    values = np.maximum(score()["accuracy"] - score()["accuracy"].min(), 0.0)
+    for form in ("auto", "M2", "M1"):
+        found = fit(score(accuracy=values), "params", y="accuracy", form=form, bootstrap=100)
+        assert found.groups[0].fitted == "log(1 - accuracy)"
+        assert (found.predict({"params": [1e7, 1e10]}).value < 1).all()
+    n, d = (grid.ravel() for grid in np.meshgrid(np.geomspace(1e6, 1e8, 5), np.geomspace(1e8, 1e10, 5)))
+    left = 0.1 + 20 * n**-0.3 + 30 * d**-0.2
+    runs = {"params": n, "tokens": d, "top1": 1 - left / left.max()}
+    assert fit(runs, ["params", "tokens"], y="top1").groups[0].law.n == 25  # pyright: ignore[reportOptionalMemberAccess]
+
+
+def test_a_percentage_under_an_unknown_name_is_asked_for_and_ends_at_100():
+    runs = {"params": [1e6, 1e7, 1e8], "esc50": [98.0, 99.0, 99.5]}
+    with pytest.raises(SonoscaleError, match=r"say whether it is a percentage.*\(unit: percent or none\)"):
+        fit(runs, "params", y="esc50")
+    assert fit(runs, "params", y="esc50", unit="percent").predict({"params": 1e12}).high[0] <= 100.0
+
+
+def test_a_blank_cell_is_refused_with_its_row_and_omitted_on_request():
+    hole = score()["accuracy"].copy()
+    hole[5] = np.nan
+    with pytest.raises(SonoscaleError, match=r"accuracy, row 5: no value.*\(omit\)"):
+        fit(score(accuracy=hole), "params", y="accuracy")
+    found = fit(score(accuracy=hole), "params", y="accuracy", omit=True)
+    assert found.headline == "fitted: log(1 - accuracy), 23 runs of 12 configurations"
+    assert found.notes[0] == "row 5 left out: no value in accuracy or another needed column"
+
+
+def test_outliers_are_named_by_their_place_in_the_table():
+    values = score()["accuracy"].copy()
+    values[20] -= 0.3
+    runs = read_runs(score(accuracy=values, group=np.repeat([0, 1], 12)), y="accuracy", group="group")
+    law = fit(runs, "params", form="M1", bootstrap=100).groups[1]
+    assert law.fit is not None
+    assert 20 in law.fit.diagnosis.outliers
+    assert any(line.startswith("row 20 lies far off") for line in law.warnings)
+
+
+def test_predictions_ask_for_the_group():
+    laws = fit(table(), "params", y="loss", group="task", held_out="held")
+    with pytest.raises(SonoscaleError, match=r"there is a law for each task: give task too \(task = a; task = b\)"):
+        laws.predict({"params": 1e7})
+    with pytest.raises(SonoscaleError, match="no group has task = c"):
+        laws.predict({"params": 1e7, "task": "c"})
+    one = laws.predict({"params": [1e7, 1e8], "task": "b"})
+    np.testing.assert_array_equal(one.low, laws.groups[1].predict({"params": [1e7, 1e8]}).low)
+    assert [row["task"] for row in laws.predict_rows([{"params": 1e7}, {"params": 1e7, "task": "b"}])] == [
+        "a",
+        "b",
+        "b",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("at", "message"),
+    [
+        ({}, "a prediction needs params; given: nothing"),
+        ({"params": 1e7, "hours": 3.0}, "the law does not depend on hours, but on params"),
+        ({"params": 0.0}, "params, row 0: 0 is not above zero"),
+        ({"params": "many"}, "params, row 0: 'many' is not a number"),
+    ],
+)
+def test_predictions_refuse_and_name(at, message):
+    with pytest.raises(SonoscaleError, match=message):
+        fit(score(), "params", y="accuracy", form="M1", bootstrap=100).predict(at)
+
+
+@pytest.mark.filterwarnings("ignore:extrapolating")
+def test_through_another_column():
+    """The held-out runs are predicted through the rank, and the verdict compares that with the direct law."""
+    rng = np.random.default_rng(0)
+    params = np.repeat(np.geomspace(1e6, 1e9, 12), 2)
+    rank = 20 * (params / 1e6) ** 0.3 * np.exp(0.02 * rng.normal(size=24))
+    runs = {"config": np.repeat(np.arange(12), 2), "params": params, "rankme": rank, "quality": 0.1 * rank**0.25}
+    found = fit(runs, "params", through="rankme", held_out="params>9e8", bootstrap=100)
+    (law,) = found.groups
+    assert law.two_stage is not None
+    assert found.headline.startswith("fitted: quality through rankme, 22 runs of 11 configurations, 2 held out: ")
+    assert found.headline.endswith(law.two_stage.verdict)
+    assert law.rmse_log is not None
+    assert law.rmse_log < 0.02
+    assert found.predict({"params": 1e10}).value == pytest.approx([0.1 * (20 * 1e4**0.3) ** 0.25], rel=0.03)
+    assert json.loads(found.to_json())["groups"][0]["two_stage"]["routes"].keys() == law.two_stage.routes.keys()
+
+
+@pytest.mark.parametrize("options", [{}, {"group": "task", "held_out": "held"}])
+def test_a_figure_of_the_law(options):
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    laws = fit(table() if options else score(), "params", y="loss" if options else "accuracy", **options)
+    axes = laws.plot()
+    assert len(axes.lines) == len(laws.groups)
+    assert axes.get_xlabel() == "params"
+    pyplot.close(axes.figure)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sonoscale.laws import fit
+from sonoscale.laws import fit_form
 from sonoscale.laws._bootstrap import leverage_corrected
 
 STUDIES = 200
@@ -16,6 +16,10 @@ TRUTHS = {
     "power": (lambda x: 0.1 * x**0.25, 0.25),
     "saturating": (lambda x: 0.9 - 3.0 / x**0.5, 0.5),
 }
+
+
+def parts(found):
+    return found.value, found.low, found.high
 
 
 def study(law, rng, *, between, within):
@@ -30,10 +34,11 @@ def test_coverage_with_ten_clusters_of_two(name):
     covered, new_covered = 0, np.zeros(2)
     for seed in range(STUDIES):
         y = study(law, rng, between=0.007, within=0.007)
-        found = fit(name, X, y, clusters=CONFIGS, bootstrap=200, seed=seed)
-        covered += exponent in found.interval["b"]
+        found = fit_form(name, X, y, clusters=CONFIGS, bootstrap=200, seed=seed)
+        covered += exponent in found.params["b"]
         score = law(NEW) + 0.007 * np.sqrt(2) * rng.normal(size=2)
-        _, low, high = found.predict(NEW, interval=True)
+        new = found.predict(NEW)
+        low, high = new.low, new.high
         new_covered += (low <= score) & (score <= high)
     assert covered / STUDIES >= 0.90
     assert (new_covered / STUDIES >= 0.90).all()
@@ -48,20 +53,20 @@ def test_taking_dependent_rows_as_independent_misses_the_truth():
     covered = 0
     for seed in range(60):
         y = study(law, rng, between=0.02, within=0.0)[rows] + 0.001 * rng.normal(size=len(rows))
-        covered += exponent in fit("power", X[rows], y, bootstrap=100, seed=seed).interval["b"]
+        covered += exponent in fit_form("power", X[rows], y, bootstrap=100, seed=seed).params["b"]
     assert covered / 60 < 0.80
 
 
 @pytest.mark.parametrize("name", TRUTHS)
 def test_copies_within_a_cluster_add_no_certainty(name):
     y = study(TRUTHS[name][0], np.random.default_rng(9), between=0.01, within=0.01)
-    once = fit(name, X, y, clusters=CONFIGS, bootstrap=300)
+    once = fit_form(name, X, y, clusters=CONFIGS, bootstrap=300)
     rows = np.repeat(np.arange(len(X)), 5)
-    often = fit(name, X[rows], y[rows], clusters=CONFIGS[rows], bootstrap=300)
-    for parameter, span in once.interval.items():
-        assert often.interval[parameter].low == pytest.approx(span.low, rel=1e-5)
-        assert often.interval[parameter].high == pytest.approx(span.high, rel=1e-5)
-    for one, other in zip(once.predict(NEW, interval=True), often.predict(NEW, interval=True), strict=True):
+    often = fit_form(name, X[rows], y[rows], clusters=CONFIGS[rows], bootstrap=300)
+    for parameter, span in once.params.items():
+        assert often.params[parameter].low == pytest.approx(span.low, rel=1e-5)
+        assert often.params[parameter].high == pytest.approx(span.high, rel=1e-5)
+    for one, other in zip(parts(once.predict(NEW)), parts(often.predict(NEW)), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
@@ -70,9 +75,10 @@ def test_more_configurations_narrow_the_exponent_but_not_the_noise_of_one_run():
     widths, bands = [], []
     for configs in (10, 90):
         x = np.geomspace(100, 5000, configs)
-        found = fit("power", x, 0.1 * x**0.25 + 0.02 * rng.normal(size=configs))
-        widths.append(found.interval["b"].high - found.interval["b"].low)
-        _, low, high = found.predict([700.0], interval=True)
+        found = fit_form("power", x, 0.1 * x**0.25 + 0.02 * rng.normal(size=configs))
+        widths.append(found.params["b"].high - found.params["b"].low)
+        new = found.predict([700.0])
+        low, high = new.low, new.high
         bands.append(float(high[0] - low[0]))
     assert widths[1] < 0.6 * widths[0]
     assert bands[1] == pytest.approx(2 * 1.96 * 0.02, rel=0.25)
@@ -80,7 +86,7 @@ def test_more_configurations_narrow_the_exponent_but_not_the_noise_of_one_run():
 
 def test_a_higher_level_is_a_wider_interval():
     y = study(TRUTHS["power"][0], np.random.default_rng(11), between=0.01, within=0.01)
-    spans = [fit("power", X, y, clusters=CONFIGS, level=level).interval["b"] for level in (0.5, 0.8, 0.95)]
+    spans = [fit_form("power", X, y, clusters=CONFIGS, level=level).params["b"] for level in (0.5, 0.8, 0.95)]
     assert spans[0].high - spans[0].low < spans[1].high - spans[1].low < spans[2].high - spans[2].low
 
 

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws import fit, profile_interval
+from sonoscale.laws import fit_form, profile_interval
 
 X = np.geomspace(10.0, 1e4, 12)
 
@@ -22,7 +22,7 @@ def test_of_a_line_in_logs_it_is_students_interval(name, sign, level):
         y = 2.0 * X ** (sign * 0.3) * np.exp(0.05 * np.random.default_rng(seed).normal(size=12))
         line: Any = stats.linregress(np.log(X), np.log(y))
         t = stats.t.ppf(0.5 * (1 + level), 10)
-        found = fit(name, X, y, scale="log", bootstrap=100)
+        found = fit_form(name, X, y, scale="log", bootstrap=100)
         slope = profile_interval(found, X, y, "b", level=level)
         ends = sorted(sign * (line.slope + side * t * line.stderr) for side in (-1, 1))
         assert (slope.low, slope.high) == pytest.approx(ends, rel=1e-4)
@@ -36,7 +36,7 @@ def test_it_covers_the_truth_as_often_as_stated():
     inside, widths = [], []
     for seed in range(40):
         y = (0.4 + 3.0 * X**-0.5) * np.exp(0.02 * np.random.default_rng(seed).normal(size=12))
-        span = profile_interval(fit("M2", X, y, bootstrap=80), X, y, "b")
+        span = profile_interval(fit_form("M2", X, y, bootstrap=80), X, y, "b")
         inside.append(0.5 in span)
         widths.append(span.high - span.low)
     assert np.mean(inside) >= 0.88
@@ -46,12 +46,12 @@ def test_it_covers_the_truth_as_often_as_stated():
 def test_an_end_that_nothing_rules_out_is_the_bound():
     """A straight line in logs: the floor may be zero. A flat one: so may the coefficient, with any exponent."""
     y = 3.0 * X**-0.3 * np.exp(0.01 * np.random.default_rng(0).normal(size=12))
-    found = fit("M2", X, y, bootstrap=100)
+    found = fit_form("M2", X, y, bootstrap=100)
     floor = profile_interval(found, X, y, "e")
     assert floor.low == 0.0
     assert 0.0 < floor.high < y.min()
     flat = np.full(12, 0.5) * np.exp(0.05 * np.random.default_rng(1).normal(size=12))
-    found = fit("M2", X, flat, bootstrap=100)
+    found = fit_form("M2", X, flat, bootstrap=100)
     coefficient = profile_interval(found, X, flat, "a")
     assert coefficient.low == 0.0
     exponent = profile_interval(found, X, flat, "b")
@@ -60,10 +60,10 @@ def test_an_end_that_nothing_rules_out_is_the_bound():
 
 def test_it_does_not_depend_on_the_unit_or_on_the_bootstrap():
     y = (0.4 + 3.0 * X**-0.5) * np.exp(0.02 * np.random.default_rng(2).normal(size=12))
-    one = profile_interval(fit("M2", X, y, bootstrap=100), X, y, "b")
-    other = profile_interval(fit("M2", 1e9 * X, 1e-3 * y, bootstrap=100, seed=5), 1e9 * X, 1e-3 * y, "b")
+    one = profile_interval(fit_form("M2", X, y, bootstrap=100), X, y, "b")
+    other = profile_interval(fit_form("M2", 1e9 * X, 1e-3 * y, bootstrap=100, seed=5), 1e9 * X, 1e-3 * y, "b")
     assert (other.low, other.high) == pytest.approx((one.low, one.high), rel=2e-3)
-    wide = profile_interval(fit("M2", X, y, bootstrap=100), X, y, "b", level=0.99)
+    wide = profile_interval(fit_form("M2", X, y, bootstrap=100), X, y, "b", level=0.99)
     assert wide.low < one.low < one.high < wide.high
 
 
@@ -72,7 +72,7 @@ def test_the_linear_scale_and_several_variables():
     n, d = (grid.ravel() for grid in np.meshgrid(np.geomspace(1e6, 1e9, 5), np.geomspace(1e8, 1e11, 5)))
     x = np.stack([n, d], axis=1)
     y = (1.7 + 400 * n**-0.34 + 410 * d**-0.28) * np.exp(0.003 * np.random.default_rng(0).normal(size=25))
-    found = fit("chinchilla", x, y, bootstrap=80)
+    found = fit_form("chinchilla", x, y, bootstrap=80)
     span = profile_interval(found, x, y, "alpha")
     assert span.low < 0.34 < span.high
     bound = 1 + stats.f.ppf(0.95, 1, 20) / 20
@@ -102,6 +102,6 @@ def test_refuses_and_names(options, parameter, rows, message):
     y = (0.4 + 3.0 * X**-0.5) * np.exp(0.02 * np.random.default_rng(0).normal(size=12))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = fit("M2", X, y, bootstrap=80, **options)
+        found = fit_form("M2", X, y, bootstrap=80, **options)
         with pytest.raises(SonoscaleError, match=message):
             profile_interval(found, X[rows], y[rows], parameter)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws import FORMS, Form, fit
+from sonoscale.laws import FORMS, Form, fit_form
 from sonoscale.laws._newton import Objective, minimise
 from sonoscale.laws._search import search
 
@@ -53,14 +53,14 @@ def test_both_minima_are_found_best_first(first, second):
 
 def test_a_rival_minimum_is_told_of():
     even = 2.0 + 0.5 * np.cos(2.0 * np.log(X))
-    alone = fit(WAVE, X, even + 0.01 * np.random.default_rng(0).normal(size=30), bootstrap=100)
+    alone = fit_form(WAVE, X, even + 0.01 * np.random.default_rng(0).normal(size=30), bootstrap=100)
     assert alone.diagnosis.rival is None
     low, high = 0.3, 0.7
     for _ in range(40):  # the second amplitude at which both are as good
         middle = 0.5 * (low + high)
         found = search(Objective(form=WAVE, x=X, y=two_waves(0.5, middle)))
         low, high = (middle, high) if abs(found.params[0, 1] - 2) < 0.5 else (low, middle)
-    torn = fit(WAVE, X, two_waves(0.5, 0.5002 * (low + high)), bootstrap=100)
+    torn = fit_form(WAVE, X, two_waves(0.5, 0.5002 * (low + high)), bootstrap=100)
     assert torn.diagnosis.rival == pytest.approx(2.0, rel=0.1)
     assert any("another minimum fits as well within 1 %" in line for line in torn.warnings)
 
@@ -70,7 +70,7 @@ def test_one_start_alone_is_told_of():
     lonely = dataclasses.replace(
         WAVE, starts=lambda x, y: np.array([[0.5, 2.0], [0.3, 15.0], [0.3, 22.0], [0.3, 30.0]])
     )
-    found = fit(lonely, X, two_waves(0.5, 0.0) + 0.01 * np.random.default_rng(0).normal(size=30), bootstrap=100)
+    found = fit_form(lonely, X, two_waves(0.5, 0.0) + 0.01 * np.random.default_rng(0).normal(size=30), bootstrap=100)
     assert (found.diagnosis.starts, found.diagnosis.agreed) == (4, 1)
     assert any("only one start found this minimum" in line for line in found.warnings)
 
@@ -95,4 +95,4 @@ def test_each_minimum_is_one():
 def test_no_finite_start_is_an_error_and_not_a_number():
     nowhere = dataclasses.replace(WAVE, function=lambda x, params: np.full((*params.shape[:-1], len(x)), np.nan))
     with pytest.raises(SonoscaleError, match="form 'wave': no start of the search gives a finite curve"):
-        fit(nowhere, X, two_waves(0.5, 0.3), bootstrap=100)
+        fit_form(nowhere, X, two_waves(0.5, 0.3), bootstrap=100)

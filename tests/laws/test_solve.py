@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import curve_fit, differential_evolution
 
-from sonoscale.laws import FORMS, fit
+from sonoscale.laws import FORMS, fit_form
 from sonoscale.laws._solve import solve
 
 # Written out by hand, not taken from the package: name -> (curve, truth, search box in terms of x/1000).
@@ -23,6 +23,10 @@ CURVES = {
 X = np.geomspace(100.0, 8000.0, 14)
 
 
+def parts(found):
+    return found.value, found.low, found.high
+
+
 def squares(y, prediction):
     return float(np.sum((y - prediction) ** 2))
 
@@ -30,8 +34,8 @@ def squares(y, prediction):
 @pytest.mark.parametrize("name", CURVES)
 def test_recovers_the_parameters_of_noiseless_data(name):
     curve, truth, _ = CURVES[name]
-    found = fit(name, X, curve(X, *truth), bootstrap=100)
-    assert list(found.params.values()) == pytest.approx(truth, rel=1e-8)
+    found = fit_form(name, X, curve(X, *truth), bootstrap=100)
+    assert list(found.values.values()) == pytest.approx(truth, rel=1e-8)
     assert found.r2 == pytest.approx(1.0, abs=1e-12)
 
 
@@ -40,7 +44,7 @@ def test_agrees_with_curve_fit_started_at_the_truth(name):
     curve, truth, _ = CURVES[name]
     y = curve(X, *truth) + 0.01 * np.random.default_rng(1).normal(size=len(X))
     expected, _ = curve_fit(curve, X, y, p0=truth, xtol=1e-14, ftol=1e-14, gtol=1e-14)
-    assert list(fit(name, X, y, bootstrap=100).params.values()) == pytest.approx(expected, rel=1e-5)
+    assert list(fit_form(name, X, y, bootstrap=100).values.values()) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("name", CURVES)
@@ -58,9 +62,9 @@ def test_no_worse_than_a_global_search_on_noisy_data(name, seed):
         maxiter=400,
         popsize=12,
     )
-    found = fit(name, X, y, bootstrap=100)
+    found = fit_form(name, X, y, bootstrap=100)
     assert found.n * found.rmse**2 <= searched.fun * (1 + 1e-7)
-    assert found.n * found.rmse**2 == pytest.approx(squares(y, curve(X, *found.params.values())), rel=1e-9)
+    assert found.n * found.rmse**2 == pytest.approx(squares(y, curve(X, *found.values.values())), rel=1e-9)
 
 
 @pytest.mark.parametrize("name", CURVES)
@@ -92,15 +96,15 @@ def test_a_change_of_the_unit_of_x_changes_the_coefficient_alone(name, k, seed):
     curve, truth, _ = CURVES[name]
     rng = np.random.default_rng(seed)
     y = np.clip(curve(X, *truth) + 0.03 * rng.normal(size=len(X)), 0.0, 1.0 if "loss" not in name else 9.0)
-    one, other = (fit(name, scale * X, y, bootstrap=100, seed=seed) for scale in (1.0, k))
+    one, other = (fit_form(name, scale * X, y, bootstrap=100, seed=seed) for scale in (1.0, k))
     sign = -1 if name == "power" else 1
-    assert other.params["a"] == pytest.approx(one.params["a"] * k ** (sign * one.params["b"]), rel=1e-6)
-    for same in set(one.params) - {"a"}:
-        assert other.params[same] == pytest.approx(one.params[same], rel=1e-6, abs=1e-9)
-        assert other.interval[same].low == pytest.approx(one.interval[same].low, rel=1e-5, abs=1e-7)
-        assert other.interval[same].high == pytest.approx(one.interval[same].high, rel=1e-5, abs=1e-7)
+    assert other.values["a"] == pytest.approx(one.values["a"] * k ** (sign * one.values["b"]), rel=1e-6)
+    for same in set(one.values) - {"a"}:
+        assert other.values[same] == pytest.approx(one.values[same], rel=1e-6, abs=1e-9)
+        assert other.params[same].low == pytest.approx(one.params[same].low, rel=1e-5, abs=1e-7)
+        assert other.params[same].high == pytest.approx(one.params[same].high, rel=1e-5, abs=1e-7)
     assert other.loo_rmse == pytest.approx(one.loo_rmse, rel=1e-6)
-    np.testing.assert_allclose(other.predict(k * X), one.predict(X), rtol=1e-7)
+    np.testing.assert_allclose(other.predict(k * X).value, one.predict(X).value, rtol=1e-7)
 
 
 def test_a_narrow_range_of_large_x_stays_finite():
@@ -108,7 +112,7 @@ def test_a_narrow_range_of_large_x_stays_finite():
     x = np.linspace(1.00e18, 1.05e18, 8)
     y = np.array([0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.9])
     for name in ("power", "saturating"):
-        found = fit(name, x, y, bootstrap=100)
-        assert all(np.isfinite(list(found.params.values())))
-        assert all(np.isfinite(part).all() for part in found.predict(x, interval=True))
+        found = fit_form(name, x, y, bootstrap=100)
+        assert all(np.isfinite(list(found.values.values())))
+        assert all(np.isfinite(part).all() for part in parts(found.predict(x)))
         assert any("factor of only 1.05" in line for line in found.warnings)

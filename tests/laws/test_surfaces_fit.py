@@ -11,7 +11,7 @@ import pytest
 from scipy.optimize import curve_fit
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws import FORMS, fit
+from sonoscale.laws import FORMS, fit_form
 
 N, D = (grid.ravel() for grid in np.meshgrid(np.geomspace(1e6, 1e9, 6), np.geomspace(1e8, 1e11, 6)))
 XY = np.stack([N, D], axis=1)
@@ -28,7 +28,7 @@ def noisy(sd=0.005, seed=0):
 
 @pytest.fixture(scope="module")
 def found():
-    return fit("chinchilla", XY, noisy(), bootstrap=200, x_name=NAMES, y_name="loss")
+    return fit_form("chinchilla", XY, noisy(), bootstrap=200, x_name=NAMES, y_name="loss")
 
 
 def test_the_fit_is_that_of_curve_fit_on_log_y(found):
@@ -39,7 +39,7 @@ def test_the_fit_is_that_of_curve_fit_on_log_y(found):
     params, covariance = curve_fit(
         log_surface, XY.T, np.log(y), p0=(6.0, 0.34, 6.0, 0.28, 1.7), xtol=1e-14, ftol=1e-14, gtol=1e-14, maxfev=10**5
     )
-    told = found.params
+    told = found.values
     mine = [np.log(told["A"]), told["alpha"], np.log(told["B"]), told["beta"], told["E"]]
     assert mine == pytest.approx(params, rel=1e-4)
     residual = np.log(y) - log_surface(XY.T, *params)
@@ -48,7 +48,7 @@ def test_the_fit_is_that_of_curve_fit_on_log_y(found):
     assert found.r2 == pytest.approx(1 - residual.var() / np.log(y).var(), rel=1e-4)
     # Intervals of resampled rows are about as wide as those of the covariance (t quantile of 31 degrees: 2.04).
     for name, place in (("alpha", 1), ("beta", 3), ("E", 4)):
-        width = found.interval[name].high - found.interval[name].low
+        width = found.params[name].high - found.params[name].low
         assert width == pytest.approx(2 * 2.04 * np.sqrt(covariance[place, place]), rel=0.45), name
 
 
@@ -57,11 +57,12 @@ def test_intervals_cover_the_truth():
     truth = {"A": 400.0, "alpha": 0.34, "B": 410.0, "beta": 0.28, "E": 1.7}
     inside, new_inside = [], []
     for seed in range(40):
-        one = fit("chinchilla", XY, noisy(seed=seed), bootstrap=100)
-        inside.append([value in one.interval[name] for name, value in truth.items()])
+        one = fit_form("chinchilla", XY, noisy(seed=seed), bootstrap=100)
+        inside.append([value in one.params[name] for name, value in truth.items()])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            _, low, high = one.predict([[1e7, 1e9], [2e9, 2e11]], interval=True)
+            new = one.predict([[1e7, 1e9], [2e9, 2e11]])
+            low, high = new.low, new.high
         new = surface(np.array([1e7, 2e9]), np.array([1e9, 2e11])) * np.exp(
             0.005 * np.random.default_rng(1000 + seed).normal(size=2)
         )
@@ -73,10 +74,11 @@ def test_intervals_cover_the_truth():
 @pytest.mark.parametrize("shape", [(), (3,), (2, 3)])
 def test_predictions_keep_the_shape_without_the_last_axis(found, shape):
     x = np.broadcast_to([1e8, 1e10], (*shape, 2))
-    y, low, high = found.predict(x, interval=True)
+    new = found.predict(x)
+    y, low, high = new.value, new.low, new.high
     assert y.shape == low.shape == high.shape == shape
     assert ((low < y) & (y < high)).all()
-    assert found.predict(x) == pytest.approx(surface(1e8, 1e10), rel=0.01)
+    assert found.predict(x).value == pytest.approx(surface(1e8, 1e10), rel=0.01)
 
 
 def test_predictions_warn_of_the_variable_that_lies_outside(found):
@@ -108,22 +110,22 @@ def test_as_dict_of_several_variables_is_json(found):
 def test_one_wild_run_moves_huber_less_than_least_squares():
     y = noisy(0.003)
     y[7] *= 1.5
-    plain, robust = (fit("chinchilla", XY, y, huber=huber, bootstrap=100) for huber in (None, 1e-3))
+    plain, robust = (fit_form("chinchilla", XY, y, huber=huber, bootstrap=100) for huber in (None, 1e-3))
     for name, value in (("alpha", 0.34), ("E", 1.7)):
-        assert abs(robust.params[name] - value) < 0.5 * abs(plain.params[name] - value)
+        assert abs(robust.values[name] - value) < 0.5 * abs(plain.values[name] - value)
     assert robust.diagnosis.outliers[0] == 7
     assert any(line.startswith("row") and "7" in line and "off the law" in line for line in robust.warnings)
 
 
 def test_a_huge_delta_is_least_squares_and_scale_is_what_it_says():
     y = noisy()
-    least, huber = fit("chinchilla", XY, y, bootstrap=80), fit("chinchilla", XY, y, huber=1e3, bootstrap=80)
-    assert huber.params == pytest.approx(least.params, rel=1e-4)
-    linear = fit("chinchilla", XY, y, scale="linear", bootstrap=80)
+    least, huber = fit_form("chinchilla", XY, y, bootstrap=80), fit_form("chinchilla", XY, y, huber=1e3, bootstrap=80)
+    assert huber.values == pytest.approx(least.values, rel=1e-4)
+    linear = fit_form("chinchilla", XY, y, scale="linear", bootstrap=80)
     assert linear.scale == "linear"
-    assert linear.rmse == pytest.approx(np.sqrt(np.mean((y - linear.predict(XY)) ** 2)))
-    assert linear.rmse <= np.sqrt(np.mean((y - least.predict(XY)) ** 2))
-    assert least.rmse <= np.sqrt(np.mean((np.log(y) - np.log(linear.predict(XY))) ** 2))
+    assert linear.rmse == pytest.approx(np.sqrt(np.mean((y - linear.predict(XY).value) ** 2)))
+    assert linear.rmse <= np.sqrt(np.mean((y - least.predict(XY).value) ** 2))
+    assert least.rmse <= np.sqrt(np.mean((np.log(y) - np.log(linear.predict(XY).value)) ** 2))
 
 
 def test_repeated_data_are_found_to_lose_their_worth():
@@ -133,8 +135,8 @@ def test_repeated_data_are_found_to_lose_their_worth():
     x = np.stack([10 ** rng.uniform(6.5, 9, 400), unique * 10 ** rng.uniform(0, 1.8, 400), unique], axis=1)
     truth = {"A": 400.0, "B": 2000.0, "E": 1.7, "alpha": 0.34, "beta": 0.37, "rD": 12.0, "rN": 4.0}
     y = FORMS["data_constrained"].function(x, np.array(list(truth.values())))
-    found = fit("data_constrained", x, y * np.exp(1e-4 * rng.normal(size=400)), bootstrap=80)
-    assert found.params == pytest.approx(truth, rel=0.03)
+    found = fit_form("data_constrained", x, y * np.exp(1e-4 * rng.normal(size=400)), bootstrap=80)
+    assert found.values == pytest.approx(truth, rel=0.03)
     assert found.rmse < 1.2e-4
 
 
@@ -144,15 +146,15 @@ def test_repeated_data_are_found_to_lose_their_worth():
 ])  # fmt: skip
 def test_noiseless_surfaces_come_back(form, truth):
     y = FORMS[form].function(XY, np.array(list(truth.values())))
-    found = fit(form, XY, y * np.exp(1e-6 * np.random.default_rng(0).normal(size=len(N))), bootstrap=80)
-    assert found.params == pytest.approx(truth, rel=1e-3)
+    found = fit_form(form, XY, y * np.exp(1e-6 * np.random.default_rng(0).normal(size=len(N))), bootstrap=80)
+    assert found.values == pytest.approx(truth, rel=1e-3)
 
 
 def test_a_curve_that_leaves_the_numbers_is_none_in_json():
     """exp of a wide interval overflows: JSON holds None for it, and no Infinity."""
     x = np.geomspace(1.0, 4.0, 6)
     y = np.exp(np.array([0.0, 200, -200, 300, -300, 100]))
-    told = json.loads(json.dumps(fit("power", x, y, scale="log", bootstrap=80).as_dict(), allow_nan=False))
+    told = json.loads(json.dumps(fit_form("power", x, y, scale="log", bootstrap=80).as_dict(), allow_nan=False))
     assert None in [*told["curve"]["low"], *told["curve"]["high"]]
 
 
@@ -179,7 +181,7 @@ def test_a_curve_that_leaves_the_numbers_is_none_in_json():
 )
 def test_refuses_and_names(change, message):
     with pytest.raises(SonoscaleError, match=message):
-        fit(**({"form": "chinchilla", "x": XY, "y": noisy(), "bootstrap": 80} | change))
+        fit_form(**({"form": "chinchilla", "x": XY, "y": noisy(), "bootstrap": 80} | change))
 
 
 def test_a_form_of_ones_own():
@@ -193,5 +195,5 @@ def test_a_form_of_ones_own():
     y = 5.0 * N**-0.1 * D**-0.05 * np.exp(0.01 * np.random.default_rng(0).normal(size=36))
     design = np.stack([np.ones(36), -np.log(N), -np.log(D)], axis=1)
     expected = np.linalg.lstsq(design, np.log(y), rcond=None)[0]
-    found = fit(product, XY, y, bootstrap=80).params
+    found = fit_form(product, XY, y, bootstrap=80).values
     assert [np.log(found["c"]), found["a"], found["b"]] == pytest.approx(expected, rel=1e-5)

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws import as_table, read_table
+from sonoscale.laws._table import as_table, read_table
 
 
 @pytest.fixture

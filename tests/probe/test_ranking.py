@@ -131,20 +131,25 @@ def test_what_a_clip_does_is_the_mean_of_all_orders_of_what_is_tied(seed):
     there = np.arange(6) < 6 - seed % 2
     relevant[0] = True
     _, pull = score_rankings(similar[None], relevant[None], there[None])
-    orders = [
+    orders = np.array([
         order for order in itertools.permutations(range(6))
         if all(similar[a] >= similar[b] for a, b in itertools.pairwise(order))
-    ]  # fmt: skip
+    ])  # fmt: skip
 
     def weighted(clip, step):
-        weights = np.where(np.arange(6) == clip, 1 + step, 1.0)
-        found = 0.0
-        for order in orders:
-            places = np.empty(6)
-            places[list(order)] = -np.arange(6.0)
-            found += average_precision_score(relevant[there], places[there], sample_weight=weights[there])
-        return found / len(orders)
+        """Average precision of weighted clips, as scikit-learn has it, mean over the orders."""
+        weights = (np.where(np.arange(6) == clip, 1 + step, 1.0) * there)[orders]  # [orders, places]
+        hits = weights * relevant[orders]
+        precision = hits.cumsum(axis=1) / np.maximum(weights.cumsum(axis=1), 1e-12)
+        return ((hits * precision).sum(axis=1) / hits.sum(axis=1)).mean()
 
+    one = np.empty(6)
+    one[orders[0]] = -np.arange(6.0)
+    orders, every = orders[:1], orders
+    assert weighted(0, 0.5) == pytest.approx(
+        average_precision_score(relevant[there], one[there], sample_weight=(1 + 0.5 * (np.arange(6) == 0))[there])
+    )
+    orders = every
     expected = [(weighted(clip, 1e-5) - weighted(clip, -1e-5)) / 2e-5 for clip in range(6)]
     np.testing.assert_allclose(pull, expected, atol=1e-6)
     assert pull.sum() == pytest.approx(0, abs=1e-12)

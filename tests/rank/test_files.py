@@ -442,7 +442,7 @@ def test_a_file_that_may_not_be_read(tmp_path, locked):
         (".h5", "h5py", "HDF5", "'sonoscale[hdf5]'"),
         (".safetensors", "safetensors", "safetensors", "safetensors"),
         (".parquet", "pyarrow.parquet", "Parquet", "pyarrow"),
-        (".pt", "torch", "a file of torch.save", "torch"),
+        (".pt", "torch", "a file of torch.save", "'sonoscale[train]'"),
     ],
 )
 def test_a_missing_package_is_named(tmp_path, monkeypatch, suffix, module, form, install):

@@ -15,7 +15,7 @@ import pytest
 
 from sonoscale.measure import Measured, Measurement
 from sonoscale.rank import SpectralSketch, measure_all, rankme
-from sonoscale.report import ReportPaths, write_measurement_page
+from sonoscale.report import Report, write_measurement_page
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -93,7 +93,7 @@ def what_is_seen(path: Path, probe: str, folder: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def seen(written: ReportPaths, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def seen(written: Report, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What is seen of the page of a study."""
     return what_is_seen(written.page, PROBE, tmp_path_factory.mktemp("browser"))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,21 +15,38 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from sonoscale.laws.extrapolation import GroupLaw
+    from sonoscale.laws import Laws
 
 
 def fit(
     table: Annotated[Path, typer.Argument(help="Runs: a CSV or Parquet file, or the folder of a study.")],
     x: Annotated[str, typer.Option(help="Column that the law depends on; several with commas between.")],
-    y: Annotated[str, typer.Option(help="Column that the law foretells.")],
-    group: Annotated[str | None, typer.Option(help="Columns whose values make groups, a law for each.")] = None,
-    train: Annotated[str | None, typer.Option(help="Column that is 0 in rows to foretell, not to fit.")] = None,
+    y: Annotated[str | None, typer.Option(help="Column that the law predicts (default: quality, score, ...).")] = None,
     form: Annotated[str, typer.Option(help="Form of the law, or auto.")] = "auto",
-    clusters: Annotated[
-        str | None, typer.Option(help="Column that names the configuration; its rows are dependent.")
+    flops: Annotated[
+        str | None, typer.Option(help="Column of training compute, to extrapolate along (default: the product of x).")
     ] = None,
-    size: Annotated[str | None, typer.Option(help="Column of size (compute) (default: the product of x).")] = None,
-    direction: Annotated[str | None, typer.Option(help="falling, score or rising (default: as the data run).")] = None,
+    through: Annotated[
+        str | None, typer.Option(help="Column, such as rankme, through which x acts on y: a law in two stages.")
+    ] = None,
+    at: Annotated[
+        list[str] | None, typer.Option(help="Predict here: params=1e9,hours=100. May be given several times.")
+    ] = None,
+    clusters: Annotated[
+        str | None, typer.Option(help="Columns that name the configuration; its rows (seeds, steps) are dependent.")
+    ] = None,
+    held_out: Annotated[
+        str | None, typer.Option(help="Rows to predict, not to fit: a column that is 1 there, or such as params>1e9.")
+    ] = None,
+    group: Annotated[str, typer.Option(help="Columns whose values make groups, a law for each.")] = "",
+    family: Annotated[
+        str | None, typer.Option(help="Column of families, with effects of their own (--through).")
+    ] = None,
+    omit: Annotated[bool, typer.Option("--omit", help="Leave out rows with a missing cell.")] = False,
+    higher_is_better: Annotated[
+        bool | None, typer.Option("--higher-is-better/--lower-is-better", help="Which is better (default: by name).")
+    ] = None,
+    unit: Annotated[str | None, typer.Option(help="Of a score: fraction, percent or none.")] = None,
     huber: Annotated[
         float | None, typer.Option(help="Delta of Huber's loss, for a named form (default: least squares).")
     ] = None,
@@ -38,44 +55,31 @@ def fit(
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of resampling.")] = 0,
     json: Annotated[Path | None, typer.Option(help="Write everything to this .json file.")] = None,
 ) -> None:
-    """Fit a scaling law to a table of runs, and foretell those held out."""
-    from sonoscale.cli._law_tables import open_table
+    """Fit a scaling law to a table of runs, and predict those held out."""
+    from sonoscale import laws
     from sonoscale.cli._outputs import check_outputs
-    from sonoscale.laws.extrapolation import fit_groups
+    from sonoscale.files import write_json
+    from sonoscale.provenance import provenance
 
     if json and (json.suffix != ".json" or not json.parent.is_dir()):
         raise SonoscaleError(f"{json}: must end in .json, in a folder that exists")
     check_outputs([json], [table])
-    if direction not in (None, "falling", "score", "rising"):
-        raise SonoscaleError(f"--direction must be falling, score or rising, not {direction!r}")
-    if not 0 < level < 1:
-        raise SonoscaleError(f"--level must lie between 0 and 1 (such as 0.95), not {level:g}")
-    if huber is not None and not huber > 0:
-        raise SonoscaleError(f"--huber must be above zero, not {huber:g}")
-    names = _names(x)
-    if not names:
-        raise SonoscaleError("--x names no column")
+    points = [_point(text) for text in at or []]
     with progress_bars() as bars:
         task = bars.add_task("fitting", total=None)
-        laws = fit_groups(
-            open_table(table), x=names, y=y, group=_names(group or ""), train=train, form=form, clusters=clusters,
-            size=size, direction=direction, huber=huber, bootstrap=bootstrap, level=level, seed=seed,
-            progress=lambda done, total: bars.update(task, completed=done, total=total),
+        found = laws.fit(
+            table, _names(x), form=form, flops=flops, through=through, huber=huber, bootstrap=bootstrap, level=level,
+            seed=seed, progress=lambda done, total: bars.update(task, completed=done, total=total),
+            y=y, clusters=None if clusters is None else _names(clusters), held_out=held_out, group=_names(group),
+            family=family, omit=omit, higher_is_better=higher_is_better,
+            unit=unit,  # pyright: ignore[reportArgumentType]
         )  # fmt: skip
+    predictions = found.predict_rows(points)
+    _print(found, predictions)
     if json:
-        asked = {
-            "table": str(table), "x": names, "y": y, "group": _names(group or ""), "train": train, "form": form,
-            "clusters": clusters, "size": size, "direction": direction, "huber": huber, "bootstrap": bootstrap,
-            "level": level, "seed": seed,
-        }  # fmt: skip
-        _write(laws, asked, json)
-    if all(law.error for law in laws):
-        one = laws[0]
-        where = f" ({_label(one)})" if one.group else ""
-        more = f"; and {len(laws) - 1} more groups" if len(laws) > 1 else ""
-        raise SonoscaleError(f"{table}{where}: {one.error}{more}")
-    _tell(laws, y)
-    if json:
+        options = {"huber": huber, "bootstrap": bootstrap, "seed": seed, "held_out": held_out}
+        content = found.as_dict() | options | {"at": predictions, "provenance": provenance("numpy", "scipy")}
+        write_json(json, content)
         console.print(f"everything  {json}", soft_wrap=True, markup=False)
 
 
@@ -83,137 +87,73 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _label(law: GroupLaw) -> str:
-    return ", ".join(f"{name} = {value}" for name, value in law.group.items())
+def _point(text: str) -> dict[str, Any]:
+    """`params=1e9,task=music` as a mapping, numbers where they are numbers."""
+    point: dict[str, Any] = {}
+    for part in _names(text):
+        name, sign, value = (word.strip() for word in part.partition("="))
+        if not sign or not name or not value:
+            raise SonoscaleError(f"at: {part!r}: give name=value, such as params=1e9,hours=100")
+        try:
+            point[name] = float(value)
+        except ValueError:
+            point[name] = value
+    if not point:
+        raise SonoscaleError("at: no column: give name=value, such as params=1e9,hours=100")
+    return point
 
 
-def _write(laws: Sequence[GroupLaw], asked: dict[str, object], path: Path) -> None:
-    import json
-
-    from sonoscale import __version__
-    from sonoscale.files import replacing
-
-    known = [law for law in laws if law.rmse_log is not None]
-    content = {
-        "sonoscale": __version__,
-        **asked,
-        "groups": [law.as_dict() for law in laws],
-        "mean_rmse_log": _mean([law.rmse_log for law in known]),
-        "mean_coverage": _mean([law.coverage for law in known]),
-        "mean_coverage_naive": _mean([law.naive_coverage for law in known]),
-    }
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    numbers = [value for value in values if value is not None]
-    return sum(numbers) / len(numbers) if numbers else None
-
-
-def _tell(laws: Sequence[GroupLaw], y: str) -> None:
+def _print(found: Laws, predictions: Sequence[dict[str, Any]]) -> None:
     from rich.text import Text
 
-    console.print(_summary(laws))
-    fitted = [law for law in laws if law.law is not None]
+    console.print(Text(found.headline, style="bold"))
+    level = f"{found.level:.0%}"
+    fitted = [law for law in found.groups if law.error is None]
+    console.print(_table("", [law.summary() for law in found.groups]))
     if len(fitted) == 1:
-        console.print(_parameters(fitted[0]))
-        if fitted[0].forecast is not None:
-            console.print(_forecasts(fitted[0], y))
-    for law in laws:
-        where = f"{_label(law)}: " if law.group else ""
-        for sentence in [law.error] if law.error else law.warnings:
-            console.print(Text(f"! {where}{sentence}", style="yellow"))
+        law = fitted[0]
+        console.print(_table(f"parameters, {level} intervals", law.parameters()))
+        if law.two_stage is not None:
+            console.print(_table("routes, errors of clusters left out", law.two_stage.rows()))
+        if law.prediction is not None:
+            console.print(_table(f"{found.runs.y} held out, {level} intervals", law.predictions()))
+    if predictions:
+        console.print(_table(f"{found.runs.y} predicted, {level} intervals", predictions))
+    for note in found.notes:
+        console.print(Text(f"! {note}", style="yellow"))
 
 
-def _summary(laws: Sequence[GroupLaw]) -> Table:
+def _table(title: str, rows: Sequence[dict[str, Any]]) -> Table:
+    """A table of at most 16 rows, the ends of intervals in one column."""
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table(box=None, header_style="bold")
-    names = list(laws[0].group)
+    grid = Table(box=None, header_style="bold", title=Text(title) if title else None, title_justify="left")
+    hidden = {"low", "high", "naive_low", "naive_high", "gain_low", "gain_high", "used"}
+    names = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in hidden]
+    spans = {"value": ("low", "high"), "predicted": ("low", "high"), "gain": ("gain_low", "gain_high")}
     for name in names:
-        grid.add_column(Text(name))
-    for name in ("form", "rows", "clusters", "noise", "drift", "held out", "RMSE of log", "inside", "naive", "s"):
-        grid.add_column(name, justify="right" if name != "form" else "left")
-    for law in laws:
-        first = [Text(str(law.group[name])) for name in names]
-        if law.law is None:
-            grid.add_row(*first, "not fitted")
+        right = not any(isinstance(row.get(name), str) for row in rows)
+        grid.add_column(Text(name), justify="right" if right else "left")
+        if name in spans:
+            grid.add_column("interval", justify="right")
+    for i, row in enumerate(rows):
+        if len(rows) > 16 and 8 <= i < len(rows) - 8:
+            if i == 8:
+                grid.add_row("...")
             continue
-        held = 0 if law.forecast is None else len(law.forecast.y)
-        grid.add_row(
-            *first,
-            _form(law),
-            str(law.law.n), str(law.law.n_clusters), f"{law.law.noise:.4f}", f"{law.law.drift:.4f}",
-            str(held) if held else "-",
-            *("-" if value is None else f"{value:{how}}" for value, how in (
-                (law.rmse_log, ".4f"), (law.coverage, ".0%"), (law.naive_coverage, ".0%"),
-            )),
-            f"{law.seconds:.2f}",
-        )  # fmt: skip
+        cells: list[Text] = []
+        for name in names:
+            left_out = name == "form" and row.get("used") is False
+            cells.append(Text(_cell(row.get(name)) + (" (left out)" if left_out else "")))
+            if name in spans:
+                low, high = (row.get(end) for end in spans[name])
+                cells.append(Text("-" if low is None else f"[{_cell(low)}, {_cell(high)}]"))
+        grid.add_row(*cells)
     return grid
 
 
-def _form(law: GroupLaw) -> str:
-    if law.fit is not None:
-        return law.fit.form.name
-    assert law.law is not None
-    return "auto: " + ", ".join(one.form for one in law.law.panel if one.used)
-
-
-def _parameters(law: GroupLaw) -> Table:
-    from rich.markup import escape
-    from rich.table import Table
-
-    assert law.law is not None
-    percent = f"{law.law.level:.0%}"
-    grid = Table(box=None, header_style="bold")
-    for name in ("form", "parameter", "estimate", f"{percent} interval"):
-        grid.add_column(name, justify="left" if name in ("form", "parameter") else "right")
-    if law.fit is not None:
-        grid.title = escape(law.fit.form.formula)
-        for name, value in law.fit.params.items():
-            span = law.fit.interval[name]
-            grid.add_row(law.fit.form.name, escape(name), f"{value:.5g}", rf"\[{span.low:.4g}, {span.high:.4g}]")
-        return grid
-    for one in law.law.panel:
-        for name, value in one.params.items():
-            span = one.interval[name]
-            grid.add_row(
-                one.form if one.used else f"{one.form} (left out)", escape(name), f"{value:.5g}",
-                rf"\[{span.low:.4g}, {span.high:.4g}]",
-            )  # fmt: skip
-    return grid
-
-
-def _forecasts(law: GroupLaw, y: str) -> Table:
-    from rich.markup import escape
-    from rich.table import Table
-
-    assert law.forecast is not None
-    assert law.law is not None
-    assert law.truth is not None
-    assert law.rows is not None
-    grid = Table(box=None, header_style="bold")
-    for name in (
-        "row",
-        "times the largest",
-        f"{escape(y)} foretold",
-        f"{law.law.level:.0%} interval",
-        f"{escape(y)} seen",
-    ):
-        grid.add_column(name, justify="right")
-    shown = range(len(law.rows)) if len(law.rows) <= 12 else [*range(6), *range(len(law.rows) - 6, len(law.rows))]
-    last = -1
-    for i in shown:
-        if i != last + 1:
-            grid.add_row("...")
-        last = i
-        f = law.forecast
-        seen = law.truth[i]
-        grid.add_row(
-            str(law.rows[i]), f"{f.reach[i]:.3g}", f"{f.y[i]:.4g}", rf"\[{f.low[i]:.4g}, {f.high[i]:.4g}]",
-            f"{seen:.4g}" if seen == seen else "-",
-        )  # fmt: skip
-    return grid
+def _cell(value: Any) -> str:
+    if value is None or value != value:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import re
 import signal
 import sys
 from typing import Annotated
@@ -52,7 +53,7 @@ def run() -> None:
     try:
         app()
     except SonoscaleError as error:
-        _fail(str(error), 1)
+        _fail(_with_options(str(error)), 1)
     except _Interrupted:
         _fail("interrupted: whatever was finished is kept; the same command resumes", 130)
     except _Terminated:
@@ -88,6 +89,16 @@ def _interrupt(*_: object) -> None:
 
 def _terminate(*_: object) -> None:
     raise _Terminated
+
+
+def _with_options(message: str) -> str:
+    """The message with `(omit)` and its like, keywords of the functions below, as the options of the commands."""
+    return re.sub(rf"\(({'|'.join(_OPTIONS)})\b", lambda found: f"({_OPTIONS[found[1]]}", message)
+
+
+_OPTIONS = {"higher_is_better": "--higher-is-better or --lower-is-better"} | {
+    name: f"--{name}" for name in ("clusters", "group", "omit", "unit", "y")
+}
 
 
 def _fail(message: str, status: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,14 +11,10 @@ import typer
 from sonoscale.errors import SonoscaleError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from numpy.typing import NDArray
-
     from sonoscale.laws.plan import Allocation, Designed
 
 _LIMIT = "Any other budget, COLUMN=VALUE (repeatable)."
-_HOLD = "Hold out rows above FLOPS, or above COLUMN=VALUE, and foretell them."
+_HELD = "Rows to predict, not to fit: a column that is 1 there, or a comparison such as 'params>1e9'."
 
 
 def plan(
@@ -29,9 +26,9 @@ def plan(
     latency: Annotated[float | None, typer.Option(help="Budget: encoder FLOPs for a second of audio.")] = None,
     memory: Annotated[float | None, typer.Option(help="Budget: bytes of weights and optimiser in training.")] = None,
     limit: Annotated[list[str] | None, typer.Option(help=_LIMIT)] = None,
-    quality: Annotated[str | None, typer.Option(help="Column to make best (default: quality, score or loss).")] = None,
-    size: Annotated[str | None, typer.Option(help="Column of parameters, to split a budget with --data.")] = None,
-    data: Annotated[str | None, typer.Option(help="Column of data: tokens, clips or hours seen.")] = None,
+    y: Annotated[str | None, typer.Option(help="Column to make best (default: quality, score or loss).")] = None,
+    n: Annotated[str | None, typer.Option(help="Column of parameters, to split a budget with --d.")] = None,
+    d: Annotated[str | None, typer.Option(help="Column of data: tokens, examples or hours seen in training.")] = None,
     design: Annotated[str | None, typer.Option(help="Columns to choose (default: all that differ).")] = None,
     curved: Annotated[str | None, typer.Option(help="Columns of the design whose best may lie inside.")] = None,
     base: Annotated[Path | None, typer.Option(help="YAML of a run or study: exact costs for a table.")] = None,
@@ -39,88 +36,102 @@ def plan(
     higher_is_better: Annotated[
         bool | None, typer.Option("--higher-is-better/--lower-is-better", help="Which is better (default: by name).")
     ] = None,
-    replicate: Annotated[str | None, typer.Option(help="Columns that name a configuration.")] = None,
-    by: Annotated[str | None, typer.Option(help="Column: a plan for each of its values.")] = None,
-    hold_out_above: Annotated[str | None, typer.Option(help=_HOLD)] = None,
-    train: Annotated[str | None, typer.Option(help="Column: rows where it is 0 are held out.")] = None,
-    next_: Annotated[int, typer.Option("--next", min=0, max=50, help="How many next runs to suggest.")] = 4,
-    next_flops: Annotated[float | None, typer.Option(help="The most that one may cost (default: as seen).")] = None,
+    unit: Annotated[str | None, typer.Option(help="Of a score: fraction, percent or none (no ceiling).")] = None,
+    clusters: Annotated[str | None, typer.Option(help="Columns that name a configuration.")] = None,
+    group: Annotated[str | None, typer.Option(help="Columns: a plan for each of their values.")] = None,
+    held_out: Annotated[str | None, typer.Option(help=_HELD)] = None,
+    omit: Annotated[bool, typer.Option("--omit", help="Leave out rows with a missing cell.")] = False,
+    next_runs: Annotated[int, typer.Option(min=0, max=50, help="How many next runs to suggest.")] = 4,
+    next_flops: Annotated[float | None, typer.Option(help="The most that one may cost (default: as tried).")] = None,
     force: Annotated[bool, typer.Option("--force", help="Plan more than 100x beyond the data.")] = False,
     bootstrap: Annotated[int, typer.Option(min=10, max=100_000, help="Resamples.")] = 1000,
     level: Annotated[float, typer.Option(help="Of intervals.")] = 0.95,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of resampling.")] = 0,
     json: Annotated[Path | None, typer.Option(help="Write everything to this .json file.")] = None,
 ) -> None:
-    """What to train next for a budget, how sure that is, and which runs would tell more."""
-    from sonoscale.cli import _plan_inputs as inputs
+    """What to train next for a budget, how sure that is, and which runs would make it surer."""
     from sonoscale.cli._console import console
-    from sonoscale.cli._law_tables import open_table
     from sonoscale.cli._outputs import check_outputs
-    from sonoscale.cli._plan_tables import tell
+    from sonoscale.files import write_json
+    from sonoscale.laws.plan import GroupPlans
+    from sonoscale.laws.plan import plan as make_plan
+    from sonoscale.provenance import versions
+    from sonoscale.results import plain
 
     if json and (json.suffix != ".json" or not json.parent.is_dir()):
         raise SonoscaleError(f"{json}: must end in .json, in a folder that exists")
     check_outputs([json], [table])
-    budgets = inputs.budgets(
-        {"flops": flops, "params": params, "hours": hours, "clips": clips, "latency": latency, "memory": memory},
-        limit or [],
-    )
-    asked = inputs.Asked(
-        budgets=budgets, quality=quality, size=size, data=data, design=inputs.names(design),
-        curved=inputs.names(curved), base=base, flops_column=flops_column, higher_is_better=higher_is_better,
-        replicate=inputs.names(replicate), hold_out_above=hold_out_above, train=train, next_count=next_,
-        next_flops=next_flops, force=force, bootstrap=bootstrap, level=level, seed=seed,
-        study=table if table.is_dir() else None,
+    if unit not in (None, "fraction", "percent", "none"):
+        raise SonoscaleError(f"unit must be one of fraction, percent, none, not {unit!r}")
+    found = make_plan(
+        table, flops=flops, params=params, hours=hours, clips=clips, latency=latency, memory=memory,
+        limits=_limits(limit or []), n=n, d=d, design=_names(design), curved=_names(curved) or (), base=base,
+        flops_column=flops_column, next_runs=next_runs, next_flops=next_flops, force=force, bootstrap=bootstrap,
+        level=level, seed=seed, y=y, clusters=_names(clusters), held_out=held_out, group=_names(group) or (),
+        omit=omit, higher_is_better=higher_is_better, unit=unit,
     )  # fmt: skip
-    columns = open_table(table)
-    held = asked.held(columns)
-    found: dict[Any, Allocation | Designed | str] = {}
-    for name, rows in inputs.parts(columns, by).items():
-        try:
-            found[name] = asked.plan(columns, rows, held)
-        except SonoscaleError as error:
-            if by is None:
-                raise
-            found[name] = str(error)
-    if all(isinstance(one, str) for one in found.values()):
-        name, error = next(iter(found.items()))
-        raise SonoscaleError(f"{by} = {name}: {error}")
     if json:
-        _write(found, table, by, json)
-    for i, (name, one) in enumerate(found.items()):
-        if by is not None:
-            console.print(("\n" if i else "") + f"{by} = {name}", style="bold underline", markup=False)
-        if isinstance(one, str):
-            console.print(f"! no plan: {one}", style="yellow", markup=False, soft_wrap=True)
-        else:
-            tell(one)
+        content = {"table": str(table), "versions": versions("numpy", "scipy")} | found.as_dict()
+        write_json(json, plain(content))
+    if isinstance(found, GroupPlans):
+        for i, (labels, one) in enumerate(zip(found.groups, found.plans, strict=True)):
+            title = ", ".join(f"{name} = {value}" for name, value in labels.items())
+            console.print(("\n" if i else "") + title, style="bold underline", markup=False)
+            if isinstance(one, str):
+                console.print(f"! no plan: {one}", style="yellow", markup=False, soft_wrap=True)
+            else:
+                _print(one)
+    else:
+        _print(found)
     if json:
         console.print(f"\neverything  {json}", soft_wrap=True, markup=False)
 
 
-def _write(found: Mapping[Any, Allocation | Designed | str], table: Path, by: str | None, path: Path) -> None:
-    import json
-    import platform
-
-    import numpy
-    import scipy
-
-    from sonoscale import __version__
-    from sonoscale.files import replacing
-
-    versions = {
-        "sonoscale": __version__, "numpy": numpy.__version__, "scipy": scipy.__version__,
-        "python": platform.python_version(),
-    }  # fmt: skip
-    plans = [
-        ({"error": one} if isinstance(one, str) else one.as_dict()) | ({} if by is None else {"by": {by: name}})
-        for name, one in found.items()
-    ]
-    content = {"table": str(table), "versions": versions}
-    content |= {"plans": plans} if by is not None else plans[0]
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(content, indent=1, allow_nan=False, default=_item))
+def _limits(texts: Sequence[str]) -> dict[str, float]:
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        try:
+            if not equals or not name.strip():
+                raise ValueError
+            found[name.strip()] = float(value)
+        except ValueError:
+            raise SonoscaleError(f"--limit {text}: give COLUMN=VALUE, such as params=1e9") from None
+    return found
 
 
-def _item(value: NDArray[Any]) -> Any:
-    return value.item()
+def _names(text: str | None) -> list[str] | None:
+    return [name.strip() for name in text.split(",") if name.strip()] if text is not None else None
+
+
+def _print(found: Allocation | Designed) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+    from rich.text import Text
+
+    from sonoscale.cli._console import console
+
+    console.print(Text(found.headline, style="bold"))
+    for sentence in (*found.details, f"fitted: {found.fitted}"):
+        console.print(Text(sentence))
+    for title, rows in found.tables():
+        table = Table(show_edge=False, pad_edge=False)
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        for i, name in enumerate(names):
+            table.add_column(escape(name), justify="right" if i else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(escape(_cell(row.get(name))) for name in names))
+        console.print()
+        console.print(Text(title, style="italic"))
+        console.print(table)
+    console.print()
+    for note in found.warnings:
+        console.print(Text(f"warning  {note}", style="yellow"))
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str) or (isinstance(value, int) and abs(value) < 1e6):
+        return str(value)
+    return f"{value:.4g}"

@@ -43,8 +43,12 @@ class LogMelStatistics(Adapter):
             return self._front_end(wave)  # [B, M, T]
 
     def embed(self, wave: Tensor) -> Tensor:
-        mels = self._log_mels(wave)
-        return torch.cat([mels.mean(dim=2), mels.std(dim=2, correction=0)], dim=1)
+        return band_statistics(self._log_mels(wave))
+
+
+def band_statistics(log_mels: Tensor) -> Tensor:
+    """Mean and standard deviation over time of each band: `[B, mels, frames]` -> `[B, 2 * mels]`, in the same dtype."""
+    return torch.cat([log_mels.mean(dim=2), log_mels.std(dim=2, correction=0)], dim=1)
 
 
 def untrained(rest: str, spec: str, device: torch.device, *, load: Callable[[Path], AudioEncoder]) -> Adapter:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,24 +10,9 @@ from scipy import sparse, stats
 
 from sonoscale.errors import SonoscaleError
 
-__all__ = ["Interval", "draw_counts", "expanded_interval", "leverage_corrected", "small_sample_factor"]
+__all__ = ["draw_counts", "expanded_interval", "leverage_corrected", "small_sample_factor"]
 
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A confidence interval.
-
-    Attributes:
-        low, high: its ends, in the unit of what it bounds.
-    """
-
-    low: float
-    high: float
-
-    def __contains__(self, value: float) -> bool:
-        return self.low <= value <= self.high
 
 
 def draw_counts(

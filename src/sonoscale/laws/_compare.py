@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, Unpack
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._correlation import Correlation, spearman
-from sonoscale.laws._data import as_clusters, as_column, check_pair, constant_column, shortfall
-from sonoscale.laws._fit import fit
+from sonoscale.laws._data import constant_column, shortfall
+from sonoscale.laws._fit_form import fit_form
 from sonoscale.laws._fitted import Fit
+from sonoscale.laws._read import Reading, Source, as_runs
+from sonoscale.laws._runs import RunTable
+from sonoscale.laws._target import Target
 from sonoscale.laws.forms import Form, find_form
+from sonoscale.results import Result, plain
 
 __all__ = ["Comparison", "compare"]
 
@@ -22,23 +23,45 @@ _SCORES = ("power", "saturating")
 _LOSSES = ("power_loss", "saturating_loss")
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Comparison:
-    """Which variable foretells the score, and by which law.
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Comparison(Result):
+    """Which variable predicts y, and by which law.
 
     Attributes:
-        y: name of the score.
-        higher_is_better: which way is good.
+        runs: the table that was read, with its held-out rows, which are not fitted.
+        target: y, and which end of it is good. (Forms are fitted to y as it is, on their own scale.)
         fits: every law that could be fitted, in the order of the variables and then of the forms.
         correlations: Spearman's rho of each variable that varies (none with fewer than 4 clusters).
         skipped: (variable, form) -> why that law was not fitted.
     """
 
-    y: str
-    higher_is_better: bool
+    runs: RunTable
+    target: Target
     fits: list[Fit]
     correlations: dict[str, Correlation]
     skipped: dict[tuple[str, str], str]
+
+    @property
+    def y(self) -> str:
+        """The column that is predicted."""
+        return self.target.name
+
+    @property
+    def headline(self) -> str:
+        """The variable that predicts y best, by the error over clusters left out."""
+        counts = self.runs.fitted.counts
+        if not self.fits:
+            return f"{self.y} of {counts}: no law could be fitted"
+        one = min(self.fits, key=lambda fit: fit.loo_rmse)
+        return f"{self.y} of {counts}: {one.x_name} predicts it best ({one.form.name})"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row for each variable and form, with the error over clusters left out and Spearman's rho."""
+        return [
+            {"x": one.x_name, "form": one.form.name, "loo_rmse": one.loo_rmse, "r2": one.r2, "aicc": one.aicc,
+             "rho": self.correlations[one.x_name].value if one.x_name in self.correlations else None}
+            for one in self.fits
+        ]  # fmt: skip
 
     def best(self, x: str) -> Fit:
         """The law of this variable with the smallest leave-one-cluster-out error.
@@ -61,7 +84,9 @@ class Comparison:
         """The same as plain JSON values; `best` maps a variable to the name of its best form."""
         return {
             "y": self.y,
-            "higher_is_better": self.higher_is_better,
+            "target": plain(self.target),
+            "n": len(self.runs.fitted),
+            "n_clusters": self.runs.fitted.n_clusters,
             "fits": [one.as_dict() for one in self.fits],
             "best": {one.x_name: self.best(one.x_name).form.name for one in self.fits},
             "correlations": {name: one.as_dict() for name, one in self.correlations.items()},
@@ -70,91 +95,66 @@ class Comparison:
 
 
 def compare(
-    table: Mapping[str, Sequence[Any] | NDArray[Any]],
+    source: Source,
+    x: str | Sequence[str],
     *,
-    y: str,
-    x: Sequence[str],
-    clusters: str | None = None,
     forms: Sequence[str | Form] | None = None,
     bootstrap: int = 1000,
     seed: int = 0,
     level: float = 0.95,
-    higher_is_better: bool = True,
+    **reading: Unpack[Reading],
 ) -> Comparison:
-    """Fits each form to y against each variable, on the same resampled clusters wherever they allow it.
+    """Fit each form to y against each variable, on the same resampled clusters wherever they allow it.
 
     Arguments:
-        table: column name -> values, all of one length.
-        y: the column of the score or loss.
+        source: a `RunTable`, or whatever `read_runs` reads. Held-out rows are left aside.
         x: the columns to compare, their values above zero.
-        clusters: the column that says which rows depend on one another (the configuration of a run); None takes every
-            row as independent.
         forms: names or `Form`s. None: `power` and `saturating` for a score, and `power_loss` and `saturating_loss`
-            where `higher_is_better` is false.
-        bootstrap, seed, level: as in `fit`.
-        higher_is_better: whether y is a score or a loss.
+            where less is better.
+        bootstrap, seed, level: as in `fit_form`.
+        reading: how the table is read (see `read_runs`).
 
     Returns:
         The `Comparison`. A variable that is constant, or has too few values or clusters for a form, is in `skipped`
         with its reason.
 
     Raises:
-        SonoscaleError: For a column that is not in the table, malformed columns, a constant y, or too few clusters for
-            every form.
+        SonoscaleError: For what `read_runs` refuses, malformed columns, a constant y, or too few clusters for every
+            form.
+
+    Example:
+        >>> runs = {"params": [1e6, 2e6, 4e6, 8e6, 16e6], "hours": [9, 3, 7, 1, 4], "loss": [3.2, 2.8, 2.5, 2.2, 1.95]}
+        >>> found = compare(runs, ["params", "hours"], y="loss", forms=["power_loss"], bootstrap=100)
+        >>> found.best("params").loo_rmse < found.best("hours").loo_rmse
+        True
     """
     names = (x,) if isinstance(x, str) else tuple(x)
-    chosen = [find_form(form) for form in (forms or (_SCORES if higher_is_better else _LOSSES))]
-    for name in (y, *names, *([] if clusters is None else [clusters])):
-        if name not in table:
-            raise SonoscaleError(f"the table has no column {name!r}; there are: {', '.join(map(str, table))}")
-    score = as_column(table[y], name=y)
-    columns = {name: as_column(table[name], name=name, positive=True) for name in names}
-    for name, column in columns.items():
-        check_pair(column, score, x_name=name, y_name=y)
-    constant = constant_column(score, name=y)
+    if not names:
+        raise SonoscaleError("x names no column")
+    read = as_runs(source, **reading).use(positive=names, with_y=True)
+    target = read.target(along=names)
+    runs = read.fitted
+    chosen = [find_form(form) for form in (forms or (_SCORES if target.higher_is_better else _LOSSES))]
+    y = runs[read.y]
+    constant = constant_column(y, name=read.y)
     if constant:
         raise SonoscaleError(constant)
-    labels: list[Hashable] | None = None if clusters is None else _labels(table[clusters])
-    groups = as_clusters(labels, len(score))
-
+    labels = runs.clusters.tolist()
+    shared: dict[str, Any] = {"clusters": labels, "bootstrap": bootstrap, "seed": seed, "level": level}
     fits: list[Fit] = []
     correlations: dict[str, Correlation] = {}
     skipped: dict[tuple[str, str], str] = {}
-    for name, column in columns.items():
-        lacks = {form.name: shortfall(form, column, groups, x_name=name) for form in chosen}
+    for name in names:
+        column = runs[name]
+        lacks = {form.name: shortfall(form, column, runs.clusters, x_name=name) for form in chosen}
         skipped.update({(name, form): reason for form, reason in lacks.items() if reason})
         if constant_column(column, name=name):
             continue
-        if all(lacks.values()) and int(groups.max()) + 1 <= min(len(form.parameters) for form in chosen):
+        if all(lacks.values()) and runs.n_clusters <= min(len(form.parameters) for form in chosen):
             raise SonoscaleError("; ".join(filter(None, lacks.values())))
         for form in chosen:
             if lacks[form.name] is None:
-                fits.append(
-                    fit(
-                        form,
-                        column,
-                        score,
-                        clusters=labels,
-                        bootstrap=bootstrap,
-                        seed=seed,
-                        level=level,
-                        x_name=name,
-                        y_name=y,
-                    )
-                )
-        if int(groups.max()) + 1 >= 4:
-            correlations[name] = spearman(
-                column,
-                score,
-                clusters=labels,
-                bootstrap=bootstrap,
-                seed=seed,
-                level=level,
-                x_name=name,
-                y_name=y,
-            )
-    return Comparison(y=y, higher_is_better=higher_is_better, fits=fits, correlations=correlations, skipped=skipped)
-
-
-def _labels(values: Iterable[Any]) -> list[Hashable]:
-    return values.tolist() if isinstance(values, np.ndarray) else list(values)
+                fits.append(fit_form(form, column, y, x_name=name, y_name=read.y, rows=runs.rows, **shared))
+        if runs.n_clusters >= 4:
+            correlations[name] = spearman(column, y, x_name=name, y_name=read.y, **shared)
+    return Comparison(runs=read, target=target, fits=fits, correlations=correlations, skipped=skipped)

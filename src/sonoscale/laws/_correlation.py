@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws._bootstrap import Interval, draw_counts, expanded_interval, small_sample_factor
+from sonoscale.laws._bootstrap import draw_counts, expanded_interval, small_sample_factor
 from sonoscale.laws._data import as_clusters, as_column, check_draws, check_pair, constant_column
+from sonoscale.laws._estimate import Estimate
 
 __all__ = ["Correlation", "spearman"]
 
@@ -22,32 +23,23 @@ _LEAST_CLUSTERS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Correlation:
+class Correlation(Estimate):
     """A rank correlation.
 
     Attributes:
         value: Spearman's rho over all rows, -1 to 1; ties take their mean rank.
-        interval: its interval at `level`.
+        low, high: the ends of its interval at `level`.
         n, n_clusters: rows, and the independent clusters that they form.
         level: confidence level.
     """
 
-    value: float
-    interval: Interval
     n: int
     n_clusters: int
     level: float
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain JSON values."""
-        return {
-            "value": self.value,
-            "low": self.interval.low,
-            "high": self.interval.high,
-            "level": self.level,
-            "n": self.n,
-            "n_clusters": self.n_clusters,
-        }
+        return super().as_dict() | {"level": self.level, "n": self.n, "n_clusters": self.n_clusters}
 
 
 def spearman(
@@ -61,16 +53,16 @@ def spearman(
     x_name: str = "x",
     y_name: str = "y",
 ) -> Correlation:
-    """How well the order of x foretells the order of y.
+    """How well the order of x predicts the order of y.
 
     The interval is the percentile interval over resampled clusters, on the scale of artanh(rho) and stretched
-    for few clusters as in `fit`; it is never narrower than the interval of Bonett and Wright (Psychometrika
+    for few clusters as in `fit_form`; it is never narrower than the interval of Bonett and Wright (Psychometrika
     65, 2000) for G independent points, since resamples of a perfect order are perfect too.
 
     Arguments:
         x, y: [n] finite numbers of any sign.
         clusters: [n] labels of dependent rows, or None.
-        bootstrap, seed, level, x_name, y_name: as in `fit`.
+        bootstrap, seed, level, x_name, y_name: as in `fit_form`.
 
     Returns:
         The `Correlation`.
@@ -104,7 +96,8 @@ def spearman(
     low, high = np.tanh(np.minimum(low, centre - half)), np.tanh(np.maximum(high, centre + half))
     return Correlation(
         value=value,
-        interval=Interval(float(min(low, value)), float(max(high, value))),
+        low=float(min(low, value)),
+        high=float(max(high, value)),
         n=len(xs),
         n_clusters=count,
         level=level,

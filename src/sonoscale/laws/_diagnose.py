@@ -1,4 +1,4 @@
-"""Numbers that describe a fit, and the sentences that a reader of it must be told."""
+"""Numbers that describe a fit, and the sentences that a reader of it must know."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from sonoscale.laws._bootstrap import Interval
+from sonoscale.laws._estimate import Estimate
 from sonoscale.laws._newton import Objective
 from sonoscale.laws._search import Search
 from sonoscale.laws._solve import searched_bounds
+from sonoscale.results import plain
 
 __all__ = ["Diagnosis", "diagnose", "information_criterion"]
 
@@ -23,7 +24,7 @@ _NARROW = 2.0
 _FEW_CLUSTERS = 8
 _OFTEN = 0.1
 _OUTLYING = 0.05  # chance that any row of a clean table is named an outlier
-_CLOSE = 1.01  # minima whose objectives are within 1 % are rivals
+_CLOSE = 1.01  # minima whose objectives are within 1 % compete
 _ILL = 1e10
 
 
@@ -37,9 +38,10 @@ class Diagnosis:
             some combination of parameters is hardly determined.
         starts, agreed: starts that were followed, and those that ended at the optimum; None where the global minimum is
             found without starts.
-        rival: largest ratio between a parameter at the optimum and at the next best minimum, if that one's objective is
-            within 1 %; None without such a rival.
-        outliers: rows whose residual is too large for their number, of a normal error, by the robust spread.
+        ambiguity: largest ratio between a parameter at the optimum and at the next best minimum, if the objective
+            there is within 1 %; None without such a one.
+        outliers: places in the user's table of rows whose residual is too large for their number, of a normal error,
+            by the robust spread.
         trend: Spearman's correlation of residuals with the fitted values.
     """
 
@@ -47,19 +49,19 @@ class Diagnosis:
     condition: float
     starts: int | None
     agreed: int | None
-    rival: float | None
+    ambiguity: float | None
     outliers: tuple[int, ...]
     trend: float
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain JSON values."""
         return {
-            "condition": float(self.condition) if np.isfinite(self.condition) else None,
+            "condition": plain(self.condition),
             "starts": self.starts,
             "agreed": self.agreed,
-            "rival": self.rival if self.rival is None or np.isfinite(self.rival) else None,
+            "ambiguity": plain(self.ambiguity),
             "outliers": list(self.outliers),
-            "trend": float(self.trend) if np.isfinite(self.trend) else None,
+            "trend": plain(self.trend),
         }
 
 
@@ -78,56 +80,57 @@ def diagnose(
     params: Array,
     draws: Array,
     slopes: Array,
-    exponent: Interval,
+    exponent: Estimate,
     clusters: int,
     found: Search | None,
     *,
     names: Sequence[str],
     y_name: str,
+    places: Sequence[int] | NDArray[np.intp],
 ) -> Diagnosis:
-    """What to be wary of in this fit."""
+    """What to be wary of in this fit; `places` [n] of the rows in the user's table."""
     form = objective.form
-    told = []
+    notes = []
     for column, name in zip(np.atleast_2d(objective.x.T), names, strict=True):
         ratio = float(column.max() / column.min())
         if ratio < _NARROW:
-            told.append(f"{name} spans a factor of only {ratio:.3g}: the exponent is poorly determined")
+            notes.append(f"{name} spans a factor of only {ratio:.3g}: the exponent is poorly determined")
     if clusters < _FEW_CLUSTERS:
-        told.append(f"only {clusters} independent clusters: the intervals are rough")
-    told += _at_bounds(objective, params, draws, ", ".join(names), y_name)
+        notes.append(f"only {clusters} independent clusters: the intervals are rough")
+    notes += _at_bounds(objective, params, draws, ", ".join(names), y_name)
     lowest = searched_bounds(form, objective.x)[form.parameters.index(form.exponent), 0]
     if exponent.low <= max(lowest, 0.0) and exponent.high >= 0.0:
-        told.append(f"the interval of the exponent {form.exponent} includes 0: no trend is shown")
+        notes.append(f"the interval of the exponent {form.exponent} includes 0: no trend is shown")
 
     largest = np.abs(slopes).max(axis=0)
     unit = slopes / np.where(largest > 0, largest, 1.0)
     singular = np.linalg.svd(unit / np.maximum(np.linalg.norm(unit, axis=0), 1e-300), compute_uv=False)
     condition = float(singular[0] / singular[-1]) if singular[-1] > 0 else np.inf
     if condition > _ILL:
-        told.append("some combination of the parameters is not determined by these data; predictions may still be")
-    rival = None
+        notes.append("some combination of the parameters is not determined by these data; predictions may still be")
+    ambiguity = None
     if found is not None and len(found.value) > 1 and found.value[1] <= _CLOSE * found.value[0]:
         with np.errstate(all="ignore"):
             ratios = np.abs(np.log(np.abs(found.params[1] / found.params[0])))
-        rival = float(np.exp(np.nanmax(np.where(np.isfinite(ratios), ratios, 0.0))))
-        told.append(f"another minimum fits as well within 1 %, with parameters up to {rival:.3g} times others")
+        ambiguity = float(np.exp(np.nanmax(np.where(np.isfinite(ratios), ratios, 0.0))))
+        notes.append(f"another minimum fits as well within 1 %, with parameters up to {ambiguity:.3g} times others")
     elif found is not None and found.agreed == 1 and found.starts > 1:
-        told.append("only one start found this minimum: there may be a better one")
+        notes.append("only one start found this minimum: there may be a better one")
 
     fitted = objective.at(params)
     residual = objective.target - fitted
-    outliers = _outliers(residual, len(params))
+    outliers = [int(places[row]) for row in _outliers(residual, len(params))]
     if outliers:
         rows = ", ".join(map(str, outliers[:8])) + (", ..." if len(outliers) > 8 else "")
-        told.append(f"row{'s' * (len(outliers) > 1)} {rows} lie{'s' * (len(outliers) == 1)} far off the law")
+        notes.append(f"row{'s' * (len(outliers) > 1)} {rows} lie{'s' * (len(outliers) == 1)} far off the law")
     varied = np.ptp(fitted) > 1e-12 * np.abs(fitted).max() and np.ptp(residual) > 0
     trend = float(np.corrcoef(stats.rankdata(fitted), stats.rankdata(residual))[0, 1]) if varied else 0.0
     return Diagnosis(
-        warnings=tuple(told),
+        warnings=tuple(notes),
         condition=condition,
         starts=None if found is None else found.starts,
         agreed=None if found is None else found.agreed,
-        rival=rival,
+        ambiguity=ambiguity,
         outliers=tuple(outliers),
         trend=trend,
     )
@@ -136,7 +139,7 @@ def diagnose(
 def _at_bounds(objective: Objective, params: Array, draws: Array, x_name: str, y_name: str) -> list[str]:
     form = objective.form
     term = form.power_term
-    told = []
+    notes = []
     for i, (name, (low, high)) in enumerate(
         zip(form.parameters, searched_bounds(form, objective.x).tolist(), strict=True)
     ):
@@ -148,12 +151,12 @@ def _at_bounds(objective: Objective, params: Array, draws: Array, x_name: str, y
                 note = ": flat or a step, as far as these data tell"
             else:
                 note = ": the data would have it further still"
-            told.append(f"{name} is at its bound {end:.3g}{note}")
+            notes.append(f"{name} is at its bound {end:.3g}{note}")
             continue
         share = float(np.mean((draws[:, i] <= low) | (draws[:, i] >= high)))
         if share > _OFTEN:
-            told.append(f"{name} is at a bound in {share:.0%} of the resamples: it is poorly determined")
-    return told
+            notes.append(f"{name} is at a bound in {share:.0%} of the resamples: it is poorly determined")
+    return notes
 
 
 def _outliers(residual: Array, size: int) -> list[int]:

@@ -1,216 +1,239 @@
-"""Fitting one law to one table of runs, with intervals over clusters of dependent rows."""
+"""The verb `fit`: from a table of runs to the law of each group, with the held-out rows predicted."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, Unpack
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws._bootstrap import (
-    Interval,
-    draw_counts,
-    expanded_interval,
-    leverage_corrected,
-    small_sample_factor,
-)
-from sonoscale.laws._data import (
-    as_clusters,
-    as_column,
-    as_variables,
-    check_draws,
-    check_pair,
-    constant_column,
-    shortfall,
-)
-from sonoscale.laws._diagnose import diagnose, information_criterion
-from sonoscale.laws._fitted import Fit
-from sonoscale.laws._newton import Objective
-from sonoscale.laws._search import search
-from sonoscale.laws._solve import solve
-from sonoscale.laws.forms import Form, Scale, find_form
+from sonoscale.laws._estimate import Prediction
+from sonoscale.laws._fit_form import fit_form
+from sonoscale.laws._laws import Law, Laws
+from sonoscale.laws._names import is_score
+from sonoscale.laws._read import Reading, Source, as_runs
+from sonoscale.laws._runs import RunTable
+from sonoscale.laws._screen import screen_runs
+from sonoscale.laws._target import Target, mixed_units
+from sonoscale.laws.extrapolation import extrapolate
+from sonoscale.laws.forms import Form, find_form
+from sonoscale.laws.loglinear import fit_two_stage
 
 __all__ = ["fit"]
 
 Array = NDArray[np.float64]
 
-_ONE_BY_ONE = 300  # clusters; more of them are left out in folds
-_FOLDS = 50
-_NUMBERS = 10_000_000  # weights held at a time
-
 
 def fit(
-    form: str | Form,
-    x: ArrayLike,
-    y: ArrayLike,
+    source: Source,
+    x: str | Sequence[str],
     *,
-    scale: Scale | None = None,
+    form: str | Form = "auto",
+    flops: str | None = None,
+    through: str | None = None,
     huber: float | None = None,
-    clusters: Iterable[Hashable] | None = None,
     bootstrap: int = 1000,
-    seed: int = 0,
     level: float = 0.95,
-    x_name: str | Sequence[str] = "x",
-    y_name: str = "y",
-) -> Fit:
-    """Fits a law by least squares, or by Huber's loss, to y or to log y.
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+    **reading: Unpack[Reading],
+) -> Laws:
+    """Fit a scaling law to a table of runs, and predict the held-out ones.
 
-    Intervals of parameters are percentile intervals over resampled clusters, cut at the parameter's bounds.
-    Their distances from the estimate are stretched by sqrt(G / (G - P)) * t(G - P) / z for G clusters and P
-    parameters, on a log scale for a coefficient, and for an exponent that is bounded to be above zero. In
-    simulations with 10 clusters of 2 they cover the truth as often as stated, and more often for a saturating
-    law, whose parameters few clusters determine badly.
+    What rises is fitted as what falls: a score as its distance from its ceiling, any other rising quantity as its
+    inverse; parameters are of that (see `Target`). `auto` averages several forms by a rule that is fixed beforehand,
+    with intervals that rolling origins calibrate (see `extrapolate`).
 
     Arguments:
-        form: a name in `FORMS`, or a `Form`.
-        x: [n] numbers above zero, or [n, V] for a form of V variables.
-        y: [n].
-        scale: residuals of y ("linear") or of log y ("log"); None: as the form has it.
-        huber: delta of Huber's loss in the unit of the residuals (1e-3 of log y: Hoffmann et al., arXiv 2203.15556),
-            summed over rows and never averaged; None: least squares.
-        clusters: [n] labels; rows of one label (seeds and checkpoints of one configuration) are taken as dependent.
-            None: every row stands alone.
-        bootstrap: number of resamples.
-        seed: of their drawing; the result is the same for the same seed.
-        level: confidence level of the intervals.
-        x_name, y_name: names of the columns, for messages and figures; a name for each variable.
+        source: a `RunTable`, or whatever `read_runs` reads.
+        x: columns that the law depends on, above zero. With `through` they may hold text.
+        form: "auto", or the name of a form, which then has bootstrap intervals too (see `FORMS`).
+        flops: column of training compute, along which origins roll. None: the product of x.
+        through: a column, such as the rank, through which x acts on y: a law of it in x and one of y in it, compared
+            with the law of y in x (see `fit_two_stage`). `form` is then of y in it.
+        huber: delta of Huber's loss, for a named form; None: least squares.
+        bootstrap, seed: resamples and their seed, for a named form and with `through`.
+        level: of all intervals.
+        progress: called with how many groups are done, of how many.
+        reading: how the table is read: `y`, `clusters`, `held_out`, `group`, `omit`, ... (see `read_runs`).
 
     Returns:
-        The `Fit`.
+        The `Laws`: one for each group.
 
     Raises:
-        SonoscaleError: For an unknown form, columns of unlike lengths, values that are not finite numbers, x <= 0, y
-            outside the form's range or <= 0 on the log scale, constant x or y, fewer clusters than parameters + 1, or
-            fewer values of x than parameters.
+        SonoscaleError: For what `read_runs` refuses; a column that is missing, or holds what is not above zero; and
+            where no group can be fitted, with the reason of the first.
+
+    Example:
+        >>> runs = {"params": [1e6, 2e6, 4e6, 8e6, 16e6], "loss": [3.2, 2.8, 2.5, 2.2, 1.95]}
+        >>> law = fit(runs, x="params", y="loss", form="M1")
+        >>> law.headline
+        'fitted: log(loss), 5 runs'
+        >>> law.predict({"params": 3.2e7}).value.round(1).tolist()
+        [1.7]
     """
-    chosen = find_form(form)
-    check_draws(bootstrap, level)
-    names = (x_name,) if isinstance(x_name, str) else tuple(x_name)
-    if names == ("x",):
-        names = chosen.variables
-    on = chosen.scale if scale is None else scale
-    if on not in ("linear", "log"):
-        raise SonoscaleError(f"scale must be 'linear' or 'log', not {on!r}")
-    if huber is not None and not 0 < huber < np.inf:
-        raise SonoscaleError(f"huber must be above zero (or None for least squares), not {huber!r}")
-    xs = as_variables(x, names, chosen)
-    ys = as_column(y, name=y_name, positive=on == "log")
-    shown = ", ".join(names)
-    check_pair(xs, ys, x_name=shown, y_name=y_name)
-    groups = as_clusters(clusters, len(xs))
-    outside = (ys < chosen.y_range[0]) | (ys > chosen.y_range[1])
-    if outside.any():
-        row = int(outside.argmax())
-        low, high = chosen.y_range
-        raise SonoscaleError(
-            f"{y_name}, row {row}: {ys[row]:g} is outside {low:g}..{high:g}, as form {chosen.name!r} needs"
-        )
-    reason = constant_column(ys, name=y_name) or shortfall(chosen, xs, groups, x_name=shown)
-    if reason:
-        raise SonoscaleError(reason)
-    objective = Objective(form=chosen, x=xs, y=ys, scale=on, huber=huber)
-    return _fit(objective, groups, bootstrap, seed, level, names, y_name)
+    names = (x,) if isinstance(x, str) else tuple(x)
+    if not names:
+        raise SonoscaleError("x names no column")
+    if not 0 < level < 1:
+        raise SonoscaleError(f"level must lie between 0 and 1 (such as 0.95), not {level!r}")
+    if huber is not None and (form == "auto" or through is not None):
+        raise SonoscaleError("huber is for a named form: auto has a delta of its own")
+    if flops is not None and through is not None:
+        raise SonoscaleError("flops is for a law without through: origins roll along it")
+    if form != "auto":
+        find_form(form)
+    runs = as_runs(source, **reading)
+    special = [name for name in (runs.y, flops, through) if name is not None]
+    twice = next((name for i, name in enumerate([*names, runs.y]) if name in [*names, runs.y][:i]), None)
+    if twice is not None:
+        raise SonoscaleError(f"{twice!r} is named twice among x and y")
+    runs.need(*names, *special)
+    if runs.omit:
+        runs = _checked(runs, names, flops, through)
+    parts = runs.parts()
+    laws: list[Law] = []
+    for group, part in parts:
+        try:
+            if through is not None:
+                law = _two_stage(part, names, through, form, bootstrap, level, seed)
+            else:
+                law = _law(part, names, flops, form, huber, bootstrap, level, seed)
+            laws.append(Law(group=group, x=names, flops=flops, **law))
+        except SonoscaleError as error:
+            if len(parts) == 1:
+                raise
+            laws.append(Law(group=group, x=names, flops=flops, error=str(error)))
+        if progress is not None:
+            progress(len(laws), len(parts))
+    if all(law.error is not None for law in laws):
+        raise SonoscaleError(f"{laws[0].label}: {laws[0].error}; and {len(laws) - 1} more groups")
+    return Laws(
+        runs=runs, x=names, form=form if isinstance(form, str) else form.name, flops=flops, through=through,
+        level=level, groups=tuple(laws),
+    )  # fmt: skip
 
 
-def _fit(
-    objective: Objective,
-    clusters: NDArray[np.intp],
-    bootstrap: int,
-    seed: int,
-    level: float,
+def _checked(runs: RunTable, names: Sequence[str], flops: str | None, through: str | None) -> RunTable:
+    """The table with the columns of the law checked; without the rows that lack one, where those are omitted."""
+    if through is None:
+        return runs.use(positive=[*names, *([flops] if flops else [])], with_y=True)
+    words = [name for name in names if runs[name].dtype.kind not in "biuf"]
+    return runs.use(*(name for name in (*names, through) if name not in words), labels=words, with_y=True)
+
+
+def _law(
+    part: RunTable,
     names: tuple[str, ...],
-    y_name: str,
-) -> Fit:
-    form, x, y = objective.form, objective.x, objective.y
-    n, size, count = len(x), len(form.parameters), int(clusters.max()) + 1
-    rng = np.random.default_rng(seed)
-    global_minimum = form.power_term is not None and objective.scale == "linear" and objective.huber is None
-    found = None if global_minimum else search(objective)
-
-    def solved(weights: Array) -> Array:
-        return solve(form, x, y, weights, scale=objective.scale, huber=objective.huber, around=found)
-
-    best = solved(np.ones((1, n)))[0] if found is None else found.params[0]
-    z = objective.target
-    residual = z - objective.at(best)
-
-    folds = np.arange(count) if count <= _ONE_BY_ONE else np.random.default_rng(seed).permutation(count) % _FOLDS
-    fold = folds[clusters]
-    others = solved((fold != np.arange(int(folds.max()) + 1)[:, None]).astype(np.float64))
-    missed = z - objective.at(others)[fold, np.arange(n)]
-    predictable = min(len(np.unique(x[fold != one], axis=0)) for one in range(int(folds.max()) + 1)) >= size
-
-    counts = draw_counts(x, clusters, bootstrap=bootstrap, distinct=size, rng=rng)
-    step = max(1, _NUMBERS // n)
-    draws = np.concatenate([solved(counts[i : i + step, clusters]) for i in range(0, len(counts), step)])
-    factor = small_sample_factor(count, size, level)
-    interval = {}
-    for i, (name, ends) in enumerate(zip(form.parameters, form.bounds, strict=True)):
-        term = form.power_term
-        rises = name == form.exponent or (ends[1] == np.inf if term is None else name == term.coefficient)
-        stretch = _log_interval if rises and ends[0] == 0 and best[i] > 0 else _linear_interval
-        interval[name] = stretch(draws[:, i], best[i], ends, level=level, factor=factor)
-
-    slopes = objective.slopes(best)
-    errors = leverage_corrected(residual, slopes, clusters)
-    noise = _draw_errors(errors, clusters, bootstrap, rng)
-    noise *= small_sample_factor(count, size, level, variance=False)
-
-    squares = float(residual @ residual)
-    diagnosis = diagnose(
-        objective, best, draws, slopes, interval[form.exponent], count, found, names=names, y_name=y_name
-    )
-    return Fit(
-        form=form,
-        params=dict(zip(form.parameters, best.tolist(), strict=True)),
-        interval=interval,
-        scale=objective.scale,
-        huber=objective.huber,
-        objective=float(objective.value(objective.to_search(best[None]), np.ones((1, n)))[0]),
-        n=n,
-        n_clusters=count,
-        rmse=float(np.sqrt(squares / n)),
-        r2=1.0 - squares / float(((z - z.mean()) ** 2).sum()),
-        aicc=information_criterion(squares, n, size),
-        loo_rmse=float(np.sqrt(np.mean(missed**2))) if predictable else np.inf,
-        diagnosis=diagnosis,
-        x_ranges=tuple((float(column.min()), float(column.max())) for column in np.atleast_2d(x.T)),
-        level=level,
-        x_names=names,
-        y_name=y_name,
-        draws=draws,
-        _noise=noise,
-        _factor=factor,
-    )
+    flops: str | None,
+    form: str | Form,
+    huber: float | None,
+    bootstrap: int,
+    level: float,
+    seed: int,
+) -> dict[str, Any]:
+    """The fields of `Law` but its group."""
+    part = _checked(part, names, flops, None)
+    fitted, held = part.fitted, part.held_out
+    if not len(fitted):
+        raise SonoscaleError("no row to fit: all are held out")
+    screened = screen_runs(fitted, x=names, log=names)
+    target = part.target(along=names)
+    groups = fitted.clusters.tolist()
+    points, values = _points(fitted, names), fitted[part.y]
+    started = time.perf_counter()
+    law = extrapolate(
+        points, values, form=form, clusters=groups, flops=fitted[flops] if flops else None, target=target, level=level,
+        x_names=names, y_name=part.y, rows=fitted.rows,
+    )  # fmt: skip
+    prediction = observed = None
+    if len(held):
+        prediction = law.predict(_points(held, names), flops=held[flops] if flops else None)
+        observed = _observed(target, fitted, held)
+    seconds = time.perf_counter() - started
+    notes = [*screened.warnings, *law.warnings]
+    one = None
+    if form != "auto":
+        one = fit_form(
+            form, points, law.as_fitted(values), scale=law.scale, huber=huber, clusters=groups, bootstrap=bootstrap,
+            level=level, seed=seed, x_name=names, y_name=law.words, rows=fitted.rows,
+        )  # fmt: skip
+        notes += one.warnings
+    return {
+        "runs": fitted, "held": held, "target": target, "law": law, "fit": one, "prediction": prediction,
+        "observed": observed, "seconds": seconds, "warnings": tuple(dict.fromkeys(notes)),
+        **_scores(prediction, observed),
+    }  # fmt: skip
 
 
-def _linear_interval(
-    draws: Array, estimate: float, bounds: tuple[float, float], *, level: float, factor: float
-) -> Interval:
-    low, high = expanded_interval(draws, estimate, level=level, factor=factor)
-    return _clipped(low, high, bounds)
+def _two_stage(
+    part: RunTable, names: tuple[str, ...], through: str, form: str | Form, bootstrap: int, level: float, seed: int
+) -> dict[str, Any]:
+    """The fields of `Law` but its group."""
+    part = _checked(part, names, None, through)
+    fitted, held = part.fitted, part.held_out
+    started = time.perf_counter()
+    found = fit_two_stage(
+        part, x=names, through=through, form=None if form == "auto" else form, bootstrap=bootstrap, level=level,
+        seed=seed,
+    )  # fmt: skip
+    prediction = observed = None
+    if len(held):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            prediction = found.predict(held.columns)
+        observed = _observed(found.target, fitted, held)
+    return {
+        "runs": fitted, "held": held, "target": found.target, "two_stage": found, "prediction": prediction,
+        "observed": observed, "seconds": time.perf_counter() - started, "warnings": found.warnings,
+        **_scores(prediction, observed),
+    }  # fmt: skip
 
 
-def _log_interval(
-    draws: Array, estimate: float, bounds: tuple[float, float], *, level: float, factor: float
-) -> Interval:
-    # A coefficient runs over orders of magnitude, in step with the exponent. Zero becomes a tiny ratio.
-    with np.errstate(over="ignore", invalid="ignore"):  # an infinite end is clipped to the bounds
-        ratios = np.log(np.clip(draws / estimate, 1e-100, 1e300))
-        low, high = expanded_interval(ratios, 0.0, level=level, factor=factor)
-        return _clipped(estimate * np.exp(low), estimate * np.exp(high), bounds)
+def _points(runs: RunTable, names: tuple[str, ...]) -> Array:
+    columns = [runs[name] for name in names]
+    return columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
 
 
-def _clipped(low: Array, high: Array, bounds: tuple[float, float]) -> Interval:
-    return Interval(float(np.clip(low, *bounds)), float(np.clip(high, *bounds)))
+def _observed(target: Target, fitted: RunTable, held: RunTable) -> Array:
+    """y of the held-out rows [m], NaN where it is missing.
+
+    Raises:
+        SonoscaleError: For what is outside the range of y, and for units that are not those of the fitted rows.
+    """
+    y = held[target.name]
+    known = np.isfinite(y)
+    if is_score(target.name) and known.any():
+        together = np.concatenate([fitted[target.name], y[known]])
+        places = np.concatenate([fitted.rows, held.rows[known]])
+        reason = mixed_units(together, f"{target.name} of fitted and held-out rows together", places)
+        if reason:
+            raise SonoscaleError(reason)
+    outside = known & ((y > target.ceiling) | (y < 0) if target.direction == "score" else y <= 0)
+    if outside.any():
+        i = int(outside.argmax())
+        why = f"is outside 0 to {target.ceiling:g}" if target.direction == "score" else "is not above zero"
+        raise SonoscaleError(f"{target.name}, row {held.rows[i]}: {y[i]:g} {why}")
+    return y
 
 
-def _draw_errors(errors: Array, clusters: NDArray[np.intp], size: int, rng: np.random.Generator) -> Array:
-    """The error of a new run: a cluster at random, then one of its rows at random: [size]."""
-    order = np.argsort(clusters, kind="stable")
-    rows_of = np.bincount(clusters)
-    first = np.concatenate([[0], np.cumsum(rows_of)[:-1]])
-    group = rng.integers(len(rows_of), size=size)
-    row = first[group] + (rng.random(size) * rows_of[group]).astype(np.intp)
-    return errors[order[row]]
+def _scores(prediction: Prediction | None, observed: Array | None) -> dict[str, float | None]:
+    """RMSE of log y, and the shares inside the interval and the naive one, over rows whose y is known and positive."""
+    if prediction is None or observed is None or not (observed > 0).any():
+        return {"rmse_log": None, "coverage": None, "naive_coverage": None}
+    known = observed > 0
+    y = observed[known]
+    naive = None
+    if prediction.naive_low is not None and prediction.naive_high is not None:
+        naive = float(((prediction.naive_low[known] <= y) & (y <= prediction.naive_high[known])).mean())
+    with np.errstate(all="ignore"):
+        error = float(np.sqrt(np.mean(np.log(prediction.value[known] / y) ** 2)))
+    return {
+        "rmse_log": error if np.isfinite(error) else None,
+        "coverage": float(((prediction.low[known] <= y) & (y <= prediction.high[known])).mean()),
+        "naive_coverage": naive,
+    }

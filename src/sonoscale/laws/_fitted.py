@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
-from typing import Any, Literal, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws._bootstrap import Interval, expanded_interval
+from sonoscale.laws._bootstrap import expanded_interval
 from sonoscale.laws._data import as_variables
 from sonoscale.laws._diagnose import Diagnosis
+from sonoscale.laws._estimate import Estimate, Prediction
 from sonoscale.laws.forms import Form, Scale
+from sonoscale.results import plain
 
 __all__ = ["Fit"]
 
@@ -26,8 +28,7 @@ class Fit:
 
     Attributes:
         form: the form, with its formula and citation.
-        params: the estimate of each parameter of the stated formula, x in its own unit.
-        interval: an interval at `level` for each of them (see `fit`).
+        params: each parameter of the stated formula, x in its own unit, with its interval at `level` (see `fit_form`).
         scale, huber: on what residuals were fitted: "linear" (y) or "log" (log y), and Huber's delta or None.
         objective: the minimum, a sum over rows of r^2 / 2 or of Huber's loss.
         n, n_clusters: rows, and the independent clusters that they form.
@@ -46,8 +47,7 @@ class Fit:
     """
 
     form: Form
-    params: dict[str, float]
-    interval: dict[str, Interval]
+    params: dict[str, Estimate]
     scale: Scale
     huber: float | None
     objective: float
@@ -65,6 +65,11 @@ class Fit:
     draws: Array = field(repr=False)
     _noise: Array = field(repr=False)  # [R] errors of a new run, stretched for few clusters
     _factor: float = field(repr=False)
+
+    @property
+    def values(self) -> dict[str, float]:
+        """The parameters without their intervals."""
+        return {name: one.value for name, one in self.params.items()}
 
     @property
     def exponent(self) -> str:
@@ -86,11 +91,7 @@ class Fit:
         """Smallest and largest value of the first variable."""
         return self.x_ranges[0]
 
-    @overload
-    def predict(self, x: ArrayLike, *, interval: Literal[False] = False) -> Array: ...
-    @overload
-    def predict(self, x: ArrayLike, *, interval: Literal[True]) -> tuple[Array, Array, Array]: ...
-    def predict(self, x: ArrayLike, *, interval: bool = False) -> Array | tuple[Array, Array, Array]:
+    def predict(self, x: ArrayLike) -> Prediction:
         """What the law says at x.
 
         The interval is for the score of one new run at x: uncertainty of the parameters (resampled clusters)
@@ -100,11 +101,10 @@ class Fit:
 
         Arguments:
             x: above zero; any shape for one variable, [..., V] for several.
-            interval: whether the interval is wanted too.
 
         Returns:
-            y in the shape of x (without its last axis for several variables), or (y, low, high) at the fit's level.
-            Warns (`UserWarning`) where x lies more than 10 % outside the data.
+            The `Prediction` in the shape of x (without its last axis for several variables), at the fit's level. Warns
+            (`UserWarning`) where x lies more than 10 % outside the data.
 
         Raises:
             SonoscaleError: Where x is not finite or not above zero.
@@ -117,10 +117,7 @@ class Fit:
         flat = points.reshape(-1, points.shape[-1]) if several else points.reshape(-1)
         at = as_variables(flat, self.x_names, self.form)
         self._warn_outside(at)
-        params = np.array([self.params[name] for name in self.form.parameters])
-        y = self.form.function(at, params)
-        if not interval:
-            return y.reshape(shape)
+        y = self.form.function(at, np.array(list(self.values.values())))
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             if self.scale == "log":
                 new = self._factor * np.log(self.form.function(at, self.draws) / y) + self._noise[:, None]
@@ -129,7 +126,7 @@ class Fit:
             low, high = expanded_interval(np.nan_to_num(new), np.zeros_like(y), level=self.level)
             ends = (y * np.exp(low), y * np.exp(high)) if self.scale == "log" else (y + low, y + high)
         low, high = (np.clip(end, *self.form.y_range) for end in ends)
-        return y.reshape(shape), low.reshape(shape), high.reshape(shape)
+        return Prediction(value=y.reshape(shape), low=low.reshape(shape), high=high.reshape(shape))
 
     def _warn_outside(self, at: Array) -> None:
         for column, name, (low, high) in zip(np.atleast_2d(at.T), self.x_names, self.x_ranges, strict=True):
@@ -157,17 +154,14 @@ class Fit:
             "y_name": self.y_name,
             "scale": self.scale,
             "huber": self.huber,
-            "objective": _plain(self.objective),
-            "params": {
-                name: {"value": _plain(value), "low": _plain(span.low), "high": _plain(span.high)}
-                for (name, value), span in zip(self.params.items(), self.interval.values(), strict=True)
-            },
+            "objective": plain(self.objective),
+            "params": {name: one.as_dict() for name, one in self.params.items()},
             "exponent": self.exponent,
             "level": self.level,
-            "rmse": _plain(self.rmse),
-            "r2": _plain(self.r2),
-            "aicc": _plain(self.aicc),
-            "loo_rmse": _plain(self.loo_rmse),
+            "rmse": plain(self.rmse),
+            "r2": plain(self.r2),
+            "aicc": plain(self.aicc),
+            "loo_rmse": plain(self.loo_rmse),
             "n": self.n,
             "n_clusters": self.n_clusters,
             "warnings": list(self.warnings),
@@ -178,18 +172,10 @@ class Fit:
     def _curve(self) -> dict[str, Any]:
         low, high = self.x_range
         x = np.geomspace(low / 1.1, high * 1.1, 100)
-        y, low, high = self.predict(x, interval=True)
+        found = self.predict(x)
         return {
             "x_range": [low, high],
             "curve": {
-                "x": x.tolist(),
-                **{
-                    key: [_plain(v) for v in line]
-                    for key, line in zip(("y", "low", "high"), (y, low, high), strict=True)
-                },
+                "x": x.tolist(), "y": plain(found.value), "low": plain(found.low), "high": plain(found.high),
             },
-        }
-
-
-def _plain(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+        }  # fmt: skip

@@ -5,15 +5,30 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-__all__ = ["CONFIGURATIONS", "QUALITIES", "SIZES", "counts", "find_sizes", "is_bounded", "is_score", "more_is_better"]
+__all__ = [
+    "CONFIGURATIONS",
+    "LOSSES",
+    "QUALITIES",
+    "SIZES",
+    "counts",
+    "find_sizes",
+    "is_bounded",
+    "is_loss",
+    "is_score",
+    "is_size",
+    "more_is_better",
+]
 
 SIZES: Mapping[str, tuple[str, ...]] = {
     "parameters": ("params_encoder", "params", "n_params", "num_params", "parameters", "N"),
     "data": ("train_hours", "train_clips", "hours", "tokens", "clips", "samples", "D"),
-    "data seen": ("clips_seen", "hours_seen", "tokens_seen", "samples_seen"),
+    "data seen": ("examples_seen", "clips_seen", "hours_seen", "tokens_seen", "samples_seen"),
     "compute": ("flops_total", "flops", "compute", "flops_encoder", "C"),
 }
 """Of each kind of size, the columns that hold it; the first that a table has counts. Words in any case of letters."""
+
+LOSSES = ("loss", "train_loss", "valid_loss", "val_loss")
+"""Columns of the loss of pre-training, the first that a table has. Words in any case of letters."""
 
 QUALITIES = ("quality", "score", "accuracy", "loss")
 """Columns that are y where none is named, the first that a table has."""
@@ -31,6 +46,8 @@ _SCORE = re.compile(
 )
 _BOUNDED = re.compile(r"(^|[^a-z])(score|acc|accuracy|top1|top5|f1|map|auc|auroc|recall|precision)s?($|[^a-z])")
 _UNBOUNDED = re.compile(r"rank|param|token|flop|hour|clip|sample|compute|step|width|depth|seconds|dim($|[^a-z])")
+
+_SIZE = re.compile(r"param|token|flop|hour|clip|sample|compute")
 
 
 def more_is_better(name: str) -> bool | None:
@@ -54,6 +71,16 @@ def is_bounded(name: str) -> bool | None:
 def counts(name: str) -> bool:
     """Whether a column counts something, so that it has no ceiling: parameters, hours, a rank."""
     return _UNBOUNDED.search(name.lower()) is not None
+
+
+def is_size(name: str) -> bool:
+    """Whether a column counts parameters, data or compute, which are all above zero."""
+    return _SIZE.search(name.lower()) is not None
+
+
+def is_loss(name: str) -> bool:
+    """Whether a column is called a loss."""
+    return "loss" in name.lower()
 
 
 def find_sizes(names: Iterable[str], *, besides: Iterable[str | None] = ()) -> dict[str, str]:

@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws._bootstrap import Interval
 from sonoscale.laws._data import as_column, as_variables
+from sonoscale.laws._estimate import Estimate
 from sonoscale.laws._fitted import Fit
 from sonoscale.laws._newton import Objective, minimise
 from sonoscale.laws.forms._form import Array
@@ -22,13 +22,13 @@ _ROUNDS = 12
 _FARTHEST = 40.0  # of the search parameter: beyond it, the interval has no end on that side
 
 
-def profile_interval(fit: Fit, x: ArrayLike, y: ArrayLike, parameter: str, *, level: float = 0.95) -> Interval:
+def profile_interval(fit: Fit, x: ArrayLike, y: ArrayLike, parameter: str, *, level: float = 0.95) -> Estimate:
     """The values of a parameter that the data do not rule out, whatever the others are.
 
     Those at which n ln(S(value) / S(estimate)) is below n ln(1 + F / (n - P)), F the quantile of Fisher's F with
     1 and n - P degrees of freedom, S the sum of squares with all other parameters fitted anew (Bates and Watts,
     Nonlinear Regression Analysis, 1988, section 6.1). Rows are taken as independent: with seeds or checkpoints
-    of one configuration among them, take the bootstrap's `Fit.interval` instead. It does not depend on how the
+    of one configuration among them, take the bootstrap's `Fit.params` instead. It does not depend on how the
     parameter is written, and one end may be infinite, or the parameter's bound, where nothing rules it out.
 
     Arguments:
@@ -49,13 +49,13 @@ def profile_interval(fit: Fit, x: ArrayLike, y: ArrayLike, parameter: str, *, le
         raise SonoscaleError(f"the fit was made to {fit.n} rows, not {len(ys)}")
     place = form.parameters.index(parameter)
     objective = Objective(form=form, x=xs, y=ys, scale=fit.scale)
-    best = np.array([fit.params[name] for name in form.parameters])
+    best = np.array(list(fit.values.values()))
     freedom = fit.n - len(best)
     if freedom < 1:
         raise SonoscaleError(f"{fit.n} rows leave no degree of freedom for {len(best)} parameters")
     allowed = fit.objective * (1.0 + float(stats.f.ppf(level, 1, freedom)) / freedom)
     low, high = (_end(objective, best, place, allowed, side) for side in (-1.0, 1.0))
-    return Interval(low, high)
+    return Estimate(fit.params[parameter].value, low, high)
 
 
 def _end(objective: Objective, best: Array, place: int, allowed: float, side: float) -> float:

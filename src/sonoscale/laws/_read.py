@@ -66,7 +66,7 @@ def read_runs(
         clusters: columns whose values name the configuration of a row: seeds and checkpoints of one are dependent.
             None: `config` if there is such a column; else each row is its own if a column (`run`, `model`, `encoder`,
             `name`) names each; else rows that are equal in all known sizes (parameters, data, compute) and the family
-            are one. An empty sequence: each row is its own.
+            are one, unless all are equal. An empty sequence: each row is its own.
         held_out: rows to predict and not to fit: a column that is true or 1 there, a comparison (`fitted==0`,
             `params>1e9`), or a mask [n].
         group: columns whose values make the parts that are fitted or judged apart.
@@ -135,7 +135,7 @@ def as_runs(source: Source, **reading: Unpack[Reading]) -> RunTable:
         SonoscaleError: For options of reading beside a table that was read already.
     """
     if isinstance(source, RunTable):
-        given = [name for name, value in reading.items() if value not in (None, (), False)]
+        given = [n for n, value in reading.items() if value is not None and (n not in ("group", "omit") or value)]
         if given:
             raise SonoscaleError(f"{', '.join(given)}: the table was read already; say this to read_runs")
         return source
@@ -153,7 +153,12 @@ def _columns(source: Source) -> tuple[dict[str, NDArray[Any]], str]:
             raise SonoscaleError(
                 f"{path}: a folder without a ledger.parquet: give a study's folder, a CSV or Parquet file"
             )
-        columns = read_table(file)
+        try:
+            columns = read_table(file)
+        except SonoscaleError as error:
+            if str(error) == f"{file}: no rows":
+                raise SonoscaleError(f"{file}: no run of this study is finished") from None
+            raise
         if not is_ledger(columns):
             raise SonoscaleError(
                 f"{file}: not the ledger of a study: no column {', '.join(sorted(set(LEDGER) - set(columns)))}"
@@ -280,7 +285,7 @@ def _clustered(table: RunTable, clusters: str | Sequence[str] | None) -> RunTabl
         return table
     keys = list(zip(*(map(repr, table.columns[name].tolist()) for name in by), strict=True))
     numbers = numbered(keys)
-    if numbers.max(initial=-1) + 1 == len(table):
+    if numbers.max(initial=-1) + 1 in (1, len(table)):  # all of one size: then size names no configuration
         return table
     note = (
         f"rows with the same {', '.join(by)} are taken as one configuration: if they are not, name the column of the "

@@ -1,10 +1,9 @@
-"""What is wrong with a table, before anything is fitted to it."""
+"""What is wrong with runs, and what is doubtful, before anything is fitted to them."""
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,119 +12,70 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws._data import as_clusters, as_column, constant_column
+from sonoscale.laws._data import as_column, constant_column
+from sonoscale.laws._names import is_score
+from sonoscale.laws._runs import RunTable
+from sonoscale.laws._target import mixed_units
 
-__all__ = ["Screened", "as_given", "check_columns", "is_score", "mixed_units", "screen"]
+__all__ = ["Screened", "as_given", "screen_runs"]
 
 Array = NDArray[np.float64]
-Table = Mapping[str, Sequence[Any] | NDArray[Any]]
 
-_SCORE = re.compile(
-    r"(^|[^a-z])(score|quality|acc|accuracy|err|error|top1|top5|f1|map|auc|auroc|eer|wer|cer|recall|precision|percent)s?($|[^a-z])"
-)
-_BOUNDED = re.compile(r"(^|[^a-z])(score|acc|accuracy|top1|top5|f1|map|auc|auroc|recall|precision)s?($|[^a-z])")
-_GAP = 5.0  # between the largest fraction and the smallest percentage of a mixed column
 _ALPHA = 0.025  # one-sided, on each side of a turning point
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Screened:
-    """The columns of a table that can be fitted.
+    """The columns of runs that can be fitted.
 
     Attributes:
         columns: x and y, name -> finite float64 [n], in their own units.
-        clusters: the cluster of each row, numbered from 0: [n]. Rows that repeat one another are in one.
-        families: the family of each row: [n], or None.
-        warnings: what a reader of any fit to this table must know, one sentence each.
+        warnings: what a reader of any fit to them must know, one sentence each.
     """
 
     columns: dict[str, Array]
-    clusters: NDArray[np.intp]
-    families: list[Hashable] | None
     warnings: tuple[str, ...]
 
 
-def screen(
-    table: Table,
-    *,
-    x: str | Sequence[str],
-    y: str,
-    log: str | Sequence[str] = (),
-    clusters: str | Sequence[str] | None = None,
-    family: str | None = None,
-    least: int = 2,
-) -> Screened:
-    """Refuses a table that cannot be fitted, and says what is doubtful about one that can. Rows count from 0.
+def screen_runs(runs: RunTable, *, x: Sequence[str], log: Sequence[str] = (), least: int = 2) -> Screened:
+    """Refuses runs that cannot be fitted, and says what is doubtful about those that can.
 
     A score (a column called score, quality, accuracy, error, F1, mAP, AUC, WER or the like) mixes percentages
     with fractions if all its values lie in 0..100, some in (0, 1] and some above 1.5, none between, and the
     smallest of the latter is at least 5 times the largest of the former. Nor may a few values
     (a tenth at most) lie between 1 and 1.5 in a score of which all others are at or below 1.
 
-    Rows that are equal in all columns of the table are kept, weigh twice, and share a cluster (as do the
-    clusters that they were in), so that they add no certainty.
-
     y turns in x if a parabola (in log x where x is in `log`) has its vertex inside the data and straight lines
     on both sides of it have slopes of unlike sign, each beyond 0 at one-sided 2.5 % with errors clustered
     (the two lines of Simonsohn, Advances in Methods and Practices in Psychological Science 1, 2018). The slope
     over any part of a law that rises is not below 0, whether it saturates or not, so that a bend alone does not
-    count. Other x, and the means of families, are taken out linearly.
+    count. Other x are taken out linearly.
 
     Arguments:
-        table: column name -> values, all of one length n.
-        x, y: the columns to be fitted; numbers.
+        runs: the rows to fit.
+        x: the columns that y is fitted to; numbers.
         log: those of them whose logarithm is taken.
-        clusters: the column, or columns together, that say which rows depend on one another; None: none do.
-        family: the column of families.
         least: how many rows the fit needs.
 
-    Returns:
-        The `Screened`.
-
     Raises:
-        SonoscaleError: With column, row and value, for a column that is not in the table or of another length, a value
-            that is missing, no number, infinite, or not above zero where the logarithm is taken, a constant column,
-            percentages mixed with fractions, and fewer rows than `least`.
+        SonoscaleError: With column, row and value, for a value that is no number, infinite, or not above zero where the
+            logarithm is taken, a constant column, percentages mixed with fractions, and fewer rows than `least`.
     """
-    xs, logs = _names(x), _names(log)
-    labels = _names(clusters)
-    n = check_columns(table, y, *xs, *labels, *_names(family))
+    n, y = len(runs), runs.y
     if n < least:
-        raise SonoscaleError(f"the table has {n} row{'s' * (n != 1)}, but this fit needs at least {least}")
-    columns = {name: as_column(as_given(table[name]), name=name, positive=name in logs) for name in (*xs, y)}
+        raise SonoscaleError(f"{n} row{'s' * (n != 1)} to fit, but this fit needs at least {least}")
+    columns = {
+        name: as_column(runs[name], name=name, positive=name in log, rows=runs.rows) for name in dict.fromkeys((*x, y))
+    }
     for name, column in columns.items():
-        reason = constant_column(column, name=name) or (mixed_units(column, name) if is_score(name) else None)
+        reason = constant_column(column, name=name) or (
+            mixed_units(column, name, runs.rows) if is_score(name) else None
+        )
         if reason:
             raise SonoscaleError(reason)
-
-    groups = as_clusters(None if not labels else list(zip(*(_checked(table, c) for c in labels), strict=True)), n)
-    families = None if family is None else _checked(table, family)
-    told: list[str] = []
-    repeats = _repeats(table, n)
-    if repeats:
-        groups = _merged(groups, repeats)
-        told.append(_repeats_note(repeats))
-    if families is not None and len(set(families)) == 1:
-        told.append(f"{family} is {families[0]!r} in all rows: nothing is learnt about other families")
-    scaled = {name: np.log(column) if name in logs else column for name, column in columns.items()}
-    told += [note for name in xs if (note := _turn(name, xs, y, scaled, columns, groups, families))]
-    return Screened(columns=columns, clusters=groups, families=families, warnings=tuple(told))
-
-
-def check_columns(table: Table, y: str, *others: str) -> int:
-    """The number of rows.
-
-    Raises:
-        SonoscaleError: For a column that is not in the table, and for columns of unlike lengths.
-    """
-    for name in (y, *others):
-        if name not in table:
-            raise SonoscaleError(f"the table has no column {name!r}; there are: {', '.join(map(str, table))}")
-    n = len(table[y])
-    for name, column in table.items():
-        if len(column) != n:
-            raise SonoscaleError(f"{name} has {len(column)} rows but {y} has {n}")
-    return n
+    scaled = {name: np.log(column) if name in log else column for name, column in columns.items()}
+    notes = [note for name in x if (note := _turn(name, x, y, scaled, columns, runs.clusters))]
+    return Screened(columns=columns, warnings=tuple(notes))
 
 
 def as_given(values: Any) -> NDArray[Any]:
@@ -135,68 +85,6 @@ def as_given(values: Any) -> NDArray[Any]:
     return np.asarray(values)
 
 
-def _names(given: str | Sequence[str] | None) -> tuple[str, ...]:
-    return () if given is None else (given,) if isinstance(given, str) else tuple(given)
-
-
-def _checked(table: Table, name: str) -> list[Hashable]:
-    values = as_given(table[name]).tolist()
-    for row, value in enumerate(values):
-        if value is None or (isinstance(value, float) and math.isnan(value)):
-            raise SonoscaleError(f"{name}, row {row}: no value")
-    return values
-
-
-def is_score(name: str) -> bool:
-    """Whether a column is called a score, or an error that is one less a score."""
-    return _SCORE.search(name.lower()) is not None
-
-
-def mixed_units(column: Array, name: str) -> str | None:
-    """Why a score [n] seems to mix percentages with fractions (see `screen`), or None where it does not."""
-    if column.min() < 0 or column.max() > 100:
-        return None
-    fractions, percentages = (column > 0) & (column <= 1), column > 1.5
-    if _BOUNDED.search(name.lower()) and 1 < column.max() <= 1.5 and np.mean(column <= 1) >= 0.9:
-        row = int(column.argmax())
-        return f"{name}, row {row}: {column[row]:g} is above 1 in a column of fractions"
-    if not fractions.any() or not percentages.any() or ((column > 1) & ~percentages).any():
-        return None
-    one = int(np.where(fractions, column, -np.inf).argmax())
-    other = int(np.where(percentages, column, np.inf).argmin())
-    if column[other] < _GAP * column[one]:
-        return None
-    return (
-        f"{name} mixes fractions with percentages: {column[one]:g} in row {one}, {column[other]:g} in row {other}; "
-        "write all as fractions (a column of percentages divided by 100 passes)"
-    )
-
-
-def _repeats(table: Table, n: int) -> list[list[int]]:
-    """Rows that are equal in all columns, by twos or more, in order."""
-    columns = [as_given(column).tolist() for column in table.values()]
-    rows_of: dict[str, list[int]] = {}
-    for row in range(n):  # as text, for which NaN equals NaN
-        rows_of.setdefault(repr([column[row] for column in columns]), []).append(row)
-    return [rows for rows in rows_of.values() if len(rows) > 1]
-
-
-def _merged(clusters: NDArray[np.intp], repeats: list[list[int]]) -> NDArray[np.intp]:
-    merged = clusters.copy()
-    for rows in repeats:
-        merged[np.isin(merged, merged[rows])] = merged[rows].min()
-    return as_clusters(merged.tolist(), len(merged))
-
-
-def _repeats_note(repeats: list[list[int]]) -> str:
-    shown = "; ".join(", ".join(map(str, rows[:6])) + (", ..." if len(rows) > 6 else "") for rows in repeats[:5])
-    more = f"; and {len(repeats) - 5} more" if len(repeats) > 5 else ""
-    return (
-        f"rows are the same in all columns (rows {shown}{more}): each keeps its weight, but they count as one "
-        "cluster and add no certainty"
-    )
-
-
 def _turn(
     name: str,
     xs: Sequence[str],
@@ -204,14 +92,10 @@ def _turn(
     scaled: Mapping[str, Array],
     columns: Mapping[str, Array],
     groups: NDArray[np.intp],
-    families: list[Hashable] | None,
 ) -> str | None:
     """Where y turns in this x, or None where it does not."""
     u, v = scaled[name], scaled[y]
     others = [np.ones_like(u)] + [scaled[other] for other in xs if other != name]
-    if families is not None:
-        names = list(dict.fromkeys(families))
-        others += [np.array([one == label for one in families], dtype=float) for label in names[1:]]
     centred = (u - u.mean()) / u.std()
     parabola = np.linalg.lstsq(np.stack([centred, centred**2, *others], axis=1), v, rcond=None)[0]
     if parabola[1] == 0:

@@ -118,24 +118,24 @@ def find_target(
         SonoscaleError: Where the name says one and the data, beyond chance, the other; for fractions mixed with
             percentages; for a value above the ceiling; and where y may as well be a percentage as have no ceiling.
     """
-    told, because = higher_is_better, "as asked"
+    better, because = higher_is_better, "as asked"
     rho, p, count = _trend(size, y, clusters)
-    if told is None:
-        told, because = more_is_better(name), "by its name"
-        if told is None:
+    if better is None:
+        better, because = more_is_better(name), "by its name"
+        if better is None:
             if rho == 0.0:
                 if unit is None:
                     return None
-                told, because = True, "as it has a unit"
+                better, because = True, "as it has a unit"
             else:
-                told, because = rho > 0, f"as it {'rises' if rho > 0 else 'falls'} with {along}"
-        elif (rho < 0) == told and rho != 0.0 and p < _BY_CHANCE:
-            way, kind = ("falls", "a score") if told else ("rises", "a loss")
+                better, because = rho > 0, f"as it {'rises' if rho > 0 else 'falls'} with {along}"
+        elif (rho < 0) == better and rho != 0.0 and p < _BY_CHANCE:
+            way, kind = ("falls", "a score") if better else ("rises", "a loss")
             raise SonoscaleError(
                 f"{name} {way} with {along} (Spearman's rho {rho:.2f} over {count} runs), though by its name it is "
                 f"{kind}: say which is better (higher_is_better)"
             )
-    return Target(name, told, _ceiling(name, y, told, unit, rows), because)
+    return Target(name, better, _ceiling(name, y, better, unit, rows), because)
 
 
 def _trend(size: Array | None, y: Array, clusters: Index | None) -> tuple[float, float, int]:
@@ -194,7 +194,7 @@ def _ceiling(
 
 
 def mixed_units(column: Array, name: str, rows: Sequence[int] | Index | None = None) -> str | None:
-    """Why a score [n] seems to mix percentages with fractions (see `screen`), or None where it does not."""
+    """Why a score [n] seems to mix percentages with fractions (see `screen_runs`), or None where it does not."""
     places = range(len(column)) if rows is None else rows
     if not len(column) or column.min() < 0 or column.max() > 100:
         return None

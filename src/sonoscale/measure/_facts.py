@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from torch import Tensor
 
-from sonoscale.encoders import CheckedEncoder
+from sonoscale.encoders import Encoder
 from sonoscale.encoders._checked import Precision, identity_at
 from sonoscale.errors import SonoscaleError
 
@@ -30,7 +30,7 @@ class EncoderFacts:
     max_samples: int | None
 
     @classmethod
-    def of(cls, encoder: CheckedEncoder, *, precision: Precision | None = None) -> EncoderFacts:
+    def of(cls, encoder: Encoder, *, precision: Precision | None = None) -> EncoderFacts:
         """What an encoder says of itself.
 
         Arguments:
@@ -38,8 +38,9 @@ class EncoderFacts:
             precision: that it will have where it runs, if it was loaded here in fp32 for its numbers alone.
         """
         return cls(
-            encoder.sample_rate, encoder.dim, encoder.layers, identity_at(encoder.identity, precision or "fp32"),
-            encoder.min_samples, encoder.max_samples,
+            encoder.sample_rate, encoder.dim, getattr(encoder, "layers", None),
+            identity_at(encoder.identity, precision or "fp32"),
+            encoder.min_samples, getattr(encoder, "max_samples", None),
         )  # fmt: skip
 
     def embed(self, wave: Tensor) -> NoReturn:

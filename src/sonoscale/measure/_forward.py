@@ -90,7 +90,7 @@ def need_layers(encoder: Encoder) -> None:
     Raises:
         SonoscaleError: it has none.
     """
-    if not encoder.layers:
+    if not getattr(encoder, "layers", None):
         raise SonoscaleError(f"{encoder.identity}: gives no layers to measure; measure its output alone")
 
 

@@ -52,7 +52,7 @@ class Pass:
 
 @dataclass
 class Sketches:
-    """Sketches of one encoder on some clips, mergeable.
+    """Sketches of one encoder on clips of a corpus, mergeable.
 
     Attributes:
         whole: of the embeddings.
@@ -61,7 +61,7 @@ class Sketches:
         seconds: of audio processed.
         skipped: name and reason of clips that could not be processed.
         forward_seconds: spent in the encoder.
-        sample: some of the embeddings, float32 `[k, dim]` each.
+        sample: a sample of the embeddings, float32 `[k, dim]` each.
         processed: indices of the clips, int64 `[batch]` each.
         group_seconds: of audio of each value of the column.
     """

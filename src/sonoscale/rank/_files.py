@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sonoscale.errors import SonoscaleError
+from sonoscale.extras import EXTRAS
 from sonoscale.rank._npy import npy_arrays, npy_chunks, npz_arrays, npz_chunks
 from sonoscale.rank._parquet import FLOATS, Arrays, parquet_arrays, parquet_chunks
 
@@ -165,8 +166,9 @@ def _one_line(path: Path, name: str) -> Iterator[None]:
     except SonoscaleError:
         raise
     except ModuleNotFoundError as error:
-        package = {"h5py": "'sonoscale[hdf5]'"}.get(str(error.name), str(error.name).split(".")[0])
-        raise SonoscaleError(f"{path}: {error.name} is needed to read {name}: pip install {package}") from error
+        package = str(error.name).partition(".")[0]
+        install = next((f"'sonoscale[{extra}]'" for extra, has in EXTRAS.items() if package in has), package)
+        raise SonoscaleError(f"{path}: {error.name} is needed to read {name}: pip install {install}") from error
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise SonoscaleError(f"{path}: cannot be read as {name} ({reason})") from error

@@ -1,4 +1,4 @@
-"""What a finite sample does to a rank: the rank against n, its limit, and how many clips are enough."""
+"""What a finite sample does to a rank: the rank against n, its limit, and how many clips are needed."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ Method = Literal["gram", "qr"]
 
 
 def physical_memory() -> float:
-    """Bytes of the machine, infinite where it does not tell."""
+    """Bytes of the machine, infinite where that is unknown."""
     try:
         return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, ValueError, OSError):

@@ -23,7 +23,7 @@ KINDS = "an array or tensor [n, dim] of floats, nested lists, a data frame, a fi
 
 @dataclass(frozen=True)
 class FileSketch:
-    """What one pass over a file leaves: the sketch of all rows, and some rows as they are.
+    """What one pass over a file leaves: the sketch of all rows, and a sample of the rows as they are.
 
     Attributes:
         file: what was read.

@@ -34,24 +34,22 @@ __all__ = ["measure_page_html", "write_measurement_page"]
 def write_measurement_page(measurement: Measurement, path: str | PathLike[str]) -> None:
     """Write the page of a measurement at once: a reader sees the old one or the new one, never a part.
 
-        Arguments:
-            measurement: What `measure` returned.
-            path: The `.html` file.
+    Arguments:
+        measurement: What `measure` returned.
+        path: The `.html` file.
 
-        Raises:
-            SonoscaleError: The file cannot be written.
+    Raises:
+        SonoscaleError: The file cannot be written.
 
-        Example:
-            >>> import numpy as np, tempfile
-            >>> from collections.abc import Mapping
-    from os import PathLike
-    from pathlib import Path
-            >>> from sonoscale.measure import measure
-            >>> with tempfile.TemporaryDirectory() as folder:
-            ...     np.save(f"{folder}/a.npy", np.random.default_rng(0).standard_normal((100, 4)))
-            ...     write_measurement_page(measure(embeddings=f"{folder}/a.npy"), f"{folder}/a.html")
-            ...     "<h1>Effective rank of a.npy</h1>" in Path(f"{folder}/a.html").read_text(encoding="utf-8")
-            True
+    Example:
+        >>> import numpy as np, tempfile
+        >>> from pathlib import Path
+        >>> from sonoscale.measure import measure
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/a.npy", np.random.default_rng(0).standard_normal((100, 4)))
+        ...     write_measurement_page(measure(embeddings=f"{folder}/a.npy"), f"{folder}/a.html")
+        ...     "<h1>Effective rank of a.npy</h1>" in Path(f"{folder}/a.html").read_text(encoding="utf-8")
+        True
     """
     try:
         write_text(Path(path), measure_page_html(measurement))

@@ -6,42 +6,23 @@ import errno
 import multiprocessing
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
 from queue import Empty
-from typing import Any, Protocol
+from typing import Any
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain import training_cost
 from sonoscale.processes import WorkerPool, worker_pool
 from sonoscale.study._prepare import RunJob
+from sonoscale.study._watch import Failure, Watcher
 from sonoscale.study._worker import execute
 
-
-@dataclass(frozen=True)
-class Failure:
-    """A run that could not be finished, and why."""
-
-    label: str
-    seed: int
-    error: str
-
-
-class Watcher(Protocol):
-    """Is told how the runs fare."""
-
-    def progress(self, index: int, stage: str, done: int, total: int, loss: float) -> None:
-        """Job `index` is at `done` of `total`."""
-        ...
-
-    def finished(self, index: int, failure: Failure | None) -> None:
-        """Job `index` has ended."""
-        ...
+__all__ = ["run_jobs"]
 
 
 def run_jobs(jobs: Sequence[RunJob], workers: int, watcher: Watcher) -> list[Failure]:
     """Execute all jobs, the longest first.
 
-    A run that fails by itself (its loss diverges, say) is reported and the others go on; what concerns all runs (a
+    A run that fails by itself (its loss diverges, say) is reported and the others continue; what concerns all runs (a
     full disk, a worker that was killed, Ctrl-C) ends the whole, and finished runs stay.
 
     Raises:

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from sonoscale.laws import read_runs
 from sonoscale.laws.audit._audit import rule
-from sonoscale.laws.audit._runs import gather
+from sonoscale.laws.audit._gather import gather
 
 
 def world(count, seed, *, extra=0.0, capacity=1.0, bend=False, families=0, seeds=1, spread=0.0, noise=0.4, tails=False):
@@ -48,13 +49,10 @@ def make():
 def gathered():
     """`gathered(table, ...)`: its configurations."""
 
-    def call(table, **options):
-        defaults = {
-            "rank": "rank", "quality": "quality", "covariates": None, "replicate": "config",
-            "family": "family" if "family" in table else None, "higher_is_better": True, "rivals": (), "step": None,
-            "layer": None,
-        }  # fmt: skip
-        return gather(table, **(defaults | options))
+    def call(table, covariates=None, higher_is_better=True):
+        family = "family" if "family" in table else None
+        runs = read_runs(table, y="quality", clusters="config", family=family, higher_is_better=higher_is_better)
+        return gather(runs, rank="rank", covariates=covariates)
 
     return call
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws.audit import audit_rank
+from sonoscale.laws.audit import audit
 
-OPTIONS = {"rank": "rank", "quality": "quality", "bootstrap": 80, "permutations": 80}
+OPTIONS = {"rank": "rank", "y": "quality", "bootstrap": 80, "permutations": 80}
 
 
 def table(**changes):
@@ -24,7 +24,7 @@ def table(**changes):
 
 
 def audited(columns, **options) -> Any:
-    return audit_rank(columns, **options)
+    return audit(columns, **options)
 
 
 def put(column, row, value):
@@ -39,23 +39,31 @@ def put(column, row, value):
         ({}, {"rank": "nothing"}, "no column 'nothing'; there are: params, tokens"),
         ({}, {"rank": "quality"}, "named both as rank and as quality"),
         ({}, {"covariates": ["quality"]}, "'quality' cannot be a covariate"),
-        ({}, {"step": "params"}, "name the column .replicate."),
+        ({}, {"baselines": ["rank"]}, "'rank' cannot be a baseline"),
+        ({}, {"step": "params"}, "'params' needs configurations of several rows, but each row is its own: .*clusters"),
+        ({}, {"layer": "params"}, "'params' needs configurations of several rows, but each row is its own: .*clusters"),
+        ({}, {"group": "name"}, "group .name.: an audit has one verdict"),
         ({}, {"warmup": 5.0}, "warmup=5 needs the column of steps"),
         ({}, {"rank": "name"}, "name, row 0: 'r0' is not a number"),
         ({"rank": [4.0] * 12}, {}, "rank is constant"),
         ({"quality": [0.4] * 12}, {}, "quality is constant"),
-        (put("quality", 3, np.nan), {}, "quality, row 3: nan"),
+        (put("quality", 3, np.nan), {}, "quality, row 3: no value; .*omit"),
+        (put("rank", 3, np.nan), {}, "rank, row 3: no value; .*omit"),
         (put("tokens", 5, np.inf), {}, "tokens, row 5: inf"),
         (put("params", 2, 0), {}, "params, row 2: 0 is not above zero"),
         (put("quality", 7, 63.0), {}, "quality mixes fractions with percentages: .* 63 in row 7"),
         (
             {"accuracy": put("quality", 7, 1.2)["quality"]},
-            {"quality": "accuracy"},
+            {"y": "accuracy"},
             "accuracy, row 7: 1.2 is above 1 in a column of fractions",
         ),
-        ({"rank": [1.0, 2.0]}, {}, "rank has 2 rows but quality has 12"),
-        (put("name", 4, None), {"family": "name"}, "name, row 4: None is no name"),
-        ({"config": list("aabbccddeeff")}, {"replicate": "config", "family": "name"}, "is in two families"),
+        ({"rank": [1.0, 2.0]}, {}, "rank has 2 rows but params has 12"),
+        (put("name", 4, None), {"family": "name"}, "name, row 4: no value"),
+        (
+            {"config": list("aabbccddeeff"), "kind": list("xxxxyzyyyyyy")},
+            {"clusters": "config", "family": "kind"},
+            "kind, row 5: 'z', but row 4 of the same configuration has 'y': a configuration is in one family",
+        ),
         ({}, {"level": 1.5}, "level must lie between 0.5 and 0.999"),
         ({}, {"level": 0.9999999}, "level must lie between 0.5 and 0.999"),
         ({}, {"permutations": 10}, "too few"),
@@ -68,24 +76,24 @@ def put(column, row, value):
 )
 def test_refuses_and_names(changes, options, message):
     with pytest.raises(SonoscaleError, match=message):
-        audit_rank(table(**changes), **(OPTIONS | options))
+        audit(table(**changes), **(OPTIONS | options))
 
 
 def test_scores_above_one_that_are_no_percentages_pass():
-    assert audit_rank(table(quality=np.linspace(0.3, 2.9, 12)), **OPTIONS).configurations == 12
+    assert audit(table(quality=np.linspace(0.3, 2.9, 12)), **OPTIONS).n_clusters == 12
 
 
 def test_a_loss_a_little_above_one_passes():
     columns = table(val_loss=[*table()["quality"][:-1], 1.2])
-    assert audited(columns, **(OPTIONS | {"quality": "val_loss", "covariates": ["params"]})).configurations == 12
+    assert audited(columns, **(OPTIONS | {"y": "val_loss", "covariates": ["params"]})).n_clusters == 12
 
 
 def notes(columns, **options):
-    return " | ".join(audit_rank(columns, **(OPTIONS | options)).notes)
+    return " | ".join(audit(columns, **(OPTIONS | options)).notes)
 
 
 def test_says_what_it_decided():
-    assert "covariates taken for themselves: params, tokens" in notes(table())
+    assert "covariates, by their names: params, tokens" in notes(table())
     assert "logarithms are taken of: rank, params, tokens" in notes(table())
     signed = table(lr=np.linspace(-1, 1, 12))
     assert "lr enters as it is" in notes(signed, covariates=["params", "lr"])
@@ -94,34 +102,15 @@ def test_says_what_it_decided():
     assert "mask_ratio enters as it is, not as a logarithm: it is 0 in row 0" in notes(
         masked, covariates=["mask_ratio"]
     )
-    alike = {"params": np.repeat(np.arange(1, 7), 2), "tokens": np.repeat(np.arange(1, 7), 2)}
-    found = audit_rank(table(**alike), **OPTIONS)
-    assert found.configurations == 6
-    assert "rows with the same params, tokens are taken as one configuration" in " ".join(found.notes)
-
-
-def test_checkpoints_that_pass_for_runs_are_told():
-    told = notes(table(run=[f"r{i // 3}" for i in range(12)]))
-    assert "'run' has 4 values for 12 configurations" in told
-    assert "has 12 values" not in notes(table())
-
-
-def test_copies_of_rows_count_once():
-    doubled = {name: [*column, column[3]] for name, column in table().items()}
-    found = audit_rank(doubled, **OPTIONS, replicate="name")
-    assert found.configurations == 12
-    assert "1 rows are copies of others in every column (row 12 first): counted once" in found.notes
-    assert isinstance(found.floor_quality, str)  # a copy is not a seed without spread
-    once = audit_rank(table(), **OPTIONS, replicate="name")
-    assert found.spearman == once.spearman
+    assert "audited: quality (more is better, by its name), 12 runs" in notes(table())
 
 
 def test_losses_of_several_kinds_are_left_out():
     columns = table(loss=np.linspace(1, 2, 12), loss_of=["mae", "contrastive"] * 6)
-    found = audit_rank(columns, **OPTIONS)
+    found = audit(columns, **OPTIONS)
     assert found.covariates == ("log params", "log tokens")
     assert any("losses of several kinds" in note for note in found.notes)
-    assert "log loss" in audit_rank(table(loss=np.linspace(1, 2, 12)), **OPTIONS).covariates
+    assert "log loss" in audit(table(loss=np.linspace(1, 2, 12)), **OPTIONS).covariates
 
 
 @pytest.mark.parametrize("size", [1e-99, 1e-6, 1e6, 1e99])
@@ -136,36 +125,35 @@ def test_the_unit_of_quality_does_not_count(size):
 
 def test_more_draws_where_the_level_needs_them():
     options = {name: value for name, value in OPTIONS.items() if name in ("rank", "quality")}
-    assert audit_rank(table(), **options, level=0.999).level == 0.999
+    assert audit(table(), **options, level=0.999).level == 0.999
 
 
-@pytest.mark.parametrize(("name", "lower"), [("test_loss", True), ("wer", True), ("accuracy", False), ("y", False)])
+@pytest.mark.parametrize(("name", "lower"), [("test_loss", True), ("wer", True), ("accuracy", False)])
 def test_the_name_of_the_quality_says_which_way_is_better(name, lower):
     columns = table()
-    values = np.log(columns["rank"])
-    columns[name] = 5 - values if lower else values
-    options = OPTIONS | {"quality": name, "covariates": ["params"]}
+    values = (columns["rank"] - columns["rank"].min() + 1) / 100
+    columns[name] = 1 - values if lower else values
+    options = OPTIONS | {"y": name, "covariates": ["params"]}
     found = audited(columns, **options)
-    assert found.higher_is_better is not lower
+    assert found.target.higher_is_better is not lower
     assert found.spearman.value == pytest.approx(1)
-    told = f"{name} is a loss or an error by its name: less of it is taken as better"
-    assert (told in found.notes) == lower
+    assert f"audited: {name} ({'less' if lower else 'more'} is better, by its name), 12 runs" in found.notes
     turned = audited(columns, **options, higher_is_better=lower)
     assert turned.spearman.value == pytest.approx(-1)
-    assert told not in turned.notes
-    rival = audited(columns | {"eer": 9 - values}, **options, rivals=["eer"]).rivals[0]
-    assert rival.spearman.value == pytest.approx(1)
+    assert turned.target.because == "as asked"
+    baseline = audited(columns | {"eer": 9 - values}, **options, baselines="eer").baselines[0]
+    assert baseline.spearman.value == pytest.approx(1)
 
 
 def test_where_no_number_of_runs_would_settle_it_what_is_missing_is_named():
     columns = table()
     columns["quality"] = np.log(columns["rank"]) / 5
-    without = audit_rank(columns, **OPTIONS, covariates=[])
+    without = audit(columns, **OPTIONS, covariates=[])
     assert without.verdict == "insufficient_data"
     assert without.needed.startswith("no number of these; missing is a column of capacity")
     columns = {"params": np.exp(np.linspace(10, 15, 40)), "rank": np.exp(np.linspace(2, 4, 40))}
     columns["quality"] = 0.3 + 0.01 * np.arange(40) + 0.01 * np.random.default_rng(0).normal(size=40)
-    known = audit_rank(columns, **OPTIONS)
+    known = audit(columns, **OPTIONS)
     assert "the covariates determine rank" in known.reason
     assert known.needed.startswith("no number of such runs; missing are runs of equal capacity")
     for found in (without, known):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sonoscale.laws.audit._bases import bases, foretold, leave_one_out
+from sonoscale.laws.audit._bases import bases, leave_one_out, predictable
 from sonoscale.laws.audit._partial import adjust
-from sonoscale.laws.audit._power import configurations_needed, power_of
+from sonoscale.laws.audit._verdict import configurations_needed, power_of
 
 OPTIONS = {"level": 0.95, "permutations": 400, "seed": 0}
 
@@ -122,14 +122,14 @@ def test_bases_hold_one_another():
             np.testing.assert_allclose(other @ (other.T @ one), one, atol=1e-8)
 
 
-def test_the_only_run_of_a_family_is_not_foretold():
+def test_the_only_run_of_a_family_is_not_predictable():
     family = np.array([0] * 6 + [1] * 6 + [2])
     basis = bases(np.random.default_rng(0).normal(size=(13, 1)), family)[0][1]
-    assert foretold(basis).tolist() == [True] * 12 + [False]
+    assert predictable(basis).tolist() == [True] * 12 + [False]
     column = np.arange(13.0)
     changed = column.copy()
     changed[-1] = 1e6
-    one, other = (leave_one_out(basis, c, foretold(basis)) for c in (column, changed))
+    one, other = (leave_one_out(basis, c, predictable(basis)) for c in (column, changed))
     assert one == pytest.approx(other, rel=1e-6)
 
 
@@ -140,8 +140,8 @@ def test_power_against_simulation():
     y = 0.5 * x + np.sqrt(0.75) * noise
     x, y = (c - c.mean(axis=1, keepdims=True) for c in (x, y))
     r = (x * y).sum(axis=1) / np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
-    seen = np.mean(np.abs(r) * np.sqrt(28 / (1 - r**2)) > stats.t.ppf(0.975, 28))
-    assert power_of(0.5, 28, 0.95) == pytest.approx(seen, abs=0.03)
+    detected = np.mean(np.abs(r) * np.sqrt(28 / (1 - r**2)) > stats.t.ppf(0.975, 28))
+    assert power_of(0.5, 28, 0.95) == pytest.approx(detected, abs=0.03)
     needed = configurations_needed(0.5, 1, 0.95)
     assert needed is not None
     assert power_of(0.5, needed - 2, 0.95) >= 0.8 > power_of(0.5, needed - 3, 0.95)

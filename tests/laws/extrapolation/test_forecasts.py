@@ -61,42 +61,42 @@ def test_each_kind_of_truth_is_recovered_at_twice_the_data(law, within):
     """
     x = np.geomspace(1e3, 1e6, 40)
     exact = extrapolate(x, law(x)).predict(AHEAD[:1])
-    assert exact.y == pytest.approx(law(AHEAD[:1]), rel=0.01)
+    assert exact.value == pytest.approx(law(AHEAD[:1]), rel=0.01)
     for seed in range(3):
-        assert extrapolate(x, noisy(law, x, seed=seed)).predict(AHEAD[:1]).y == pytest.approx(
+        assert extrapolate(x, noisy(law, x, seed=seed)).predict(AHEAD[:1]).value == pytest.approx(
             law(AHEAD[:1]), rel=within
         )
 
 
 @pytest.mark.parametrize(
-    ("up", "down", "ends"),
+    ("up", "down", "ends", "words"),
     [
-        (lambda fall: 1.0 - fall, lambda y: 1.0 - y, (0.0, 1.0)),
-        (lambda fall: 100.0 - 100.0 * fall, lambda y: 1.0 - y / 100.0, (0.0, 100.0)),
-        (lambda fall: 30.0 / fall, lambda y: 30.0 / y, (0.0, np.inf)),
+        (lambda fall: 1.0 - fall, lambda y: 1.0 - y, (0.0, 1.0), "log(1 - y)"),
+        (lambda fall: 100.0 - 100.0 * fall, lambda y: 1.0 - y / 100.0, (0.0, 100.0), "log(100 - accuracy)"),
+        (lambda fall: 30.0 / fall, lambda y: 30.0 / y, (0.0, np.inf), "log(1 / y)"),
     ],
     ids=["score", "percent", "rank"],
 )
-def test_what_rises_is_foretold_as_the_same_law_that_falls(up, down, ends):
-    """A score is its distance from the top, percent the same times 100, a rank its inverse: equal forecasts."""
+def test_what_rises_is_predicted_as_the_same_law_that_falls(up, down, ends, words):
+    """A score is its distance from the ceiling, percent the same times 100, a rank its inverse: equal predictions."""
     fall = noisy(lambda x: 0.2 + 5.0 * x**-0.4, X)
     loss = extrapolate(X, fall).predict(AHEAD)
     rising = extrapolate(X, up(fall), y_name="accuracy" if ends[1] == 100 else "y")
     found = rising.predict(AHEAD)
-    np.testing.assert_allclose(down(found.y), loss.y, rtol=2e-3)
+    np.testing.assert_allclose(down(found.value), loss.value, rtol=2e-3)
     np.testing.assert_allclose(down(found.low), loss.high, rtol=5e-3)
     np.testing.assert_allclose(down(found.high), loss.low, rtol=5e-3)
     assert (ends[0] <= found.low).all()
-    assert ((found.low < found.y) & (found.y < found.high)).all()
+    assert ((found.low < found.value) & (found.value < found.high)).all()
     assert (found.high <= ends[1]).all()
-    assert "since" in rising.fitted
+    assert rising.fitted == words
 
 
-def test_direction_can_be_told():
+def test_the_unit_can_be_given():
     """The same rising numbers as a score and as an unbounded quantity end differently."""
     y = noisy(lambda x: 0.2 * x**0.1, X, sd=0.003)
-    ends = {way: extrapolate(X, y, direction=way).predict([1e13]).high[0] for way in ("score", "rising")}
-    assert ends["score"] <= 1.0 < ends["rising"]
+    ends = {unit: extrapolate(X, y, unit=unit).predict([1e13]).high[0] for unit in ("fraction", "none")}
+    assert ends["fraction"] <= 1.0 < ends["none"]
 
 
 def test_prediction_intervals_cover_new_runs():
@@ -160,7 +160,7 @@ def test_seeds_as_rows_of_one_configuration_do_not_narrow_the_interval(form):
     assert often.drift == pytest.approx(once.drift, rel=0.02, abs=1e-4)
     new = np.array([X[-1], *AHEAD])
     one, other = fields(once.predict(new)), fields(often.predict(new))
-    for name in ("y", "low", "high"):
+    for name in ("value", "low", "high"):
         np.testing.assert_allclose(other[name], one[name], rtol=0.01)
 
 
@@ -179,10 +179,10 @@ def test_units_change_nothing_but_units(form):
     base = fields(extrapolate(X, y, form=form).predict(AHEAD))
     for k in (1e-9, 1e6):
         found = fields(extrapolate(k * X, y, form=form).predict(k * AHEAD))
-        for name in ("y", "low", "high", "reach"):
+        for name in ("value", "low", "high", "reach"):
             np.testing.assert_allclose(found[name], base[name], rtol=0.015, err_msg=f"x in {k:g}")
         found = fields(extrapolate(X, k * y, form=form).predict(AHEAD))
-        for name in ("y", "low", "high"):
+        for name in ("value", "low", "high"):
             np.testing.assert_allclose(found[name] / k, base[name], rtol=0.015, err_msg=f"y in {k:g}")
 
 
@@ -201,11 +201,11 @@ def test_a_named_form_is_that_form_alone_on_its_own_scale():
     linear = extrapolate(X, noisy(m2, X), form="saturating_loss")
     assert [one.form for one in log.panel] == ["M2"]
     assert (log.scale, linear.scale) == ("log", "linear")
-    assert log.panel[0].params["e"] == pytest.approx(0.5, abs=0.03)
-    assert linear.panel[0].params["e"] == pytest.approx(0.5, abs=0.03)
+    assert log.panel[0].params["e"].value == pytest.approx(0.5, abs=0.03)
+    assert linear.panel[0].params["e"].value == pytest.approx(0.5, abs=0.03)
     saturating = extrapolate(X, 1.0 - m2(X) / 2.0, form="saturating")
-    assert saturating.panel[0].params["c"] == pytest.approx(0.75, rel=1e-3)
-    assert saturating.predict(AHEAD).y == pytest.approx(1.0 - m2(AHEAD) / 2.0, rel=1e-3)
+    assert saturating.panel[0].params["c"].value == pytest.approx(0.75, rel=1e-3)
+    assert saturating.predict(AHEAD).value == pytest.approx(1.0 - m2(AHEAD) / 2.0, rel=1e-3)
 
 
 N, D = (grid.ravel() for grid in np.meshgrid(np.geomspace(1e6, 1e9, 7), np.geomspace(1e8, 1e11, 7)))
@@ -223,9 +223,9 @@ def test_several_variables():
         y = surface(N, D) * np.exp(0.003 * np.random.default_rng(seed).normal(size=len(N)))
         law = extrapolate(np.stack([N, D], axis=1), y, x_names=("N", "D"))
         found = law.predict(ahead)
-        np.testing.assert_allclose(found.y, truth, rtol=0.01)
+        np.testing.assert_allclose(found.value, truth, rtol=0.01)
         inside.append((found.low < truth) & (truth < found.high))
-        floors.append(law.panel[0].params["e"])
+        floors.append(law.panel[0].params["e"].value)
     assert np.mean(inside) >= 0.85
     assert np.mean(floors) == pytest.approx(1.7, abs=0.03)
     assert (law.origins, law.panel[0].form) == (3, "additive")  # a quarter of the largest takes no row from a half
@@ -237,12 +237,12 @@ def test_size_is_what_origins_roll_along():
     x = np.stack([N, D], axis=1)
     y = surface(N, D) * np.exp(0.003 * np.random.default_rng(0).normal(size=len(N)))
     product = extrapolate(x, y, x_names=("N", "D"))
-    flops = extrapolate(x, y, x_names=("N", "D"), size=6 * N * D)
-    first = extrapolate(x, y, x_names=("N", "D"), size=N)
+    flops = extrapolate(x, y, x_names=("N", "D"), flops=6 * N * D)
+    first = extrapolate(x, y, x_names=("N", "D"), flops=N)
     assert flops.largest == 6 * product.largest
     assert (flops.drift, flops.coverage) == pytest.approx((product.drift, product.coverage))
     assert first.drift != pytest.approx(product.drift, rel=0.01)
-    assert first.predict(x[-1:], size=[4e9]).reach == pytest.approx([4.0])
+    assert first.predict(x[-1:], flops=[4e9]).reach == pytest.approx([4.0])
 
 
 def test_many_variables_do_not_exhaust_the_memory():
@@ -251,7 +251,7 @@ def test_many_variables_do_not_exhaust_the_memory():
     x = np.exp(rng.uniform(0, 5, size=(40, 6)))
     y = 1.0 + (0.5 * x**-0.5).sum(axis=1)
     law = extrapolate(x, y, x_names=[f"v{i}" for i in range(6)])
-    assert law.predict(x[:3]).y == pytest.approx(y[:3], rel=0.05)
+    assert law.predict(x[:3]).value == pytest.approx(y[:3], rel=0.05)
 
 
 def test_an_extrapolation_says_where_it_could_not_be_tried():
@@ -263,13 +263,13 @@ def test_an_extrapolation_says_where_it_could_not_be_tried():
     assert any("too few different runs for M4, BNSL1, HILL" in line for line in few.warnings)
 
 
-def test_constant_size_needs_a_direction():
+def test_runs_of_one_size_need_a_direction():
     """Runs of one compute budget: nothing to roll along, and no side to call larger."""
     n = np.geomspace(1e6, 1e9, 12)
     x = np.stack([n, 1e18 / n], axis=1)
     y = 1.0 + n**-0.3 * 50 + (x[:, 1]) ** -0.3 * 400
-    with pytest.raises(Exception, match="all runs have the same size"):
+    with pytest.raises(Exception, match=r"nothing says whether more y is better: say it \(higher_is_better\)"):
         extrapolate(x, y, x_names=("N", "D"))
-    law = extrapolate(x, y, x_names=("N", "D"), direction="falling")
+    law = extrapolate(x, y, x_names=("N", "D"), higher_is_better=False)
     assert law.origins == 0
-    assert law.predict(x).y == pytest.approx(y, rel=1e-2)
+    assert law.predict(x).value == pytest.approx(y, rel=1e-2)

@@ -29,7 +29,7 @@ def test_the_panel_foretells_better_than_each_of_its_forms():
         new = train == 0
         for form, found in errors.items():
             told = extrapolate(seen[~new], loss[~new], form=form).predict(seen[new])
-            found.append(np.sqrt(np.mean(np.log(told.y / loss[new]) ** 2)))
+            found.append(np.sqrt(np.mean(np.log(told.value / loss[new]) ** 2)))
             if form == "auto":
                 inside.append(np.mean((told.low <= loss[new]) & (loss[new] <= told.high)))
     means = {form: float(np.mean(found)) for form, found in errors.items()}

@@ -36,7 +36,8 @@ def test_coefficients_and_predictions_with_ten_clusters_of_two():
         )
         slopes = model.coefficients["log params"], model.coefficients["log hours"]
         covered += [one.low < true < one.high for one, true in zip(slopes, (0.2, -0.1), strict=True)]
-        _, low, high = model.predict(NEW, interval=True)
+        found = model.predict(NEW)
+        low, high = found.low, found.high
         score = np.exp(EXPECTED + 0.05 * np.sqrt(2) * rng.normal(size=2))
         new += (low <= score) & (score <= high)
     assert (covered / STUDIES >= 0.92).all()
@@ -57,11 +58,13 @@ def test_a_run_of_a_new_family_and_one_of_a_known():
         options = {"y": "quality", "x": ["params", "hours"], "family": "family", "effects": "random"}
         one = {name: table[name][row] for name in ("params", "hours", "family")}
         model = fit_loglinear(rest, bootstrap=200, seed=seed, **options)
-        _, low, high = model.predict(one, interval=True)
+        found = model.predict(one)
+        low, high = found.low, found.high
         new += bool(low[0] <= table["quality"][row] <= high[0])
         kept = np.arange(33) != row
         model = fit_loglinear({name: column[kept] for name, column in table.items()}, bootstrap=200, **options)
-        _, low, high = model.predict(one, interval=True)
+        found = model.predict(one)
+        low, high = found.low, found.high
         known += bool(low[0] <= table["quality"][row] <= high[0])
     assert 0.90 <= new / STUDIES <= 0.99
     assert 0.90 <= known / STUDIES <= 0.99
@@ -73,7 +76,7 @@ def test_taking_dependent_rows_as_independent_misses_the_truth():
     covered = 0
     for _ in range(STUDIES):
         table = study(rng, 10, 6)
-        model = fit_loglinear(table, y="quality", x=["params", "hours"], bootstrap=80)
+        model = fit_loglinear(table, y="quality", x=["params", "hours"], clusters=(), bootstrap=80)
         one = model.coefficients["log params"]
         covered += one.low < 0.2 < one.high
     assert covered / STUDIES < 0.80

@@ -71,7 +71,7 @@ def test_a_family_in_one_cluster_is_refused_or_told(table):
         fit_loglinear(table | {"run": run}, y="quality", x=["params"], family="family", clusters="run")
     table["family"][-1] = "e"
     model = fit_loglinear(table, y="quality", x=["params"], family="family", effects="random", bootstrap=80)
-    assert "family 'e' has only row 15: its effect cannot be told from its error" in model.warnings
+    assert "family 'e' has only row 15: its effect cannot be separated from its error" in model.warnings
 
 
 def test_fewer_clusters_than_coefficients(table):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sonoscale.errors import SonoscaleError
+from sonoscale.laws import RunTable, read_runs
 from sonoscale.laws.plan import plan_design
 from sonoscale.laws.plan._candidates import ladder
 
@@ -39,7 +40,8 @@ X = ["width", "depth", "clips_seen", "backbone"]
 
 
 def plan(table, **options):
-    given = {"y": "quality", "x": X, "cost": cost, "amount": "clips_seen", "bootstrap": 100}
+    given = {"x": X, "cost": cost, "amount": "clips_seen", "bootstrap": 100, "clusters": ()}
+    given |= {} if isinstance(table, RunTable) else {"y": "quality"}
     return plan_design(table, **(given | options))
 
 
@@ -69,7 +71,7 @@ def test_no_candidate_within_the_budgets_is_better():
         assert one.costs["flops"] <= 2e9 * (1 + 1e-9)
         assert one.costs["params"] <= 40_000
         design = {name: np.array([value]) for name, value in one.design.items()}
-        assert float(law.predict(design)[0]) == pytest.approx(one.y.value)
+        assert law.predict(design)[0].value == pytest.approx(one.y.value)
     values = [one.y.value for one in found.choice.shown]
     assert values == sorted(values, reverse=True)
     assert sum(one.share for one in found.choice.shown) <= 1 + 1e-9
@@ -82,7 +84,7 @@ def test_a_larger_budget_is_never_worse():
     assert y == sorted(y)
 
 
-def test_what_makes_no_difference_is_tied_and_the_cheaper_is_told():
+def test_what_makes_no_difference_is_tied_and_the_cheapest_is_planned():
     table = runs(by_depth=0.0, noise=0.05)
     found = plan(table, budgets={"width": 128}, x=["width", "depth", "clips_seen"], shown=500)
     best = found.choice.best
@@ -92,7 +94,11 @@ def test_what_makes_no_difference_is_tied_and_the_cheaper_is_told():
     ]  # fmt: skip
     assert len(twins) > 1
     assert all(one.tied for one in twins if one is not best)
-    assert any("no effect of depth is shown" in note for note in found.warnings)
+    assert found.no_effect == {"depth": 2}  # the cheapest
+    assert found.best == best.design | {"depth": 2}
+    assert "depth" not in found.headline
+    assert "No effect shown, keep them cheap or as they are: depth 2." in found.details
+    assert found.plan.costs["flops"] <= best.costs["flops"]
     assert found.choice.floor is not None
     if best.design["depth"] > 2:
         assert found.choice.cheapest is not None
@@ -123,7 +129,7 @@ def test_a_loss_is_made_small():
     assert values == sorted(values)
 
 
-def test_percentages_are_told_in_percent():
+def test_percentages_are_given_in_percent():
     table = runs()
     found = plan(table, budgets={"flops": 6e9})
     percent = plan(table | {"quality": 100 * table["quality"]}, budgets={"flops": 6e9})
@@ -140,13 +146,14 @@ def test_a_bend_is_found_inside_where_asked_for():
     assert plan_design(table, **options, curved=["mask_ratio"]).choice.best.design["mask_ratio"] == 0.75
     straight = plan_design(table, **options)
     assert straight.choice.best.design["mask_ratio"] in (0.5, 0.95)
+    assert "mask_ratio" in straight.edges
     assert any("mask_ratio: a law that only rises or falls" in note for note in straight.warnings)
 
 
 def test_held_out_rows_and_next_runs_and_json():
     table = runs()
     held = (table["width"] == 128) & (table["clips_seen"] == 4000)
-    found = plan(table, budgets={"flops": 6e9}, held_out=held, next_count=3)
+    found = plan(table, budgets={"flops": 6e9}, held_out=held, next_runs=3)
     assert found.check is not None
     assert len(found.check.runs) == held.sum()
     assert found.check.coverage >= 0.7
@@ -154,7 +161,7 @@ def test_held_out_rows_and_next_runs_and_json():
     assert len(found.next_runs.runs) == 3
     assert all(flops <= cost(table)["flops"][~held].max() for flops in found.next_runs.flops if flops)
     assert found.next_runs.before > found.next_runs.after[0] > found.next_runs.after[-1]
-    told = json.loads(json.dumps(found.as_dict(), allow_nan=False))
+    told = json.loads(found.to_json())
     assert told["choice"]["shown"][0]["design"] == found.choice.best.design
     for one in found.doublings:
         assert one.variable != "backbone"
@@ -168,7 +175,8 @@ def test_without_a_model_only_columns_can_be_bounded():
     assert found.choice.best.design["width"] == 64
     assert found.choice.best.costs == {}
     with pytest.raises(
-        SonoscaleError, match="nothing here tells 'flops'; a budget can be on: width, depth, clips_seen"
+        SonoscaleError,
+        match="no cost or column of the design is called 'flops'; a budget can be on: width, depth, clips_seen",
     ):
         plan(runs(), cost=None, budgets={"flops": 1e9})
 
@@ -181,16 +189,16 @@ def test_without_a_model_only_columns_can_be_bounded():
         ({}, {"budgets": {"flops": 1e3}}, r"the budget of 1000 for flops is below the cheapest candidate: 1\.229e\+07"),
         ({}, {"budgets": {"params": 5.0}}, "the budget of 5 for params is below the cheapest candidate: 2048"),
         ({}, {"budgets": {"flops": 1e13}}, "the budget = 1e.13 is .* above the largest in the data"),
-        ({}, {"budgets": {"backbone": 1.0}}, "nothing here tells 'backbone'"),
+        ({}, {"budgets": {"backbone": 1.0}}, "no cost or column of the design is called 'backbone'"),
         ({}, {"budgets": {"params": 2049.0, "flops": 1e7}}, "below the cheapest candidate"),
         ({}, {"curved": ["mask"]}, "'mask' is not among the columns of the design"),
         ({}, {"amount": "hours"}, "'hours' is not among the columns of the design"),
-        ({}, {"x": ["width", "quality"], "amount": None}, "'quality' is to be made best and is in the design"),
+        ({}, {"x": ["width", "quality"], "amount": None}, "'quality' is the quality, and is among the columns"),
         ({}, {"x": [*X, "hours"]}, "no column 'hours'"),
         ({"width": np.full(48, 8)}, {}, "width is constant"),
-        ({"quality": np.r_[np.nan, np.full(47, 0.5)]}, {}, "quality, row 0: nan is not a finite number"),
+        ({"quality": np.r_[np.nan, np.full(47, 0.5)]}, {}, "quality, row 0: no value"),
         ({}, {"held_out": np.arange(48) > 3}, "need at least|is constant|in one cluster|combination"),
-        ({}, {"next_count": 2, "next_flops": 1.0}, "no next run costs at most 1 FLOPs"),
+        ({}, {"next_runs": 2, "next_flops": 1.0}, "no next run costs at most 1 FLOPs"),
     ],
 )
 def test_refusals(change, options, message):
@@ -220,34 +228,34 @@ def test_the_name_of_the_quality_says_which_way_a_design_improves():
     best = plan(table, budgets={"flops": 6e9}).choice.best.design
     loss = table | {"loss": 1 - table["quality"]}
     found = plan(loss, y="loss", budgets={"flops": 6e9})
-    assert not found.higher_is_better
+    assert not found.target.higher_is_better
     assert found.choice.best.design == best
     for name, values in (("loss", table["quality"]), ("accuracy", 1 - table["quality"])):
         wrong = table | {name: values}
-        for options in ({}, {"cost": None, "budgets": {"width": 64}}):
-            with pytest.raises(SonoscaleError, match=f"{name} .* with (FLOPs|width.*) .*--higher-is-better"):
-                plan(wrong, y=name, **options)
+        with pytest.raises(SonoscaleError, match=f"{name} .* with FLOPs .* \\(higher_is_better\\)"):
+            plan(wrong, y=name)
         assert plan(wrong, y=name, higher_is_better=name == "loss", budgets={"flops": 6e9}).choice.best.design == best
     for values in (table["quality"], 1 - table["quality"]):
         unnamed = plan(table | {"y": values}, y="y", budgets={"flops": 6e9})
         assert unnamed.choice.best.design == best
-        assert any("of it is taken as better" in note for note in unnamed.warnings)
-    blind = plan(table | {"y": table["quality"]}, y="y", x=["backbone"], cost=None, amount=None)
-    assert "nothing tells whether more y is better: taken so" in blind.warnings
+        assert unnamed.target.because.startswith("as it ")
+    with pytest.raises(SonoscaleError, match="nothing says whether more y is better"):
+        plan({"y": table["quality"], "backbone": table["backbone"]}, y="y", x=["backbone"], cost=None, amount=None)
 
 
 @pytest.mark.parametrize("held", [False, True])
 def test_rows_of_a_part_of_the_runs_are_named_by_their_places_in_the_table(held):
-    table = {name: values.astype(object) for name, values in runs().items()}
-    out = np.zeros(48, dtype=bool)
-    out[[2, 7 if held else 20]] = True
-    found = plan(runs(), held_out=out, places=np.arange(100, 148))
+    table = {name: np.concatenate([values[:9], values]) for name, values in runs().items()}
+    table["part"] = np.array(["other"] * 9 + ["this"] * 48, dtype=object)
+    out = np.zeros(57, dtype=bool)
+    out[[11, 16 if held else 29]] = True
+    found = plan(read_runs(table, group="part", held_out=out, clusters=()).parts()[1][1], clusters=None)
     assert found.check is not None
-    assert [one.row for one in found.check.runs] == sorted([102, 107 if held else 120])
-    table["quality"][7] = np.nan
-    with pytest.raises(SonoscaleError, match=r"^quality, row 107: nan"):
-        plan(table | {"depth": runs()["depth"], "width": runs()["width"], "clips_seen": runs()["clips_seen"]},
-             held_out=out, places=np.arange(100, 148))  # fmt: skip
+    assert [one.row for one in found.check.runs] == sorted([11, 16 if held else 29])
+    table["width"] = table["width"].astype(object)
+    table["width"][16] = "wide"
+    with pytest.raises(SonoscaleError, match=r"^width, row 16: 'wide' is not a number"):
+        plan(read_runs(table, group="part", held_out=out, clusters=()).parts()[1][1], clusters=None)
 
 
 @pytest.mark.parametrize(
@@ -265,3 +273,64 @@ def test_scores_in_two_units_are_refused(value, message):
 
 def test_a_design_of_words_alone_has_no_reach():
     assert plan(runs(), x=["backbone"], cost=None, amount=None).reach == ()
+
+
+def test_settings_without_a_shown_effect_stay_as_they_are_or_cheap():
+    table = runs(by_depth=0.0, noise=0.05)
+    rng = np.random.default_rng(5)
+    table["lr"] = rng.choice([1e-3, 2e-3, 4e-3], len(table["width"]), p=[0.2, 0.6, 0.2])  # costs nothing, does nothing
+    found = plan(table, x=[*X, "lr"], budgets={"flops": 6e9})
+    assert found.no_effect == {"depth": 2, "lr": 2e-3}  # the cheapest, and the usual one
+    assert "lr" not in found.headline
+    assert "depth" not in found.headline
+    assert found.plan.costs["flops"] <= 6e9
+    with pytest.warns(UserWarning, match="extrapolating"):
+        law = found.law.predict({name: np.array([value]) for name, value in found.best.items()})[0]
+    assert found.y.value == pytest.approx(law.value)
+    assert found.plan.tied
+
+
+def test_nothing_is_headlined_where_nothing_is_shown():
+    table = runs(by_width=0.0, by_depth=0.0, by_clips=0.0, noise=0.5)
+    table["backbone"] = np.random.default_rng(1).permutation(table["backbone"])
+    found = plan(table, budgets={"flops": 6e9}, level=0.999, bootstrap=4000)
+    assert set(found.no_effect) == set(X)
+    assert found.headline.startswith("No variable of the design has a significant effect")
+    assert found.edges == {}
+
+
+def test_a_design_at_the_edge_of_what_was_tried_is_said_to_be_there_and_not_certain():
+    found = plan(runs(noise=1e-4), budgets={"flops": 6e9})
+    assert found.choice.best.share > 0.9  # of resamples of a law that cannot bend
+    assert found.edges == {"width": "largest", "depth": "smallest"}
+    said = " ".join(found.details)
+    assert (
+        "Best at the edge of what was tried (width at or beyond its largest, depth at or beyond its smallest)" in said
+    )
+    assert "the optimum may lie beyond" in said
+    assert "% of the resamples" not in said
+    capped = plan(runs(noise=1e-4), cost=None, budgets={"width": 128, "depth": 2})
+    assert set(capped.edges) == {"clips_seen"}  # a budget that binds is no optimum, an unbounded amount is
+    inside = plan(runs(by_clips=0.6, by_depth=0.3, noise=1e-4), budgets={"params": 70_000, "clips_seen": 4000})
+    assert "width" not in inside.edges
+
+
+def test_next_runs_differ_in_what_has_an_effect():
+    table = runs(by_depth=0.0, noise=0.05)
+    found = plan(table, budgets={"flops": 6e9}, next_runs=4)
+    assert found.next_runs is not None
+    shown = [tuple(run[name] for name in X if name not in found.no_effect) for run in found.next_runs.runs]
+    assert "depth" in found.no_effect
+    assert len(set(shown)) == 4
+    known = set(zip(*(table[name].tolist() for name in X), strict=True))
+    assert [tuple(run[name] for name in X) in known for run in found.next_runs.runs] == list(found.next_runs.repeats)
+
+
+def test_a_design_prints_and_gives_its_tables():
+    found = plan(runs(), budgets={"flops": 6e9})
+    assert repr(found).startswith("Train width 256, ")
+    assert found.fitted == "logit quality, 48 runs"
+    assert found.tables()[0][0] == "the best candidates"
+    assert {"width", "quality", "quality_low", "cost:flops"} <= set(found.rows()[0])
+    pytest.importorskip("matplotlib").use("agg")
+    assert found.plot().get_xlabel() == "quality"

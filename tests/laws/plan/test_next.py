@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sonoscale.laws import read_runs
 from sonoscale.laws._newton import Objective
-from sonoscale.laws._screen import screen
 from sonoscale.laws.plan._next import choose_runs, covariance_of, next_runs, slopes_of
 from sonoscale.laws.plan._surface import LAW, Surface, _best, fit_surface, loss
 
@@ -22,10 +22,10 @@ def observed(n, d, rng):
 
 
 def fitted(n, d, y) -> Surface:
-    screened = screen({"N": n, "D": d, "loss": y}, x=("N", "D"), y="loss", log=("N", "D"))
+    runs = read_runs({"N": n, "D": d, "loss": y}, y="loss")
     return fit_surface(
-        screened, ("N", "D", "loss"), 6 * n * d, huber=1.0, bootstrap=80, seed=0, level=0.95, direction=None
-    )
+        runs, ("N", "D", "loss"), runs.target(), 6 * n * d, huber=1.0, bootstrap=80, seed=0, level=0.95
+    )  # fmt: skip
 
 
 def start(rng):
@@ -48,8 +48,9 @@ def test_brute_force_is_hardly_better(count):
             added = slopes[list(chosen)]
             return aim @ np.linalg.inv(information + added.T @ added / 0.3**2) @ aim
 
-        best = min(variance(chosen) for chosen in itertools.combinations_with_replacement(range(12), count))
+        best = min(variance(chosen) for chosen in itertools.combinations(range(12), count))
         assert variance(order) == pytest.approx(variances[-1])
+        assert len(set(order)) == count
         assert variances[-1] <= 1.03 * best
         assert (np.diff([float(aim @ V @ aim), *variances]) <= 0).all()
 
@@ -65,7 +66,7 @@ def test_a_pair_on_a_grid_of_a_law():
     def error(chosen):
         return np.sqrt(aim @ np.linalg.inv(information + slopes[chosen].T @ slopes[chosen]) @ aim)
 
-    best = min(error(list(pair)) for pair in itertools.combinations_with_replacement(range(len(grid)), 2))
+    best = min(error(list(pair)) for pair in itertools.combinations(range(len(grid)), 2))
     assert found.after[-1] / found.before <= 1.03 * best / error([])
     assert found.before > found.after[0] > found.after[1]
 
@@ -80,7 +81,7 @@ def test_only_what_can_be_afforded():
     )
 
 
-def test_the_runs_told_of_shrink_the_error_more_than_runs_at_random():
+def test_the_runs_suggested_shrink_the_error_more_than_runs_at_random():
     target = 3e9, 5e10
     truth = float(np.log(loss(TRUE, *target)))
     grid = np.array(list(itertools.product(np.geomspace(3e7, 2e9, 7), np.geomspace(5e8, 4e10, 7))))
@@ -91,8 +92,8 @@ def test_the_runs_told_of_shrink_the_error_more_than_runs_at_random():
     for seed in range(20):
         rng = np.random.default_rng(seed)
         n, d, y = start(rng)
-        told = next_runs(replace(base, n=n, d=d), grid, flops, *target, 1e20, 3)
-        planned = np.array([[run["N"], run["D"]] for run in told.runs])
+        suggested = next_runs(replace(base, n=n, d=d), grid, flops, *target, 1e20, 3)
+        planned = np.array([[run["N"], run["D"]] for run in suggested.runs])
         off = []
         for added in (planned, grid[rng.choice(len(grid), 3)]):
             points = np.concatenate([np.stack([n, d], axis=1), added])
@@ -102,3 +103,16 @@ def test_the_runs_told_of_shrink_the_error_more_than_runs_at_random():
         errors.append(off)
     planned, random = np.median(np.abs(errors), axis=0)
     assert planned < 0.8 * random
+
+
+def test_no_run_is_suggested_twice_nor_two_of_one_kind():
+    rng = np.random.default_rng(0)
+    slopes, aim, V = rng.normal(size=(12, 4)), rng.normal(size=4), np.eye(4)
+    slopes[3] = 30 * aim  # by far the best, again and again
+    order, _ = choose_runs(V, slopes, aim, 5.0, 4)
+    assert 3 in order
+    assert len(set(order)) == 4
+    kinds = np.arange(12) // 3
+    order, _ = choose_runs(V, slopes, aim, 5.0, 4, kinds)
+    assert sorted(kinds[order]) == [0, 1, 2, 3]
+    assert len(choose_runs(V, slopes[:2], aim, 5.0, 4)[0]) == 2

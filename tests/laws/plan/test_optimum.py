@@ -9,8 +9,8 @@ import pytest
 from scipy.optimize import minimize_scalar
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws.plan import PowerCost, fit_cost
-from sonoscale.laws.plan._cost import FunctionCost, as_cost
+from sonoscale.laws.plan import PowerCost
+from sonoscale.laws.plan._cost import FunctionCost, as_cost, fit_cost
 from sonoscale.laws.plan._optimum import basin, exponents, find_optimum
 
 HOFFMANN = {"E": 1.69, "A": 406.4, "B": 410.7, "alpha": 0.34, "beta": 0.28}  # arXiv 2203.15556, equation 10

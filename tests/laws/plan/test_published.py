@@ -43,6 +43,6 @@ def test_the_largest_models_lie_inside_their_intervals(dataset):
     assert check.coverage == 1.0
     assert check.error < 0.05
     for one in check.runs:
-        assert one.high / one.low < 1.4
+        assert one.predicted.high / one.predicted.low < 1.4
         assert one.best_y is not None
-        assert one.best_y <= one.foretold
+        assert one.best_y <= one.predicted.value

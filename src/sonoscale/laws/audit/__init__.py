@@ -8,7 +8,7 @@ checkpoints and layers of one are averaged and never count as independent. *Sign
    where seeds are known and either rank or quality differs no more between configurations than between seeds
    (analysis of variance).
 1. `not_supported` where Spearman's rho of rank and quality is not significant though a true correlation of 0.5
-   would have been seen with a chance of one half or more, or is significant in the wrong direction. Without that
+   would be detected with a chance of one half or more, or is significant in the wrong direction. Without that
    chance, `insufficient_data`.
 2. Else rank goes with quality, and the question is whether it does so at equal covariates and family (a constant
    for each). The covariates enter as logarithms, with the square of their first principal component and, with
@@ -17,19 +17,21 @@ checkpoints and layers of one are averaged and never count as independent. *Sign
    that was chosen and in the next richer one, by the larger p of Student's t and of Freedman and Lane's
    permutations, and lowers the leave-one-configuration-out error. But `insufficient_data` where there are too few
    runs for a basis richer than the chosen, for slopes by family where there are families, or, where the covariates'
-   effect is seen to bend, for cubes and products; and where there are no covariates, or they determine rank.
+   effect is found to bend, for cubes and products; and where there are no covariates, or they determine rank.
 3. `only_through_capacity` where rank is not significant in rule 2, though a true partial correlation of 0.5 would
-   have been seen with a chance of one half or more, or is significant in the wrong direction. Without that chance,
+   be detected with a chance of one half or more, or is significant in the wrong direction. Without that chance,
    `insufficient_data`.
 
-Evidence that no rule uses (held-out families, matched pairs, regret, rivals, trajectory, layers) is given beside the
-verdict, and where it speaks against it, as a caveat. How often the verdict is right is simulated by
+Evidence that no rule uses (held-out families, matched pairs, regret, baselines, trajectory, layers) is given beside
+the verdict, and where it speaks against it, as a caveat. How often the verdict is right is simulated by
 `benchmarks/audit_verdicts.py`.
 """
 
-from sonoscale.laws.audit._audit import audit_rank
-from sonoscale.laws.audit._columns import OBVIOUS
+from sonoscale._callable import make_callable
+from sonoscale.laws.audit._audit import audit
 from sonoscale.laws.audit._result import Audit
 from sonoscale.laws.audit._verdict import VERDICTS, Verdict
 
-__all__ = ["OBVIOUS", "VERDICTS", "Audit", "Verdict", "audit_rank"]
+__all__ = ["VERDICTS", "Audit", "Verdict", "audit"]
+
+make_callable(__name__)

@@ -10,10 +10,10 @@ __all__ = [
     "RICHEST",
     "SLOPES",
     "bases",
-    "foretold",
     "leave_one_out",
     "linear_basis",
     "orthonormal",
+    "predictable",
     "residual",
 ]
 
@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
 ENOUGH = "cubes and products"
-"""The basis that must be within reach where the covariates' effect is seen to bend."""
+"""The basis that must be within reach where the covariates' effect is found to bend."""
 RICHEST = "fourth powers"
 """The last of the list."""
 SLOPES = "slopes by family"
@@ -77,13 +77,13 @@ def residual(basis: Array, column: Array) -> Array:
 
 
 def leave_one_out(basis: Array, column: Array, among: NDArray[np.bool_]) -> float:
-    """Root mean squared error of each of the values `among` [G] foretold from the others by least squares (PRESS)."""
+    """Root mean squared error of each of the values `among` [G] predicted from the others by least squares (PRESS)."""
     leverage = np.einsum("gk,gk->g", basis, basis)
     return float(np.sqrt(np.mean((residual(basis, column) / np.maximum(1 - leverage, 1e-9))[among] ** 2)))
 
 
-def foretold(basis: Array) -> NDArray[np.bool_]:
-    """Which points others say something of [G]: not the only run of its family."""
+def predictable(basis: Array) -> NDArray[np.bool_]:
+    """Which points the others can predict [G]: all but the only run of a family."""
     return np.einsum("gk,gk->g", basis, basis) < 1 - 1e-9
 
 

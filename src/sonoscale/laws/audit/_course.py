@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from sonoscale.laws._bootstrap import Interval
+from sonoscale.laws._estimate import Estimate
+from sonoscale.laws.audit._gather import Configurations, Rows
 from sonoscale.laws.audit._marginal import Association, associate
-from sonoscale.laws.audit._runs import Rows, Runs
 
 __all__ = ["WARMUP_SHARE", "Course", "Layers", "Trajectory", "follow_layers", "follow_steps"]
 
@@ -27,13 +27,11 @@ class Course:
     """Spearman's rho of rank and quality over the steps of one configuration (means over its seeds at each step).
 
     Attributes:
-        mean: over configurations, -1 to 1;
-        interval: of the mean, by Student's t; None with one configuration.
+        mean: over configurations, with its interval by Student's t: -1 to 1 with one configuration.
         configurations: with at least three steps here, and neither rank nor quality constant over them.
     """
 
-    mean: float
-    interval: Interval | None
+    mean: Estimate
     configurations: int
 
 
@@ -76,7 +74,7 @@ class Layers:
     last: float
 
 
-def follow_steps(runs: Runs, warmup: float | None, *, level: float) -> Trajectory | str:
+def follow_steps(runs: Configurations, warmup: float | None, *, level: float) -> Trajectory | str:
     """Each configuration over its steps; in its last layer, where there are layers."""
     rows = _last_layer(runs.everything)
     if rows.step is None:
@@ -100,7 +98,7 @@ def follow_steps(runs: Runs, warmup: float | None, *, level: float) -> Trajector
     return Trajectory(warmup=warmup, inside=courses[0], after=courses[1], all_steps=courses[2], unfinished=unfinished)
 
 
-def follow_layers(runs: Runs, *, level: float, bootstrap: int, seed: int) -> Layers | str:
+def follow_layers(runs: Configurations, *, level: float, bootstrap: int, seed: int) -> Layers | str:
     """Each layer over the configurations, and the choice of a layer in each, at its last step."""
     rows = _last_step(runs.everything)
     if rows.layer is None:
@@ -150,8 +148,7 @@ def _course(values: list[float], level: float) -> Course | None:
     if not values:
         return None
     mean, count = float(np.mean(values)), len(values)
-    interval = None
+    half = np.inf
     if count > 1:
         half = float(stats.t.ppf(0.5 * (1 + level), count - 1) * np.std(values, ddof=1) / np.sqrt(count))
-        interval = Interval(max(mean - half, -1.0), min(mean + half, 1.0))
-    return Course(mean=mean, interval=interval, configurations=count)
+    return Course(mean=Estimate(mean, max(mean - half, -1.0), min(mean + half, 1.0)), configurations=count)

@@ -1,4 +1,4 @@
-"""Families of encoders: rank within them, across them, and for a family that was never seen."""
+"""Families of encoders: rank within them, across them, and for a held-out family."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from sonoscale.laws._bootstrap import Interval, expanded_interval, small_sample_factor
+from sonoscale.laws._bootstrap import expanded_interval, small_sample_factor
 from sonoscale.laws.audit._bases import linear_basis
+from sonoscale.laws.audit._gather import Configurations, mean_over
 from sonoscale.laws.audit._marginal import Association, associate
-from sonoscale.laws.audit._runs import Runs, mean_over
 
-__all__ = ["HeldOut", "across_families", "held_out_families", "within_families"]
+__all__ = ["HeldOutFamilies", "across_families", "held_out_families", "within_families"]
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeldOut:
-    """Each family foretold from the others, linearly.
+class HeldOutFamilies:
+    """Each family predicted from the others, linearly.
 
     Attributes:
         families: those that could be held out;
@@ -40,7 +40,7 @@ class HeldOut:
     by_family: dict[str, dict[str, float]]
 
 
-def within_families(runs: Runs, *, level: float, bootstrap: int, seed: int) -> Association | str:
+def within_families(runs: Configurations, *, level: float, bootstrap: int, seed: int) -> Association | str:
     """Spearman's rho of the orders within the families, pooled.
 
     Ranks are taken in each family, centred there, and correlated over all; a family of n weighs about n^3, as in
@@ -50,7 +50,7 @@ def within_families(runs: Runs, *, level: float, bootstrap: int, seed: int) -> A
     """
     family = runs.family
     if family is None:
-        return "no column of families was named"
+        return "no column of families was named (family)"
     families = int(family.max()) + 1
     if families == 1:
         return "there is one family only: within it is the same as over all"
@@ -72,13 +72,13 @@ def within_families(runs: Runs, *, level: float, bootstrap: int, seed: int) -> A
     low, high = expanded_interval(found, centre, level=level, factor=small_sample_factor(points, 2, level))
     half = stats.norm.ppf(0.5 * (1 + level)) * np.sqrt((1 + value**2 / 2) / (points - 3))
     low, high = float(np.tanh(min(low, centre - half))), float(np.tanh(max(high, centre + half)))
-    return Association(value=value, interval=Interval(min(low, value), max(high, value)), p=p, n=len(runs))
+    return Association(value=value, low=min(low, value), high=max(high, value), p=p, n=len(runs))
 
 
-def across_families(runs: Runs, *, level: float, bootstrap: int, seed: int) -> Association | str:
+def across_families(runs: Configurations, *, level: float, bootstrap: int, seed: int) -> Association | str:
     """Spearman's rho of the families' means: families are the points."""
     if runs.family is None:
-        return "no column of families was named"
+        return "no column of families was named (family)"
     rank, quality = mean_over(runs.rank, runs.family), mean_over(runs.quality, runs.family)
     if len(rank) < 4:
         return f"means of {len(rank)} famil{'y' if len(rank) == 1 else 'ies'} say nothing: 4 are needed"
@@ -87,11 +87,11 @@ def across_families(runs: Runs, *, level: float, bootstrap: int, seed: int) -> A
     return associate(rank, quality, level=level, bootstrap=bootstrap, seed=seed)
 
 
-def held_out_families(runs: Runs) -> HeldOut | str:
+def held_out_families(runs: Configurations) -> HeldOutFamilies | str:
     """Errors on each family of models that were fitted to the others."""
     family = runs.family
     if family is None:
-        return "no column of families was named"
+        return "no column of families was named (family)"
     if int(family.max()) < 1:
         return "there is one family only: none can be held out"
     designs = _designs(runs)
@@ -99,7 +99,7 @@ def held_out_families(runs: Runs) -> HeldOut | str:
     skipped = []
     for number, label in enumerate(runs.family_labels):
         inside, outside = family == number, family != number
-        fitted = {name: _foretold(design, runs.quality, outside, inside) for name, design in designs.items()}
+        fitted = {name: _predicted(design, runs.quality, outside, inside) for name, design in designs.items()}
         if any(one is None for one in fitted.values()):
             skipped.append(label)
             continue
@@ -107,7 +107,7 @@ def held_out_families(runs: Runs) -> HeldOut | str:
     if not squares:
         return "no family can be held out: the others are too few, or too alike, for the covariates"
     total = {name: np.concatenate([each[name] for each in squares.values()]) for name in designs}
-    return HeldOut(
+    return HeldOutFamilies(
         families=tuple(sorted(squares)),
         skipped=tuple(sorted(skipped)),
         by_family={
@@ -118,7 +118,7 @@ def held_out_families(runs: Runs) -> HeldOut | str:
     )
 
 
-def _designs(runs: Runs) -> dict[str, Array]:
+def _designs(runs: Configurations) -> dict[str, Array]:
     one, rank = np.ones((len(runs), 1)), runs.rank[:, None]
     covariates = linear_basis(runs.covariates, None)  # collinear ones count once
     return {
@@ -129,7 +129,7 @@ def _designs(runs: Runs) -> dict[str, Array]:
     }
 
 
-def _foretold(design: Array, quality: Array, outside: NDArray[np.bool_], inside: NDArray[np.bool_]) -> Array | None:
+def _predicted(design: Array, quality: Array, outside: NDArray[np.bool_], inside: NDArray[np.bool_]) -> Array | None:
     """Predictions for the rows inside by least squares over those outside, which must determine it."""
     size = np.abs(design).max(axis=0)
     known = design[outside] / size

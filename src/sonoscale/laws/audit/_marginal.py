@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from sonoscale.laws._bootstrap import Interval, expanded_interval, small_sample_factor
+from sonoscale.laws._bootstrap import expanded_interval, small_sample_factor
 from sonoscale.laws._correlation import spearman
+from sonoscale.laws._estimate import Estimate
 
 __all__ = ["MOST_PAIRED", "Association", "associate", "kendall", "paired", "resamples", "turning_point"]
 
@@ -21,18 +22,16 @@ MOST_PAIRED = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Association:
+class Association(Estimate):
     """A rank correlation over independent points.
 
     Attributes:
         value: -1 to 1.
-        interval: at the audit's level, or None with fewer than 4 points.
+        low, high: its interval at the audit's level; -1 and 1 with too few points for one.
         p: two-sided, for no association, or None with fewer than 3 points.
         n: points.
     """
 
-    value: float
-    interval: Interval | None
     p: float | None
     n: int
 
@@ -41,8 +40,10 @@ def associate(x: Array, y: Array, *, level: float, bootstrap: int, seed: int) ->
     """Spearman's rho of [G] and [G], both varying: the interval of `sonoscale.laws.spearman`, p by Student's t."""
     found: Any = stats.spearmanr(x, y)
     value, p = float(found.statistic), float(found.pvalue) if len(x) >= 3 else None
-    interval = spearman(x, y, level=level, bootstrap=bootstrap, seed=seed).interval if len(x) >= 4 else None
-    return Association(value=value, interval=interval, p=p, n=len(x))
+    if len(x) < 4:
+        return Association(value=value, low=-1.0, high=1.0, p=p, n=len(x))
+    interval = spearman(x, y, level=level, bootstrap=bootstrap, seed=seed)
+    return Association(value=value, low=interval.low, high=interval.high, p=p, n=len(x))
 
 
 def kendall(x: Array, y: Array, *, level: float, bootstrap: int, seed: int) -> Association:
@@ -57,7 +58,7 @@ def kendall(x: Array, y: Array, *, level: float, bootstrap: int, seed: int) -> A
     value, count = float(found.statistic), len(x)
     p = float(found.pvalue) if count >= 3 else None
     if count < 6:
-        return Association(value=value, interval=None, p=p, n=count)
+        return Association(value=value, low=-1.0, high=1.0, p=p, n=count)
     drawn = paired(count, seed)
     x, y = x[drawn], y[drawn]
     a, b = np.sign(x[:, None] - x), np.sign(y[:, None] - y)
@@ -77,7 +78,7 @@ def kendall(x: Array, y: Array, *, level: float, bootstrap: int, seed: int) -> A
     low, high = expanded_interval(draws, centre, level=level, factor=small_sample_factor(count, 2, level))
     half = stats.norm.ppf(0.5 * (1 + level)) * np.sqrt(0.437 / (count - 4))
     low, high = float(np.tanh(min(low, centre - half))), float(np.tanh(max(high, centre + half)))
-    return Association(value=value, interval=Interval(min(low, value), max(high, value)), p=p, n=count)
+    return Association(value=value, low=min(low, value), high=max(high, value), p=p, n=count)
 
 
 def paired(count: int, seed: int) -> NDArray[np.intp]:

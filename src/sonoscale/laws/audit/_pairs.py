@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from sonoscale.laws._bootstrap import Interval, expanded_interval, small_sample_factor
+from sonoscale.laws._bootstrap import expanded_interval, small_sample_factor
+from sonoscale.laws._estimate import Estimate
+from sonoscale.laws.audit._gather import Configurations, mean_over
 from sonoscale.laws.audit._marginal import paired, resamples
-from sonoscale.laws.audit._runs import Runs, mean_over
 
 __all__ = ["MATCHED", "Pairs", "SeedFloor", "matched_pairs", "ordered_pairs", "seed_floor"]
 
@@ -47,21 +48,20 @@ class Pairs:
         by: what is equal in them, or None for all pairs.
         candidates: pairs that are so.
         counted: those of them above the seed floor, with different ranks.
-        share: of the counted in which the higher rank has the higher quality.
-        interval: of it, over resampled configurations, since the pairs of one configuration are dependent; never
-            narrower than Wilson's for half as many independent pairs as there are configurations in them.
+        share: of the counted in which the higher rank has the higher quality. Its interval is over resampled
+            configurations, since the pairs of one configuration are dependent, and never narrower than Wilson's for
+            half as many independent pairs as there are configurations in them.
         configurations: in the counted pairs.
     """
 
     by: str | None
     candidates: int
     counted: int
-    share: float
-    interval: Interval
+    share: Estimate
     configurations: int
 
 
-def seed_floor(runs: Runs, column: str, *, level: float) -> SeedFloor | str:
+def seed_floor(runs: Configurations, column: str, *, level: float) -> SeedFloor | str:
     """Of `rank` or `quality`, from rows of one configuration with the same design."""
     rows = runs.rows
     values = rows.rank if column == "rank" else rows.quality
@@ -85,19 +85,22 @@ def seed_floor(runs: Runs, column: str, *, level: float) -> SeedFloor | str:
     )
 
 
-def ordered_pairs(runs: Runs, floor: SeedFloor | str, *, level: float, bootstrap: int, seed: int) -> Pairs | str:
+def ordered_pairs(
+    runs: Configurations, floor: SeedFloor | str, *, level: float, bootstrap: int, seed: int
+) -> Pairs | str:
     """All pairs of configurations, or of those that are drawn (see `paired`)."""
     drawn = paired(len(runs), seed)
     alike = np.ones((len(drawn), len(drawn)), dtype=bool)
     return _counted(runs, drawn, alike, None, floor, level=level, bootstrap=bootstrap, seed=seed)
 
 
-def matched_pairs(runs: Runs, floor: SeedFloor | str, *, level: float, bootstrap: int, seed: int) -> Pairs | str:
+def matched_pairs(
+    runs: Configurations, floor: SeedFloor | str, *, level: float, bootstrap: int, seed: int
+) -> Pairs | str:
     """Those of them whose parameters (else the first covariate that counts something) differ by less than `MATCHED`."""
-    logged = [i for i, c in enumerate(runs.names) if c.logged and c.design]
-    if not logged:
+    chosen = runs.size_by
+    if chosen is None:
         return "no covariate says how large the runs are"
-    chosen = next((i for i in logged if runs.names[i].counts_parameters), logged[0])
     drawn = paired(len(runs), seed)
     size = runs.covariates[drawn, chosen]
     alike = np.abs(size[:, None] - size) < np.log(MATCHED)
@@ -105,7 +108,7 @@ def matched_pairs(runs: Runs, floor: SeedFloor | str, *, level: float, bootstrap
 
 
 def _counted(
-    runs: Runs, drawn: NDArray[np.intp], alike: NDArray[np.bool_], by: str | None, floor: SeedFloor | str, *,
+    runs: Configurations, drawn: NDArray[np.intp], alike: NDArray[np.bool_], by: str | None, floor: SeedFloor | str, *,
     level: float, bootstrap: int, seed: int,
 ) -> Pairs | str:  # fmt: skip
     upper = np.triu(np.ones_like(alike), 1)
@@ -115,7 +118,7 @@ def _counted(
     rank = runs.rank[drawn, None] - runs.rank[drawn]
     quality = runs.quality[drawn, None] - runs.quality[drawn]
     least = np.zeros_like(quality)
-    if isinstance(floor, SeedFloor):  # means of several seeds are told apart more finely
+    if isinstance(floor, SeedFloor):  # means of several seeds resolve smaller differences
         least = floor.difference * np.sqrt(0.5 * (1 / runs.size[drawn, None] + 1 / runs.size[drawn]))
     counted = alike & (np.abs(quality) > least) & (rank != 0)
     total = int((counted & upper).sum())
@@ -134,8 +137,7 @@ def _counted(
         by=by,
         candidates=candidates,
         counted=total,
-        share=share,
-        interval=Interval(max(float(min(drawn_low, low)), 0.0), min(float(max(drawn_high, high)), 1.0)),
+        share=Estimate(share, max(float(min(drawn_low, low)), 0.0), min(float(max(drawn_high, high)), 1.0)),
         configurations=members,
     )
 

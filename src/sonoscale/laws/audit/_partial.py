@@ -1,4 +1,4 @@
-"""What rank tells of quality once the covariates are known: nested models, and tests that survive curvature."""
+"""What rank adds to the covariates: nested models of quality, and tests that survive curvature."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from sonoscale.laws._bootstrap import Interval
+from sonoscale.laws._estimate import Estimate
 from sonoscale.laws.audit._bases import (
     ENOUGH,
     SLOPES,
     bases,
     columns_to_resolve,
-    foretold,
     leave_one_out,
     linear_basis,
     orthonormal,
+    predictable,
     residual,
 )
 
@@ -47,7 +47,7 @@ class Nested:
         log_likelihood: Gaussian, at its maximum.
         aicc: None where G is too small for it.
         rmse: of residuals;
-        loo_rmse: of each configuration foretold by the others, in the unit of quality.
+        loo_rmse: of each configuration predicted from the others, in the unit of quality.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Nested:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Partial:
+class Partial(Estimate):
     """Rank and quality at equal covariates.
 
     Attributes:
@@ -67,7 +67,7 @@ class Partial:
         basis: how far up the list of `bases` they enter.
         parameters: columns that they take, constant included.
         value: partial correlation, -1 to 1.
-        interval: by Fisher's z with the degrees of freedom left.
+        low, high: its interval by Fisher's z with the degrees of freedom left.
         t_p: two-sided p of Student's t;
         permutation_p: of Freedman and Lane's permutations;
         p: the larger.
@@ -80,8 +80,6 @@ class Partial:
     given: tuple[str, ...]
     basis: str
     parameters: int
-    value: float
-    interval: Interval
     p: float
     t_p: float
     permutation_p: float
@@ -157,7 +155,7 @@ def adjust(
             ladder.append((name, basis))
     if count - ladder[0][1].shape[1] - 1 < 2:
         return f"{count} configurations are too few for {ladder[0][1].shape[1]} parameters of the covariates and rank"
-    among = foretold(ladder[0][1])
+    among = predictable(ladder[0][1])
     errors = np.array([[leave_one_out(basis, column, among) for column in (quality, rank)] for _, basis in ladder])
     least = max(i for i, (name, _) in enumerate(ladder) if name == SLOPES or i <= 1)
     chosen = max(least, *errors.argmin(axis=0).tolist())
@@ -229,7 +227,8 @@ def _test(
         basis=name,
         parameters=columns,
         value=value,
-        interval=Interval(float(np.tanh(centre - half)), float(np.tanh(centre + half))),
+        low=float(np.tanh(centre - half)),
+        high=float(np.tanh(centre + half)),
         p=max(t_p, permutation_p),
         t_p=t_p,
         permutation_p=permutation_p,
@@ -243,7 +242,7 @@ def _test(
 def _models(rank: Array, quality: Array, basis: Array, family: Index | None) -> tuple[Nested, ...]:
     count = len(rank)
     one = np.ones((count, 1))
-    among = foretold(basis)
+    among = predictable(basis)
     lone = bases(np.empty((count, 0)), family)[0][1]
     designs = [("constant", one), ("rank", np.concatenate([one, rank[:, None]], axis=1))]
     if family is not None:

@@ -1,22 +1,25 @@
-"""The rules, as the package's docstring states them."""
+"""The rules, as the package's docstring states them, and how many configurations a question needs."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
+
+from scipy import stats
 
 from sonoscale.laws.audit._marginal import Association
 from sonoscale.laws.audit._pairs import SeedFloor
 from sonoscale.laws.audit._partial import DETERMINED, Adjusted
-from sonoscale.laws.audit._power import ASSUMED, MOST, POWER, configurations_needed, power_of
 
-__all__ = ["LEAST_CONFIGURATIONS", "LEAST_POWER", "SPARE_CONFIGURATIONS", "VERDICTS", "Ruling", "Verdict", "decide"]
+__all__ = ["VERDICTS", "Ruling", "Verdict", "configurations_needed", "decide", "power_of"]
 
 Verdict = Literal["supported", "only_through_capacity", "not_supported", "insufficient_data"]
 
 VERDICTS: dict[Verdict, str] = {
-    "supported": "Supported: in these runs rank foretells quality beyond its covariates",
-    "only_through_capacity": "Only through capacity: at equal covariates, rank adds nothing that can be seen here",
+    "supported": "Supported: in these runs rank predicts quality beyond the covariates",
+    "only_through_capacity": "Only through capacity: at equal covariates, rank adds nothing that these runs can show",
     "not_supported": "Not supported: in these runs more rank does not go with more quality",
     "insufficient_data": "Insufficient data: these runs cannot say whether rank is to be trusted",
 }
@@ -25,8 +28,14 @@ VERDICTS: dict[Verdict, str] = {
 LEAST_CONFIGURATIONS = 8
 SPARE_CONFIGURATIONS = 4
 """Configurations beyond the columns of the covariates."""
+ASSUMED = 0.5
+"""The partial correlation that an audit should be able to detect."""
 LEAST_POWER = 0.5
-"""Chance to see a correlation of `ASSUMED` below which 'nothing was seen' says nothing."""
+"""Chance to detect `ASSUMED` below which a result that is not significant says nothing."""
+POWER = 0.8
+"""Probability with which the number of runs is to show the effect."""
+MOST = 1000
+"""Numbers above this are printed as 'more than'."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,21 +85,21 @@ def decide(
                 f"{name} differs no more between configurations than between seeds (p = {floor.p:.2g})",
             )
     rho = f"Spearman's rho is {marginal.value:.2f} over {count} configurations ({_p(marginal.p)})"
-    seen = marginal.p is not None and marginal.p < alpha
-    if seen and marginal.value < 0:
+    significant = marginal.p is not None and marginal.p < alpha
+    if significant and marginal.value < 0:
         return ruled("not_supported", f"more rank goes with less quality: {rho}", observed=marginal.value, alone=True)
-    if not seen:
+    if not significant:
         chance = power_of(ASSUMED, count - 2, level)
         verdict: Verdict = "not_supported" if chance >= LEAST_POWER else "insufficient_data"
         return ruled(
             verdict,
-            f"{rho}; a correlation of {ASSUMED:g} would have been seen with a chance of {chance:.0%}",
+            f"{rho}; a correlation of {ASSUMED:g} would be detected with a chance of {chance:.0%}",
             observed=marginal.value,
             alone=True,
         )
     if not covariates:
         return _lacking(
-            f"{rho}, but without covariates rank cannot be told from capacity",
+            f"{rho}, but without covariates rank cannot be separated from capacity",
             "no number of these; missing is a column of capacity (parameters, data, compute), named as a covariate",
         )
     if adjusted == DETERMINED:
@@ -103,14 +112,14 @@ def decide(
     return _beyond(adjusted, rho, alpha, level, ruled)
 
 
-def _beyond(adjusted: Adjusted, rho: str, alpha: float, level: float, ruled) -> Ruling:
+def _beyond(adjusted: Adjusted, rho: str, alpha: float, level: float, ruled: Callable[..., Ruling]) -> Ruling:
     partial, richer = adjusted.partial, adjusted.richer
     at_equal = f"at equal covariates the partial correlation is {partial.value:.2f} ({_p(partial.p)})"
     if all(one.p < alpha and one.value > 0 for one in (partial, richer)) and adjusted.gain > 0:
         if adjusted.exhausted:
             return ruled(
                 "insufficient_data",
-                f"{at_equal}, but there are too few runs to tell rank from a bend in the covariates' effect",
+                f"{at_equal}, but there are too few runs to separate rank from a bend in the covariates' effect",
                 observed=partial.value,
             )
         gain = f"rank lowers the leave-one-out error by {adjusted.gain:.0%}"
@@ -121,8 +130,8 @@ def _beyond(adjusted: Adjusted, rho: str, alpha: float, level: float, ruled) -> 
     if chance < LEAST_POWER:
         return ruled(
             "insufficient_data",
-            f"{rho}, but whether beyond capacity is open: {at_equal}, and a correlation of {ASSUMED:g} would have "
-            f"been seen with a chance of {chance:.0%} only",
+            f"{rho}, but whether beyond capacity is open: {at_equal}, and a correlation of {ASSUMED:g} would be "
+            f"detected with a chance of {chance:.0%} only",
             observed=partial.value,
         )
     why = at_equal
@@ -148,9 +157,35 @@ def _ruling(
             f"{POWER:.0%}"
         )
         if observed is not None:
-            size = f"one as small as that seen ({observed:.2f})"
+            size = f"one as small as that observed ({observed:.2f})"
             words += f"; {size} takes {found if found is not None else f'more than {MOST}'}"
     return Ruling(verdict=verdict, reason=reason, needed_assumed=assumed, needed_observed=found, needed=words)
+
+
+def power_of(correlation: float, df: int, level: float) -> float:
+    """The chance that a two-sided test detects a partial correlation with `df` residual degrees of freedom.
+
+    By Fisher's z, whose variance is 1 / (df - 1): atanh(r) sqrt(df - 1) against the normal quantile.
+    """
+    if df <= 1:
+        return 0.0
+    return float(stats.norm.cdf(math.atanh(correlation) * math.sqrt(df - 1) - stats.norm.ppf(0.5 * (1 + level))))
+
+
+def configurations_needed(correlation: float, parameters: int, level: float) -> int | None:
+    """How many show a partial correlation with a chance of `POWER`, given `parameters` columns of covariates.
+
+    None where that is more than `MOST`.
+    """
+    size = abs(correlation)
+    if size < 1e-6:
+        return None
+    if size >= 1 - 1e-9:
+        return parameters + 4
+    quantiles = stats.norm.ppf(0.5 * (1 + level)) + stats.norm.ppf(POWER)
+    df = 1 + (quantiles / math.atanh(size)) ** 2
+    count = math.ceil(df + parameters + 1)
+    return count if count <= MOST else None
 
 
 def _lacking(reason: str, missing: str) -> Ruling:

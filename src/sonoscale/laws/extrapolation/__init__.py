@@ -1,7 +1,6 @@
-"""Extrapolation with calibrated intervals: fit small runs, foretell large ones, and say how wrong that was before."""
+"""Extrapolation with calibrated intervals: fit small runs, predict large ones, and say how wrong that was before."""
 
-from sonoscale.laws.extrapolation._groups import GroupLaw, fit_groups
-from sonoscale.laws.extrapolation._result import Extrapolation, Forecast, Panellist
+from sonoscale.laws.extrapolation._result import Extrapolation, PanelMember
 from sonoscale.laws.extrapolation._rule import PANEL, extrapolate
 
-__all__ = ["PANEL", "Extrapolation", "Forecast", "GroupLaw", "Panellist", "extrapolate", "fit_groups"]
+__all__ = ["PANEL", "Extrapolation", "PanelMember", "extrapolate"]

@@ -1,4 +1,4 @@
-"""How wrong the law was when it foretold the larger runs from the smaller ones, and what that says of the next."""
+"""How wrong the law was when it predicted the larger runs from the smaller ones, and what that says of the next."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Held:
     """The rows beyond one origin.
 
     Attributes:
-        error: [m] foretold minus seen, on the scale of z.
+        error: [m] predicted minus observed, on the scale of z.
         reach: [m] ln(size / largest size fitted), above 0.
         noise: standard deviation about the law that was fitted below the origin.
     """

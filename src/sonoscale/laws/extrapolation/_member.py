@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from sonoscale.laws._bootstrap import Interval
+from sonoscale.laws._estimate import Estimate
 from sonoscale.laws._newton import Objective, minimise
 from sonoscale.laws._project import project
 from sonoscale.laws.forms import Form, Scale
@@ -55,8 +55,8 @@ class Member:
         at = self._slope(x)
         return np.sqrt(np.maximum(np.einsum("np,pq,nq->n", at, self._covariance(), at), 0.0))
 
-    def parameter_intervals(self, level: float) -> dict[str, Interval]:
-        """Intervals of the parameters by the same covariance, on the search scale, cut at the bounds."""
+    def estimates(self, level: float) -> dict[str, Estimate]:
+        """The parameters with their intervals by the same covariance, on the search scale, cut at the bounds."""
         u = self.objective.to_search(self.params[:1])
         half = stats.t.ppf(0.5 * (1.0 + level), max(self.freedom, 1.0)) * np.sqrt(
             np.maximum(np.diag(self._covariance()), 0.0)
@@ -67,9 +67,9 @@ class Member:
         # known of either within its bounds.
         idle = (np.abs(self._slope(self.objective.x)).max(axis=0) < 1e-3 * self.noise[0]) | (half > _UNKNOWN)
         return {
-            name: Interval(*bounds) if nothing else Interval(float(low), float(high))
-            for name, low, high, nothing, bounds in zip(
-                self.form.parameters, low, high, idle, self.form.bounds, strict=True
+            name: Estimate(value, *(bounds if nothing else (float(low), float(high))))
+            for name, value, low, high, nothing, bounds in zip(
+                self.form.parameters, self.params[0].tolist(), low, high, idle, self.form.bounds, strict=True
             )
         }
 

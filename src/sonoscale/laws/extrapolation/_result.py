@@ -1,4 +1,4 @@
-"""What an extrapolation says: the panel, its errors at rolling origins, and forecasts with intervals."""
+"""What an extrapolation says: the panel, its errors at rolling origins, and predictions with intervals."""
 
 from __future__ import annotations
 
@@ -10,55 +10,34 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws._bootstrap import Interval
 from sonoscale.laws._data import as_column
+from sonoscale.laws._estimate import Estimate, Prediction
+from sonoscale.laws._target import Target
 from sonoscale.laws.extrapolation._calibrate import Calibration
 from sonoscale.laws.extrapolation._member import Member
-from sonoscale.laws.extrapolation._orient import Orientation
 from sonoscale.laws.forms import Scale
 from sonoscale.laws.forms._form import Array
+from sonoscale.results import plain
 
-__all__ = ["Extrapolation", "Forecast", "Panellist", "plain"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Forecast:
-    """Forecasts for new runs, each [n] in the unit of y.
-
-    Attributes:
-        y: the forecast.
-        low, high: its prediction interval, calibrated by rolling origins.
-        naive_low, naive_high: what the uncertainty of the parameters alone would claim, of the form with the least
-            AICc: shown because it is what is usually reported, and too narrow.
-        reach: size of the new run over the largest size fitted; above 1 beyond the data.
-    """
-
-    y: NDArray[np.float64]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
-    naive_low: NDArray[np.float64]
-    naive_high: NDArray[np.float64]
-    reach: NDArray[np.float64]
+__all__ = ["Extrapolation", "PanelMember"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Panellist:
+class PanelMember:
     """One form of the panel.
 
     Attributes:
         form: its name.
-        params: estimate of each parameter.
-        interval: of each at the extrapolation's level, by the covariance that least squares gives: rough where rows are
-            not independent.
+        params: each parameter with its interval at the extrapolation's level, by the covariance that least squares
+            gives: rough where rows are not independent.
         rolling_rmse: root mean squared error at rolling origins over rows up to twice the origin, of log y (of y for a
             form on the linear scale); None without origins.
         aicc: shown, and not used to choose.
-        used: whether it takes part in the forecast.
+        used: whether it takes part in the prediction.
     """
 
     form: str
-    params: dict[str, float]
-    interval: dict[str, Interval]
+    params: dict[str, Estimate]
     rolling_rmse: float | None
     aicc: float
     used: bool
@@ -66,24 +45,24 @@ class Panellist:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Extrapolation:
-    """A law, or a panel of laws, that says what runs beyond the data will give.
+    """A law, or a panel of laws, that predicts runs beyond the data.
 
     Attributes:
         panel: the forms that were fitted.
-        fitted: what was fitted, in words ("y", "1 - y, since ...").
+        target: y, which end of it is good, and what is fitted of it.
         n, n_clusters: rows, and the independent clusters they form.
         origins: how many rolling origins calibrated the intervals.
         coverage: share of the held-out rows that intervals calibrated on the other origins cover, or None.
         noise, drift: standard deviation of a new run about the fitted law within the data, and of the law for each
             e-fold beyond them; of log y unless the form is on the linear scale.
-        largest: largest size fitted.
+        largest: largest size fitted, in FLOPs where they were given.
         level: of the intervals.
         warnings: one sentence each.
         x_names, y_name: what was given.
     """
 
-    panel: tuple[Panellist, ...]
-    fitted: str
+    panel: tuple[PanelMember, ...]
+    target: Target
     n: int
     n_clusters: int
     origins: int
@@ -96,16 +75,19 @@ class Extrapolation:
     x_names: tuple[str, ...]
     y_name: str
     _members: tuple[Member, ...] = field(repr=False)
-    _orientation: Orientation = field(repr=False)
     _calibration: Calibration = field(repr=False)
     _naive: Member = field(repr=False)
     _edge: float | None = field(repr=False)  # largest x, where the panel is of forms that are to fall on
 
-    def predict(self, x: ArrayLike, *, size: ArrayLike | None = None) -> Forecast:
-        """Forecasts at x, [n] or [n, V] in the order of `x_names`, each above zero.
+    def predict(self, x: ArrayLike, *, flops: ArrayLike | None = None) -> Prediction:
+        """What runs at x will give, with intervals that rolling origins calibrated.
 
-        `size` [n] says how large the runs are where sizes were given to `extrapolate`; else it is the product of
-        the variables.
+        Arguments:
+            x: [m] or [m, V] in the order of `x_names`, each above zero.
+            flops: [m], what the runs cost, where that was given to `extrapolate`; None: the product of the variables.
+
+        Returns:
+            The `Prediction` [m] in the unit of y; its naive interval is that of the form with the least AICc.
 
         Raises:
             SonoscaleError: For values that are not finite or not above zero, or a shape that does not fit.
@@ -122,14 +104,14 @@ class Extrapolation:
         ]
         points = columns[0] if wanted == 1 else np.stack(columns, axis=1)
         lengths = points if wanted == 1 else np.prod(points, axis=1)
-        sizes = lengths if size is None else as_column(size, name="size", positive=True)
+        sizes = lengths if flops is None else as_column(flops, name="flops", positive=True)
         if len(sizes) != len(points):
-            raise SonoscaleError(f"size has {len(sizes)} rows but {', '.join(self.x_names)} has {len(points)}")
+            raise SonoscaleError(f"flops has {len(sizes)} rows but {', '.join(self.x_names)} has {len(points)}")
         reach = np.log(sizes / self.largest)
-        told = np.array([member.predict(points)[0] for member in self._members])
-        counted = self._still_falling(told, points)
-        z = np.mean(told, axis=0, where=counted)
-        between = np.std(told, axis=0, where=counted)
+        predicted = np.array([member.predict(points)[0] for member in self._members])
+        counted = self._still_falling(predicted, points)
+        z = np.mean(predicted, axis=0, where=counted)
+        between = np.std(predicted, axis=0, where=counted)
         spread = np.hypot(between, self._naive.parameter_spread(points))
         trusted = self.origins > 2  # drift speaks for all that lies no further out than the size does
         half = self._calibration.half_width(
@@ -137,12 +119,10 @@ class Extrapolation:
         )
         centre = self._naive.predict(points)[0]
         spread = stats.norm.ppf(0.5 * (1.0 + self.level)) * self._naive.parameter_spread(points)
-        y = self._to_y(z)
-        return Forecast(
-            y=y,
-            **dict(zip(("low", "high"), self._ends(z - half, z + half), strict=True)),
-            **dict(zip(("naive_low", "naive_high"), self._ends(centre - spread, centre + spread), strict=True)),
-            reach=np.exp(reach),
+        low, high = self._ends(z - half, z + half)
+        naive_low, naive_high = self._ends(centre - spread, centre + spread)
+        return Prediction(
+            value=self._to_y(z), low=low, high=high, naive_low=naive_low, naive_high=naive_high, reach=np.exp(reach)
         )
 
     def _outside(self, points: Array) -> Array:
@@ -151,39 +131,49 @@ class Extrapolation:
         low, high = ends.min(axis=1, keepdims=True), ends.max(axis=1, keepdims=True)
         return np.maximum(np.maximum(logs - high, low - logs), 0.0).max(axis=0)
 
-    def _still_falling(self, told: Array, points: Array) -> NDArray[np.bool_]:
+    def _still_falling(self, predicted: Array, points: Array) -> NDArray[np.bool_]:
         """Which forms take part at each point: not those that have turned upwards beyond the data [M, n]."""
-        counted = np.isfinite(told)
+        counted = np.isfinite(predicted)
         if self._edge is not None:
             at_edge = np.array([member.predict(np.array([self._edge]))[0] for member in self._members])
             noise = np.array([[member.noise[0]] for member in self._members])
             with np.errstate(invalid="ignore"):
-                falling = counted & ((told <= at_edge + noise) | (points <= self._edge))
+                falling = counted & ((predicted <= at_edge + noise) | (points <= self._edge))
             counted = np.where(falling.any(axis=0), falling, counted)
         return np.where(counted.any(axis=0), counted, True)
 
     @property
     def scale(self) -> Scale:
-        """Whether the forms were fitted to log y or to y itself."""
+        """Whether forms were fitted to the logarithm of what falls, or to y as it is."""
         return self._members[0].objective.scale
 
+    @property
+    def words(self) -> str:
+        """What was fitted: `loss`, `100 - esc50`, `1 / rankme`; the parameters are of this."""
+        return self.y_name if self.scale == "linear" else self.target.words
+
+    @property
+    def fitted(self) -> str:
+        """What was fitted, on the scale of its residuals: `log(100 - esc50)`, or `esc50`."""
+        return self.y_name if self.scale == "linear" else f"log({self.words})"
+
     def as_fitted(self, y: ArrayLike) -> NDArray[np.float64]:
-        """y [n] as what the forms were fitted to: y itself, its distance from the top, or its inverse."""
-        return self._orientation.down(np.asarray(y, dtype=np.float64))
+        """y [n] as what the forms were fitted to: y itself, its distance from the ceiling, or its inverse."""
+        values = np.asarray(y, dtype=np.float64)
+        return values if self.scale == "linear" else self.target.down(values)
 
     def _to_y(self, z: Array) -> Array:
         low, high = self._members[0].form.y_range
         with np.errstate(over="ignore"):
             if self.scale == "linear":
                 return np.clip(z, low, high)
-            y = self._orientation.up(np.exp(z))
-        return np.maximum(y, 0.0) if self._orientation.direction == "score" else y
+            y = self.target.up(np.exp(z))
+        return np.maximum(y, 0.0) if self.target.direction == "score" else y
 
     def _ends(self, low: Array, high: Array) -> tuple[Array, Array]:
-        ends = self._to_y(low), self._to_y(high)
-        if self.scale == "log" and self._orientation.direction != "falling":
-            return ends[1], ends[0]
-        return ends
+        if self.scale == "log" and self.target.direction != "falling":
+            low, high = high, low
+        return self._to_y(low), self._to_y(high)
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain JSON values, None for what is not finite."""
@@ -191,14 +181,7 @@ class Extrapolation:
             "panel": [
                 {
                     "form": one.form,
-                    "params": {
-                        name: {
-                            "value": plain(value),
-                            "low": plain(one.interval[name].low),
-                            "high": plain(one.interval[name].high),
-                        }
-                        for name, value in one.params.items()
-                    },
+                    "params": {name: value.as_dict() for name, value in one.params.items()},
                     "rolling_rmse": None if one.rolling_rmse is None else plain(one.rolling_rmse),
                     "aicc": plain(one.aicc),
                     "used": one.used,
@@ -206,6 +189,7 @@ class Extrapolation:
                 for one in self.panel
             ],
             "fitted": self.fitted,
+            "target": plain(self.target),
             "n": self.n,
             "n_clusters": self.n_clusters,
             "origins": self.origins,
@@ -216,8 +200,3 @@ class Extrapolation:
             "level": self.level,
             "warnings": list(self.warnings),
         }
-
-
-def plain(value: float) -> float | None:
-    """The number as JSON can hold it: None where it is not finite."""
-    return float(value) if np.isfinite(value) else None

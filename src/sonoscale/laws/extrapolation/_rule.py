@@ -9,10 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._data import as_clusters, as_column, constant_column
+from sonoscale.laws._target import Target, Unit, find_target
 from sonoscale.laws.extrapolation._calibrate import Held, calibrate
 from sonoscale.laws.extrapolation._member import Member, fit_member
-from sonoscale.laws.extrapolation._orient import Direction, Orientation, orient
-from sonoscale.laws.extrapolation._result import Extrapolation, Panellist
+from sonoscale.laws.extrapolation._result import Extrapolation, PanelMember
 from sonoscale.laws.extrapolation._windows import rolling_windows
 from sonoscale.laws.forms import FORMS, Form, Term, find_form, sum_of_powers
 from sonoscale.laws.forms._form import Array
@@ -20,7 +20,7 @@ from sonoscale.laws.forms._form import Array
 __all__ = ["PANEL", "extrapolate"]
 
 PANEL = ("M2", "M3", "M4", "BNSL1", "HILL", "logistic")
-"""The forms whose forecasts `auto` averages where there is one variable."""
+"""The forms whose predictions `auto` averages where there is one variable."""
 
 _HOPELESS = 10.0  # a form whose rolling-origin error is so many times the best one's is left out
 _NEAR = 2.0  # rolling-origin errors are of rows up to twice the origin
@@ -32,15 +32,18 @@ def extrapolate(
     *,
     form: str | Form = "auto",
     clusters: Iterable[Hashable] | None = None,
-    size: ArrayLike | None = None,
-    direction: Direction | None = None,
+    flops: ArrayLike | None = None,
+    higher_is_better: bool | None = None,
+    unit: Unit | None = None,
+    target: Target | None = None,
     level: float = 0.95,
     x_names: Sequence[str] = ("x",),
     y_name: str = "y",
+    rows: Sequence[int] | NDArray[np.intp] | None = None,
 ) -> Extrapolation:
     """What larger runs will give, with intervals that earlier extrapolations of the same data have calibrated.
 
-    `auto` is fixed beforehand, the same for every data set. With one variable it is the mean of the forecasts,
+    `auto` is fixed beforehand, the same for every data set. With one variable it is the mean of the predictions,
     on a log scale, of six forms that differ in how they end (`PANEL`); equal weights, since weights that are
     estimated from a few origins cost more than they gain (Smith and Wallis, Oxford Bulletin of Economics and
     Statistics 71, 2009; Claeskens et al., International Journal of Forecasting 32, 2016). Only forms whose
@@ -48,18 +51,20 @@ def extrapolate(
     left out. With several variables it is the sum of a floor and one power of each (Hoffmann et al., arXiv
     2203.15556, equation 2).
 
-    What rises is fitted as what falls: a score in 0..1 or 0..100 as its distance from the top, any other rising
-    quantity as its inverse.
+    What rises is fitted as what falls: a score as its distance from its ceiling of 1 or 100, any other rising quantity
+    as its inverse (see `Target`).
 
     Arguments:
         x: [n], or [n, V] with a name for each column in `x_names`; above zero.
-        y: [n], above zero.
-        form: "auto", or one form (then on that form's own scale, y as it is unless the form falls and y rises).
+        y: [n]; what is fitted of it is above zero.
+        form: "auto", or one form (on that form's own scale: one of scores is fitted to y as it is).
         clusters: [n] labels of dependent rows (seeds and checkpoints of one configuration), or None.
-        size: [n], how large each run is, along which origins roll: compute, if it is known. None: the product of the
-            variables.
-        direction: "falling", "score" or "rising"; None: by the sign of Spearman's correlation with size.
+        flops: [n], what each run cost, along which origins roll. None: the product of the variables.
+        higher_is_better, unit: of y, as in `read_runs`; None: by the name of y, else as it runs along the FLOPs.
+        target: the same as a `Target`, in place of these two.
         level: of the intervals.
+        x_names, y_name: names of the columns.
+        rows: [n] places in the user's table, for messages; None: 0, 1, 2, ...
 
     Returns:
         The `Extrapolation`.
@@ -74,12 +79,12 @@ def extrapolate(
         raise SonoscaleError(f"{', '.join(names)} has {len(points)} rows but {y_name} has {len(values)}")
     if constant_column(values, name=y_name):
         raise SonoscaleError(str(constant_column(values, name=y_name)))
-    sizes = lengths if size is None else as_column(size, name="size", positive=True)
+    sizes = lengths if flops is None else as_column(flops, name="flops", positive=True)
     if len(sizes) != len(values):
-        raise SonoscaleError(f"size has {len(sizes)} rows but {y_name} has {len(values)}")
+        raise SonoscaleError(f"flops has {len(sizes)} rows but {y_name} has {len(values)}")
     groups = as_clusters(clusters, len(values))
 
-    wanted, orientation = _panel(form, names, points, sizes, values, direction, y_name)
+    wanted = _panel(form, names)
     linear = wanted[0].scale == "linear" and form != "auto"
     distinct = len(np.unique(points, axis=0))
     count = int(groups.max()) + 1
@@ -92,15 +97,27 @@ def extrapolate(
             f"{', '.join(names)}: {min(distinct, count)} different runs are too few: "
             f"{'the smallest form' if len(wanted) > 1 else wanted[0].name} has {least} parameters and needs {least + 1}"
         )
+    if target is None:
+        along = "flops" if flops is not None else " * ".join(names)
+        target = find_target(
+            y_name, values, size=sizes, along=along, clusters=groups, higher_is_better=higher_is_better, unit=unit,
+            rows=rows,
+        )  # fmt: skip
+    if target is None:
+        raise SonoscaleError(f"nothing says whether more {y_name} is better: say it (higher_is_better)")
+    if linear:
+        _check_range(wanted[0], values, y_name, rows)
+    else:
+        target.check(values, rows)
     least = min(len(one.parameters) for one in able) + 1
     windows = rolling_windows(sizes, groups, least)
-    fallen = values if linear else orientation.down(values)
+    fallen = values if linear else target.down(values)
     members = [fit_member(one, points, fallen, windows, groups, "linear" if linear else "log") for one in able]
     z = members[0].objective.target
-    foretold = np.array([member.predict(points) for member in members])  # [M, W, n]
+    predicted = np.array([member.predict(points) for member in members])  # [M, W, n]
     runs = np.array([len(np.unique(groups[window > 0])) for window in windows])
     enough = np.array([runs > len(one.parameters) for one in able])  # [M, W]: rows below the origin to fit the form
-    rolling = _rolling_errors(foretold - z, windows, sizes, enough)
+    rolling = _rolling_errors(predicted - z, windows, sizes, enough)
     kept = np.ones(len(members), dtype=bool)
     if rolling is not None:
         best = float(np.min(rolling, where=np.isfinite(rolling), initial=np.inf))
@@ -119,24 +136,23 @@ def extrapolate(
     for k in range(1, len(windows)):
         beyond = windows[k] == 0
         reach = np.log(sizes[beyond] / sizes[~beyond].max())
-        mean = foretold[takes_part[:, k], k].mean(axis=0)
+        mean = predicted[takes_part[:, k], k].mean(axis=0)
         held.append(Held(mean[beyond] - z[beyond], reach, float(noise[k])))
     size_of_form = float(np.mean([len(member.form.parameters) for member in used]))
     about = float(noise[0]) * np.sqrt(1.0 + size_of_form / count)  # the fit itself is uncertain too
     calibration, coverage = calibrate(held, noise=about, freedom=count - size_of_form, level=level)
     return Extrapolation(
         panel=tuple(
-            Panellist(
+            PanelMember(
                 form=member.form.name,
-                params=dict(zip(member.form.parameters, member.params[0].tolist(), strict=True)),
-                interval=member.parameter_intervals(level),
+                params=member.estimates(level),
                 rolling_rmse=None if rolling is None or np.isnan(rolling[i]) else float(rolling[i]),
                 aicc=member.aicc,
                 used=bool(kept[i]),
             )
             for i, member in enumerate(members)
         ),
-        fitted=y_name if linear else orientation.words.replace("y", y_name, 1),
+        target=target,
         n=len(values),
         n_clusters=count,
         origins=len(held),
@@ -149,7 +165,6 @@ def extrapolate(
         x_names=names,
         y_name=y_name,
         _members=tuple(used),
-        _orientation=orientation,
         _calibration=calibration,
         _naive=min(members, key=lambda member: member.aicc),
         _edge=float(points.max()) if form == "auto" and len(names) == 1 else None,
@@ -183,36 +198,27 @@ def _variables(x: ArrayLike, names: tuple[str, ...]) -> tuple[Array, Array]:
     return np.stack(columns, axis=1), sizes
 
 
-def _panel(
-    form: str | Form,
-    names: tuple[str, ...],
-    points: Array,
-    sizes: Array,
-    values: Array,
-    direction: Direction | None,
-    y_name: str,
-) -> tuple[list[Form], Orientation]:
+def _panel(form: str | Form, names: tuple[str, ...]) -> list[Form]:
     if form == "auto":
-        orientation = orient(sizes, values, direction=direction, y_name=y_name)
-        if len(names) == 1:
-            return [FORMS[name] for name in PANEL], orientation
-        return [_additive(names)], orientation
+        return [FORMS[name] for name in PANEL] if len(names) == 1 else [_additive(names)]
     chosen = find_form(form)
     if len(chosen.variables) != len(names):
         raise SonoscaleError(
             f"form {chosen.name!r} has the variables {', '.join(chosen.variables)}; give {len(chosen.variables)} "
             f"columns for x, not {len(names)}"
         )
-    if chosen.scale == "linear":
-        low, high = chosen.y_range
-        outside = (values < low) | (values > high)
-        if outside.any():
-            row = int(outside.argmax())
-            raise SonoscaleError(
-                f"{y_name}, row {row}: {values[row]:g} is outside {low:g}..{high:g}, as form {chosen.name!r} needs"
-            )
-        return [chosen], Orientation("falling")
-    return [chosen], orient(sizes, values, direction=direction, y_name=y_name)
+    return [chosen]
+
+
+def _check_range(form: Form, y: Array, name: str, rows: Sequence[int] | NDArray[np.intp] | None) -> None:
+    low, high = form.y_range
+    outside = (y < low) | (y > high)
+    if outside.any():
+        i = int(outside.argmax())
+        raise SonoscaleError(
+            f"{name}, row {i if rows is None else rows[i]}: {y[i]:g} is outside {low:g}..{high:g}, as form "
+            f"{form.name!r} needs"
+        )
 
 
 def _additive(names: tuple[str, ...]) -> Form:
@@ -258,20 +264,20 @@ def _falls_on(members: list[Member], largest: Array) -> NDArray[np.bool_]:
 def _warnings(
     wanted: list[Form], able: list[Form], held: list[Held], coverage: float | None, level: float
 ) -> tuple[str, ...]:
-    told = []
+    notes = []
     if len(able) < len(wanted):
         lost = ", ".join(one.name for one in wanted if one not in able)
-        told.append(f"too few different runs for {lost}")
+        notes.append(f"too few different runs for {lost}")
     if not held:
-        told.append(
+        notes.append(
             "no earlier extrapolation could be tried (too few runs at half the largest size): intervals hold "
             "within the data only"
         )
     elif len(held) == 1:
-        told.append("one rolling origin only: intervals beyond the data are rough")
+        notes.append("one rolling origin only: intervals beyond the data are rough")
     if coverage is not None and coverage < level - 0.15:
-        told.append(
+        notes.append(
             f"at rolling origins, {level:.0%} intervals covered {coverage:.0%}: the law changes along the way, "
             "and may again"
         )
-    return tuple(told)
+    return tuple(notes)

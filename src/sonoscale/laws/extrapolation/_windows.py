@@ -1,4 +1,4 @@
-"""Rolling origins: what would have been foretold from the smaller runs alone."""
+"""Rolling origins: what would have been predicted from the smaller runs alone."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class Form:
         curvature: `(x, params [..., P], c [..., n]) -> sum_i c_i d2 y_i / d params^2 [..., P, P]`; None where the
             solver is to do without (it then converges linearly where residuals are large).
         linear: names of the parameters >= 0 in which y is linear, for variable projection.
-        scale: whether residuals are differences of y or of log y, unless `fit` is told.
+        scale: whether residuals are differences of y or of log y, unless `fit_form` is given one.
         y_range: the values that y can take; data outside it are refused and prediction intervals end there.
         power_term: how the form is separable, or None where it is not.
         citation, doc: where the form comes from, and when to use it.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +11,13 @@ from scipy import stats
 
 from sonoscale.laws._bootstrap import small_sample_factor
 from sonoscale.laws._data import check_draws
+from sonoscale.laws._read import Reading, Source, as_runs
+from sonoscale.laws._runs import RunTable
 from sonoscale.laws.loglinear._diagnose import Outlier, condition_number, find_outliers, variance_inflation
 from sonoscale.laws.loglinear._families import missed_families, solve_prepared
 from sonoscale.laws.loglinear._fitted import Coefficient, LogLinear
 from sonoscale.laws.loglinear._formula import latex_formula, text_formula
-from sonoscale.laws.loglinear._prepare import Prepared, prepare
+from sonoscale.laws.loglinear._prepare import Prepared, checked, prepare
 from sonoscale.laws.loglinear._resample import Resamples, canonical_order, resample
 from sonoscale.laws.loglinear._robust import corrected_errors, robust_covariance
 from sonoscale.laws.loglinear._solve import Solved
@@ -24,27 +26,24 @@ from sonoscale.laws.loglinear._terms import Term
 __all__ = ["fit_loglinear", "fit_prepared"]
 
 Array = NDArray[np.float64]
-Table = Mapping[str, Sequence[Any] | NDArray[Any]]
 
 _INFLATED = 10.0
 
 
 def fit_loglinear(
-    table: Table,
+    source: Source,
+    x: str | Sequence[str],
     *,
-    y: str,
-    x: Sequence[str],
     log: Sequence[str] | None = None,
     y_scale: Literal["log", "logit", "linear"] = "log",
-    family: str | None = None,
     effects: Literal["fixed", "random"] = "fixed",
     interactions: Sequence[tuple[str, str]] = (),
-    clusters: str | Sequence[str] | None = None,
     level: float = 0.95,
     bootstrap: int = 1000,
     seed: int = 0,
+    **reading: Unpack[Reading],
 ) -> LogLinear:
-    """Fits log y = b0 + sum_v b_v log x_v (+ effect of the family) + error by least squares.
+    """Fit log y = b0 + sum_v b_v log x_v (+ effect of the family) + error by least squares.
 
     A random effect u ~ N(0, between^2) is shared by the runs of a family. The variances are those of restricted
     maximum likelihood, u is predicted without bias (Henderson's BLUP), and both are held in whatever is
@@ -52,37 +51,40 @@ def fit_loglinear(
     Satterthwaite's degrees of freedom; what predictions use of them is resampled by clusters.
 
     Arguments:
-        table: column name -> values, all of one length n.
-        y: the column to be explained, in its unit.
-        x: the columns that explain it. Columns of text become one term for each level but the first in order.
+        source: a `RunTable`, or whatever `read_runs` reads. Held-out rows are left aside.
+        x: the columns that explain y. Columns of text become one term for each level but the first in order.
         log: those of x whose logarithm is taken; the others enter as they are. None: all columns of numbers that are
             above zero throughout.
         y_scale: `log`, `logit` (for y in (0, 1)) or `linear`: the scale on which terms add.
-        family, effects: the column of families, and whether their effects are fixed (each its own number) or random
-            (drawn from one population, so that a prediction for a new family is possible).
+        effects: of the families, if the table names their column: fixed (each its own number) or random (drawn from
+            one population, so that a prediction for a new family is possible).
         interactions: pairs of x whose products are terms too.
-        clusters: the column, or columns together, that say which rows depend on one another; None: none do.
         level, bootstrap, seed: of the intervals, and of the resamples for predictions.
+        reading: how the table is read: `y`, `family`, `clusters`, ... (see `read_runs`).
 
     Returns:
         The `LogLinear`. The order of rows does not matter to it.
 
     Raises:
-        SonoscaleError: For what `screen` refuses, y outside its scale, fewer clusters than coefficients + 1, terms that
-            are combinations of others (named), one family only, and a level, or a family with a fixed effect, in one
-            cluster only.
+        SonoscaleError: For what `read_runs` refuses, y outside its scale, fewer clusters than coefficients + 1, terms
+            that are combinations of others (named), one family only, and a level, or a family with a fixed effect, in
+            one cluster only.
+
+    Example:
+        >>> runs = {"params": [1e6, 2e6, 4e6, 8e6, 16e6], "hours": [9, 3, 7, 1, 4], "loss": [3.2, 2.8, 2.5, 2.2, 1.95]}
+        >>> law = fit_loglinear(runs, ["params", "hours"], y="loss", bootstrap=100)
+        >>> round(law.coefficients["log params"].value, 2)
+        -0.18
     """
     check_draws(bootstrap, level)
-    prepared = prepare(
-        table, y=y, x=x, log=log, y_scale=y_scale, family=family, effects=effects, interactions=interactions,
-        clusters=clusters,
-    )  # fmt: skip
+    runs = checked(as_runs(source, **reading), x).fitted
+    prepared = prepare(runs, y=runs.y, x=x, log=log, y_scale=y_scale, effects=effects, interactions=interactions)
     prepared = prepared.ordered(canonical_order(prepared.X, prepared.z, prepared.members))
-    return fit_prepared(prepared, resample(prepared.clusters, bootstrap=bootstrap, seed=seed), level)
+    return fit_prepared(prepared, resample(prepared.clusters, bootstrap=bootstrap, seed=seed), level, runs)
 
 
-def fit_prepared(data: Prepared, resamples: Resamples, level: float) -> LogLinear:
-    """The fit and all that is told about it."""
+def fit_prepared(data: Prepared, resamples: Resamples, level: float, runs: RunTable) -> LogLinear:
+    """The fit and what a reader must know of it."""
     random = data.family is not None and data.effects == "random"
     solved = solve_prepared(data)
     count, size = int(data.clusters.max()) + 1, data.X.shape[1]
@@ -107,7 +109,7 @@ def fit_prepared(data: Prepared, resamples: Resamples, level: float) -> LogLinea
     missed = np.empty_like(left_out)
     missed[data.rows] = left_out
     inflation = variance_inflation(data.X, data.terms)
-    outliers = find_outliers(solved, data.target, data.rows)
+    outliers = find_outliers(solved, data.target, data.places)
     named = dict(zip(keys, solved.beta.tolist(), strict=True))
     family = data.family if random else None
     family_effects = dict(zip(data.family_names, effects.tolist() if random else _fixed(data, solved), strict=True))
@@ -117,7 +119,7 @@ def fit_prepared(data: Prepared, resamples: Resamples, level: float) -> LogLinea
         if inflation.get(term.name, 1.0) > _INFLATED and term.parts[0].column != data.family
     )
     return LogLinear(
-        y=data.y, x=data.x, y_scale=data.scale.name, family=data.family, effects=data.effects, level=level,
+        runs=runs, y=data.y, x=data.x, y_scale=data.scale.name, family=data.family, effects=data.effects, level=level,
         formula=text_formula(data.y, data.scale, named, family, between or 0.0),
         latex=latex_formula(data.y, data.scale, named, family),
         coefficients=coefficients, family_effects=family_effects, between=between, within=within,
@@ -159,14 +161,12 @@ def _notes(
     if count - data.X.shape[1] < 5:
         notes.append(f"{count} independent clusters for {data.X.shape[1]} coefficients: the intervals are rough")
     if collinear:
-        told = ", ".join(f"{name} ({inflation[name]:.3g})" for name in collinear)
-        notes.append(
-            f"nearly collinear, so that their coefficients are hard to tell apart: {told} (variance inflation)"
-        )
+        named = ", ".join(f"{name} ({inflation[name]:.3g})" for name in collinear)
+        notes.append(f"nearly collinear, so that their coefficients are hard to separate: {named} (variance inflation)")
     if outliers:
-        told = ", ".join(f"{one.row} ({data.y} = {one.value:.4g}, {one.residual:+.1f})" for one in outliers[:8])
+        named = ", ".join(f"{one.row} ({data.y} = {one.value:.4g}, {one.residual:+.1f})" for one in outliers[:8])
         more = f" and {len(outliers) - 8} more" if len(outliers) > 8 else ""
-        notes.append(f"rows that do not belong to the rest (studentised residual): {told}{more}")
+        notes.append(f"rows that do not belong to the rest (studentised residual): {named}{more}")
     if between is not None and len(data.family_names) < 5:
         notes.append(f"only {len(data.family_names)} families: how much families differ is hardly known")
     if between == 0.0:

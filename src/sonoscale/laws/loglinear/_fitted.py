@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, overload
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +13,15 @@ from scipy import stats
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._bootstrap import expanded_interval
+from sonoscale.laws._estimate import Estimate, Prediction
+from sonoscale.laws._runs import RunTable
 from sonoscale.laws._screen import as_given
+from sonoscale.laws._target import Target
 from sonoscale.laws.loglinear._diagnose import Outlier
 from sonoscale.laws.loglinear._resample import Resamples
 from sonoscale.laws.loglinear._scale import Scale
 from sonoscale.laws.loglinear._terms import Term, labels_of, term_matrix
+from sonoscale.results import Result, plain
 
 __all__ = ["Coefficient", "LogLinear"]
 
@@ -25,7 +29,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Coefficient:
+class Coefficient(Estimate):
     """One coefficient.
 
     Attributes:
@@ -35,18 +39,20 @@ class Coefficient:
         df: degrees of freedom, at most the clusters - 1; few where it rests on few clusters.
     """
 
-    value: float
-    low: float
-    high: float
     se: float
     df: float
 
+    def as_dict(self) -> dict[str, float | None]:
+        """The same as plain JSON values."""
+        return super().as_dict() | {"se": plain(self.se), "df": plain(self.df)}
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class LogLinear:
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class LogLinear(Result):
     """A log-linear model fitted to data. Its sum is on the scale of y that `y_scale` names.
 
     Attributes:
+        runs: the runs that were fitted.
         y, x, y_scale, family, effects, level: as given to `fit_loglinear`.
         formula, latex: with the numbers in it.
         coefficients: by the name of their term: `intercept`, `log params`, `depth`, `objective=latent` (against the
@@ -69,6 +75,7 @@ class LogLinear:
         missed: y less its prediction from all other clusters, on the scale of the sum [n], in the table's order.
     """
 
+    runs: RunTable
     y: str
     x: tuple[str, ...]
     y_scale: str
@@ -106,11 +113,21 @@ class LogLinear:
     _resamples: Resamples = field(repr=False)
     _factor: float = field(repr=False)
 
-    @overload
-    def predict(self, table: Mapping[str, Any], *, interval: Literal[False] = False) -> Array: ...
-    @overload
-    def predict(self, table: Mapping[str, Any], *, interval: Literal[True]) -> tuple[Array, Array, Array]: ...
-    def predict(self, table: Mapping[str, Any], *, interval: bool = False) -> Array | tuple[Array, Array, Array]:
+    @property
+    def target(self) -> Target:
+        """y, and which end of it is good (see `RunTable.target`)."""
+        return replace(self.runs, y=self.y).target(along=self.x)
+
+    @property
+    def headline(self) -> str:
+        """What was fitted, to how many runs: `fitted: log quality, 24 runs of 12 configurations`."""
+        return f"fitted: {self._scale.text.format(self.y)}, {self.runs.counts}: {self.formula}"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row for each coefficient."""
+        return [{"term": name, **vars(one)} for name, one in self.coefficients.items()]
+
+    def predict(self, table: Mapping[str, Any]) -> Prediction:
         """What the model says of these runs, in the unit of y: half of such runs are to be above it.
 
         The interval is for one new run: uncertainty of the coefficients (resampled clusters), the error of a
@@ -120,21 +137,19 @@ class LogLinear:
         Arguments:
             table: the columns of x, and that of the family; single values stand for all rows. With random effects the
                 family may be new, None, or left out.
-            interval: whether the interval is wanted too.
 
         Returns:
-            y [m], or (y, low, high) at the model's level. Warns (`UserWarning`) where a column lies more than 10 %
-            outside the data.
+            The `Prediction` [m] at the model's level. Warns (`UserWarning`) where a column lies more than 10 % outside
+            the data.
 
         Raises:
             SonoscaleError: For a column that is missing or malformed, and for a level, or a family with a fixed effect,
                 that was not in the data.
         """
         centre, X, at = self._expect(table)
-        if not interval:
-            return self._scale.back(centre)
         low, high = expanded_interval(self._simulate(X, at), np.zeros_like(centre), level=self.level)
-        return self._scale.back(centre), self._scale.back(centre + low), self._scale.back(centre + high)
+        back = self._scale.back
+        return Prediction(value=back(centre), low=back(centre + low), high=back(centre + high))
 
     def _expect(self, table: Mapping[str, Any]) -> tuple[Array, Array, NDArray[np.intp]]:
         """The sum [m], the columns of its terms [m, P], and the place of each family, -1 if new [m]."""
@@ -172,20 +187,17 @@ class LogLinear:
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values (None for what is not finite)."""
-        plain = {name: getattr(self, name) for name in ("y", "y_scale", "family", "effects", "formula", "latex")}
+        words = {name: getattr(self, name) for name in ("y", "y_scale", "family", "effects", "formula", "latex")}
         numbers = ("rmse", "r2", "loo_rmse", "family_rmse", "loo_error", "family_error", "between", "within")
         return {
-            **plain,
+            **words,
             "x": list(self.x),
-            "coefficients": {
-                name: {key: _plain(value) for key, value in vars(one).items()}
-                for name, one in self.coefficients.items()
-            },
-            "family_effects": {str(label): _plain(value) for label, value in self.family_effects.items()},
-            **{name: _plain(getattr(self, name)) for name in (*numbers, "condition", "level")},
+            "coefficients": {name: one.as_dict() for name, one in self.coefficients.items()},
+            "family_effects": {str(label): plain(value) for label, value in self.family_effects.items()},
+            **{name: plain(getattr(self, name)) for name in (*numbers, "condition", "level")},
             "n": self.n,
             "n_clusters": self.n_clusters,
-            "inflation": {name: _plain(value) for name, value in self.inflation.items()},
+            "inflation": {name: plain(value) for name, value in self.inflation.items()},
             "collinear": list(self.collinear),
             "outliers": [vars(one).copy() for one in self.outliers],
             "warnings": list(self.warnings),
@@ -222,7 +234,3 @@ def _spread(table: Mapping[str, Any], needed: Sequence[str], optional: Sequence[
 
 def _array(values: Any) -> NDArray[Any]:
     return np.asarray(values) if np.ndim(values) == 0 else as_given(values)
-
-
-def _plain(value: float | None) -> float | None:
-    return None if value is None or not np.isfinite(value) else float(value)

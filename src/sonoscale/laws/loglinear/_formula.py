@@ -13,20 +13,20 @@ __all__ = ["latex_formula", "text_formula"]
 
 def text_formula(y: str, scale: Scale, terms: Mapping[Term | None, float], random: str | None, between: float) -> str:
     """Such as `log loss = 2.1 - 0.12 log params + 0.03 [dataset=c4]`; the key None is the intercept."""
-    told = f"{scale.text.format(y)} ="
+    text = f"{scale.text.format(y)} ="
     for i, (term, value) in enumerate(terms.items()):
         named = "" if term is None else " " + " * ".join(_text(part) for part in term.parts)
-        told += _signed(value, first=i == 0) + named
-    return told + (f" + u[{random}], sd(u) = {between:.4g}" if random else "")
+        text += _signed(value, first=i == 0) + named
+    return text + (f" + u[{random}], sd(u) = {between:.4g}" if random else "")
 
 
 def latex_formula(y: str, scale: Scale, terms: Mapping[Term | None, float], random: str | None) -> str:
     """The same for LaTeX's mathematics mode."""
-    told = f"{scale.latex.format(_upright(y))} ="
+    text = f"{scale.latex.format(_upright(y))} ="
     for i, (term, value) in enumerate(terms.items()):
         named = "" if term is None else r" \, " + r" \, ".join(_latex(part) for part in term.parts)
-        told += _scientific(_signed(value, first=i == 0)) + named
-    return told + (f" + u_{{{_upright(random)}}}" if random else "")
+        text += _scientific(_signed(value, first=i == 0)) + named
+    return text + (f" + u_{{{_upright(random)}}}" if random else "")
 
 
 def _text(part: Part) -> str:

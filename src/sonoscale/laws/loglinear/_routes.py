@@ -1,4 +1,4 @@
-"""Ways from what is designed to quality, held against each other on rows that no fit has seen."""
+"""Ways from what is designed to quality, compared on rows that were left out of the fit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MEASURED = "measured rank"
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """How well one way foretells quality.
+    """How well one way predicts quality.
 
     Attributes:
         loo_error: root mean squared error over clusters left out, in the unit of quality; infinite where the others do
@@ -69,18 +69,18 @@ def compare_routes(
 def verdict(routes: dict[str, Route], *, rank: str, quality: str) -> str:
     """What going through the rank gains or loses, in one sentence."""
     through, direct = routes[THROUGH_RANK], routes[DIRECT]
-    told = (
-        f"{quality} of clusters left out is foretold through {rank} with an error of {through.loo_error:.3g}, and "
-        f"directly of {direct.loo_error:.3g}: "
+    said = (
+        f"{quality} of clusters left out is predicted through {rank} with an error of {through.loo_error:.3g}, "
+        f"directly with one of {direct.loo_error:.3g}: "
     )
     if through.gain is None or through.gain_low is None or through.gain_high is None:
-        return told + "the two cannot be compared, as the other clusters do not determine both"
+        return said + "the two cannot be compared, as the other clusters do not determine both"
     span = f"[{through.gain_low:+.2g}, {through.gain_high:+.2g}]"
     if through.gain_low > 0:
-        return told + f"going through {rank} gains {through.gain:.2g} {span}"
+        return said + f"going through {rank} gains {through.gain:.2g} {span}"
     if through.gain_high < 0:
-        return told + f"going through {rank} loses {-through.gain:.2g} {span}"
-    return told + f"the difference of {through.gain:+.2g} {span} is not told apart from none"
+        return said + f"going through {rank} loses {-through.gain:.2g} {span}"
+    return said + f"the difference of {through.gain:+.2g} {span} is not significant"
 
 
 def _error(missed: Array) -> float:

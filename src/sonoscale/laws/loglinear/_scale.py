@@ -34,8 +34,8 @@ class Scale:
     text: str
     latex: str
 
-    def apply(self, y: Array, *, name: str) -> Array:
-        """The transformed y.
+    def apply(self, y: Array, *, name: str, rows: NDArray[np.intp]) -> Array:
+        """The transformed y [n]; `rows` [n] are its places in the table.
 
         Raises:
             SonoscaleError: With row and value, where y is not inside the ends.
@@ -44,7 +44,7 @@ class Scale:
         if outside.any():
             row = int(outside.argmax())
             raise SonoscaleError(
-                f"{name}, row {row}: {y[row]:g} does not lie between {self.ends[0]:g} and {self.ends[1]:g}, "
+                f"{name}, row {rows[row]}: {y[row]:g} does not lie between {self.ends[0]:g} and {self.ends[1]:g}, "
                 f"as y_scale={self.name!r} needs"
             )
         return self.forward(y)

@@ -51,7 +51,11 @@ class Term:
 
 
 def make_terms(
-    table: Table, x: Sequence[str], log: Sequence[str] | None, interactions: Sequence[tuple[str, str]]
+    table: Table,
+    x: Sequence[str],
+    log: Sequence[str] | None,
+    interactions: Sequence[tuple[str, str]],
+    rows: Sequence[int] | NDArray[np.intp] | None = None,
 ) -> tuple[tuple[Term, ...], dict[str, tuple[Hashable, ...]]]:
     """The terms of these columns, and the levels of the categorical ones (the first is the reference).
 
@@ -73,7 +77,9 @@ def make_terms(
             levels[name] = _levels(table, name)
             parts[name] = tuple(Part(name, "level", level) for level in levels[name][1:])
         else:
-            column = as_column(table[name], name=name)
+            column = as_column(table[name], name=name, rows=rows)
+            if log is not None and name in log:
+                as_column(column, name=name, positive=True, rows=rows)
             logged = name in log if log is not None else _can_be_logged(table[name], column)
             parts[name] = (Part(name, "log" if logged else "number"),)
     terms = [Term((part,)) for name in x for part in parts[name]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, overload
+from typing import Any, Literal, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +12,17 @@ from numpy.typing import NDArray
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._bootstrap import expanded_interval
 from sonoscale.laws._data import check_draws
-from sonoscale.laws._fit import fit
+from sonoscale.laws._estimate import Prediction
+from sonoscale.laws._fit_form import fit_form
 from sonoscale.laws._fitted import Fit
+from sonoscale.laws._read import Reading, Source, as_runs
+from sonoscale.laws._runs import RunTable
+from sonoscale.laws._target import Target
 from sonoscale.laws.forms import Form
 from sonoscale.laws.loglinear._families import missed_families
 from sonoscale.laws.loglinear._fit import fit_prepared
 from sonoscale.laws.loglinear._fitted import LogLinear
-from sonoscale.laws.loglinear._prepare import Prepared, prepare
+from sonoscale.laws.loglinear._prepare import Prepared, checked, prepare
 from sonoscale.laws.loglinear._resample import Resamples, canonical_order, resample
 from sonoscale.laws.loglinear._routes import (
     DIRECT,
@@ -30,24 +34,27 @@ from sonoscale.laws.loglinear._routes import (
     verdict,
 )
 from sonoscale.laws.loglinear._second_stage import SecondStage, one_power, second_stage, without_groups
+from sonoscale.laws.loglinear._terms import is_categorical
+from sonoscale.results import Result, plain
 
 __all__ = ["TwoStage", "fit_two_stage"]
 
 Array = NDArray[np.float64]
-Table = Mapping[str, Sequence[Any] | NDArray[Any]]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class TwoStage:
-    """A law in two stages, and those it is to be held against.
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class TwoStage(Result):
+    """A law in two stages, and those it is compared with.
 
     Attributes:
-        rank, quality: names of the columns.
+        runs: the table that was read, with its held-out rows, which are not fitted.
+        target: y, and which end of it is good.
+        x, through: the columns of the design and of the rank.
         level: confidence level of all intervals.
         rank_law: the first stage, log rank ~ design.
-        quality_law: the second, quality ~ rank.
-        direct: quality ~ design.
-        with_rank: quality ~ design and log rank.
+        quality_law: the second, y ~ rank.
+        direct: y ~ design.
+        with_rank: y ~ design and log rank.
         routes: the errors of `through rank` (both stages), `direct`, `direct with rank` and `measured rank` (the second
             stage, given the rank that was measured) over the same clusters left out, of which both stages are fitted
             anew.
@@ -55,8 +62,10 @@ class TwoStage:
         warnings: what a reader of these numbers must know, one sentence each.
     """
 
-    rank: str
-    quality: str
+    runs: RunTable
+    target: Target
+    x: tuple[str, ...]
+    through: str
     level: float
     rank_law: LogLinear
     quality_law: Fit
@@ -67,11 +76,21 @@ class TwoStage:
     warnings: tuple[str, ...]
     _second: SecondStage = field(repr=False)
 
-    @overload
-    def predict(self, table: Mapping[str, Any], *, interval: Literal[False] = False) -> Array: ...
-    @overload
-    def predict(self, table: Mapping[str, Any], *, interval: Literal[True]) -> tuple[Array, Array, Array]: ...
-    def predict(self, table: Mapping[str, Any], *, interval: bool = False) -> Array | tuple[Array, Array, Array]:
+    @property
+    def y(self) -> str:
+        """The column that is predicted."""
+        return self.target.name
+
+    @property
+    def headline(self) -> str:
+        """What going through the rank gains or loses."""
+        return f"{self.runs.fitted.counts}: {self.verdict}"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row for each route from the design to y, with its errors and its gain over the direct law."""
+        return [{"route": name, **vars(route)} for name, route in self.routes.items()]
+
+    def predict(self, table: Mapping[str, Any]) -> Prediction:
         """Quality of runs of this design, through the rank that is expected of them.
 
         The interval is for one new run, and each resample of clusters goes through both stages: coefficients
@@ -81,114 +100,119 @@ class TwoStage:
 
         Arguments:
             table: the design, as `LogLinear.predict` takes it.
-            interval: whether the interval is wanted too.
 
         Returns:
-            quality [m], or (quality, low, high). Warns (`UserWarning`) where a column lies more than 10 % outside the
-            data.
+            The `Prediction` [m]. Warns (`UserWarning`) where a column lies more than 10 % outside the data.
 
         Raises:
             SonoscaleError: As `LogLinear.predict`.
         """
         centre, X, places = self.rank_law._expect(table)
         quality = self._second.at(np.exp(centre))
-        if not interval:
-            return quality
         ranks = np.exp(np.clip(centre + self.rank_law._simulate(X, places), -600.0, 600.0))
         draws = self._second.of_draws(ranks, self.rank_law._resamples.rows)
         low, high = expanded_interval(draws - quality, np.zeros_like(quality), level=self.level)
         ends = self._second.form.y_range
-        return quality, np.clip(quality + low, *ends), np.clip(quality + high, *ends)
+        return Prediction(value=quality, low=np.clip(quality + low, *ends), high=np.clip(quality + high, *ends))
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values (None for what is not finite)."""
         return {
-            "rank": self.rank,
-            "quality": self.quality,
+            "y": self.y,
+            "x": list(self.x),
+            "through": self.through,
+            "target": plain(self.target),
+            "n": len(self.runs.fitted),
+            "n_clusters": self.runs.fitted.n_clusters,
             "level": self.level,
             "rank_law": self.rank_law.as_dict(),
             "quality_law": self.quality_law.as_dict(),
             "direct": self.direct.as_dict(),
             "with_rank": self.with_rank.as_dict(),
-            "routes": {
-                name: {
-                    key: value if value is not None and np.isfinite(value) else None for key, value in vars(r).items()
-                }
-                for name, r in self.routes.items()
-            },
+            "routes": plain(self.routes),
             "verdict": self.verdict,
             "warnings": list(self.warnings),
         }
 
 
 def fit_two_stage(
-    table: Table,
+    source: Source,
+    x: str | Sequence[str],
     *,
-    design: Sequence[str],
-    rank: str,
-    quality: str,
-    form: str | Form = "power",
+    through: str = "rankme",
+    form: str | Form | None = None,
     y_scale: Literal["log", "logit", "linear"] = "log",
     log: Sequence[str] | None = None,
     interactions: Sequence[tuple[str, str]] = (),
-    family: str | None = None,
     effects: Literal["fixed", "random"] = "fixed",
-    clusters: str | Sequence[str] | None = None,
     level: float = 0.95,
     bootstrap: int = 1000,
     seed: int = 0,
+    **reading: Unpack[Reading],
 ) -> TwoStage:
-    """Fits rank ~ design and quality ~ rank, and asks what the detour gains or loses.
+    """Fit rank ~ x and y ~ rank, and ask what the detour gains or loses against y ~ x.
 
     That design variables act on quality through the rank is the claim of Deng, Sun, Dou and Xu, arXiv
     2510.10948 (2025). If it holds, the detour costs nothing, and the design adds nothing to a measured rank.
-    Families have effects on the rank and on quality in the direct laws, and none in the law of quality in rank,
-    which is to be one for all.
+    Families have effects on the rank and on y in the direct laws, and none in the law of y in rank, which is to be one
+    for all.
 
     Arguments:
-        design: the columns that one chooses: parameters, hours, objective, ...
-        rank, quality: the columns of the two stages, rank above zero.
-        form: of quality in rank: one power of it, with or without a constant.
-        y_scale: of quality in the direct laws. (The law of quality in rank is fitted as `fit` does.)
-        The others: as in `fit_loglinear`; `log` and `interactions` are of the design.
+        source: a `RunTable`, or whatever `read_runs` reads. Held-out rows are left aside.
+        x: the columns of the design: parameters, hours, objective, ...
+        through: the column of the rank, above zero.
+        form: of y in rank: one power of it, with or without a constant. None: `power`, or `power_loss` where less is
+            better.
+        y_scale: of y in the direct laws. (The law of y in rank is fitted as `fit_form` does.)
+        log, interactions: of x, as in `fit_loglinear`.
+        effects, level, bootstrap, seed: as in `fit_loglinear`.
+        reading: how the table is read: `y`, `family`, `clusters`, ... (see `read_runs`).
 
     Returns:
         The `TwoStage`.
 
     Raises:
-        SonoscaleError: For what `fit_loglinear` and `fit` refuse, for a form of another kind, and for a rank or quality
-            that is in the design.
+        SonoscaleError: For what `fit_loglinear` and `fit_form` refuse, for a form of another kind, and for a rank that
+            is in x or is y.
+
+    Example:
+        >>> params = [1e6, 2e6, 4e6, 8e6, 16e6, 32e6]
+        >>> runs = {"params": params, "rankme": [20, 26, 33, 41, 54, 69], "quality": [0.31, 0.36, 0.4, 0.44, 0.5, 0.56]}
+        >>> law = fit_two_stage(runs, "params", bootstrap=100)
+        >>> sorted(law.routes)
+        ['direct', 'direct with rank', 'measured rank', 'through rank']
     """
     check_draws(bootstrap, level)
-    chosen = one_power(form)
-    names = (design,) if isinstance(design, str) else tuple(design)
-    for name in (rank, quality):
-        if name in names:
-            raise SonoscaleError(f"{name!r} is in the design and is {'the rank' if name == rank else 'the quality'}")
-    shared: dict[str, Any] = {
-        "family": family, "effects": effects, "interactions": interactions, "clusters": clusters
-    }  # fmt: skip
-    first = prepare(table, y=rank, x=names, log=log, y_scale="log", **shared)
-    direct = prepare(table, y=quality, x=names, log=log, y_scale=y_scale, **shared)
-    logs = None if log is None else (*log, rank)
-    both = prepare(table, y=quality, x=(*names, rank), log=logs, y_scale=y_scale, **shared)
+    names = (x,) if isinstance(x, str) else tuple(x)
+    read = as_runs(source, **reading)
+    if through == read.y or through in names:
+        raise SonoscaleError(f"{through!r} is {'y' if through == read.y else 'in x'} and is to be gone through")
+    read = checked(read, names, through)
+    target = read.target(along=[name for name in names if not is_categorical(read.columns, name)])
+    runs = read.fitted
+    chosen = one_power(form if form is not None else "power" if target.higher_is_better else "power_loss")
+    shared: dict[str, Any] = {"effects": effects, "interactions": interactions}
+    first = prepare(runs, y=through, x=names, log=log, y_scale="log", **shared)
+    direct = prepare(runs, y=runs.y, x=names, log=log, y_scale=y_scale, **shared)
+    logs = None if log is None else (*log, through)
+    both = prepare(runs, y=runs.y, x=(*names, through), log=logs, y_scale=y_scale, **shared)
     order = canonical_order(first.X, first.z, direct.z, first.members)
     first, direct, both = first.ordered(order), direct.ordered(order), both.ordered(order)
     resamples = resample(first.clusters, bootstrap=bootstrap, seed=seed)
 
-    quality_law = fit(
+    quality_law = fit_form(
         chosen, first.target, direct.target, clusters=first.clusters.tolist(), bootstrap=bootstrap, seed=seed,
-        level=level, x_name=rank, y_name=quality,
+        level=level, x_name=through, y_name=runs.y, rows=first.places,
     )  # fmt: skip
-    laws = [fit_prepared(one, resamples, level) for one in (first, direct, both)]
+    laws = [fit_prepared(one, resamples, level, runs) for one in (first, direct, both)]
     routes = _routes(chosen, first, direct, both, laws, resamples, level)
     notes = list(first.warnings) + [note for note in direct.warnings if note not in first.warnings]
-    for name, law in zip((f"law of {rank}", DIRECT, WITH_RANK), laws, strict=True):
+    for name, law in zip((f"law of {through}", DIRECT, WITH_RANK), laws, strict=True):
         notes += [f"{name}: {note}" for note in law.warnings if note not in notes and note not in both.warnings]
-    notes += [f"law of {quality} in {rank}: {note}" for note in quality_law.warnings]
+    notes += [f"law of {runs.y} in {through}: {note}" for note in quality_law.warnings]
     return TwoStage(
-        rank=rank, quality=quality, level=level, rank_law=laws[0], quality_law=quality_law, direct=laws[1],
-        with_rank=laws[2], routes=routes, verdict=verdict(routes, rank=rank, quality=quality),
+        runs=read, target=target, x=names, through=through, level=level, rank_law=laws[0], quality_law=quality_law,
+        direct=laws[1], with_rank=laws[2], routes=routes, verdict=verdict(routes, rank=through, quality=runs.y),
         warnings=tuple(dict.fromkeys(notes)),
         _second=second_stage(chosen, first.target, direct.target, first.clusters, resamples, level),
     )  # fmt: skip

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws.plan._value import Array
 
-__all__ = ["SIX_ND", "Cost", "CostFunction", "PowerCost", "as_cost", "fit_cost"]
+__all__ = ["SIX_ND", "Array", "Cost", "CostFunction", "PowerCost", "as_cost", "fit_cost"]
 
+Array = NDArray[np.float64]
 CostFunction = Callable[[Array, Array], Array]
 
 _CONSTANT = 0.05  # relative spread of flops / (N D) below which it is one number

@@ -1,151 +1,240 @@
-"""The best design of an encoder for a budget: width, depth, clip length, masking and data together."""
+"""The best design of an encoder for a budget."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any, Literal, Unpack
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws._data import as_column
-from sonoscale.laws._screen import as_given, check_columns, is_score, mixed_units
+from sonoscale.laws._estimate import Estimate
+from sonoscale.laws._names import find_sizes
+from sonoscale.laws._read import Reading, Source, as_runs
+from sonoscale.laws._runs import RunTable
+from sonoscale.laws._target import Target
 from sonoscale.laws.loglinear import LogLinear, fit_loglinear
-from sonoscale.laws.loglinear._terms import is_categorical
-from sonoscale.laws.plan._candidates import Columns, DesignCost, affordable, grid, ladder
-from sonoscale.laws.plan._choice import choose, plain_item
-from sonoscale.laws.plan._design_steps import design_doublings, design_next_runs
-from sonoscale.laws.plan._designed import Designed
-from sonoscale.laws.plan._direction import design_better
-from sonoscale.laws.plan._held_out import Check, HeldRun
-from sonoscale.laws.plan._reach import TOO_FAR, Reach, check_reach
-from sonoscale.laws.plan._rows import row_places, split_rows
-from sonoscale.laws.plan._value import Array
+from sonoscale.laws.plan._candidates import (
+    Candidate,
+    Columns,
+    DesignCost,
+    affordable,
+    choose,
+    differences,
+    grid,
+    ladder,
+    plain_item,
+    price_of,
+)
+from sonoscale.laws.plan._design_steps import design_doublings, design_next_runs, usual_value
+from sonoscale.laws.plan._evidence import TOO_FAR, Check, HeldRun, Reach, check_reach, edges_of
+from sonoscale.laws.plan._results import Designed
+from sonoscale.laws.plan._surface import Array
 
 __all__ = ["plan_design"]
 
-Table = Mapping[str, Sequence[Any] | NDArray[Any]]
-
 
 def plan_design(
-    table: Table,
+    source: Source,
     *,
-    y: str,
     x: Sequence[str],
     cost: DesignCost | None = None,
     budgets: Mapping[str, float] | None = None,
     amount: str | None = None,
-    higher_is_better: bool | None = None,
     curved: Sequence[str] = (),
-    clusters: str | Sequence[str] | None = None,
-    held_out: ArrayLike | None = None,
-    places: ArrayLike | None = None,
-    next_count: int = 0,
+    next_runs: int = 0,
     next_flops: float | None = None,
     shown: int = 8,
     bootstrap: int = 1000,
     seed: int = 0,
     level: float = 0.95,
     force: bool = False,
+    **reading: Unpack[Reading],
 ) -> Designed:
     """The designs that promise the best y within the budgets, by a log-linear law of y in the design.
 
     Candidates are all combinations of what was tried, of the geometric means between, and of one step above the
-    largest; ratios and levels are tried as they were seen. Where an amount of data is named, each shape gets
-    all that the budgets afford. y is added up on the logit scale if it lies in 0..1 (or is a score in 0..100),
+    largest; ratios and levels are tried as they are in the data. Where an amount of data is named, each shape gets
+    all that the budgets afford. y is added up on the logit scale if it is a score that lies inside 0 to its ceiling,
     on the log scale if it is above zero, else as it is.
 
+    The plan is the best candidate, except in variables of which no effect is shown (no term of theirs has an interval
+    off zero): these are taken at the cheapest value that is tied with the best one, or as most runs have them where
+    none is cheaper.
+
     Arguments:
-        table: column name -> values [n].
-        y: the column to be made best.
+        source: a `RunTable`, or anything that `read_runs` reads, with its options (y, clusters, held_out, ...).
         x: the columns of the design.
         cost: columns of x [m] -> costs by name [m] ("flops", "params", ...), counted exactly by whoever knows the
             model; NaN for a design that cannot be built. None: budgets can only be on columns of x.
         budgets: name of a cost or of a numeric column of x -> the most that is allowed.
-        amount: the column of x that says how much is trained on (clips, hours, steps), or None.
-        higher_is_better: false where y is a loss or an error. None: by its name, else as y runs along what the runs
-            cost, or are made of.
+        amount: the column of x that says how much is trained on (examples, hours, steps), or None.
         curved: columns of x that get a square as well, so that their best can lie inside what was tried.
-        clusters, held_out, places, bootstrap, seed, level: as in `fit_loglinear` and `plan_allocation`.
-        next_count: how many next runs to suggest.
-        next_flops: the most that one may cost; None: as much as the dearest run of the data.
-        shown: how many of the best candidates are told of.
+        next_runs: how many next runs to suggest.
+        next_flops: the most that one may cost; None: as much as the most expensive run of the data.
+        shown: how many of the best candidates are reported.
+        bootstrap, seed, level: as in `fit_loglinear`.
         force: plan even where all lies more than 100-fold outside the data.
 
     Returns:
         The `Designed`.
 
     Raises:
-        SonoscaleError: For what `fit_loglinear` refuses, y that runs against its name, a budget that is no number above
-            zero or that nothing answers to, a budget below the cheapest candidate (which is told), and one more than
-            100-fold beyond the data.
+        SonoscaleError: For what `read_runs` and `fit_loglinear` refuse, y that runs against its name, a budget that is
+            no number above zero or that no cost or column has, a budget below the cheapest candidate (with what that
+            costs), and one more than 100-fold beyond the data.
+
+    Example:
+        >>> import numpy as np
+        >>> rng = np.random.default_rng(0)
+        >>> width, depth = (v.ravel() for v in np.meshgrid([32, 64, 128, 256], [2, 4, 8]))
+        >>> z = 0.5 * np.log(width) - 3 + 0.02 * rng.standard_normal(12)
+        >>> table = {"width": width, "depth": depth, "score": 1 / (1 + np.exp(-z))}
+        >>> plan = plan_design(table, x=["width", "depth"], budgets={"width": 256}, bootstrap=100)
+        >>> plan.best["width"], plan.no_effect
+        (256, {'depth': 2})
     """
     limits = dict(budgets or {})
+    read = as_runs(source, **reading)
+    y = read.y
     _check_arguments(y, x, amount, curved, limits, next_flops)
-    fitted_rows, held_rows = split_rows(table, y, held_out)
-    part = {name: as_given(column)[fitted_rows] for name, column in table.items()}
-    check_columns(part, y, *x)
-    if amount is not None and is_categorical(part, amount):
+    read.need(*x)
+    words = {name for name in x if _is_text(read[name])}
+    if amount is not None and amount in words:
         raise SonoscaleError(f"{amount} holds text: it cannot be how much is trained on")
-    where = row_places(places, len(fitted_rows) + len(held_rows))
-    part[y] = as_column(part[y], name=y, rows=where[fitted_rows])
-    design: Columns = {
-        name: part[name] if is_categorical(part, name) else as_column(part[name], name=name, rows=where[fitted_rows])
-        for name in x
-    }
+    runs = read.use(*(name for name in x if name not in words), labels=words, with_y=True)
+    target = _target(runs, [name for name in x if name not in words], None if cost is None else cost(
+        {name: runs[name] for name in x}
+    ).get("flops"))  # fmt: skip
+    fitted = runs.fitted
+    notes = [*fitted.notes]
+    design: Columns = {name: fitted[name] for name in x}
     spent = None if cost is None else dict(cost(design))
-    seen_flops = None if spent is None or "flops" not in spent else np.asarray(spent["flops"])
-    higher, told = design_better(part[y], design, seen_flops, y, higher_is_better)
-    mixed = mixed_units(part[y], y) if is_score(y) else None
-    if mixed:
-        raise SonoscaleError(mixed)
-    unit, scale = _scale(part, y, higher)
-    part[y] = part[y] / unit
+    flops = None if spent is None or "flops" not in spent else np.asarray(spent["flops"])
+    unit, scale = _scale(fitted[y], target)
+    part = replace(fitted, columns={**fitted.columns, y: fitted[y] / unit}, family_by=None)
     law = fit_loglinear(
-        part, y=y, x=x, y_scale=scale, interactions=[(name, name) for name in curved], clusters=clusters,
-        bootstrap=bootstrap, seed=seed, level=level,
+        part, x, y_scale=scale, interactions=[(name, name) for name in curved], bootstrap=bootstrap, seed=seed,
+        level=level,
     )  # fmt: skip
     for name in limits:
-        if name not in (spent or {}) and (name not in design or is_categorical(part, name)):
-            known = [*(spent or {}), *(column for column in x if not is_categorical(part, column))]
-            raise SonoscaleError(f"nothing here tells {name!r}; a budget can be on: {', '.join(known)}")
-    told += law.warnings
-    if "flops" in limits and seen_flops is not None:
-        budget = Reach("the budget", limits["flops"], float(np.nanmin(seen_flops)), float(np.nanmax(seen_flops)))
+        if name not in (spent or {}) and (name not in design or name in words):
+            known = [*(spent or {}), *(column for column in x if column not in words)]
+            raise SonoscaleError(f"no cost or column of the design is called {name!r}; a budget can be on: "
+                                 f"{', '.join(known)}")  # fmt: skip
+    notes += law.warnings
+    if "flops" in limits and flops is not None:
+        budget = Reach("the budget", limits["flops"], float(np.nanmin(flops)), float(np.nanmax(flops)))
         if budget.side == "above":
-            told += check_reach([budget], force=force)
+            notes += check_reach([budget], force=force)
 
     everything, costs = _candidates(design, amount, cost, limits)
     kept, near = _within(design, everything, costs, limits, force)
-    told += near
+    notes += near
     candidates = {name: values[kept] for name, values in everything.items()}
     costs = {name: np.asarray(values)[kept] for name, values in costs.items()}
+    floor = _seed_floor(law, part, x)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # how far outside a candidate lies is told by its reach
-        choice = choose(law, candidates, costs, _seed_floor(law, part, x), shown, higher)
-        best = choice.best
+        warnings.simplefilter("ignore", UserWarning)  # how far outside a candidate lies is reported by its reach
+        choice = choose(law, candidates, costs, floor, shown, target.higher_is_better)
+        silent = _silent(law, design)
+        plan = _settled(law, choice.best, silent, design, candidates, amount, cost, limits, floor)
+        best, price = plan.design, plan.costs
         reach = tuple(
-            Reach(name, float(best.design[name]), float(values.min()), float(values.max()))
-            for name, values in design.items() if not is_categorical(part, name) and (values > 0).all()
+            Reach(name, float(best[name]), float(values.min()), float(values.max()))
+            for name, values in design.items() if name not in words and (values > 0).all()
         )  # fmt: skip
-        if seen_flops is not None and "flops" in best.costs:
-            reach += (Reach("FLOPs", best.costs["flops"], float(np.nanmin(seen_flops)), float(np.nanmax(seen_flops))),)
-        told += check_reach(reach, force=True)
+        if flops is not None and "flops" in price:
+            reach += (Reach("FLOPs", price["flops"], float(np.nanmin(flops)), float(np.nanmax(flops))),)
+        notes += check_reach(reach, force=True)
         if any(one.beyond > 1.1 for one in reach):
-            told.append("beyond the data the law may bend: the intervals know nothing of that")
-        told += _undecided(law, design) + _at_ends(law, design, best.design, curved)
+            notes.append("beyond the data the law may bend: the intervals know nothing of that")
+        edges = _edges(best, design, candidates, silent, amount, limits)
+        notes += [
+            f"{name}: a law that only rises or falls has its best at an end of what was tried; a curved term can place "
+            "it inside (curved)"
+            for name in edges if name not in curved and name != amount
+        ]  # fmt: skip
         suggested = None
-        if next_count:
-            most = next_flops or (None if seen_flops is None else float(np.nanmax(seen_flops)))
-            suggested = design_next_runs(law, design, amount, cost, best.design, most, next_count, part, clusters)
+        if next_runs:
+            most = next_flops or (None if flops is None else float(np.nanmax(flops)))
+            suggested = design_next_runs(law, design, silent, amount, cost, best, most, next_runs, fitted.clusters)
         return Designed(
-            law=law, unit=unit, budgets=limits, choice=choice.scaled(unit), reach=reach,
-            doublings=design_doublings(law, design, best.design, cost, unit), next_runs=suggested,
-            check=_check(table, law, design, cost, held_rows, where, y, unit) if len(held_rows) else None,
-            higher_is_better=higher, warnings=tuple(dict.fromkeys(told)),
+            law=law, target=target, runs=fitted, unit=unit, budgets=limits, choice=choice.scaled(unit),
+            plan=plan.scaled(unit), no_effect={name: best[name] for name in silent}, edges=edges, reach=reach,
+            doublings=design_doublings(law, design, best, cost, unit), next_runs=suggested,
+            check=_check(runs.held_out, law, design, cost, unit) if runs.held.any() else None,
+            warnings=tuple(dict.fromkeys(notes)),
         )  # fmt: skip
+
+
+def _settled(
+    law: LogLinear, best: Candidate, silent: Sequence[str], design: Columns, candidates: Columns, amount: str | None,
+    cost: DesignCost | None, limits: Mapping[str, float], floor: float | None,
+) -> Candidate:  # fmt: skip
+    """The best candidate with each variable without a shown effect at its cheapest tied value.
+
+    Of values that cost the same, the one that most runs have; only what stays within the budgets.
+    """
+    now = dict(best.design)
+    for name in silent:
+        values = np.unique(candidates[name])
+        if name == amount:
+            values = values[values <= float(now[name])]
+        rows: Columns = {
+            key: values if key == name else np.array([now[key]] * len(values), dtype=design[key].dtype)
+            for key in design
+        }
+        costs = {} if cost is None else {key: np.asarray(one, dtype=np.float64) for key, one in cost(rows).items()}
+        centre, X, _ = law._expect(rows)
+        at = values.tolist().index(now[name])
+        off, low, high = differences(law, centre, X, at)
+        allowed = ((low <= 0.0) & (high >= 0.0)) | (np.abs(off) < (floor or 0.0))
+        for one in costs.values():
+            allowed &= np.isfinite(one)
+        for key, cap in limits.items():
+            spent = costs[key] if key in costs else np.asarray(rows[key], dtype=np.float64)
+            allowed &= spent <= cap * (1.0 + 1e-9)
+        allowed[at] = True
+        price = np.where(allowed, price_of(costs, len(values)), np.inf)
+        cheap = values[price <= price.min() * (1.0 + 1e-9)]
+        now[name] = plain_item(usual_value(design[name], cheap) if np.isin(cheap, design[name]).any() else cheap[0])
+    if now == best.design:
+        return best
+    rows = {key: np.array([value], dtype=design[key].dtype) for key, value in now.items()}
+    expected, X, _ = law._expect({key: np.array([best.design[key], now[key]], dtype=design[key].dtype) for key in now})
+    off, least, most = (float(one[1]) for one in differences(law, expected, X, 0))
+    if not (least <= 0.0 <= most or abs(off) < (floor or 0.0)):  # each alone is tied, but not all together
+        return best
+    back, start = law._scale.back, float(expected[0])
+    less, *ends = (float(back(np.array([start + one]))[0] - back(expected[:1])[0]) for one in (off, least, most))
+    return Candidate(
+        design=now,
+        costs={} if cost is None else {key: float(np.asarray(one)[0]) for key, one in cost(rows).items()},
+        y=law.predict(rows)[0], share=np.nan, tied=True,
+        difference=Estimate(less, min(ends), max(ends)),
+    )  # fmt: skip
+
+
+def _edges(
+    best: Mapping[str, Any], design: Columns, candidates: Columns, silent: Sequence[str], amount: str | None,
+    limits: Mapping[str, float],
+) -> dict[str, str]:  # fmt: skip
+    """The variables with an effect whose best is an end of what was tried, unless the budgets are what ends it."""
+    tried = {
+        name: values for name, values in design.items() if values.dtype.kind in "iuf" and name not in silent
+    }  # fmt: skip
+    found = edges_of({name: float(best[name]) for name in tried}, tried)
+    for name, end in list(found.items()):
+        allowed = np.unique(candidates[name])
+        paid = name == amount and bool({"flops", "clips", "hours"} & {*limits})
+        cut = allowed[-1] < ladder(design[name])[-1] and float(best[name]) >= allowed[-1]
+        if len(allowed) == 1 or (end == "largest" and (paid or cut)):
+            del found[name]
+    return found
 
 
 def _check_arguments(
@@ -153,23 +242,33 @@ def _check_arguments(
     next_flops: float | None,
 ) -> None:  # fmt: skip
     for name, value in [*((f"the budget of {name}", v) for name, v in limits.items()), ("next_flops", next_flops)]:
-        if value is not None and not 0 < value < np.inf:
+        if value is not None and not (isinstance(value, (int, float, np.number)) and 0 < value < np.inf):
             raise SonoscaleError(f"{name} must be a number above zero, not {value!r}")
     for name in (*curved, *([] if amount is None else [amount])):
         if name not in x:
             raise SonoscaleError(f"{name!r} is not among the columns of the design: {', '.join(x)}")
     if y in x:
-        raise SonoscaleError(f"{y!r} is to be made best and is in the design")
+        raise SonoscaleError(f"{y!r} is the quality, and is among the columns of the design")
 
 
-def _scale(part: Columns, y: str, higher_is_better: bool) -> tuple[float, Literal["log", "logit", "linear"]]:
+def _is_text(values: NDArray[Any]) -> bool:
+    """Whether a column holds text; one word among numbers is a mistake in a column of numbers."""
+    if values.dtype.kind in "biuf":
+        return False
+    return not any(isinstance(value, (int, float)) for value in values.tolist() if value is not None)
+
+
+def _target(runs: RunTable, along: Sequence[str], flops: Array | None) -> Target:
+    """Which end of y is good: along the FLOPs of the table, else along these counted ones, else along the columns."""
+    if flops is not None and "compute" not in find_sizes(runs.columns, besides=(runs.y,)):
+        runs = replace(runs, columns={**runs.columns, "FLOPs": np.asarray(flops, dtype=np.float64)})
+    return runs.target(along=along)
+
+
+def _scale(values: Array, target: Target) -> tuple[float, Literal["log", "logit", "linear"]]:
     """What y is divided by, and the scale on which it is then added up."""
-    values = as_column(part[y], name=y)
-    if higher_is_better and (values > 0).all() and values.max() < 1.0:
-        return 1.0, "logit"
-    named = any(word in y.lower() for word in ("score", "acc", "map", "f1", "quality", "auc", "percent"))
-    if higher_is_better and named and (values > 0).all() and 1.5 < values.max() < 100.0:
-        return 100.0, "logit"
+    if target.direction == "score" and (values > 0).all() and values.max() < target.ceiling:
+        return target.ceiling, "logit"
     return 1.0, "log" if (values > 0).all() else "linear"
 
 
@@ -215,22 +314,22 @@ def _within(
         if values.dtype.kind in "iuf" and (values > 0).all():
             at = everything[name].astype(np.float64)
             near &= (at <= TOO_FAR * values.max()) & (at >= values.min() / TOO_FAR)
-    told = [] if built.all() else [f"{count - int(built.sum())} of {count} candidates cannot be built"]
+    notes = [] if built.all() else [f"{count - int(built.sum())} of {count} candidates cannot be built"]
     if force:
-        return np.flatnonzero(allowed), told
+        return np.flatnonzero(allowed), notes
     if not near.any():
         raise SonoscaleError(
             f"every design that spends the budget lies more than {TOO_FAR:g}x beyond what was tried: plan in smaller "
             "steps, or force it"
         )
     if near.sum() < allowed.sum():
-        told.append(
+        notes.append(
             f"{int(allowed.sum() - near.sum())} candidates more than {TOO_FAR:g}x beyond what was tried are left out"
         )
-    return np.flatnonzero(near), told
+    return np.flatnonzero(near), notes
 
 
-def _seed_floor(law: LogLinear, part: Columns, x: Sequence[str]) -> float | None:
+def _seed_floor(law: LogLinear, part: RunTable, x: Sequence[str]) -> float | None:
     """Standard deviation, on the law's scale, between rows of equal design; None without any."""
     z = law._scale.forward(part[law.y])
     groups: dict[tuple[Any, ...], list[float]] = {}
@@ -243,57 +342,34 @@ def _seed_floor(law: LogLinear, part: Columns, x: Sequence[str]) -> float | None
     return float(np.sqrt(squares / sum(len(values) - 1 for values in repeated)))
 
 
-def _undecided(law: LogLinear, design: Columns) -> list[str]:
-    """A note on the variables of which no term has an interval off zero."""
+def _silent(law: LogLinear, design: Columns) -> list[str]:
+    """The variables of which no term has an interval off zero."""
     shown = {
         part.column
         for term in law._terms for part in term.parts
         if not law.coefficients[term.name].low <= 0.0 <= law.coefficients[term.name].high
     }  # fmt: skip
-    silent = [name for name in design if name not in shown]
-    if not silent:
-        return []
-    return [f"no effect of {', '.join(silent)} is shown: what the plan says of {'it' if len(silent) == 1 else 'them'} "
-            "may be chance"]  # fmt: skip
+    return [name for name in design if name not in shown]
 
 
-def _at_ends(law: LogLinear, design: Columns, best: Mapping[str, Any], curved: Sequence[str]) -> list[str]:
-    """A note on each ratio whose best is an end of what was tried, which a law without a bend can only say."""
-    ends = [
-        name for name, values in design.items()
-        if values.dtype.kind in "iuf" and name not in curved and bool(((values > 0) & (values < 1)).all())
-        and float(best[name]) in (float(values.min()), float(values.max()))
-    ]  # fmt: skip
-    return [
-        f"{name}: a law that only rises or falls has its best at an end of what was tried; a curved term would tell "
-        "whether it lies inside"
-        for name in ends
-    ]
-
-
-def _check(
-    table: Table, law: LogLinear, design: Columns, cost: DesignCost | None, rows: NDArray[np.intp],
-    where: NDArray[np.intp], y: str, unit: float,
-) -> Check:  # fmt: skip
-    """The held-out rows against the law's forecasts."""
-    held: Columns = {}
-    for name, values in design.items():
-        given = as_given(table[name])[rows]
-        held[name] = as_column(given, name=name, rows=where[rows]) if values.dtype.kind in "iuf" else given
-    seen = as_column(as_given(table[y])[rows], name=y, rows=where[rows])
+def _check(held: RunTable, law: LogLinear, design: Columns, cost: DesignCost | None, unit: float) -> Check:
+    """The held-out rows against the law's predictions."""
+    rows: Columns = {name: held[name] for name in design}
+    observed = held[law.y]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        foretold, low, high = law.predict(held, interval=True)
-    unknown = np.full(len(rows), np.nan)
-    flops = np.asarray(unknown if cost is None else cost(held).get("flops", unknown))
+        y = law.predict(rows)
+    unknown = np.full(len(held), np.nan)
+    flops = np.asarray(unknown if cost is None else cost(rows).get("flops", unknown))
     return Check(
         tuple(
             HeldRun(
-                row=int(where[rows[i]]), run={name: plain_item(values[i]) for name, values in held.items()},
-                flops=float(flops[i]) if np.isfinite(flops[i]) else None, seen=float(seen[i]),
-                foretold=unit * float(foretold[i]), low=unit * float(low[i]), high=unit * float(high[i]),
+                row=int(held.rows[i]), run={name: plain_item(values[i]) for name, values in rows.items()},
+                flops=float(flops[i]) if np.isfinite(flops[i]) else None,
+                observed=float(observed[i]) if np.isfinite(observed[i]) else None,
+                predicted=Estimate(unit * y[i].value, unit * y[i].low, unit * y[i].high),
             )
-            for i in range(len(rows))
+            for i in range(len(held))
         ),
         law.level,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Steps from a design: one variable doubled, and the runs that would tell most about it."""
+"""Steps from a design: one variable doubled, and the runs that would lower its error most."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws._data import as_clusters
-from sonoscale.laws._screen import as_given
+from sonoscale.laws._runs import numbered
 from sonoscale.laws.loglinear import LogLinear
-from sonoscale.laws.plan._candidates import Columns, DesignCost, grid, ladder
-from sonoscale.laws.plan._choice import plain_item
-from sonoscale.laws.plan._doubling import Doubling
-from sonoscale.laws.plan._next import NextRuns, choose_runs, covariance_of, resampled_errors
-from sonoscale.laws.plan._value import value_of
+from sonoscale.laws.plan._candidates import Columns, DesignCost, grid, ladder, plain_item
+from sonoscale.laws.plan._evidence import Doubling
+from sonoscale.laws.plan._next import NextRuns, choose_runs, covariance_of, repeats_of, resampled_errors
+from sonoscale.laws.plan._surface import estimate_of
 
-__all__ = ["design_doublings", "design_next_runs"]
+__all__ = ["design_doublings", "design_next_runs", "usual_value"]
 
 
 def design_doublings(
@@ -25,8 +24,8 @@ def design_doublings(
 ) -> tuple[Doubling, ...]:
     """Each number above zero doubled, at the best design and at the middle of the data.
 
-    Variables in 0..1 (ratios) are left out: to double them would mean nothing. The middle is the value seen that
-    is nearest to the geometric mean, and the level seen most often.
+    Variables in 0..1 (ratios) are left out: to double them would mean nothing. The middle is the value of the data
+    that is nearest to the geometric mean, and the level that is most frequent.
     """
     middle = {name: _middle(values) for name, values in design.items()}
     found = []
@@ -42,7 +41,7 @@ def design_doublings(
             draws = law._draws @ X.T  # [R, 2]
             back = law._scale.back
             change = unit * (back(draws[:, 1]) - back(draws[:, 0]))
-            value = value_of(
+            value = estimate_of(
                 change, unit * float(back(centre[1:])[0] - back(centre[:1])[0]), level=law.level, factor=law._factor
             )
             flops = None
@@ -56,17 +55,18 @@ def design_doublings(
 def design_next_runs(
     law: LogLinear,
     design: Columns,
+    silent: Sequence[str],
     amount: str | None,
     cost: DesignCost | None,
     best: Mapping[str, Any],
     most: float | None,
     count: int,
-    part: Columns,
-    clusters: str | Sequence[str] | None,
+    clusters: NDArray[np.intp],
 ) -> NextRuns:
-    """Among designs as tried and one step beyond, those that would tell most of y at the best design.
+    """Among designs as tried and one step beyond, those that would lower the error of y at the best design most.
 
-    Rows of one cluster count together as one run.
+    Rows of one cluster count together as one run. No two differ only in variables that are silent (without a shown
+    effect): they would be seeds of one configuration.
 
     Raises:
         SonoscaleError: Where no candidate costs as little as `most`.
@@ -86,29 +86,33 @@ def design_next_runs(
                 f"{np.nanmin(flops):.3g}"
             )
         candidates, flops = {name: values[kept] for name, values in candidates.items()}, flops[kept]
-    labels = None
-    if clusters is not None:
-        names = [clusters] if isinstance(clusters, str) else list(clusters)
-        labels = list(zip(*(as_given(part[name]).tolist() for name in names), strict=True))
-    groups = as_clusters(labels, len(next(iter(design.values()))))
-    weights = np.full(len(groups), (groups.max() + 1) / len(groups))
+    weights = np.full(len(clusters), (clusters.max() + 1) / len(clusters))
     X = law._expect(design)[1]
     V = covariance_of(X, weights, law.within)
     aim = law._expect({name: np.array([value]) for name, value in best.items()})[1][0]
-    order, variances = choose_runs(V, law._expect(candidates)[1], aim, law.within, count)
+    kinds = numbered(list(zip(*(candidates[name].tolist() for name in design if name not in silent), strict=True)))
+    order, variances = choose_runs(V, law._expect(candidates)[1], aim, law.within, count, kinds)
     before, after = resampled_errors(law._draws @ aim, float(aim @ V @ aim), variances)
     return NextRuns(
         runs=tuple({name: plain_item(values[i]) for name, values in candidates.items()} for i in order),
         flops=tuple(float(flops[i]) if np.isfinite(flops[i]) else None for i in order),
+        repeats=repeats_of({name: values[order] for name, values in candidates.items()}, design),
         most=most, before=before, after=after,
         of=f"{law._scale.text.format(law.y)} at the plan",
     )  # fmt: skip
 
 
-def _middle(values: Any) -> Any:
-    seen, often = np.unique(values, return_counts=True)
+def usual_value(values: NDArray[Any], allowed: NDArray[Any] | None = None) -> Any:
+    """The value that most rows have, of those that are allowed (all, if none of these is in the data)."""
+    kept = values if allowed is None else values[np.isin(values, allowed)]
+    distinct, often = np.unique(kept if len(kept) else values, return_counts=True)
+    return distinct[often.argmax()]
+
+
+def _middle(values: NDArray[Any]) -> Any:
     if values.dtype.kind not in "iuf":
-        return seen[often.argmax()]
+        return usual_value(values)
+    distinct = np.unique(values)
     if not (values > 0).all():
-        return seen[np.abs(seen - np.median(values)).argmin()]
-    return seen[np.abs(np.log(seen) - np.log(values).mean()).argmin()]
+        return distinct[np.abs(distinct - np.median(values)).argmin()]
+    return distinct[np.abs(np.log(distinct) - np.log(values).mean()).argmin()]

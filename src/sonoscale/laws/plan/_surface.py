@@ -10,17 +10,19 @@ import numpy as np
 from scipy import stats
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws._bootstrap import draw_counts, small_sample_factor
+from sonoscale.laws._bootstrap import draw_counts, expanded_interval, small_sample_factor
 from sonoscale.laws._data import check_draws
+from sonoscale.laws._estimate import Estimate
 from sonoscale.laws._newton import Objective, minimise
-from sonoscale.laws._screen import Screened
+from sonoscale.laws._runs import RunTable
+from sonoscale.laws._screen import screen_runs
+from sonoscale.laws._target import Target
 from sonoscale.laws.extrapolation import Extrapolation, extrapolate
-from sonoscale.laws.extrapolation._orient import Direction, Orientation, orient
 from sonoscale.laws.forms import FORMS
 from sonoscale.laws.forms._form import POSITIVE
-from sonoscale.laws.plan._value import Array, Value, span, value_of
+from sonoscale.laws.plan._cost import Array
 
-__all__ = ["Surface", "fit_surface", "loss"]
+__all__ = ["LAW", "Surface", "estimate_of", "fit_surface", "loss", "span"]
 
 LAW = replace(FORMS["chinchilla"], bounds=(POSITIVE,) * 5)  # what improves with N and D, or does not depend on them
 A, ALPHA, B, BETA, E = (LAW.parameters.index(name) for name in ("A", "alpha", "B", "beta", "E"))
@@ -50,11 +52,11 @@ class Surface:
         params: [5] in the order of `LAW.parameters`.
         draws: [R, 5] of the resamples of clusters.
         noise: robust standard deviation of a row about the law, of log y (turned so that it falls).
-        n_clusters: ;
-        factor: by which draws are stretched;
+        n_clusters: independent clusters of rows.
+        factor: by which draws are stretched.
         level: of intervals.
-        orientation: how y is turned.
-        forecast: calibrates intervals of new runs.
+        target: y, and how it is turned so that it falls.
+        calibration: calibrates intervals of new runs.
         objective: what was minimised.
         warnings: one sentence each.
     """
@@ -68,67 +70,84 @@ class Surface:
     n_clusters: int
     factor: float
     level: float
-    orientation: Orientation
-    forecast: Extrapolation
+    target: Target
+    calibration: Extrapolation
     objective: Objective
     warnings: tuple[str, ...]
 
-    def interval(self, draws: Array, estimate: float, *, log: bool = False) -> Value:
+    def interval(self, draws: Array, estimate: float, *, log: bool = False) -> Estimate:
         """The estimate with its interval over draws [R]."""
-        return value_of(draws, estimate, level=self.level, factor=self.factor, log=log)
+        return estimate_of(draws, estimate, level=self.level, factor=self.factor, log=log)
 
-    def expected(self, n: float, d: float) -> Value:
+    def expected(self, n: float, d: float) -> Estimate:
         """y that the law expects at one point, with the uncertainty of the law alone, in the unit of y."""
         return self.turned(self.interval(loss(self.draws, n, d), float(loss(self.params, n, d)), log=True))
 
-    def turned(self, fallen: Value) -> Value:
+    def turned(self, fallen: Estimate) -> Estimate:
         """A value of what falls as one of y."""
-        up = self.orientation.up(np.array([fallen.value, fallen.low, fallen.high]))
-        return Value(float(up[0]), float(up[1:].min()), float(up[1:].max()))
+        up = self.target.up(np.array([fallen.value, fallen.low, fallen.high]))
+        return Estimate(float(up[0]), float(up[1:].min()), float(up[1:].max()))
 
-    def foretold(self, n: Array, d: Array, flops: Array) -> tuple[Array, Array, Array]:
+    def predict(self, n: Array, d: Array, flops: Array) -> tuple[Array, Array, Array]:
         """y of new runs [m] with its interval: (y, low, high).
 
         Under one root, on the log scale: the half-width of `extrapolate` at these runs' reach in FLOPs (noise of
         a run, and how wrong the law was at rolling origins of the same data), and the uncertainty of the law
         over resamples, which also knows how far N or D alone lie beyond the data.
         """
-        half = self.forecast._calibration.half_width(np.log(flops / self.forecast.largest))
+        half = self.calibration._calibration.half_width(np.log(flops / self.calibration.largest))
         law = loss(self.params, n, d)
         ends = span(loss(self.draws[:, None, :], n, d), law, level=self.level, factor=self.factor, log=True)
         centre = np.log(law)
         below, above = (np.hypot(half, np.log(end) - centre) for end in ends)
-        low, high = self.orientation.ends(np.exp(centre - below), np.exp(centre + above))
-        return self.orientation.up(np.exp(centre)), low, high
+        low, high = self.target.ends(np.exp(centre - below), np.exp(centre + above))
+        return self.target.up(np.exp(centre)), low, high
+
+
+def span(draws: Array, estimate: Any, *, level: float, factor: float, log: bool = False) -> tuple[Array, Array]:
+    """Percentile ends over draws [R, ...], stretched about the estimate [...] (on a log scale if `log`)."""
+    if not log:
+        return expanded_interval(draws, estimate, level=level, factor=factor)
+    low, high = expanded_interval(np.log(draws), np.log(estimate), level=level, factor=factor)
+    return np.exp(np.clip(low, -700.0, 700.0)), np.exp(np.clip(high, -700.0, 700.0))
+
+
+def estimate_of(draws: Array, estimate: float, *, level: float, factor: float, log: bool = False) -> Estimate:
+    """The estimate with the interval of its draws [R]."""
+    low, high = span(draws, estimate, level=level, factor=factor, log=log)
+    return Estimate(float(estimate), float(low), float(high))
 
 
 def fit_surface(
-    screened: Screened,
+    runs: RunTable,
     names: tuple[str, str, str],
+    target: Target,
     flops: Array,
     *,
     huber: float,
     bootstrap: int,
     seed: int,
     level: float,
-    direction: Direction | None,
 ) -> Surface:
     """Fits the law by Huber's loss of log y, summed over rows, and to resamples of clusters.
 
     Arguments:
-        screened: the rows.
+        runs: the rows to fit.
         names: the columns N, D and y.
+        target: y.
         flops: [m] of each row.
         huber: delta, of log y (1e-3: Hoffmann et al., arXiv 2203.15556, section D.2).
 
     Raises:
-        SonoscaleError: For too few rows or clusters, y that cannot be turned, and a law that does not depend on N or on
+        SonoscaleError: For too few rows or clusters, and a law that does not depend on N or on
             D.
     """
     check_draws(bootstrap, level)
+    size = len(LAW.parameters)
+    screened = screen_runs(runs, x=names[:2], log=names[:2], least=size + 1)
     n, d, raw = (screened.columns[name] for name in names)
-    groups = screened.clusters
-    count, size = int(groups.max()) + 1, len(LAW.parameters)
+    groups = runs.clusters
+    count = runs.n_clusters
     points = np.stack([n, d], axis=1)
     distinct = len(np.unique(points, axis=0))
     if min(count, distinct) < size + 1:
@@ -139,8 +158,7 @@ def fit_surface(
     for name, column in zip(names[:2], (n, d), strict=True):
         if len(np.unique(column)) < 3:
             raise SonoscaleError(f"{name} has 2 different values only: a power of it and a floor need 3")
-    orientation = orient(flops, raw, direction=direction, y_name=names[2])
-    y = orientation.down(raw)
+    y = target.down(raw)
     objective = Objective(form=LAW, x=points, y=y, scale="log", huber=huber)
     best = _best(objective)
     rng = np.random.default_rng(seed)
@@ -149,12 +167,12 @@ def fit_surface(
     draws, _ = minimise(objective, weights, np.tile(best, (bootstrap, 1)), tolerance=1e-10)
     residual = np.log(y) - np.log(loss(best, n, d))
     noise = max(1.4826 * float(np.median(np.abs(residual))) * np.sqrt(len(n) / max(len(n) - size, 1)), 1e-12)
-    forecast = extrapolate(
-        points, raw, clusters=groups.tolist(), size=flops, direction=orientation.direction, level=level,
-        x_names=("N", "D"), y_name=names[2],
+    calibration = extrapolate(
+        points, raw, clusters=groups.tolist(), flops=flops, target=target, level=level, x_names=("N", "D"),
+        y_name=names[2], rows=runs.rows,
     )  # fmt: skip
     few = [] if count - size >= 5 else [f"{count} independent runs for {size} parameters: the intervals are rough"]
-    told = [*screened.warnings, *few, *_effects(n, d, best, draws, names, level), *forecast.warnings]
+    notes = [*screened.warnings, *few, *_effects(n, d, best, draws, names, level), *calibration.warnings]
     for i, name in enumerate(names[:2]):
         p = _chance(objective, best, noise, 1 - i, count)
         if p > _BY_CHANCE:
@@ -163,8 +181,8 @@ def fit_surface(
             )
     return Surface(
         n=n, d=d, names=names, params=best, draws=draws, noise=noise, n_clusters=count,
-        factor=small_sample_factor(count, size, level), level=level, orientation=orientation, forecast=forecast,
-        objective=objective, warnings=tuple(told),
+        factor=small_sample_factor(count, size, level), level=level, target=target, calibration=calibration,
+        objective=objective, warnings=tuple(notes),
     )  # fmt: skip
 
 
@@ -206,7 +224,7 @@ def _numbers(points: Array) -> Array:
 
 def _effects(n: Array, d: Array, best: Array, draws: Array, names: Sequence[str], level: float) -> list[str]:
     """What is doubtful about the law's dependence on N and D; refuses where there is none."""
-    told = []
+    notes = []
     centre = {"n": np.exp(np.log(n).mean()), "d": np.exp(np.log(d).mean())}
     for name, key, column in ((names[0], "n", n), (names[1], "d", d)):
         ends: list[Mapping[str, Any]] = [centre | {key: column.min()}, centre | {key: column.max()}]
@@ -215,9 +233,10 @@ def _effects(n: Array, d: Array, best: Array, draws: Array, names: Sequence[str]
         if moved < _FLAT or share > _UNSURE:
             detail = "" if moved < _FLAT else f" in {share:.0%} of the resamples"
             raise SonoscaleError(
-                f"{names[2]} does not improve with {name}{detail}, as far as these data tell: "
-                f"there is no best {name} to plan"
+                f"{names[2]} does not improve with {name}{detail} in these data: there is no best {name} to plan"
             )
         if share > 0.5 * (1.0 - level):
-            told.append(f"{names[2]} does not improve with {name} in {share:.0%} of the resamples: weigh the intervals")
-    return told
+            notes.append(
+                f"{names[2]} does not improve with {name} in {share:.0%} of the resamples: weigh the intervals"
+            )
+    return notes
