@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 if TYPE_CHECKING:
     from sonoscale.results import Result
 
-__all__ = ["console", "first_process", "print_result", "progress_bars", "say", "stage_bars"]
+__all__ = ["console", "download_bars", "first_process", "print_result", "progress_bars", "say", "stage_bars"]
 
 console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 150)
 
@@ -57,5 +57,26 @@ def stage_bars() -> Iterator[Callable[..., None]]:
                 tasks[stage] = bars.add_task(stage, total=total)
             said = stage if loss != loss else f"{stage} (loss {loss:.3f})"
             bars.update(tasks[stage], completed=done, total=total, description=said)
+
+        yield show
+
+
+@contextmanager
+def download_bars() -> Iterator[Callable[[str, int, int | None], None]]:
+    """A bar for the file that is being downloaded: give the callable (file, bytes there, bytes in all if known)."""
+    from rich.progress import DownloadColumn, TransferSpeedColumn
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        tasks = {}
+
+        def show(name: str, done: int, total: int | None) -> None:
+            if name not in tasks:
+                for task in tasks.values():
+                    bars.update(task, visible=False)
+                tasks[name] = bars.add_task(name, total=None)
+            bars.update(tasks[name], completed=done, total=total)
 
         yield show

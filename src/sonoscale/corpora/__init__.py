@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from sonoscale.corpora._features import FeatureStore, build_features, feature_pool
     from sonoscale.corpora._folder import FileCorpus
     from sonoscale.corpora._open import open_corpus
+    from sonoscale.corpora._preview import preview
+    from sonoscale.corpora._recipes import load_recipes
+    from sonoscale.corpora._verbs import Described, Packed, check, describe, fetch, pack
     from sonoscale.corpora.tasks import Event, Task, find_task, open_task, read_task
 
 __all__ = [
@@ -27,6 +30,7 @@ __all__ = [
     "Corpus",
     "CorpusData",
     "DataConfig",
+    "Described",
     "Event",
     "FeatureStore",
     "FileCorpus",
@@ -34,16 +38,23 @@ __all__ = [
     "FolderTaskConfig",
     "Joined",
     "OpenTaskConfig",
+    "Packed",
     "ProceduralData",
     "ProceduralTaskConfig",
     "Subset",
     "Task",
     "TaskConfig",
     "build_features",
+    "check",
+    "describe",
     "feature_pool",
+    "fetch",
     "find_task",
+    "load_recipes",
     "open_corpus",
     "open_task",
+    "pack",
+    "preview",
     "read_task",
     "take",
 ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +16,7 @@ from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain._batches import Batches
 from sonoscale.pretrain._config import RunConfig
 from sonoscale.pretrain._objective import Objective
-from sonoscale.rank import RankRecord, SpectralSketch, measure_rank
+from sonoscale.rank import RankMonitor, RankRecord
 
 _BATCH = 128  # examples of a batch of the held-out loss
 
@@ -29,19 +31,24 @@ class RankReading:
     spectrum_centred: np.ndarray
 
 
-def read_rank(model: Objective, heldout: FeatureStore, *, encoder_id: str) -> RankReading:
-    """Rank of the embeddings of all held-out clips, whole and unmasked, in eval mode."""
-    was_training = model.training
-    model.eval()
-    sketch = SpectralSketch(model.encoder.dim)
-    sketch.update(embed_store(model.encoder, heldout))
-    model.train(was_training)
-    seconds = heldout.seconds() / len(heldout)
-    uncentred, centred = (
-        measure_rank(sketch, name, encoder=encoder_id, corpus=heldout.corpus, mean_seconds=seconds)
-        for name in ("rankme", "rankme_centred")
+def rank_monitor(heldout: FeatureStore) -> RankMonitor:
+    """Reads the rank of the embeddings of all held-out clips, whole and unmasked."""
+    return RankMonitor(
+        [heldout],
+        embed=lambda model, store: embed_store(model.encoder, store),
+        estimators=("rankme", "rankme_centred"),
+        corpus=heldout.corpus,
     )
-    return RankReading(uncentred, centred, sketch.spectrum(), sketch.spectrum(centred=True))
+
+
+def read_rank(
+    monitor: RankMonitor, model: Objective, heldout: FeatureStore, *, step: int, encoder_id: str
+) -> RankReading:
+    """The rank of a model as it is, with what the records should say of it."""
+    reading = monitor.read(model, step)
+    about: dict[str, Any] = {"encoder": encoder_id, "mean_seconds": heldout.seconds() / len(heldout)}
+    uncentred, centred = (dataclasses.replace(record, **about) for record in reading.records.values())
+    return RankReading(uncentred, centred, reading.sketch.spectrum(), reading.sketch.spectrum(centred=True))
 
 
 @torch.inference_mode()

@@ -13,23 +13,28 @@ import torch
 from sonoscale.audio import LogMel, LogMelConfig
 from sonoscale.corpora.procedural import ProceduralCorpus
 
-__all__ = ["write_preview"]
+__all__ = ["preview"]
 
 _COLUMNS = 6
 
 
-def write_preview(out: Path, *, clips: int = 24, seed: int = 0, seconds: float = 2.0) -> list[Path]:
+def preview(out: str | Path, *, clips: int = 24, seed: int = 0, seconds: float = 2.0) -> list[Path]:
     """Write WAVs, `labels.csv` and a contact sheet of log-mels for the train and the test split.
 
     Arguments:
         out: folder, made if need be.
         clips: number of clips per split.
         seed: of the corpus.
-        seconds: length of a clip.
+        seconds: length of a clip, in seconds.
 
     Returns:
         the label file and the contact sheets.
+
+    Example:
+        >>> preview("preview", clips=6)  # doctest: +SKIP
+        [PosixPath('preview/labels.csv'), PosixPath('preview/contact-sheet-train.png'), ...]
     """
+    out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     sheets, rows = [], []
     for split in ("train", "test"):
