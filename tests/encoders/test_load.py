@@ -77,7 +77,7 @@ def test_bf16_on_the_cpu_keeps_log_mels_and_pooling_in_float32(checkpoint, close
         ("xares:", "no module named; write"),
         ("python:", "write python:module:factory"),
         ("onnx:", "no such file"),
-        ("hf:", "no such folder|transformers cannot be imported"),
+        ("hf:", "no such folder|needs transformers"),
     ],
 )
 def test_a_spec_of_no_kind_is_an_error_of_one_line(spec, message, tmp_path, monkeypatch):

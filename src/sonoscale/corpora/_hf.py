@@ -13,6 +13,7 @@ import pyarrow
 from sonoscale.audio._read import Source
 from sonoscale.corpora._files_corpus import Recording, Segments, cut_all, headers, some
 from sonoscale.errors import SonoscaleError
+from sonoscale.extras import need
 
 _SAVED = ("dataset_dict.json", "state.json")  # what `save_to_disk` leaves
 
@@ -111,11 +112,8 @@ def load_splits(spec: str) -> tuple[Any, str | None]:
     Raises:
         SonoscaleError: `datasets` is not installed or cannot load it.
     """
-    try:
-        import datasets
-        from datasets.exceptions import DatasetsError
-    except ImportError as error:
-        raise SonoscaleError(f"{spec}: Hugging Face data sets need pip install 'sonoscale[hf]'") from error
+    datasets: Any = need("datasets", what=spec)
+    DatasetsError: Any = need("datasets.exceptions", what=spec).DatasetsError
     name, *options = spec.split(":")
     if len(options) > 2 or not name:
         raise SonoscaleError(f"'{spec}': a Hugging Face data set is written hf:owner/name[:config][:split]")

@@ -14,6 +14,7 @@ from sonoscale.encoders._hf_model import HFEncoder
 from sonoscale.encoders._hf_spectrogram import ASTEncoder, ClapEncoder, WhisperEncoder
 from sonoscale.encoders._hf_wave import EncodecEncoder, GenericEncoder
 from sonoscale.errors import SonoscaleError
+from sonoscale.extras import need
 
 KINDS: dict[str, type[HFEncoder]] = {
     "audio-spectrogram-transformer": ASTEncoder,
@@ -40,10 +41,7 @@ def load_hf(rest: str, spec: str, device: torch.device) -> HFEncoder:
         SonoscaleError: transformers is missing; no such model, or no feature extractor beside it; the checkpoint
             lacks weights (they would be random); or the model does not take audio or give hidden states.
     """
-    try:
-        import transformers
-    except ImportError as error:
-        raise SonoscaleError(f"{spec}: transformers cannot be imported: pip install 'sonoscale[hf]'") from error
+    transformers: Any = need("transformers", what=spec)
     source, options = _source(rest, spec)
     with _quiet(transformers):
         config = _pretrained(transformers.AutoConfig, "configuration", source, options, spec)

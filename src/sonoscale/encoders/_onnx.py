@@ -13,6 +13,7 @@ from sonoscale.encoders._adapter import Adapter, even_centres, probe_wave
 from sonoscale.encoders._foreign import one_line, positive, query
 from sonoscale.encoders._identity import file_hash, identity
 from sonoscale.errors import SonoscaleError
+from sonoscale.extras import need
 
 RANKS = {"BT": 2, "BCT": 3, "T": 1}  # of the input, by layout
 TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
@@ -132,10 +133,7 @@ class OnnxEncoder(Adapter):
 
 
 def _session(path: Path, spec: str, device: torch.device) -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise SonoscaleError(f"{spec}: onnxruntime cannot be imported: pip install 'sonoscale[onnx]'") from error
+    onnxruntime: Any = need("onnxruntime", what=spec)
     providers: list[Any] = ["CPUExecutionProvider"]
     if device.type != "cpu":
         if device.type != "cuda" or "CUDAExecutionProvider" not in onnxruntime.get_available_providers():

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
+from sonoscale.extras import need
 from sonoscale.laws._data import as_column
 from sonoscale.laws._estimate import Estimate, Prediction
 from sonoscale.laws._fitted import Fit
@@ -324,10 +325,7 @@ class Laws(Result):
         Raises:
             SonoscaleError: matplotlib is not installed.
         """
-        try:
-            from matplotlib import pyplot
-        except ImportError:
-            raise SonoscaleError("a figure needs matplotlib: pip install matplotlib") from None
+        pyplot = need("matplotlib.pyplot", what="a figure")
         ax = pyplot.subplots()[1] if ax is None else ax
         for i, law in enumerate(one for one in self.groups if one.error is None):
             _draw(ax, law, self.runs.y, f"C{i % 10}")

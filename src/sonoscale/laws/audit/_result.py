@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from sonoscale.extras import need
 from sonoscale.laws._estimate import Estimate
 from sonoscale.laws._runs import RunTable
 from sonoscale.laws._target import Target
@@ -252,7 +253,7 @@ class Audit(Result):
         Returns:
             The axes.
         """
-        import matplotlib.pyplot as plt
+        plt = need("matplotlib.pyplot", what="a figure")
 
         if ax is None:
             ax = plt.subplots(figsize=(6.0, 4.2), layout="constrained")[1]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sonoscale.extras import need
 from sonoscale.laws._estimate import Estimate
 from sonoscale.laws._runs import RunTable
 from sonoscale.laws._target import Target
@@ -431,8 +432,7 @@ class GroupPlans(Result):
 
     def plot(self) -> Any:
         """The figure of each plan, side by side; on Matplotlib Axes, which are returned."""
-        import matplotlib.pyplot as plt
-
+        plt = need("matplotlib.pyplot", what="a figure")
         made = [(labels, one) for labels, one in zip(self.groups, self.plans, strict=True) if not isinstance(one, str)]
         _, axes = plt.subplots(1, len(made), squeeze=False, figsize=(6 * len(made), 5))
         for (labels, one), ax in zip(made, axes[0], strict=True):
@@ -463,8 +463,7 @@ def _check_table(check: Check, y: str) -> tuple[str, Rows]:
 def _axes(ax: Any) -> Any:
     if ax is not None:
         return ax
-    import matplotlib.pyplot as plt
-
+    plt = need("matplotlib.pyplot", what="a figure")
     return plt.subplots()[1]
 
 
