@@ -48,11 +48,7 @@ def sonoscale(cache):
 @pytest.fixture(scope="session")
 def start(cache):
     """`start(...)`: the command in a process and a session of its own, to be interrupted."""
-
-    def call(*arguments):
-        return Command(*arguments, env=os.environ | {"SONOSCALE_CACHE": str(cache)}, session=True)
-
-    return call
+    return lambda *arguments: Command(*arguments, env=os.environ | {"SONOSCALE_CACHE": str(cache)}, session=True)
 
 
 def run_here(jobs, workers, watcher):
