@@ -1,5 +1,7 @@
-# make demo   a scaling study from nothing, in minutes
-# make test   lint and tests
+# make demo       a scaling study from nothing, in minutes
+# make test       lint, types, tests and the examples in the docstrings
+# make test-all   the same, and the tests marked slow
+# make dist       sdist and wheel, each extra of the wheel tried in an empty environment
 # All targets install what they need into .venv; the second time that is quick.
 
 PYTHON ?= python3
@@ -8,18 +10,33 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= auto
 
-.PHONY: demo test lint format bench docs picture clean
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder \
+	--doctest-modules tests src/sonoscale
+
+.PHONY: demo test test-all lint types tests tests-all format bench docs dist picture clean
 
 demo: $(STAMP)
 	$(BIN)/sonoscale study run studies/quickstart.yaml
 
+# The types are checked, by one process, while the tests run.
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
+	$(MAKE) --no-print-directory -j2 types tests
+
+test-all: lint
+	$(MAKE) --no-print-directory -j2 types tests-all
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(STAMP)
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+tests: $(STAMP)
+	$(PYTEST)
+
+tests-all: $(STAMP)
+	$(PYTEST) -m ''
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
@@ -29,6 +46,10 @@ docs: $(STAMP)
 	$(BIN)/python benchmarks/rank_variants.py
 	$(BIN)/python benchmarks/flops.py
 	$(BIN)/python benchmarks/forms.py
+	$(BIN)/python docs/api.py
+
+dist: $(STAMP)
+	$(BIN)/python release/check_dist.py
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/stages.py
@@ -48,12 +69,12 @@ picture:
 		file://$(CURDIR)/results/quickstart/report.html
 
 clean:
-	rm -rf $(VENV) results .pytest_cache .ruff_cache
+	rm -rf $(VENV) dist results .pytest_cache .ruff_cache
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Sonoscale needs Python 3.11 or later; set PYTHON=...") if sys.version_info < (3, 11) else 0'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[procedural,hdf5,hf,lightning,onnx,ray,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
 	# What ranks are compared with in the tests. Without what they ask for: they would bring torchvision.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
 		reptrix==0.1.0 monai==1.6.1 lightly==1.6.0

@@ -7,7 +7,7 @@ from typing import Any
 
 from sonoscale.config import validate
 from sonoscale.pretrain import RunConfig, count_operations, training_cost
-from sonoscale.study import provenance
+from sonoscale.provenance import provenance
 
 PAGE = Path(__file__).parent.parent / "docs" / "accounting.md"
 START, END = "<!-- table: begin -->", "<!-- table: end -->"
@@ -48,7 +48,7 @@ def table() -> str:
                 cells = [f"{part / 1e6:.2f}" if part else "" for part in parts]
                 cells += [f"{cost.flops / 1e6:.2f}", f"{counted / 1e6:.2f}", f"{cost.flops / counted - 1:.0e}"]
                 lines.append(f"| {name} | {words} | {width} | {' | '.join(cells)} | {rule / cost.flops:.2f} |")
-    facts = provenance(0.0, 0, 0)
+    facts = provenance("torch", "numpy", "scipy")
     about = ", ".join(f"{k} {facts[k]}" for k in ("sonoscale", "python", "torch"))
     return "\n".join([*lines, "", f"*`make docs`; {about}.*"])
 

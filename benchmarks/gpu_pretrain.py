@@ -18,7 +18,7 @@ from rich.table import Table
 
 from sonoscale.config import validate
 from sonoscale.pretrain import RunConfig, build_for_training, peak_flops, prepare_for_speed, set_lr, training_cost
-from sonoscale.study import provenance
+from sonoscale.provenance import provenance
 
 
 def measure(width: int, batch: int, *, compiled: bool, steps: int) -> tuple[float, float, float]:
@@ -80,7 +80,7 @@ def main() -> None:
             )  # fmt: skip
     console = Console(width=120)
     console.print(table)
-    console.print(provenance(0.0, 0, 0))
+    console.print(provenance("torch", "numpy", "scipy"))
 
 
 if __name__ == "__main__":

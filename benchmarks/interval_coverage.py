@@ -16,7 +16,7 @@ from rich.table import Table
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
-from sonoscale.rank import SpectralSketch, extrapolate, measure_rank
+from sonoscale.rank import SpectralSketch, extrapolate, rankme
 
 SIZES = ((32, 2, 1000), (32, 8, 1000), (32, 32, 1000), (256, 4, 60), (256, 8, 60))
 """Dimensions, rows per dimension, samples."""
@@ -45,7 +45,7 @@ def coverage(spectrum: np.ndarray, n: int, trials: int, *, heavy: bool) -> dict[
             rows *= np.exp(rng.normal(0, 0.7, (n, 1)))
         sketch = SpectralSketch(len(spectrum))
         sketch.update(rows)
-        records.append(measure_rank(sketch))
+        records.append(rankme(sketch))
         limits.append(extrapolate(sketch))
     truth = float(np.exp(stats.entropy(spectrum)))  # scaling whole rows leaves the population's directions as they are
     mean = float(np.mean([record.value for record in records]))

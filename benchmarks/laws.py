@@ -23,7 +23,7 @@ from sonoscale.laws._search import search
 from sonoscale.laws.extrapolation import PANEL
 from sonoscale.laws.forms import FORMS
 from sonoscale.laws.plan import plan_allocation
-from sonoscale.study import provenance
+from sonoscale.provenance import provenance
 
 PAGE = Path(__file__).parent.parent / "docs" / "laws.md"
 START, END = "<!-- tables: begin -->", "<!-- tables: end -->"
@@ -219,7 +219,7 @@ def main() -> None:
         name: column.astype(float) if name in ("params", "tokens") else column
         for name, column in read["mlfoundations_scaling_104models"].items()
     }
-    facts = provenance(0.0, 0, 0)
+    facts = provenance("torch", "numpy", "scipy")
     text = "\n".join(
         [
             "### Chinchilla's law again", "", *refit(read["chinchilla_fig4_epoch"]), "",

@@ -28,7 +28,7 @@ from rich.table import Table
 from reading import footer, make_clips, tone_in_noise
 from sonoscale.corpora import open_corpus
 from sonoscale.encoders import load_encoder
-from sonoscale.measure import Measurement, Pass, measure_encoder
+from sonoscale.measure import Measured, Pass, measure_encoder
 from sonoscale.measure._stream import clips
 from sonoscale.processes import available_cores
 
@@ -104,7 +104,7 @@ def end_to_end(spec: str, folder: Path, *, workers: int, threads: int, device: s
     how = Pass(workers=workers)
     recorder = Recorder(encoder)
     measure_encoder(recorder, corpus, how=how)  # pyright: ignore[reportArgumentType]
-    told: list[Measurement] = []
+    measured: list[Measured] = []
     opened: list[float] = []
 
     def decode() -> None:
@@ -116,9 +116,9 @@ def end_to_end(spec: str, folder: Path, *, workers: int, threads: int, device: s
 
     def whole() -> Taken:
         started = time.perf_counter()
-        fresh = open_corpus(folder, sample_rate=encoder.sample_rate)  # which has not told its identity yet
+        fresh = open_corpus(folder, sample_rate=encoder.sample_rate)  # whose identity is not yet computed
         opened.append(time.perf_counter() - started)
-        return taken(lambda: told.append(measure_encoder(encoder, fresh, how=how)))
+        return taken(lambda: measured.append(measure_encoder(encoder, fresh, how=how)))
 
     forward()
     found = [(taken(decode), taken(forward), whole()) for _ in range(rounds)]
@@ -126,7 +126,7 @@ def end_to_end(spec: str, folder: Path, *, workers: int, threads: int, device: s
     slower = statistics.median(w.wall / max(d.wall, f.wall) for d, f, w in found)
     cores = available_cores()
     bound = statistics.median(w.wall / max(d.wall, f.wall, (d.cpu + f.cpu) / cores) for d, f, w in found)
-    share = statistics.median(m.forward_seconds / w.wall for m, (_, _, w) in zip(told, found, strict=True))
+    share = statistics.median((m.forward_seconds or 0.0) / w.wall for m, (_, _, w) in zip(measured, found, strict=True))
     work = statistics.median(w.cpu / (d.cpu + f.cpu) for d, f, w in found)
     count = len(corpus)
     return [
@@ -224,7 +224,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=1000, help="clips that are measured end to end")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--memory", default="250,1000,4000", help="clips whose memory is told; empty for none")
+    parser.add_argument("--memory", default="250,1000,4000", help="clips to measure the memory of; empty for none")
     parser.add_argument("--long", type=float, default=3600, help="seconds of the long recordings")
     parser.add_argument("--device", default="cpu", help="of the encoder, end to end")
     parser.add_argument("--folder", type=Path, default=None, help="where to write 2 GB for a while")

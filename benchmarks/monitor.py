@@ -16,7 +16,7 @@ from rich.table import Table
 from sonoscale.config import load_config
 from sonoscale.pretrain import build_for_training
 from sonoscale.processes import single_threaded
-from sonoscale.rank import RankMonitor, SpectralSketch, measure_rank
+from sonoscale.rank import RankMonitor, SpectralSketch, rankme
 from sonoscale.study import StudyConfig, expand
 
 STUDY = Path(__file__).parent.parent / "studies" / "quickstart.yaml"
@@ -66,7 +66,7 @@ def main() -> None:
                 started = time.perf_counter()
                 sketch = SpectralSketch(WIDTH)
                 sketch.update(embeddings)
-                measure_rank(sketch, interval=interval)
+                rankme(sketch, interval=interval)
                 times.append((reading, time.perf_counter() - started, training))
             reading, sketching, training = (statistics.median(each) for each in zip(*times, strict=True))
             share = statistics.median(r / (r + t) for r, _, t in times)

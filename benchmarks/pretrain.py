@@ -28,7 +28,7 @@ from sonoscale.config import validate
 from sonoscale.corpora import FeatureStore, ProceduralData, build_features
 from sonoscale.pretrain import Batches, RunConfig, build_for_training, set_lr
 from sonoscale.processes import available_cores
-from sonoscale.study import provenance
+from sonoscale.provenance import provenance
 
 BATCH, CLIPS = 64, 512
 CONFIG = {
@@ -218,7 +218,7 @@ def main() -> None:
         console.print(f"data alone over the step: {ratio('ours, data alone', 'ours, step alone'):.1f} (target 5)")
         told = ", ".join(f"{name} {share:.0%}" for name, share in shares(ours).items())
         console.print(f"time of a step: {told}")
-        console.print(provenance(0.0, 0, 0))
+        console.print(provenance("torch", "numpy", "scipy"))
 
 
 if __name__ == "__main__":

@@ -30,9 +30,11 @@ from torch.utils.data import DataLoader, TensorDataset
 from reading import footer
 from sonoscale.corpora import read_task
 from sonoscale.encoders import AudioEncoder, EncoderConfig, load_encoder
-from sonoscale.probe import Round, Targets, make_rounds, make_targets
 from sonoscale.probe._linear import LINEAR, STRENGTHS
 from sonoscale.probe._metrics import find_metric
+from sonoscale.probe._protocol import find_device
+from sonoscale.probe._rounds import Round, make_rounds
+from sonoscale.probe._targets import Targets, make_targets
 
 TASKS = {"esc10": (400, 10, 5), "fsdd_digit": (1200, 10, 6)}  # clips, classes, folds
 
@@ -101,7 +103,7 @@ Score = list[float]  # of each fold
 
 def ours(case: Case) -> Score:
     metric = find_metric(None, case.targets.kind)
-    outcomes = LINEAR.run(case.x, case.targets, case.rounds, metric, 0, lambda done, total: None)
+    outcomes = LINEAR.run(case.x, case.targets, case.rounds, metric, 0, find_device("auto"), lambda done, total: None)
     return [metric.of(case.targets[r.test], o.predictions) for r, o in zip(case.rounds, outcomes, strict=True)]
 
 

@@ -23,8 +23,10 @@ from rich.table import Table
 from scipy.linalg import get_blas_funcs
 
 from sonoscale.processes import single_threaded
-from sonoscale.rank import SpectralSketch, open_embeddings, rankme, sketch_file
-from sonoscale.study import provenance
+from sonoscale.provenance import provenance
+from sonoscale.rank import SpectralSketch, open_embeddings
+from sonoscale.rank._formulas import spectrum_rankme
+from sonoscale.rank._sources import sketch_file
 
 DIM, ROWS, SVD_ROWS, CHUNK = 768, 200_000, 100_000, 4096
 ROUNDS = 5
@@ -74,12 +76,12 @@ def against_svd(path: Path) -> dict[str, str]:
     found: dict[str, float] = {}
 
     def svd() -> None:
-        found["svd"] = rankme(np.linalg.svd(rows.astype(np.float64), compute_uv=False))
+        found["svd"] = spectrum_rankme(np.linalg.svd(rows.astype(np.float64), compute_uv=False))
 
     def sketch() -> None:
         made = SpectralSketch(DIM)
         made.update(rows)
-        found["sketch"] = rankme(made.spectrum())
+        found["sketch"] = spectrum_rankme(made.spectrum())
 
     sketch()
     pairs = [(seconds(svd), seconds(sketch)) for _ in range(3)]
@@ -140,7 +142,7 @@ def on_gpu() -> dict[str, str]:
     on_cpu, on_cuda = SpectralSketch(DIM), SpectralSketch(DIM)
     on_cpu.update(rows.cpu())
     on_cuda.update(rows)
-    off = abs(rankme(on_cuda.spectrum()) / rankme(on_cpu.spectrum()) - 1)
+    off = abs(spectrum_rankme(on_cuda.spectrum()) / spectrum_rankme(on_cpu.spectrum()) - 1)
     return {
         f"{torch.cuda.get_device_name()}: update over a float64 product": f"{share:.0%} of its speed (target: 60%)",
         "relative difference in RankMe to the CPU": f"{off:.1e} (target: 1e-6)",
@@ -166,7 +168,7 @@ def main() -> None:
         table.add_row(what, measured)
     console = Console(width=130)
     console.print(table)
-    facts = provenance(0.0, 0, 0)
+    facts = provenance("torch", "numpy", "scipy")
     console.print(", ".join(f"{k} {facts[k]}" for k in ("sonoscale", "python", "torch", "numpy", "cpu", "cores")))
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
+from sonoscale.provenance import provenance
 from sonoscale.rank import ESTIMATORS, RankRecord, SpectralSketch, measure_all
-from sonoscale.study import provenance
 
 PAGE = Path(__file__).parent.parent / "docs" / "what-rankme-number-is-this.md"
 START, END = "<!-- table: begin -->", "<!-- table: end -->"
@@ -48,7 +48,7 @@ def table() -> str:
         cells = [_cell(column.get(name)) for column in columns.values()]
         formula = f"`{estimator.formula}`{mean}" + (f", eps {estimator.eps:g}" if estimator.eps else "")
         lines.append(f"| `{name}` | {formula} | {estimator.source} | {' | '.join(cells)} |")
-    facts = provenance(0.0, 0, 0)
+    facts = provenance("torch", "numpy", "scipy")
     about = ", ".join(f"{k} {facts[k]}" for k in ("sonoscale", "python", "numpy", "cpu"))
     truth = np.exp(stats.entropy(np.arange(1, DIM + 1.0) ** -1))
     caption = f"*Population without offset: RankMe {truth:.1f}. Offset {OFFSET:g}. `make docs`; seed {SEED}; {about}.*"

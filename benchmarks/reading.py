@@ -27,7 +27,7 @@ from sonoscale.audio import read_audio
 from sonoscale.corpora import open_corpus
 from sonoscale.measure._stream import clips
 from sonoscale.processes import available_cores, single_threaded
-from sonoscale.study import provenance
+from sonoscale.provenance import provenance
 
 RATE = 16_000
 FORMATS = {
@@ -126,7 +126,7 @@ def paired(readers: dict[str, Reader], files: Sequence[Path], rounds: int) -> di
 
 def footer() -> str:
     """The machine, the versions and what else was running."""
-    facts = provenance(0.0, 0, 0)
+    facts = provenance("torch", "numpy", "scipy")
     told = [f"{key} {facts[key]}" for key in ("sonoscale", "python", "torch", "numpy", "cpu", "cores")]
     told += [f"{name} {importlib.metadata.version(name)}" for name in ("soundfile", "soxr", "librosa", "datasets")]
     return ", ".join(told)

@@ -23,10 +23,11 @@ from sonoscale.corpora import FeatureStore, ProceduralTaskConfig, build_features
 from sonoscale.corpora.procedural import ProceduralCorpus
 from sonoscale.encoders import AudioEncoder, embed_store
 from sonoscale.pretrain import Batches, RunConfig, build_for_training, training_cost
-from sonoscale.probe import probe
+from sonoscale.probe import probe_embeddings
 from sonoscale.processes import single_threaded
+from sonoscale.provenance import provenance
 from sonoscale.rank import SpectralSketch, measure_rank
-from sonoscale.study import StudyConfig, expand, provenance
+from sonoscale.study import StudyConfig, expand
 
 ROUNDS = 5
 STUDY = Path(__file__).parent.parent / "studies" / "quickstart.yaml"
@@ -104,7 +105,9 @@ def evaluation_stages(config: RunConfig, store: FeatureStore, task_store: Featur
     return {
         "embed, 2 s unmasked": rate(len(store), lambda: embed_store(encoder, store)),
         "rank with interval": rate(len(store), rank),
-        "linear probe": rate(len(features), lambda: probe(features, task.labels, task.folds, scheme=task.scheme)),
+        "linear probe": rate(
+            len(features), lambda: probe_embeddings(features, task.labels, task.folds, scheme=task.scheme)
+        ),
     }
 
 
@@ -133,7 +136,7 @@ def main() -> None:
         f"base run of {STUDY.name}: {cost.params_encoder:,} encoder parameters, {cost.flops / 1e6:.1f} MFLOP per clip, "
         f"{step * cost.flops / 1e9:.1f} GFLOP/s in training"
     )
-    facts = provenance(0.0, 0, 0)
+    facts = provenance("torch", "numpy", "scipy")
     console.print(", ".join(f"{k} {facts[k]}" for k in ("sonoscale", "python", "torch", "numpy", "cpu", "cores")))
 
 

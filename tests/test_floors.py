@@ -1,6 +1,7 @@
 """The house stands: a floor imports only the floors before it."""
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,9 @@ SOURCE = Path(sonoscale.__file__).parent
 FLOORS = ["audio", "corpora", "encoders", "measure", "pretrain", "probe", "study", "report", "export", "cli"]
 ALONE = ["rank", "laws"]  # import no floor, and any floor may import them
 COUNTED = "laws/plan/_base_costs.py"  # the one file of `laws` that may reach above: exact costs, inside one function
-GROUND = {"_callable", "config", "errors", "files", "processes", "provenance", "results", "__version__"}
+GROUND = {
+    "_callable", "_lazy", "config", "errors", "extras", "files", "processes", "provenance", "results", "__version__",
+}  # fmt: skip
 
 
 def imported_floors(file: Path) -> set[str]:
@@ -60,3 +63,15 @@ def test_the_command_starts_without_torch():
     code = "import sys, sonoscale.cli.main; print([m for m in ('torch', 'matplotlib', 'scipy') if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+LAZY = [p for p in sorted(SOURCE.rglob("__init__.py")) if "lazy(__name__)" in p.read_text()]
+
+
+@pytest.mark.parametrize("file", LAZY, ids=lambda f: f.parent.relative_to(SOURCE).as_posix())
+def test_a_lazy_floor_has_all_the_names_that_it_offers(file: Path):
+    floor = importlib.import_module(".".join(("sonoscale", *file.parent.relative_to(SOURCE).parts)))
+    assert all(getattr(floor, name, None) is not None for name in floor.__all__)
+    assert dir(floor) == sorted(floor.__all__)
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = floor.no_such_name

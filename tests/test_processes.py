@@ -1,10 +1,16 @@
 """What processes leave behind when they are gone."""
 
+import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 
-from sonoscale.processes import remove_leftovers, unfinished_folder
+import pytest
+
+from sonoscale.errors import SonoscaleError
+from sonoscale.processes import remove_leftovers, unfinished_folder, worker_pool
 
 
 def test_only_the_leftovers_of_dead_processes_go(tmp_path):
@@ -23,3 +29,44 @@ def test_only_the_leftovers_of_dead_processes_go(tmp_path):
         (tmp_path / name / "file").touch()
     remove_leftovers(tmp_path)
     assert {name: (tmp_path / name).exists() for name in names} == names
+
+
+def kill_oneself(_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_workers_answer_in_order_and_what_they_raise_arrives():
+    with worker_pool(2, doing="counting") as pool:
+        assert list(pool.map(abs, range(-9, 0))) == list(range(9, 0, -1))
+        with pytest.raises(SystemError, match="enough"):
+            pool.result(pool.submit(raise_it, "enough"))
+
+
+def raise_it(reason):
+    raise SystemError(reason)
+
+
+def test_a_killed_worker_is_one_line():
+    with pytest.raises(SonoscaleError, match="killed while counting"), worker_pool(1, doing="counting") as pool:
+        list(pool.map(kill_oneself, [1]))
+
+
+def test_workers_are_killed_when_the_block_fails():
+    began, pids = time.monotonic(), []
+
+    def fail():
+        with worker_pool(1, doing="sleeping") as pool:
+            pids.append(pool.result(pool.submit(os.getpid)))
+            pool.submit(time.sleep, 600)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert time.monotonic() - began < 60
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids[0], 0)
+
+
+def test_this_module_needs_no_torch():
+    code = "import sys, sonoscale.processes; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

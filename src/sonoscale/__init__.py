@@ -66,7 +66,14 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module 'sonoscale' has no attribute {name!r}")
-    module = importlib.import_module(_WHERE[name])
+    try:
+        module = importlib.import_module(_WHERE[name])
+    except ModuleNotFoundError as error:
+        from sonoscale.extras import missing
+
+        if (lacking := missing(error, f"sonoscale.{name}")) is None:
+            raise
+        raise lacking from error
     return module if _WHERE[name] == f"sonoscale.{name}" else getattr(module, name)
 
 

@@ -9,7 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["replacing", "write_bytes", "write_json", "write_text"]
+__all__ = ["default_cache", "replacing", "write_bytes", "write_json", "write_text"]
+
+
+def default_cache() -> Path:
+    """Where log-mels and embeddings are kept: `$SONOSCALE_CACHE`, or `sonoscale` in the user's cache folder."""
+    asked = os.environ.get("SONOSCALE_CACHE")
+    return Path(asked) if asked else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sonoscale"
 
 
 @contextmanager

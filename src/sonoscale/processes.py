@@ -9,16 +9,18 @@ import shutil
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
-
-import threadpoolctl
-import torch
+from typing import Any, TypeVar
 
 from sonoscale.errors import SonoscaleError
 
 __all__ = [
+    "WorkerPool",
     "available_cores",
     "die_with_parent",
     "interrupt_held_back",
@@ -26,7 +28,99 @@ __all__ = [
     "remove_leftovers",
     "single_threaded",
     "unfinished_folder",
+    "worker_pool",
 ]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class WorkerPool:
+    """Worker processes of one thread each; made by `worker_pool`.
+
+    Attributes:
+        workers: how many there are at most.
+    """
+
+    def __init__(self, workers: int, executor: ProcessPoolExecutor, doing: str) -> None:
+        self.workers, self._executor, self._doing = workers, executor, doing
+
+    def submit(self, work: Callable[..., R], *arguments: Any) -> Future[R]:
+        """Run `work(*arguments)` in a worker; both are sent there, so `work` must be importable."""
+        with interrupt_held_back(), self._broken_named():  # a process may start here
+            return self._executor.submit(work, *arguments)
+
+    def map(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+        """`work` of each item, in order; only a few items per worker are under way or waiting.
+
+        Raises:
+            SonoscaleError: a worker was killed.
+        """
+        waiting: deque[Future[R]] = deque()
+        for item in items:
+            waiting.append(self.submit(work, item))
+            if len(waiting) > 2 * self.workers:
+                yield self.result(waiting.popleft())
+        while waiting:
+            yield self.result(waiting.popleft())
+
+    def result(self, future: Future[R]) -> R:
+        """What the work of a future returned.
+
+        Raises:
+            SonoscaleError: its worker was killed.
+            Exception: what the work raised.
+        """
+        with self._broken_named():
+            return future.result()
+
+    @contextmanager
+    def _broken_named(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenProcessPool as error:
+            raise SonoscaleError(
+                f"a worker process was killed while {self._doing} (out of memory?): what is finished is kept; run it "
+                "again, perhaps with fewer workers"
+            ) from error
+
+
+@contextmanager
+def worker_pool(
+    workers: int, *, doing: str, setup: Callable[..., None] | None = None, arguments: tuple[Any, ...] = ()
+) -> Iterator[WorkerPool]:
+    """Worker processes until the block ends, each of one thread.
+
+    They are new interpreters (spawned), end with this process however it ends, and leave Ctrl-C to it. If the block
+    raises, they are killed.
+
+    Arguments:
+        workers: at most so many processes.
+        doing: what they do, for the message if one of them is killed: "computing log-mels".
+        setup, arguments: called as `setup(*arguments)` first in each worker; queues can be handed over so.
+
+    Example:
+        >>> import math
+        >>> with worker_pool(1, doing="taking roots") as pool:
+        ...     list(pool.map(math.sqrt, [4.0, 9.0]))
+        [2.0, 3.0]
+    """
+    executor = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker, (setup, arguments))
+    try:
+        yield WorkerPool(workers, executor, doing)
+    except BaseException:
+        for process in list((getattr(executor, "_processes", None) or {}).values()):
+            process.kill()
+        raise
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker(setup: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    die_with_parent()
+    single_threaded()
+    if setup is not None:
+        setup(*arguments)
 
 
 def die_with_parent() -> None:
@@ -52,7 +146,14 @@ def single_threaded() -> None:
     Parallelism is over runs: small models gain nothing from threads, and threads of several processes that wait
     for one another on the same cores are many times slower. The numbers then do not depend on the cores either.
     """
-    torch.set_num_threads(1)
+    import threadpoolctl
+
+    try:
+        import torch
+    except ImportError:  # then nothing uses it
+        pass
+    else:
+        torch.set_num_threads(1)
     threadpoolctl.threadpool_limits(1)
 
 

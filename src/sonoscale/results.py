@@ -72,13 +72,9 @@ class Result:
         Raises:
             SonoscaleError: pandas is not installed.
         """
-        from sonoscale.errors import SonoscaleError
+        from sonoscale.extras import need
 
-        try:
-            import pandas
-        except ImportError:
-            raise SonoscaleError("a data frame needs pandas: pip install pandas") from None
-        return pandas.DataFrame(self.rows())
+        return need("pandas", what="a data frame").DataFrame(self.rows())
 
     def __repr__(self) -> str:
         rows = self.rows()

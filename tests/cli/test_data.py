@@ -136,7 +136,7 @@ def test_check(sonoscale, audio):
     status, out, error = sonoscale("data", "check", audio)
     assert status == 1
     assert sum(line.count("cut.flac") + line.count("text.wav") for line in out.splitlines()) == 2
-    assert "2 of 27 clips cannot be read (7.4%); --max-broken allows 5.0%" in error
+    assert "2 of 27 clips cannot be read (7.4%); max_broken allows 5.0%" in error
     assert sonoscale("data", "check", audio, "--max-broken", 0.1)[0] == 0
     assert sonoscale("data", "check", audio / "absent")[0] == 1
 
@@ -175,7 +175,7 @@ def test_fetch(sonoscale, recipes, tmp_path):
     assert status == 1
     assert "licence: CC BY-NC 4.0" in out
     assert "cite: Toy et al." in out
-    assert "--accept-licence" in error
+    assert "set accept_licence" in error
     status, out, _ = sonoscale(*arguments, "--accept-licence")
     assert status == 0
     assert (tmp_path / "data" / "toy" / "toy" / "a.txt").read_text() == "a"
@@ -203,4 +203,4 @@ def test_fetch_lists_and_helps(sonoscale):
     assert "did you mean 'gtzan'" in sonoscale("data", "fetch", "gtzann", "--out", "x")[2]
     assert "name a corpus (esc-50, " in sonoscale("data", "fetch")[2]
     assert "audioset: only lists of videos are published" in sonoscale("data", "fetch", "AudioSet", "--out", "x")[2]
-    assert "nsynth: give the folder to fetch it into with --out" in sonoscale("data", "fetch", "nsynth")[2]
+    assert "nsynth: give the folder to fetch it into as out" in sonoscale("data", "fetch", "nsynth")[2]

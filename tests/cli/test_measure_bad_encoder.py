@@ -95,12 +95,12 @@ def faulty(tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("Nan", "embed gave NaN or infinity for clip 0 of 1 (hearing CLIPS/00.wav)"),
-        ("Shape", "embed gave a shape of [1, 3], not [1, 4] (1 clips, 4 dimensions) (hearing CLIPS/00.wav)"),
+        ("Nan", "embed gave NaN or infinity for clip 0 of 1 (processing CLIPS/00.wav)"),
+        ("Shape", "embed gave a shape of [1, 3], not [1, 4] (1 clips, 4 dimensions) (processing CLIPS/00.wav)"),
         ("Clips", "embed gave a shape of [1, 4], not ["),
         ("Later", "embed gave a shape of ["),
-        ("Raises", "embed failed on [1, 8000]: ValueError: no mercy (hearing CLIPS/00.wav)"),
-        ("Exits", "embed failed on [1, 8000]: SystemExit (hearing CLIPS/00.wav)"),
+        ("Raises", "embed failed on [1, 8000]: ValueError: no mercy (processing CLIPS/00.wav)"),
+        ("Exits", "embed failed on [1, 8000]: SystemExit (processing CLIPS/00.wav)"),
         ("List", "embed gave a list, not a tensor"),
         ("Mixes", "a clip's embedding depends on the other clips in its batch"),
         ("Widthless", "Widthless has no dim"),
@@ -173,7 +173,7 @@ def test_a_clip_that_the_encoder_cannot_take_is_left_out_and_listed(tmp_path, me
     assert encoder["clips"] == 40
     assert [each["name"].rsplit("/", 1)[-1] for each in encoder["skipped"]] == ["loud.wav"]
     assert "gave NaN or infinity" in encoder["skipped"][0]["reason"]
-    assert "1 of 41 clips cannot be heard, more than the 0.0% allowed" in refused(*command, "--max-broken", 0)
+    assert "1 of 41 clips cannot be processed, more than the 0.0% allowed" in refused(*command, "--max-skipped", 0)
 
 
 def test_a_later_one_that_fails_loses_nothing_already_computed(tmp_path, measure, encoders, audio, faulty):

@@ -1,22 +1,14 @@
 """`sonoscale measure ENCODER AUDIO` as a user runs it, against embeddings made one clip at a time."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import soundfile
 
+from commands import run_command
 from sonoscale.rank import read_records
-
-
-def process(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "sonoscale", "measure", *map(str, arguments)], capture_output=True, text=True,
-        timeout=120, check=False,
-    )  # fmt: skip
 
 
 def told(result, out):
@@ -34,9 +26,9 @@ def words(result):
     return " ".join(result.stdout.split())
 
 
-def test_ranks_of_a_folder_are_those_of_all_embeddings_at_once(tmp_path, encoders, audio, waves, by_hand):
+def test_ranks_of_a_folder_are_those_of_all_embeddings_at_once(tmp_path, measure, encoders, audio, waves, by_hand):
     arguments = [f"python:{encoders}:Bands", audio, "--json", tmp_path / "o.json"]
-    result = process(*arguments)
+    result = run_command("measure", *arguments)
     found = told(result, tmp_path / "o.json")
     uncentred, centred = by_hand(waves)
     assert values(found)["rankme"] == pytest.approx(uncentred, rel=1e-5)
@@ -52,7 +44,7 @@ def test_ranks_of_a_folder_are_those_of_all_embeddings_at_once(tmp_path, encoder
     assert encoder["wall_seconds"] > encoder["forward_seconds"] > 0
     for part in ("n = 60 clips of 0.75 s", "dim = 8", "rankme_centred", "per hour of audio"):
         assert part in words(result)
-    again = told(process(*arguments, "--workers", 1), tmp_path / "o.json")
+    again = told(measure(*arguments, "--workers", 1), tmp_path / "o.json")
     assert again["records"] == found["records"]
     assert len(read_records(tmp_path / "o.json")) == 3
 
@@ -60,17 +52,17 @@ def test_ranks_of_a_folder_are_those_of_all_embeddings_at_once(tmp_path, encoder
 def test_layers_groups_and_beginnings(tmp_path, measure, encoders, audio, waves, by_hand):
     out = tmp_path / "o.json"
     result = measure(
-        f"python:{encoders}:Bands", audio / "clips.csv", "--layers", "--by", "kind", "--durations", "0.25,0.75",
+        f"python:{encoders}:Bands", audio / "clips.csv", "--layers", "--group", "kind", "--durations", "0.25,0.75",
         "--json", out,
     )  # fmt: skip
     (encoder,) = told(result, out)["encoders"]
     assert [record["layer"] for record in encoder["layers"]] == [0, 1]
     for layer, record in enumerate(encoder["layers"]):
         assert record["value"] == pytest.approx(by_hand(waves, layer)[0], rel=1e-5)
-    assert set(encoder["by"]) == {"high", "low"}
+    assert set(encoder["groups"]) == {"high", "low"}
     for i, kind in enumerate(("high", "low")):
-        assert encoder["by"][kind]["value"] == pytest.approx(by_hand(waves[i::2])[0], rel=1e-5)
-        assert (encoder["by"][kind]["n"], f"kind={kind}" in encoder["by"][kind]["corpus"]) == (30, True)
+        assert encoder["groups"][kind]["value"] == pytest.approx(by_hand(waves[i::2])[0], rel=1e-5)
+        assert (encoder["groups"][kind]["n"], f"kind={kind}" in encoder["groups"][kind]["corpus"]) == (30, True)
     long = [wave for wave in waves if len(wave) >= 12_000]
     for record, samples in zip(encoder["durations"], (4000, 12_000), strict=True):
         assert (record["n"], record["mean_seconds"]) == (40, samples / 16_000)
@@ -85,7 +77,7 @@ def test_two_encoders_are_compared_clip_by_clip(tmp_path, measure, encoders, aud
     found = told(result, out)
     first, second = (r for r in found["records"] if r["estimator"] == "rankme")
     assert [each["encoder"].split()[0] for each in found["encoders"]] == specs
-    (difference,) = (c["difference"] for c in found["comparisons"] if c["estimator"] == "rankme")
+    (difference,) = (c["difference"] for c in found["differences"] if c["estimator"] == "rankme")
     assert difference["paired"]
     assert difference["value"] == pytest.approx(second["value"] - first["value"])
     assert difference["low"] < difference["value"] < difference["high"]
@@ -94,9 +86,9 @@ def test_two_encoders_are_compared_clip_by_clip(tmp_path, measure, encoders, aud
     assert (tmp_path / "o.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_rivals_are_measured_beside_it(tmp_path, measure, encoders, audio):
+def test_baselines_are_measured_beside_it(tmp_path, measure, encoders, audio):
     out = tmp_path / "o.json"
-    found = told(measure(f"python:{encoders}:Bands", audio, "--rivals", "--json", out), out)
+    found = told(measure(f"python:{encoders}:Bands", audio, "--baselines", "--json", out), out)
     lidar = "lidar(delta=0.0001, views=6)"
     assert {"rankme", "two_nn", "uniformity", lidar} <= set(values(found))
     assert 1 <= values(found)[lidar] <= 8

@@ -57,7 +57,7 @@ def test_of_encoders(folder, monkeypatch):
     specs = [f"python:{module.__name__}:{name}" for name in ("one", "two")]
     out = folder / "o.html"
     result = measure(
-        specs[0], folder / "clips.csv", "--compare", specs[1], "--layers", "--by", "kind", "--durations", "0.25,0.5",
+        specs[0], folder / "clips.csv", "--compare", specs[1], "--layers", "--group", "kind", "--durations", "0.25,0.5",
         "--blocks", "4", "--out", out,
     )  # fmt: skip
     assert result.exit_code == 0, result.output

@@ -1,4 +1,4 @@
-"""`sonoscale measure`: encoders that are compared hear the same; and what is needed to measure it all again is told."""
+"""`sonoscale measure`: encoders that are compared process the same clips; the options are kept."""
 
 import json
 import sys
@@ -11,7 +11,9 @@ import torch
 
 import sonoscale
 from sonoscale.encoders import load_encoder
-from sonoscale.measure import EncoderFacts, block_of_each, sketch_clips
+from sonoscale.measure._clips import block_of_each
+from sonoscale.measure._facts import EncoderFacts
+from sonoscale.measure._sketches import sketch_clips
 from sonoscale.rank import read_records
 
 PICKY = """
@@ -78,19 +80,19 @@ def test_what_is_too_long_or_short_for_one_is_cut_or_left_out_for_all(tmp_path, 
     for each in found["encoders"]:
         (left_out,) = each["skipped"]
         assert left_out["name"].endswith("20.wav")
-    assert all(each["difference"] for each in found["comparisons"])
+    assert all(each["difference"] for each in found["differences"])
     assert (found["options"]["max_seconds"], found["options"]["min_seconds"]) == (0.5, 0.375)
     alone = told(measure(whole, clips, "--json", out), out)
     assert (alone["encoders"][0]["clips"], alone["options"]["max_seconds"]) == (21, 30.0)
 
 
-def test_an_encoder_of_one_length_alone_hears_what_is_cut_to_it_at_another_rate(tmp_path, measure, picky):
+def test_an_encoder_of_one_length_alone_takes_what_is_cut_to_it_at_another_rate(tmp_path, measure, picky):
     (tmp_path / "clips").mkdir()
     for i in range(12):
         noise = np.random.default_rng(i).uniform(-0.1, 0.1, 44_100)
         soundfile.write(tmp_path / "clips" / f"{i:02d}.wav", noise, 44_100, "FLOAT")
     out, fixed = tmp_path / "o.json", f"python:{picky}:Fixed"
-    found = told(measure(fixed, tmp_path / "clips", "--json", out, "--max-broken", 0), out)
+    found = told(measure(fixed, tmp_path / "clips", "--json", out, "--max-skipped", 0), out)
     assert (found["encoders"][0]["clips"], found["encoders"][0]["seconds"]) == (12, pytest.approx(12 * 10_001 / 16_000))
 
 
@@ -100,21 +102,21 @@ def test_lengths_that_suit_no_clip(refused, picky, clips):
     assert "no clip of up to 0.200 s is long enough for all encoders" in error
 
 
-def test_everything_to_do_it_again_is_told(tmp_path, measure, picky, clips):
+def test_everything_to_measure_again_is_kept(tmp_path, measure, picky, clips):
     out, spec = tmp_path / "o.json", f"python:{picky}:Whole"
     found = told(
         measure(
-            spec, clips / "clips.csv", "--by", "kind", "--durations", "0.1,0.5", "--blocks", 4, "--batch-seconds", 2,
-            "--workers", 1, "--audio-root", clips, "--max-broken", 0.1, "--device", "cpu", "--json", out,
+            spec, clips / "clips.csv", "--group", "kind", "--durations", "0.1,0.5", "--blocks", 4, "--batch-seconds", 2,
+            "--workers", 1, "--audio-root", clips, "--max-skipped", 0.1, "--device", "cpu", "--json", out,
         ),
         out,
     )  # fmt: skip
     versions = found["options"].pop("versions")
     assert found["options"] == {
         "encoders": [spec], "audio": str(clips / "clips.csv"), "kind": None, "audio_root": str(clips),
-        "max_seconds": 30.0, "min_seconds": 0.025, "blocks": 4, "level": 0.95,
-        "estimators": ["rankme", "rankme_centred", "rankme_standardised"], "rivals": False, "layers": False,
-        "by": "kind", "durations": [0.1, 0.5], "max_broken": 0.1, "device": "cpu", "precision": "fp32",
+        "max_seconds": 30.0, "min_seconds": 0.025, "blocks": 4, "level": 0.95, "tolerance": 0.01,
+        "estimators": ["rankme", "rankme_centred", "rankme_standardised"], "baselines": False, "layers": False,
+        "group": "kind", "durations": [0.1, 0.5], "max_skipped": 0.1, "device": "cpu", "precision": "fp32",
         "executor": "local", "workers": 1, "batch_seconds": 2.0,
     }  # fmt: skip
     assert versions == {
@@ -125,37 +127,37 @@ def test_everything_to_do_it_again_is_told(tmp_path, measure, picky, clips):
 
 def test_parquet_holds_all_that_json_does(tmp_path, measure, encoders, audio):
     command = [
-        f"python:{encoders}:Bands", audio / "clips.csv", "--layers", "--by", "kind", "--durations", "0.25,0.5",
+        f"python:{encoders}:Bands", audio / "clips.csv", "--layers", "--group", "kind", "--durations", "0.25,0.5",
         "--workers", 1, "--json",
     ]  # fmt: skip
     rows, plain = tmp_path / "o.parquet", tmp_path / "o.json"
     assert measure(*command, rows).returncode == 0
     found, table = told(measure(*command, plain), plain), pq.read_table(rows)
     (encoder,) = found["encoders"]
-    by_part: dict[str, list] = {}
+    by_subset: dict[str, list] = {}
     for row in table.to_pylist():
-        by_part.setdefault(row["part"], []).append((row["estimator"], row["value"], row["layer"], row["corpus"]))
+        by_subset.setdefault(row["subset"], []).append((row["estimator"], row["value"], row["layer"], row["corpus"]))
     expected = {
-        "whole": found["records"], "layer": encoder["layers"], "by": list(encoder["by"].values()),
+        "whole": found["records"], "layer": encoder["layers"], "group": list(encoder["groups"].values()),
         "duration": encoder["durations"],
     }  # fmt: skip
-    assert by_part == {
-        part: [(each["estimator"], each["value"], each["layer"], each["corpus"]) for each in records]
-        for part, records in expected.items()
+    assert by_subset == {
+        subset: [(each["estimator"], each["value"], each["layer"], each["corpus"]) for each in records]
+        for subset, records in expected.items()
     }
     assert len(read_records(rows)) == table.num_rows == 3 + 2 + 2 + 2
     more = json.loads(table.schema.metadata[b"sonoscale"])
-    assert set(more) == {"options", "encoders", "comparisons"}
+    assert set(more) == {"options", "encoders", "differences"}
     assert more["options"] == found["options"]
     assert more["encoders"][0]["clips"] == 60
-    assert [record["mean_seconds"] for record in encoder["by"].values()] == pytest.approx([0.75, 0.75])
+    assert [record["mean_seconds"] for record in encoder["groups"].values()] == pytest.approx([0.75, 0.75])
 
 
 def test_batches_are_as_large_as_asked_for(tmp_path, measure, refused, picky, clips):
     out = tmp_path / "o.json"
     told(measure(f"python:{picky}:Counted", clips, "--batch-seconds", 5, "--json", out), out)
     assert (tmp_path / "picky.py.batches").read_text().split() == ["5", "1", "5", "5", "5", "1"]
-    assert "--batch-seconds" in refused(f"python:{picky}:Full", clips)
+    assert "batch_seconds" in refused(f"python:{picky}:Full", clips)
 
 
 def test_over_ray_the_encoder_is_only_asked_here_for_its_numbers(tmp_path, monkeypatch, measure, picky, clips):
@@ -168,8 +170,8 @@ def test_over_ray_the_encoder_is_only_asked_here_for_its_numbers(tmp_path, monke
             model, corpus, indices, block_of_each(corpus, how.blocks), how
         )  # fmt: skip
 
-    monkeypatch.setattr("sonoscale.cli._encoders.ray_sketcher", sketcher)
-    monkeypatch.setattr("sonoscale.cli._encoders.cluster_device", lambda device: device.split(":")[0])
+    monkeypatch.setattr("sonoscale.measure._ray.ray_sketcher", sketcher)
+    monkeypatch.setattr("sonoscale.measure._ray.cluster_device", lambda device: device.split(":")[0])
     out, spec = tmp_path / "o.json", f"python:{picky}:Whole"
     options = ["--executor", "ray", "--device", "cuda:1", "--precision", "fp16"]
     found = told(measure(spec, clips, *options, "--json", out), out)

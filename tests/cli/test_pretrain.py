@@ -11,7 +11,7 @@ import pytest
 import torch
 from tensorboardX.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
 
-from sonoscale.cli import _pretrain
+from sonoscale.pretrain import _loop
 
 CONFIG = """
 data: {kind: procedural, clips: 16, heldout_clips: 32, seconds: 0.5, domains: [music]}
@@ -56,9 +56,9 @@ def killed_at(pretrain, monkeypatch):
 
             return train_to_the_end(*arguments, **{**more, "progress": progress})
 
-        train_to_the_end = _pretrain.pretrain
+        train_to_the_end = _loop.train_run
         with monkeypatch.context() as patch:
-            patch.setattr(_pretrain, "pretrain", train)
+            patch.setattr(_loop, "train_run", train)
             with pytest.raises(Killed):
                 pretrain(*options)
 
@@ -118,7 +118,7 @@ def test_a_logger_that_is_not_installed_is_missed_before_any_audio_is_read(
         "pretrain", config, "--cache", tmp_path / "cache", "--out", tmp_path / "out", "--logger", package
     )
     assert result.returncode == 1
-    assert result.stderr == f"error: --logger {package}: {package} is missing: pip install 'sonoscale[{package}]'\n"
+    assert result.stderr == f"error: logger = '{package}' needs {package}: pip install 'sonoscale[{package}]'\n"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -140,7 +140,7 @@ def test_torchrun_with_another_number_of_processes_is_refused(sonoscale, config,
     result = sonoscale("pretrain", config, "--cache", tmp_path / "cache", "--out", tmp_path / "out", "--devices", 4)
     assert result.returncode == 1
     assert result.stderr == (
-        "error: --devices 4: torchrun has started 2 process(es) on this machine; leave --devices out\n"
+        "error: devices = 4: torchrun has started 2 process(es) on this machine; leave devices out\n"
     )
 
 

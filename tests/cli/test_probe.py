@@ -57,7 +57,7 @@ def test_encoders_baselines_and_protocols(folder, tmp_path, monkeypatch, capsys)
     assert {key[0] for key in found} == {"logmel:16", "logmel:8", "logmel:"}  # the last is the baseline
     for score in found.values():
         assert score["task"] == folder.name
-        assert score["interval"][0] <= score["score"] <= score["interval"][1]
+        assert score["low"] <= score["score"] <= score["high"]
         assert score["chance"] == 0.5
     (agreement,) = content["agreement"] or [None]  # three encoders; none if all score the same
     assert agreement is None or agreement["encoders"] == 3
@@ -103,7 +103,8 @@ def test_training_audio_is_looked_for_at_the_rate_of_the_encoder(folder, tmp_pat
         (["--task", "FOLDER/none.csv"], "no such"),
         (["--task", "FOLDER", "--protocol", "magic"], "no protocol 'magic'; there are linear, knn"),
         (["--task", "FOLDER", "--label", "colour"], "no column 'colour'"),
-        (["--task", "FOLDER", "--json", "/no/where.json"], "must end in .json, in a folder that exists"),
+        (["--task", "FOLDER", "--json", "/no/where.json"], "/no/where.json: cannot be written"),
+        (["--task", "FOLDER", "--json", "/tmp/scores.txt"], "/tmp/scores.txt: must end in .json"),
         (["--task", "FOLDER", "--trained-on", "/no/such"], "/no/such: no such file or folder"),
         (["--task", "hear/esc50"], "hear/esc50"),
         (["--task", "FOLDER", "--task", "FOLDER/metadata.csv"], "two tasks are called"),

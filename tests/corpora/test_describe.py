@@ -2,7 +2,6 @@
 
 import base64
 import re
-from concurrent.futures import ProcessPoolExecutor
 from html.parser import HTMLParser
 
 import numpy as np
@@ -14,6 +13,7 @@ from sonoscale.corpora._describe import describe_scan
 from sonoscale.corpora._describe_page import describe_page
 from sonoscale.corpora._pack import pack_corpus
 from sonoscale.corpora._scan import clipping, scan_corpus
+from sonoscale.processes import worker_pool
 
 SINE = 0.5 * np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)  # RMS 0.3536 = -9.03 dBFS, peak -6.02
 
@@ -123,11 +123,11 @@ def test_metadata_is_counted_where_it_has_few_values(folder, monkeypatch):
 def test_workers_find_the_same_and_start_only_if_it_is_worth_it(folder, scan, monkeypatch):
     seen, pools = [], []
 
-    def pool(*arguments):
-        pools.append(arguments[0])
-        return ProcessPoolExecutor(*arguments)
+    def pool(workers, **about):
+        pools.append(workers)
+        return worker_pool(workers, **about)
 
-    monkeypatch.setattr("sonoscale.corpora._parallel.ProcessPoolExecutor", pool)
+    monkeypatch.setattr("sonoscale.corpora._parallel.worker_pool", pool)
     monkeypatch.setattr("sonoscale.corpora._parallel.available_cores", lambda: 2)
     corpus = FileCorpus.from_folder(folder)
     many = FileCorpus(corpus.root, corpus.paths * 8)  # 72 clips, 5 chunks

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from sonoscale.corpora._download import Patience, download
-from sonoscale.corpora._fetch import fetch
+from sonoscale.corpora._fetch import fetch_corpus
 from sonoscale.corpora._recipes import Recipe, find_recipe, load_recipes
 from sonoscale.corpora._split_zip import SplitZip
 from sonoscale.corpora._unpack import unpack
@@ -235,7 +235,7 @@ def fetched_tree(out):
 
 def test_a_corpus_is_fetched_once(server, toy, tmp_path):
     seen = Counter()
-    done = fetch("toy", toy, tmp_path, patience=IMPATIENT, progress=lambda name, *_: seen.update([name]))
+    done = fetch_corpus("toy", toy, tmp_path, patience=IMPATIENT, progress=lambda name, *_: seen.update([name]))
     assert done.files == ["audio.tar.gz", "labels.zip", "readme.txt"] == list(seen)
     assert fetched_tree(tmp_path / "toy") == server.expected
     readme = hashlib.sha256(b"read me").hexdigest()
@@ -245,17 +245,17 @@ def test_a_corpus_is_fetched_once(server, toy, tmp_path):
     assert receipt["licence"] == "CC BY 4.0"
     assert [f.name for f in tmp_path.iterdir()] == ["toy"]  # no archives, nothing unfinished
     requests = len(server.log)
-    assert fetch("toy", toy, tmp_path, patience=IMPATIENT).files == []
+    assert fetch_corpus("toy", toy, tmp_path, patience=IMPATIENT).files == []
     assert len(server.log) == requests
 
 
 def test_parts_add_up(server, toy, tmp_path):
-    assert fetch("toy", toy, tmp_path, parts=["labels"], patience=IMPATIENT).files == ["labels.zip"]
+    assert fetch_corpus("toy", toy, tmp_path, parts=["labels"], patience=IMPATIENT).files == ["labels.zip"]
     assert list(fetched_tree(tmp_path / "toy")) == ["toy/labels.csv"]
-    assert fetch("toy", toy, tmp_path, patience=IMPATIENT).files == ["audio.tar.gz", "readme.txt"]
+    assert fetch_corpus("toy", toy, tmp_path, patience=IMPATIENT).files == ["audio.tar.gz", "readme.txt"]
     assert fetched_tree(tmp_path / "toy") == server.expected
     with pytest.raises(SonoscaleError, match="toy: no part 'sound'; its parts are audio, labels"):
-        fetch("toy", toy, tmp_path, parts=["sound"])
+        fetch_corpus("toy", toy, tmp_path, parts=["sound"])
 
 
 def test_interrupted_between_two_files(server, toy, tmp_path):
@@ -264,8 +264,8 @@ def test_interrupted_between_two_files(server, toy, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fetch("toy", toy, tmp_path, patience=IMPATIENT, progress=stop)
-    assert fetch("toy", toy, tmp_path, patience=IMPATIENT).files == ["labels.zip", "readme.txt"]
+        fetch_corpus("toy", toy, tmp_path, patience=IMPATIENT, progress=stop)
+    assert fetch_corpus("toy", toy, tmp_path, patience=IMPATIENT).files == ["labels.zip", "readme.txt"]
     assert fetched_tree(tmp_path / "toy") == server.expected
 
 
@@ -276,9 +276,9 @@ def test_interrupted_while_unpacking(server, toy, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr("sonoscale.corpora._fetch.merge_into", stop)
         with pytest.raises(KeyboardInterrupt):
-            fetch("toy", toy, tmp_path, patience=IMPATIENT)
+            fetch_corpus("toy", toy, tmp_path, patience=IMPATIENT)
     requests = [path for path, _ in server.log]
-    fetch("toy", toy, tmp_path, patience=IMPATIENT)
+    fetch_corpus("toy", toy, tmp_path, patience=IMPATIENT)
     assert [p for p, _ in server.log[len(requests) :]] == ["/plain/labels.zip", "/plain/readme.txt"]  # not audio again
     assert fetched_tree(tmp_path / "toy") == server.expected
 
@@ -293,18 +293,18 @@ def test_a_zenodo_record_tells_its_checksums(server, tmp_path):
     server.files["77"] = json.dumps({"files": entries}).encode()
     files = [{"zenodo": "77", "match": "wds-*.tar", "part": "task", "into": "task", "unpack": False}]
     toy = recipe(files, zenodo_api=f"{server.address}/plain")
-    done = fetch("toy", toy, tmp_path, patience=IMPATIENT)
+    done = fetch_corpus("toy", toy, tmp_path, patience=IMPATIENT)
     assert done.notes == []
     assert fetched_tree(tmp_path / "toy") == {f"task/{name}": body for name, body in shards.items()}
     requests = len(server.log)
-    fetch("toy", toy, tmp_path, patience=IMPATIENT)
+    fetch_corpus("toy", toy, tmp_path, patience=IMPATIENT)
     assert len(server.log) == requests
     entries[0]["checksum"] = "md5:" + "0" * 32
     server.files["77"] = json.dumps({"files": entries}).encode()
     with pytest.raises(SonoscaleError, match=r"wds-0.tar: the content is not what was published"):
-        fetch("toy", toy, tmp_path / "again", patience=IMPATIENT)
+        fetch_corpus("toy", toy, tmp_path / "again", patience=IMPATIENT)
     with pytest.raises(SonoscaleError, match=r"no file of this record matches '\*.zip'"):
-        fetch("toy", recipe([{"zenodo": "77", "match": "*.zip"}], zenodo_api=toy.zenodo_api), tmp_path / "none")
+        fetch_corpus("toy", recipe([{"zenodo": "77", "match": "*.zip"}], zenodo_api=toy.zenodo_api), tmp_path / "none")
 
 
 @needs_zip
@@ -323,7 +323,7 @@ def test_a_split_zip_is_put_together(server, tmp_path):
     server.files |= {s.name: s.read_bytes() for s in segments}
     order = ["cut.zip", "cut.z02", "cut.z01", "cut.z03"]
     files = [{"url": f"{server.address}/drop/{n}", "checksum": md5(server.files[n]), "part": "dev"} for n in order]
-    fetch("toy", recipe(files), tmp_path / "out", patience=IMPATIENT)
+    fetch_corpus("toy", recipe(files), tmp_path / "out", patience=IMPATIENT)
     assert fetched_tree(tmp_path / "out" / "toy") == tree(tmp_path / "source")
 
 
@@ -372,18 +372,18 @@ def test_damaged_archives(server, tmp_path, kind):
     damaged = body[:500] + bytes([body[500] ^ 255]) + body[501:]
     server.files[f"a.{kind}"] = damaged
     with pytest.raises(SonoscaleError, match=rf"a.{kind}: cannot be unpacked"):
-        fetch("toy", recipe([{"url": f"{server.address}/plain/a.{kind}"}]), tmp_path, patience=IMPATIENT)
+        fetch_corpus("toy", recipe([{"url": f"{server.address}/plain/a.{kind}"}]), tmp_path, patience=IMPATIENT)
     assert not (tmp_path / "toy").exists()
 
 
 def test_licences_and_what_is_not_to_be_had(toy, tmp_path):
     strict = toy.model_copy(update={"noncommercial": True, "licence": "CC BY-NC 3.0"})
-    with pytest.raises(SonoscaleError, match=r"toy: its licence \(CC BY-NC 3.0\) restricts .* --accept-licence"):
-        fetch("toy", strict, tmp_path)
+    with pytest.raises(SonoscaleError, match=r"toy: its licence \(CC BY-NC 3.0\) restricts .* set accept_licence"):
+        fetch_corpus("toy", strict, tmp_path)
     assert not list(tmp_path.iterdir())
-    assert len(fetch("toy", strict, tmp_path, accept_licence=True, patience=IMPATIENT).files) == 3
+    assert len(fetch_corpus("toy", strict, tmp_path, accept_licence=True, patience=IMPATIENT).files) == 3
     with pytest.raises(SonoscaleError, match="audioset: only lists of videos are published"):
-        fetch("audioset", load_recipes()["audioset"], tmp_path)
+        fetch_corpus("audioset", load_recipes()["audioset"], tmp_path)
 
 
 def test_the_recipes_of_the_package():

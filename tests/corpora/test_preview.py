@@ -4,11 +4,11 @@ import csv
 
 import soundfile
 
-from sonoscale.corpora.preview import write_preview
+from sonoscale.corpora import preview
 
 
 def test_preview_writes_sounds_labels_and_sheets(tmp_path):
-    made = write_preview(tmp_path / "out", clips=3, seconds=1.0)
+    made = preview(tmp_path / "out", clips=3, seconds=1.0)
     assert [p.name for p in made] == ["labels.csv", "contact-sheet-train.png", "contact-sheet-test.png"]
     with made[0].open() as stream:
         rows = list(csv.DictReader(stream))

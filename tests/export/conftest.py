@@ -10,8 +10,8 @@ import torch
 from sonoscale.config import validate
 from sonoscale.corpora import FeatureStore
 from sonoscale.encoders import load_encoder
-from sonoscale.export import export_encoder
-from sonoscale.pretrain import RunConfig, pretrain
+from sonoscale.export import export as export_encoder
+from sonoscale.pretrain import RunConfig, train_run
 
 SHAPES = {
     "vit": {"width": 32, "depth": 2},
@@ -65,7 +65,7 @@ def runs(tmp_path_factory) -> dict[str, Path]:
             "train": {"clip_seconds": 0.5, "batch_size": 8, "budgets": [2, 4], "warmup_steps": 1, "rank_points": 2},
         }
         config = validate(RunConfig, settings)
-        pretrain(config, train, heldout, root / name, identity={})
+        train_run(config, train, heldout, root / name, identity={})
     return {name: root / name for name in SHAPES}
 
 

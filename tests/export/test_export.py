@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.export import FORMATS, _export, export_encoder, read_trained
+from sonoscale.export import FORMATS, _export, export
+from sonoscale.export._source import read_trained
 from sonoscale.pretrain import unfinished_run
 
 
@@ -18,7 +19,7 @@ def listing(folder):
 
 def test_what_is_written_is_told_and_nothing_else_is_left(runs, tmp_path):
     before = set(sys.modules), list(sys.path)
-    made = export_encoder(runs["vit"], "xares", tmp_path / "deep" / "out")
+    made = export(runs["vit"], "xares", tmp_path / "deep" / "out")
     assert not [name for name in set(sys.modules) - before[0] if made.hash in name]
     assert sys.path == before[1]
     assert listing(tmp_path / "deep") == ["out", *(f"out/{name}" for name in sorted(made.files))]
@@ -32,13 +33,13 @@ def test_what_is_written_is_told_and_nothing_else_is_left(runs, tmp_path):
 def test_what_is_there_is_replaced_only_if_told_so(runs, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
-    export_encoder(runs["vit"], "xares", out)  # an empty folder is as none
+    export(runs["vit"], "xares", out)  # an empty folder is as none
     (out / "note.txt").write_text("mine")
     before = listing(out)
-    with pytest.raises(SonoscaleError, match=r"is there already and not empty.*--force"):
-        export_encoder(runs["conv"], "xares", out)
+    with pytest.raises(SonoscaleError, match=r"is there already and not empty.*\(force\)"):
+        export(runs["conv"], "xares", out)
     assert listing(out) == before
-    made = export_encoder(runs["conv"], "xares", out, force=True)
+    made = export(runs["conv"], "xares", out, force=True)
     assert listing(out) == sorted(made.files)
     assert listing(tmp_path) == ["out", *(f"out/{name}" for name in sorted(made.files))]
 
@@ -47,19 +48,19 @@ def test_force_does_not_remove_the_run_nor_where_one_stands(runs, tmp_path, monk
     run = tmp_path / "runs" / "mine"
     shutil.copytree(runs["vit"], run)
     with pytest.raises(SonoscaleError, match="is or holds the run"):
-        export_encoder(run, "xares", run.parent, force=True)
+        export(run, "xares", run.parent, force=True)
     with pytest.raises(SonoscaleError, match="is or holds the run"):
-        export_encoder(run / "checkpoint.pt", "xares", run, force=True)
+        export(run / "checkpoint.pt", "xares", run, force=True)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     with pytest.raises(SonoscaleError, match="is or holds the current folder"):
-        export_encoder(run, "xares", ".")
+        export(run, "xares", ".")
     assert listing(run) == listing(runs["vit"])
     (tmp_path / "file").write_text("")
     with pytest.raises(SonoscaleError, match="file: is a file; name a folder"):
-        export_encoder(run, "xares", tmp_path / "file")
+        export(run, "xares", tmp_path / "file")
     with pytest.raises(SonoscaleError, match="an encoder is named by its path"):
-        export_encoder(run, "xares", tmp_path / "a:b")
+        export(run, "xares", tmp_path / "a:b")
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,7 @@ def test_an_export_that_differs_does_not_appear(runs, tmp_path, monkeypatch, to,
     out.mkdir()
     (out / "old.txt").write_text("old")
     with pytest.raises(SonoscaleError, match=message):
-        export_encoder(runs["vit"], "broken", out, force=True)
+        export(runs["vit"], "broken", out, force=True)
     assert listing(tmp_path) == ["out", "out/old.txt"]
 
 
@@ -100,18 +101,18 @@ def test_a_move_that_fails_leaves_what_was_there(runs, tmp_path, monkeypatch):
 
     monkeypatch.setattr(_export, "unfinished_folder", lambda target: Path(tmp_path / ".out@here@1"))
     with pytest.raises(KeyboardInterrupt):
-        export_encoder(runs["vit"], "xares", out, force=True)
+        export(runs["vit"], "xares", out, force=True)
     assert listing(tmp_path) == ["out", "out/old.txt"]
 
 
 def test_one_checkpoint_of_a_run_and_one_alone(runs, tmp_path):
-    first = export_encoder(runs["vit"] / "checkpoint-000002.pt", "xares", tmp_path / "first")
-    last = export_encoder(runs["vit"] / "checkpoint.pt", "xares", tmp_path / "last")
+    first = export(runs["vit"] / "checkpoint-000002.pt", "xares", tmp_path / "first")
+    last = export(runs["vit"] / "checkpoint.pt", "xares", tmp_path / "last")
     assert first.hash != last.hash
     assert last.hash == read_trained(runs["vit"]).hash
     assert "Objective `mae`, 2 steps, 16 clips" in (tmp_path / "first" / "README.md").read_text()
     shutil.copy(runs["vit"] / "checkpoint.pt", tmp_path / "alone.pt")
-    alone = export_encoder(tmp_path / "alone.pt", "xares", tmp_path / "alone")
+    alone = export(tmp_path / "alone.pt", "xares", tmp_path / "alone")
     assert alone.hash == last.hash
     assert "the run's record is not there" in (tmp_path / "alone" / "README.md").read_text()
 
@@ -119,28 +120,28 @@ def test_one_checkpoint_of_a_run_and_one_alone(runs, tmp_path):
 def test_what_is_no_finished_run(runs, tmp_path):
     out = tmp_path / "out"
     with pytest.raises(SonoscaleError, match="no such run folder or checkpoint file"):
-        export_encoder(tmp_path / "gone", "hear", out)
+        export(tmp_path / "gone", "hear", out)
     (tmp_path / "empty").mkdir()
     with pytest.raises(SonoscaleError, match=r"empty: no run folder: it has no record\.json"):
-        export_encoder(tmp_path / "empty", "hear", out)
+        export(tmp_path / "empty", "hear", out)
     run = tmp_path / "run"
     shutil.copytree(runs["vit"], unfinished_run(run))
     (unfinished_run(run) / "record.json").unlink()
-    with pytest.raises(SonoscaleError, match=r"this run is not finished .*give its pretrain command again"):
-        export_encoder(run, "hear", out)
+    with pytest.raises(SonoscaleError, match=r"this run is not finished .*run the same pretrain again"):
+        export(run, "hear", out)
     with pytest.raises(SonoscaleError, match=r"this run is not finished \(no record\.json\)"):
-        export_encoder(unfinished_run(run), "hear", out)
+        export(unfinished_run(run), "hear", out)
     torch.save({"some": "thing"}, tmp_path / "other.pt")
     with pytest.raises(SonoscaleError, match=r"other\.pt: not a Sonoscale checkpoint"):
-        export_encoder(tmp_path / "other.pt", "hear", out)
+        export(tmp_path / "other.pt", "hear", out)
     assert not out.exists()
 
 
 def test_unknown_formats_and_missing_packages(runs, tmp_path, monkeypatch):
     with pytest.raises(SonoscaleError, match="tflite: no such format; choose one of hear, xares, mteb, hf, onnx"):
-        export_encoder(runs["vit"], "tflite", tmp_path / "out")
-    monkeypatch.setattr(_export.importlib.util, "find_spec", lambda name: None)
+        export(runs["vit"], "tflite", tmp_path / "out")
     for to, package in (("hf", "transformers"), ("onnx", "onnxruntime")):
-        with pytest.raises(SonoscaleError, match=rf"{package} cannot be imported: pip install 'sonoscale\[{to}\]'"):
-            export_encoder(runs["vit"], to, tmp_path / "out")
+        monkeypatch.setitem(sys.modules, package, None)
+        with pytest.raises(SonoscaleError, match=rf"the {to} export needs {package}: pip install 'sonoscale\[{to}\]'"):
+            export(runs["vit"], to, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from sonoscale.encoders import EncoderConfig
-from sonoscale.export import standalone
 from sonoscale.export._code import hear, mteb_model, steps, xares
+from sonoscale.export._standalone import standalone
 
 ALONE = """
 import sys

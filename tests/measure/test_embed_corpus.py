@@ -41,8 +41,8 @@ def corpus(tmp_path_factory):
 
 
 def test_short_clips_are_padded_and_long_ones_are_means_of_equal_parts(corpus):
-    told = []
-    made = embed_corpus(Picky(), corpus, batch_seconds=2.0, workers=2, progress=lambda *done: told.append(done))
+    progress = []
+    made = embed_corpus(Picky(), corpus, batch_seconds=2.0, workers=2, progress=lambda *done: progress.append(done))
     assert made.rows.shape == (1, 7, 2)
     assert (made.padded, made.cut) == (1, 2)
     for i in range(7):
@@ -51,8 +51,8 @@ def test_short_clips_are_padded_and_long_ones_are_means_of_equal_parts(corpus):
         parts = np.array_split(wave, -(-len(wave) // (3 * RATE // 2)))
         expected = np.mean([[part.mean(), np.square(part).mean()] for part in parts], axis=0)
         np.testing.assert_allclose(made.rows[0, i], expected, rtol=2e-4)  # equal parts leave a sample or two out
-    assert told[-1] == (7, 7)
-    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert progress[-1] == (7, 7)
+    assert [done for done, _ in progress] == sorted(done for done, _ in progress)
 
 
 def test_what_is_in_a_batch_makes_no_difference(corpus):
@@ -61,7 +61,7 @@ def test_what_is_in_a_batch_makes_no_difference(corpus):
     np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
 
 
-def test_a_clip_that_cannot_be_heard_is_named(tmp_path):
+def test_a_clip_that_cannot_be_processed_is_named(tmp_path):
     for name, content in (("a.wav", np.ones(RATE)), ("b.wav", np.ones(RATE))):
         soundfile.write(tmp_path / name, 0.1 * content, RATE)
     damaged = FileCorpus.from_folder(tmp_path)
@@ -69,5 +69,5 @@ def test_a_clip_that_cannot_be_heard_is_named(tmp_path):
     with pytest.raises(SonoscaleError, match=r"b\.wav"):
         embed_corpus(Picky(), damaged)
     assert [wave is not None for _, wave in readable_clips(damaged)] == [True, False]
-    with pytest.raises(SonoscaleError, match="hears 16000 Hz, and the audio is opened at 8000 Hz"):
+    with pytest.raises(SonoscaleError, match="takes 16000 Hz, and the audio is opened at 8000 Hz"):
         embed_corpus(Picky(), FileCorpus.from_folder(tmp_path, sample_rate=8000))

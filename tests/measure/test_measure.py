@@ -9,8 +9,12 @@ import torch
 
 from sonoscale.corpora import open_corpus
 from sonoscale.errors import SonoscaleError
-from sonoscale.measure import EmbeddingWriter, Pass, block_of_each, compare_encoders, measure_encoder, sketch_clips
-from sonoscale.rank import open_embeddings, rankme
+from sonoscale.measure import EmbeddingWriter, Pass, measure_encoder
+from sonoscale.measure._clips import block_of_each
+from sonoscale.measure._encoder import compare_encoders
+from sonoscale.measure._sketches import sketch_clips
+from sonoscale.rank import open_embeddings
+from sonoscale.rank._formulas import spectrum_rankme
 
 
 class Bands:
@@ -64,19 +68,19 @@ def embeddings(corpus):
 
 
 def svd_rank(rows):
-    return rankme(np.linalg.svd(rows, compute_uv=False))
+    return spectrum_rankme(np.linalg.svd(rows, compute_uv=False))
 
 
 @pytest.mark.parametrize("how", [Pass(), Pass(batch_seconds=0.1, workers=1), Pass(held_seconds=2, workers=4)])
 def test_rank_of_everything_whatever_the_batches(corpus, embeddings, how):
     encoder = Bands()
-    told = measure_encoder(encoder, corpus, how=how)
-    assert told.clips == 60
-    assert told.seconds == pytest.approx(45.0)
-    assert told.records[0].value == pytest.approx(svd_rank(embeddings[-1]), rel=1e-5)
-    assert told.records[0].mean_seconds == pytest.approx(0.75)
-    assert told.records[0].encoder == "bands"
-    assert "60 clips" in told.records[0].corpus
+    measured = measure_encoder(encoder, corpus, how=how)
+    assert measured.sketch.n == 60
+    assert measured.seconds == pytest.approx(45.0)
+    assert measured.records[0].value == pytest.approx(svd_rank(embeddings[-1]), rel=1e-5)
+    assert measured.records[0].mean_seconds == pytest.approx(0.75)
+    assert measured.records[0].encoder == "bands"
+    assert "60 clips" in measured.records[0].corpus
     alone = any(batch > 1 for batch, _ in encoder.lengths)  # one clip of a batch is embedded once more, alone
     assert sum(batch for batch, _ in encoder.lengths) == 60 + alone
     assert {length for _, length in encoder.lengths} == {8000, 12_000, 16_000}  # nothing is padded
@@ -88,21 +92,21 @@ def test_the_same_command_gives_the_same_number(corpus):
 
 
 def test_layers_groups_and_durations(corpus, embeddings):
-    told = measure_encoder(Bands(), corpus, how=Pass(layers=True, by="kind"), durations=[0.25, 0.75])
-    assert [record.layer for record in told.layers] == [0, 1]
-    for record, rows in zip(told.layers, embeddings, strict=True):
+    measured = measure_encoder(Bands(), corpus, how=Pass(layers=True, group="kind"), durations=[0.25, 0.75])
+    assert [record.layer for record in measured.layers] == [0, 1]
+    for record, rows in zip(measured.layers, embeddings, strict=True):
         assert record.value == pytest.approx(svd_rank(rows), rel=1e-5)
-    assert set(told.by) == {"high", "low"}
-    assert told.by["low"].value == pytest.approx(svd_rank(embeddings[-1][1::2]), rel=1e-5)
-    assert [record.n for record in told.durations] == [40, 40]  # those of 0.75 s and more, for both
-    assert [record.mean_seconds for record in told.durations] == [0.25, 0.75]
+    assert set(measured.groups) == {"high", "low"}
+    assert measured.groups["low"].value == pytest.approx(svd_rank(embeddings[-1][1::2]), rel=1e-5)
+    assert [record.n for record in measured.durations] == [40, 40]  # those of 0.75 s and more, for both
+    assert [record.mean_seconds for record in measured.durations] == [0.25, 0.75]
     encoder = Bands()
     cut = [encoder.embed(torch.from_numpy(corpus.wave(i)[:4000])[None]) for i in range(60) if i % 3]
-    assert told.durations[0].value == pytest.approx(svd_rank(torch.cat(cut).double().numpy()), rel=1e-5)
+    assert measured.durations[0].value == pytest.approx(svd_rank(torch.cat(cut).double().numpy()), rel=1e-5)
 
 
 def test_shards_merge_to_the_whole(corpus):
-    how = Pass(layers=True, by="kind")
+    how = Pass(layers=True, group="kind")
     assigned = block_of_each(corpus, how.blocks)
     whole = sketch_clips(Bands(), corpus, range(60), assigned, how)
     parts = [sketch_clips(Bands(), corpus, part.tolist(), assigned, how) for part in np.array_split(np.arange(60), 7)]
@@ -110,21 +114,25 @@ def test_shards_merge_to_the_whole(corpus):
     for part in parts[1:]:
         total = total.merge(part)
     assert total.seconds == pytest.approx(whole.seconds)
-    for a, b in ((total.whole, whole.whole), (total.layers[0], whole.layers[0]), (total.by["low"], whole.by["low"])):
+    for a, b in (
+        (total.whole, whole.whole),
+        (total.layers[0], whole.layers[0]),
+        (total.groups["low"], whole.groups["low"]),
+    ):
         np.testing.assert_allclose(a.spectrum(), b.spectrum(), rtol=1e-6)
         assert [p.count for p in a.parts()] == [p.count for p in b.parts()]
 
 
 def test_saved_embeddings_are_those_measured(corpus, embeddings, tmp_path):
     with EmbeddingWriter(tmp_path / "z.parquet", corpus, 8) as writer:
-        told = measure_encoder(Bands(), corpus, emit=writer)
+        measured = measure_encoder(Bands(), corpus, emit=writer)
     import pyarrow.parquet as pq
 
     table = pq.read_table(tmp_path / "z.parquet").to_pydict()
     order = [int(name.rsplit("/", 1)[-1][:2]) for name in table["name"]]
     assert sorted(order) == list(range(60))
     np.testing.assert_allclose(np.array(table["embedding"]), embeddings[-1][order], rtol=1e-4)
-    assert open_embeddings(tmp_path / "z.parquet").n == told.clips
+    assert open_embeddings(tmp_path / "z.parquet").n == measured.sketch.n
 
 
 def test_embeddings_saved_for_numpy_can_be_mapped(corpus, embeddings, tmp_path):
@@ -156,12 +164,14 @@ def test_broken_clips_are_skipped_listed_and_counted(folder, tmp_path):
         (tmp_path / f"{i:02d}.wav").write_bytes((folder / f"{i:02d}.wav").read_bytes())
     (tmp_path / "broken.wav").write_bytes(b"not audio")
     corpus = open_corpus(tmp_path)
-    told = measure_encoder(Bands(), corpus, max_broken=0.05)
-    assert told.clips == 20
-    assert ["broken.wav" in name for name, _ in told.skipped] == [True]
+    measured = measure_encoder(Bands(), corpus, max_skipped=0.05)
+    assert measured.sketch.n == 20
+    assert ["broken.wav" in name for name, _ in measured.skipped] == [True]
     soundfile.write(tmp_path / "short.wav", np.zeros(100), 16_000)
-    with pytest.raises(SonoscaleError, match=r"2 of 22 clips cannot be heard, more than the 5.0% allowed") as caught:
-        measure_encoder(Bands(), open_corpus(tmp_path), max_broken=0.05)
+    with pytest.raises(
+        SonoscaleError, match=r"2 of 22 clips cannot be processed, more than the 5.0% allowed"
+    ) as caught:
+        measure_encoder(Bands(), open_corpus(tmp_path), max_skipped=0.05)
     assert "broken.wav" in str(caught.value)
     assert "shorter than the encoder's" in str(caught.value) or "the encoder needs" in str(caught.value)
 
@@ -176,7 +186,7 @@ def test_another_rate_a_missing_column_and_no_layers(corpus, folder):
     with pytest.raises(SonoscaleError, match="the corpus is at 16000 Hz, and the encoder at 8000 Hz"):
         measure_encoder(Slow(), corpus)
     with pytest.raises(SonoscaleError, match=r"has no column 'speaker' to group by; it has .*kind"):
-        measure_encoder(Bands(), corpus, how=Pass(by="speaker"))
+        measure_encoder(Bands(), corpus, how=Pass(group="speaker"))
     with pytest.raises(SonoscaleError, match="gives no layers to measure"):
         measure_encoder(Flat(), corpus, how=Pass(layers=True))
     with pytest.raises(SonoscaleError, match="0 clips are 5 s long or longer"):
@@ -197,6 +207,6 @@ def test_encoders_are_compared_clip_by_clip(corpus):
     assert found.difference.value == pytest.approx(second.records[0].value - first.records[0].value)
 
 
-def test_what_is_told_is_json(corpus):
-    told = measure_encoder(Bands(), corpus, how=Pass(layers=True, by="kind", sample=20), durations=[0.5]).as_dict()
-    assert json.loads(json.dumps(told, allow_nan=False))["clips"] == 60
+def test_it_is_json(corpus):
+    measured = measure_encoder(Bands(), corpus, how=Pass(layers=True, group="kind", sample=20), durations=[0.5])
+    assert json.loads(json.dumps(measured.as_dict(), allow_nan=False))["clips"] == 60

@@ -1,4 +1,4 @@
-"""Clips, columns and files that go wrong while an encoder is measured: what is lost is that alone, and it is told."""
+"""Clips, columns and files that go wrong while an encoder is measured: what is lost is that alone, and it is listed."""
 
 import math
 
@@ -9,7 +9,8 @@ import torch
 
 from sonoscale.corpora import open_corpus
 from sonoscale.errors import SonoscaleError
-from sonoscale.measure import EmbeddingWriter, Pass, compare_encoders, measure_encoder
+from sonoscale.measure import EmbeddingWriter, Pass, measure_encoder
+from sonoscale.measure._encoder import compare_encoders
 
 
 class Bands:
@@ -48,28 +49,28 @@ def folder(tmp_path):
 
 
 def test_a_clip_that_the_encoder_refuses_costs_no_other(folder):
-    told = measure_encoder(Bands(most=0.9), open_corpus(folder))
-    assert told.clips == 39
-    assert [(name.rsplit("/", 1)[-1], reason) for name, reason in told.skipped] == [("10.wav", "too loud")]
+    measured = measure_encoder(Bands(most=0.9), open_corpus(folder))
+    assert measured.sketch.n == 39
+    assert [(name.rsplit("/", 1)[-1], reason) for name, reason in measured.skipped] == [("10.wav", "too loud")]
     others = open_corpus(folder).part([i for i in range(40) if i != 10])
-    assert told.records[0].value == pytest.approx(measure_encoder(Bands(), others).records[0].value, rel=1e-9)
+    assert measured.records[0].value == pytest.approx(measure_encoder(Bands(), others).records[0].value, rel=1e-9)
 
 
 def test_a_clip_that_is_refused_when_each_is_a_batch(folder):
-    told = measure_encoder(Bands(most=0.9), open_corpus(folder), how=Pass(batch_seconds=0.1))
-    assert (told.clips, len(told.skipped)) == (39, 1)
-    with pytest.raises(SonoscaleError, match=r"^too loud \(hearing .*07.wav\)$"):
-        measure_encoder(Bands(most=0), open_corpus(folder), how=Pass(batch_seconds=0.1), max_broken=1)
+    measured = measure_encoder(Bands(most=0.9), open_corpus(folder), how=Pass(batch_seconds=0.1))
+    assert (measured.sketch.n, len(measured.skipped)) == (39, 1)
+    with pytest.raises(SonoscaleError, match=r"^too loud \(processing .*07.wav\)$"):
+        measure_encoder(Bands(most=0), open_corpus(folder), how=Pass(batch_seconds=0.1), max_skipped=1)
 
 
 def test_refused_clips_count_as_broken(folder):
-    with pytest.raises(SonoscaleError, match=r"1 of 40 clips cannot be heard, more than the 1\.0% allowed"):
-        measure_encoder(Bands(most=0.9), open_corpus(folder), max_broken=0.01)
+    with pytest.raises(SonoscaleError, match=r"1 of 40 clips cannot be processed, more than the 1\.0% allowed"):
+        measure_encoder(Bands(most=0.9), open_corpus(folder), max_skipped=0.01)
 
 
 def test_a_batch_of_which_all_are_refused_is_the_encoders_fault(folder):
-    with pytest.raises(SonoscaleError, match=r"^too loud \(hearing .*00.wav\)$"):
-        measure_encoder(Bands(most=0.0), open_corpus(folder), max_broken=1)
+    with pytest.raises(SonoscaleError, match=r"^too loud \(processing .*00.wav\)$"):
+        measure_encoder(Bands(most=0.0), open_corpus(folder), max_skipped=1)
 
 
 def test_a_batch_that_is_refused_though_no_clip_is(folder):
@@ -88,7 +89,7 @@ def test_too_many_known_to_be_broken_are_refused_before_anything_is_embedded(fol
     for i in range(4):
         (folder / f"x{i}.wav").write_bytes(b"not audio")
     encoder = Bands()
-    with pytest.raises(SonoscaleError, match=r"4 of 44 clips cannot be heard, .* allowed; mend"):
+    with pytest.raises(SonoscaleError, match=r"4 of 44 clips cannot be processed, .* allowed; fix"):
         measure_encoder(encoder, open_corpus(folder))
     assert encoder.batches == []
 
@@ -107,10 +108,10 @@ def test_the_pass_ends_with_the_first_clip_too_many(folder):
 def test_a_file_that_is_gone_is_a_broken_clip_and_stops_nothing(folder):
     corpus = open_corpus(folder)
     (folder / "20.wav").unlink()
-    told = measure_encoder(Bands(), corpus, durations=[0.5])
-    assert (told.clips, ["20.wav" in name for name, _ in told.skipped]) == (39, [True])
-    assert (told.durations[0].n, told.undefined) == (39, {})  # not tried, nor told, again
-    assert told.corpus != measure_encoder(Bands(), open_corpus(folder)).corpus
+    measured = measure_encoder(Bands(), corpus, durations=[0.5])
+    assert (measured.sketch.n, ["20.wav" in name for name, _ in measured.skipped]) == (39, [True])
+    assert (measured.durations[0].n, measured.undefined) == (39, {})  # not tried, nor told, again
+    assert measured.corpus != measure_encoder(Bands(), open_corpus(folder)).corpus
 
 
 def test_audio_that_cannot_be_identified_is_told_before_the_pass(folder):
@@ -128,7 +129,7 @@ def test_audio_that_cannot_be_identified_is_told_before_the_pass(folder):
     assert encoder.batches == []
 
 
-def test_clips_without_a_length_are_heard_and_noted_and_not_broken(tmp_path):
+def test_clips_without_a_length_are_processed_and_noted_and_not_broken(tmp_path):
     rng = np.random.default_rng(0)
     for i in range(12):
         file = tmp_path / f"{i:02d}.flac"
@@ -137,12 +138,12 @@ def test_clips_without_a_length_are_heard_and_noted_and_not_broken(tmp_path):
         content[21] &= 0xF0
         content[22:26] = bytes(4)
         file.write_bytes(content)
-    told = measure_encoder(Bands(), open_corpus(tmp_path), max_broken=0)
-    assert (told.clips, told.skipped, len(told.notes)) == (12, [], 12)
-    assert "does not say how long it is" in told.as_dict()["notes"][0]["note"]
+    measured = measure_encoder(Bands(), open_corpus(tmp_path), max_skipped=0)
+    assert (measured.sketch.n, measured.skipped, len(measured.notes)) == (12, [], 12)
+    assert "does not say how long it is" in measured.as_dict()["notes"][0]["note"]
 
 
-def test_durations_are_all_over_the_clips_that_the_longest_heard(folder):
+def test_durations_are_all_over_the_clips_of_the_longest(folder):
     wave, _ = soundfile.read(folder / "05.wav")
     wave[14_000] = 0.95  # refused in the longest beginning only
     soundfile.write(folder / "05.wav", wave, 16_000, "FLOAT")
@@ -154,9 +155,9 @@ def test_durations_are_all_over_the_clips_that_the_longest_heard(folder):
             self.batches.append(tuple(wave.shape))
             return Bands().embed_layers(wave)
 
-    told = measure_encoder(Quick(most=0.9), open_corpus(folder), durations=[0.25, 15 / 16])
-    assert [(record.mean_seconds, record.n) for record in told.durations] == [(0.25, 38), (15 / 16, 38)]
-    assert "2 of 40 clips could not be heard, among them" in told.undefined["durations"]
+    measured = measure_encoder(Quick(most=0.9), open_corpus(folder), durations=[0.25, 15 / 16])
+    assert [(record.mean_seconds, record.n) for record in measured.durations] == [(0.25, 38), (15 / 16, 38)]
+    assert "2 of 40 clips could not be processed, among them" in measured.undefined["durations"]
 
 
 def test_a_duration_over_fewer_clips_than_the_longer_ones_has_no_value(folder):
@@ -166,9 +167,9 @@ def test_a_duration_over_fewer_clips_than_the_longer_ones_has_no_value(folder):
                 return super().embed_layers(wave)
             return Bands().embed_layers(wave)
 
-    told = measure_encoder(Slow(most=0.9), open_corpus(folder), durations=[0.25, 0.5, 1.0])
-    assert [(record.mean_seconds, record.n) for record in told.durations] == [(0.5, 40), (1.0, 40)]
-    assert "1 of 40 clips" in told.undefined["rankme of the first 0.25 s"]
+    measured = measure_encoder(Slow(most=0.9), open_corpus(folder), durations=[0.25, 0.5, 1.0])
+    assert [(record.mean_seconds, record.n) for record in measured.durations] == [(0.5, 40), (1.0, 40)]
+    assert "1 of 40 clips" in measured.undefined["rankme of the first 0.25 s"]
 
 
 def test_embeddings_are_there_after_the_pass_whatever_fails_later(folder, tmp_path):
@@ -220,30 +221,29 @@ def manifest(folder):
 def test_a_missing_column_is_told_of_five_clips_before_anything_is_embedded(manifest):
     encoder = Bands()
     with pytest.raises(SonoscaleError, match=r"04\.wav and 35 more: has no column 'kind' to group by; it has speaker"):
-        measure_encoder(encoder, manifest, how=Pass(by="kind"))
+        measure_encoder(encoder, manifest, how=Pass(group="kind"))
     assert encoder.batches == []
 
 
 def test_more_groups_than_there_is_memory_for(manifest, monkeypatch):
     each = 8 * 16 * 4**2
-    monkeypatch.setattr("sonoscale.measure._groups.physical_memory", lambda: 2.0 * 5 * each)
-    assert len(measure_encoder(Bands(), manifest, how=Pass(by="speaker")).by) == 5
-    monkeypatch.setattr("sonoscale.measure._groups.physical_memory", lambda: 2.0 * 5 * each - 1)
+    monkeypatch.setattr("sonoscale.measure._clips.physical_memory", lambda: 2.0 * 5 * each)
+    assert len(measure_encoder(Bands(), manifest, how=Pass(group="speaker")).groups) == 5
+    monkeypatch.setattr("sonoscale.measure._clips.physical_memory", lambda: 2.0 * 5 * each - 1)
     encoder = Bands()
-    with pytest.raises(SonoscaleError, match=r"--by speaker: sketches of 5 groups .* column of fewer values"):
-        measure_encoder(encoder, manifest, how=Pass(by="speaker"))
+    with pytest.raises(SonoscaleError, match=r"group speaker: sketches of 5 groups .* column of fewer values"):
+        measure_encoder(encoder, manifest, how=Pass(group="speaker"))
     assert encoder.batches == []
 
 
 def test_what_is_no_longer_needed_is_not_kept_and_groups_tell_their_length(manifest):
-    told = measure_encoder(Bands(), manifest, how=Pass(by="speaker", layers=True, sample=20))
-    assert (len(told.layers), len(told.by)) == (2, 5)
-    assert (told.sketches.layers, told.sketches.by, told.sketches.sample) == ([], {}, [])
-    assert told.sketches.whole.n == 40
-    assert [record.mean_seconds for record in told.by.values()] == [1.0] * 5
+    measured = measure_encoder(Bands(), manifest, how=Pass(group="speaker", layers=True, sample=20))
+    assert (len(measured.layers), len(measured.groups)) == (2, 5)
+    assert measured.sketch.n == 40
+    assert [record.mean_seconds for record in measured.groups.values()] == [1.0] * 5
 
 
-def test_encoders_that_heard_other_clips_are_not_compared(folder):
+def test_encoders_that_processed_other_clips_are_not_compared(folder):
     short = measure_encoder(Bands(), open_corpus(folder, max_seconds=0.5))
     halves = open_corpus(folder, max_seconds=0.5)
     for other, count in (
@@ -253,14 +253,19 @@ def test_encoders_that_heard_other_clips_are_not_compared(folder):
     ):
         (found,) = compare_encoders([short, other], ["rankme"])
         assert found.difference is None
-        assert f"they did not hear the same clips: {count} were heard by one of them only; remove" in found.reason
+        assert (
+            f"they did not process the same clips: {count} were processed by one of them only; remove" in found.reason
+        )
     (found,) = compare_encoders([short, measure_encoder(Bands(), halves)], ["rankme"])
     assert found.difference is not None
 
 
 def test_clips_that_are_too_short_for_another_encoder_are_left_out(folder):
     soundfile.write(folder / "short.wav", np.full(1000, 0.1), 16_000, "FLOAT")
-    told = measure_encoder(Bands(), open_corpus(folder), how=Pass(min_seconds=0.1))
-    assert (told.clips, told.skipped[0][1]) == (40, "0.062 s is shorter than the 0.100 s that every encoder here takes")
+    measured = measure_encoder(Bands(), open_corpus(folder), how=Pass(min_seconds=0.1))
+    assert (measured.sketch.n, measured.skipped[0][1]) == (
+        40,
+        "0.062 s is shorter than the 0.100 s that every encoder here takes",
+    )
     with pytest.raises(SonoscaleError, match=r"0.05 s is shorter than the 0.100 s that every encoder here takes"):
         measure_encoder(Bands(), open_corpus(folder), how=Pass(min_seconds=0.1), durations=[0.05])

@@ -73,7 +73,7 @@ def test_what_mixes_is_told(corpus, mix, at, layers):
         measure_encoder(Energies(mix, at), corpus, how=Pass(layers=layers))
 
 
-def test_a_layer_that_mixes_is_told_though_the_output_is_not_touched(corpus):
+def test_a_layer_that_mixes_is_found_though_the_output_is_not_touched(corpus):
     class Branch(Energies):
         def embed_layers(self, wave):
             low, high = super().embed_layers(wave)
@@ -131,9 +131,9 @@ def test_an_encoder_that_cannot_take_one_clip(corpus):
 
 def test_one_more_clip_is_all_it_takes(corpus):
     encoder = Energies()
-    told = measure_encoder(encoder, corpus, how=Pass(batch_seconds=3.0))
+    measured = measure_encoder(encoder, corpus, how=Pass(batch_seconds=3.0))
     assert encoder.batches == [6, 1, 6, 6, 6]
-    assert told.clips == told.records[0].n == 24
+    assert measured.sketch.n == measured.records[0].n == 24
 
 
 def test_rounding_is_no_mixing(corpus):
@@ -197,7 +197,7 @@ def test_an_output_that_is_not_the_last_layer(corpus, how):
         def embed(self, wave):
             return super().embed(wave) * 1.01
 
-    with pytest.raises(SonoscaleError, match=r"^mixed: embed is not the last of embed_layers .* without --layers"):
+    with pytest.raises(SonoscaleError, match=r"^mixed: embed is not the last of embed_layers .* without layers"):
         measure_encoder(Pooled(), corpus, how=how)
     assert measure_encoder(Pooled(), corpus).clips == 24
     assert measure_encoder(Energies(), corpus, how=how).clips == 24

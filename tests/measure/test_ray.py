@@ -15,16 +15,11 @@ import soundfile
 from sonoscale.corpora import open_corpus
 from sonoscale.encoders import load_encoder
 from sonoscale.errors import SonoscaleError
-from sonoscale.measure import (
-    EncoderFacts,
-    Pass,
-    Sketches,
-    block_of_each,
-    cluster_device,
-    measure_encoder,
-    ray_sketcher,
-    sketch_clips,
-)
+from sonoscale.measure import Pass, measure_encoder
+from sonoscale.measure._clips import block_of_each
+from sonoscale.measure._facts import EncoderFacts
+from sonoscale.measure._ray import cluster_device, ray_sketcher
+from sonoscale.measure._sketches import Sketches, sketch_clips
 
 pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.e2e]
 
@@ -49,8 +44,8 @@ class Bands:
 
     def embed_layers(self, wave):
         if (HERE / "slow").exists():
-            with (HERE / "pids").open("a") as told:
-                told.write(f"{os.getpid()} {len(wave)} {float(wave.square().sum()):.3f}\\n")
+            with (HERE / "pids").open("a") as log:
+                log.write(f"{os.getpid()} {len(wave)} {float(wave.square().sum()):.3f}\\n")
             time.sleep(0.3)
         if (HERE / "broken").exists():
             raise ValueError("the weights are gone")
@@ -58,21 +53,6 @@ class Bands:
         bands = torch.stack([part.mean(dim=1) for part in parts], dim=1)
         return torch.stack([bands, (bands + 1e-6).log()])
 '''
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_IGNORE_UNHANDLED_ERRORS", "1")
-        patch.setenv("RAY_AUTH_MODE", "disabled")  # else it keeps a token in the home folder
-        ray = pytest.importorskip("ray")
-        ray.init(
-            address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False,
-            object_store_memory=100 * 2**20,
-        )  # fmt: skip
-        yield ray
-        ray.shutdown()
 
 
 @pytest.fixture
@@ -109,15 +89,15 @@ def here(how=None, durations=()):
     )
 
 
-def everything(told):
-    return [*told.records, *told.layers, *told.by.values(), *told.durations]
+def everything(measured):
+    return [*measured.records, *measured.layers, *measured.groups.values(), *measured.durations]
 
 
-def test_the_cluster_gives_what_one_process_gives(cluster, folder):
-    how, done = Pass(layers=True, by="kind"), []
+def test_the_cluster_gives_what_one_process_gives(ray_cluster, folder):
+    how, done = Pass(layers=True, group="kind"), []
     found = over_ray(how, [0.25, 0.5], lambda what, clips, total: done.append((what, clips, total)))
     expected = here(how, [0.25, 0.5])
-    assert found.clips == expected.clips == CLIPS
+    assert found.sketch.n == expected.sketch.n == CLIPS
     assert found.skipped == expected.skipped
     assert "broken.wav" in found.skipped[0][0]
     assert len(everything(found)) == len(everything(expected)) == 3 + 2 + 2 + 2
@@ -129,7 +109,7 @@ def test_the_cluster_gives_what_one_process_gives(cluster, folder):
     assert [what for what, _, _ in done[-1:]] == ["first 0.25 s"]
 
 
-def test_killing_a_worker_changes_nothing(cluster, folder):
+def test_killing_a_worker_changes_nothing(ray_cluster, folder):
     undisturbed = everything(over_ray())
     (folder / "slow").touch()
     killed: list[int] = []
@@ -162,25 +142,25 @@ def test_killing_a_worker_changes_nothing(cluster, folder):
     assert found == undisturbed
 
 
-def test_shards_are_merged_in_their_order_and_few_wait(cluster, folder, monkeypatch):
-    how = Pass(layers=True, by="kind", workers=1)
+def test_shards_are_merged_in_their_order_and_few_wait(ray_cluster, folder, monkeypatch):
+    how = Pass(layers=True, group="kind", workers=1)
     encoder, corpus = load_encoder("python:bands.py:Bands"), open_corpus("audio/clips.csv")
     assigned = block_of_each(corpus, how.blocks)
     parts = np.array_split(np.arange(CLIPS), 12)
     expected = functools.reduce(
         Sketches.merge, [sketch_clips(encoder, corpus, part.tolist(), assigned, how) for part in parts]
     )
-    at_once, wait = [], cluster.wait
+    at_once, wait = [], ray_cluster.wait
 
     def spy(tasks, **options):
         at_once.append(len(tasks))
         return wait(tasks, **options)
 
-    monkeypatch.setattr(cluster, "wait", spy)
+    monkeypatch.setattr(ray_cluster, "wait", spy)
     found = sketcher(encoder, corpus)(how, range(CLIPS), "clips")
     assert len(at_once) == 12
     assert max(at_once) == 4  # twice the cores
-    ours, theirs = ([each.whole, *each.layers, *each.by.values()] for each in (found, expected))
+    ours, theirs = ([each.whole, *each.layers, *each.groups.values()] for each in (found, expected))
     assert [sketch.n for sketch in ours] == [sketch.n for sketch in theirs]
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(a.spectrum(), b.spectrum())  # to the last bit
@@ -193,7 +173,7 @@ def sketcher(encoder, corpus, **loaded):
     )
 
 
-def test_a_worker_that_finds_something_else_says_what(cluster, folder):
+def test_a_worker_that_finds_something_else_says_what(ray_cluster, folder):
     encoder, corpus = load_encoder("python:bands.py:Bands"), open_corpus("audio/clips.csv")
     other = replace(EncoderFacts.of(encoder), identity="an older one")
     with pytest.raises(SonoscaleError, match=r"finds another encoder: python:bands.py:Bands .*, and not an older one"):
@@ -206,44 +186,44 @@ def test_a_worker_that_finds_something_else_says_what(cluster, folder):
         over(Pass(), range(CLIPS), "clips")
 
 
-def test_too_many_broken_clips_end_it(cluster, folder):
+def test_too_many_broken_clips_end_it(ray_cluster, folder):
     for i in range(0, 40, 4):
         wave = np.zeros(8000)
         wave[9] = np.nan
         soundfile.write(folder / f"audio/{i:02d}.wav", wave, 16_000, "FLOAT")
-    with pytest.raises(SonoscaleError, match=r"of 49 clips cannot be heard, .* \(the rest was not tried\)"):
+    with pytest.raises(SonoscaleError, match=r"of 49 clips cannot be processed, .* \(the rest was not tried\)"):
         over_ray()
 
 
-def test_lidar_is_said_to_need_one_process(cluster, folder):
-    told = over_ray(Pass(sample=4096))
-    assert told.undefined["lidar"] == "LiDAR is measured by one process only"
-    assert {"two_nn", "uniformity"} <= {record.estimator for record in told.records}
+def test_lidar_is_said_to_need_one_process(ray_cluster, folder):
+    measured = over_ray(Pass(sample=4096))
+    assert measured.undefined["lidar"] == "LiDAR is measured by one process only"
+    assert {"two_nn", "uniformity"} <= {record.estimator for record in measured.records}
 
 
-def test_the_device_is_the_clusters(cluster, monkeypatch):
+def test_the_device_is_the_clusters(ray_cluster, monkeypatch):
     assert [cluster_device(device) for device in ("auto", "cpu")] == ["cpu", "cpu"]
     for device in ("cuda", "cuda:1"):
-        with pytest.raises(SonoscaleError, match=f"device {device}: the Ray cluster has no GPU; use --device cpu"):
+        with pytest.raises(SonoscaleError, match=f"device {device}: the Ray cluster has no GPU; use cpu"):
             cluster_device(device)
-    monkeypatch.setattr(cluster, "cluster_resources", lambda: {"CPU": 2.0, "GPU": 2.0})
+    monkeypatch.setattr(ray_cluster, "cluster_resources", lambda: {"CPU": 2.0, "GPU": 2.0})
     assert [cluster_device(device) for device in ("auto", "cuda", "cuda:1", "cpu")] == ["cuda", "cuda", "cuda", "cpu"]
 
 
 @pytest.mark.parametrize("error", [ConnectionError("nobody answers\nat all"), ValueError("Malformed address")])
-def test_an_address_without_a_cluster(cluster, monkeypatch, error):
+def test_an_address_without_a_cluster(ray_cluster, monkeypatch, error):
     def refuse(**options):
         raise error
 
-    monkeypatch.setattr(cluster, "is_initialized", lambda: False)
-    monkeypatch.setattr(cluster, "init", refuse)
+    monkeypatch.setattr(ray_cluster, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray_cluster, "init", refuse)
     monkeypatch.setenv("RAY_ADDRESS", "10.9.8.7:6379")
     message = str(error).splitlines()[0]
     with pytest.raises(SonoscaleError, match=rf"^no Ray cluster at 10\.9\.8\.7:6379 .*: {message}$"):
         cluster_device("auto")
 
 
-def test_what_an_encoder_says_in_a_worker_is_said_here(cluster, folder):
+def test_what_an_encoder_says_in_a_worker_is_said_here(ray_cluster, folder):
     (folder / "broken").touch()
     with pytest.raises(SonoscaleError, match=r"python:bands.py:Bands: .*the weights are gone"):
         over_ray()

@@ -45,8 +45,8 @@ def corpus(tmp_path_factory):
 
 
 def lidar(encoder, corpus):
-    told = measure_encoder(encoder, corpus, how=Pass(sample=4096))
-    (record,) = [record for record in told.records if record.estimator.startswith("lidar")]
+    measured = measure_encoder(encoder, corpus, how=Pass(sample=4096))
+    (record,) = [record for record in measured.records if record.estimator.startswith("lidar")]
     return record
 
 
@@ -64,6 +64,6 @@ def test_clips_without_halves_have_no_lidar(corpus):
     class Long(Spectrum):
         min_samples = 5000
 
-    told = measure_encoder(Long(), corpus, how=Pass(sample=4096))
-    assert "0 are long enough" in told.undefined["lidar"]
-    assert not any(math.isnan(record.value) for record in told.records)
+    measured = measure_encoder(Long(), corpus, how=Pass(sample=4096))
+    assert "0 are long enough" in measured.undefined["lidar"]
+    assert not any(math.isnan(record.value) for record in measured.records)

@@ -8,7 +8,7 @@ import torch
 
 from sonoscale.config import validate
 from sonoscale.corpora import FeatureStore
-from sonoscale.pretrain import RunConfig, pretrain
+from sonoscale.pretrain import RunConfig, train_run
 
 
 class Killed(BaseException):
@@ -77,7 +77,7 @@ def train_tiny(make_log_mels, tmp_path_factory):
                 raise Killed
 
         clips, heldout = log_mels or stores
-        pretrain(config, clips, heldout, folder, identity={}, fabric=fabric, restart=restart, progress=progress)
+        train_run(config, clips, heldout, folder, identity={}, fabric=fabric, restart=restart, progress=progress)
         return steps
 
     return train

@@ -8,7 +8,7 @@ from lightning_fabric import Fabric
 
 from sonoscale.config import validate
 from sonoscale.pretrain import RunConfig, build_objective, cutting_strategy, make_optimiser
-from sonoscale.pretrain._sharding import WholeModel, load_whole, whole
+from sonoscale.pretrain._runtime import WholeModel, load_whole, whole
 
 CONFIG = {
     "data": {"kind": "procedural", "clips": 64},

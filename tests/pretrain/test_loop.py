@@ -16,9 +16,9 @@ from sonoscale.pretrain import (
     Batches,
     RunConfig,
     build_for_training,
-    pretrain,
     read_record,
     set_lr,
+    train_run,
 )
 
 DATA = {"kind": "procedural", "clips": 48, "heldout_clips": 136, "domains": ["music", "environment"]}
@@ -45,10 +45,10 @@ def run_config(budgets=(12, 24), seed=0, **train):
     )
 
 
-def train_run(config, stores, folder):
+def trained(config, stores, folder):
     torch.set_num_threads(1)
     train, heldout = stores
-    pretrain(config, train, heldout, folder, identity={})
+    train_run(config, train, heldout, folder, identity={})
     return json.loads((folder / "record.json").read_text())
 
 
@@ -61,7 +61,7 @@ def numbers(record):
 @pytest.fixture(scope="module")
 def finished(stores, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "both"
-    return folder, train_run(run_config(), stores, folder)
+    return folder, trained(run_config(), stores, folder)
 
 
 def weights(file):
@@ -70,11 +70,11 @@ def weights(file):
 
 def test_same_seed_same_numbers_other_seed_others(finished, stores, tmp_path):
     folder, record = finished
-    again = train_run(run_config(), stores, tmp_path / "both")
+    again = trained(run_config(), stores, tmp_path / "both")
     assert numbers(again) == numbers(record)
     for name, value in weights(folder / "checkpoint.pt").items():
         assert torch.equal(value, weights(tmp_path / "both" / "checkpoint.pt")[name])
-    other = train_run(run_config(seed=1), stores, tmp_path / "other")
+    other = trained(run_config(seed=1), stores, tmp_path / "other")
     assert numbers(other) != numbers(record)
 
 
@@ -85,14 +85,14 @@ def test_the_trunk_is_the_same_with_and_without_branches(finished, stores, tmp_p
             (r["step"], r["loss"], r["clips_seen"]) for r in rows if r["phase"] == "trunk" and r["loss"] is not None
         ]
 
-    train_run(run_config(budgets=(24,)), stores, tmp_path / "alone")
+    trained(run_config(budgets=(24,)), stores, tmp_path / "alone")
     assert trunk(tmp_path / "alone") == trunk(finished[0])
 
 
 @pytest.mark.parametrize("budget", [12, 24])
 def test_a_budget_gives_what_training_it_alone_gives(finished, stores, tmp_path, budget):
     folder, record = finished
-    alone = train_run(run_config(budgets=(budget,)), stores, tmp_path / "alone")
+    alone = trained(run_config(budgets=(budget,)), stores, tmp_path / "alone")
     assert numbers(alone) == [b for b in numbers(record) if b["step"] == budget]
     ours = weights(folder / ("checkpoint.pt" if budget == 24 else "checkpoint-000012.pt"))
     for name, value in weights(tmp_path / "alone" / "checkpoint.pt").items():
@@ -125,7 +125,7 @@ def test_run_folder_holds_what_it_should(finished):
 
 
 def test_training_lowers_the_held_out_loss(stores, tmp_path):
-    record = train_run(run_config(budgets=(10, 150), lr=4e-3), stores, tmp_path / "longer")
+    record = trained(run_config(budgets=(10, 150), lr=4e-3), stores, tmp_path / "longer")
     first, last = (b["loss"] for b in record["budgets"])
     assert last < first - 0.02
     assert last < 0.97
@@ -135,7 +135,7 @@ def test_divergence_is_said_and_leaves_nothing(stores, tmp_path):
     config = run_config(budgets=(200,), lr=1.0, lr_width=100_000_000, grad_clip=1e30)
     train, heldout = stores
     with pytest.raises(SonoscaleError, match=r"the loss became (nan|inf) at step \d+ .*lower train\.lr"):
-        pretrain(config, train, heldout, tmp_path / "run", identity={})
+        train_run(config, train, heldout, tmp_path / "run", identity={})
     assert list(tmp_path.iterdir()) == []
     assert read_record(tmp_path / "run") is None
 

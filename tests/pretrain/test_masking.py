@@ -8,7 +8,8 @@ import torch
 from scipy import ndimage
 
 from sonoscale.encoders import patchify
-from sonoscale.pretrain._masking import MASKS, check_mask, draw_masks, kept_patches
+from sonoscale.pretrain._masking import draw_masks
+from sonoscale.pretrain._objective_config import MASKS, check_mask, kept_patches
 
 T, F = 12, 4
 PATCH_FRAMES, PATCH_MELS = 5, 3

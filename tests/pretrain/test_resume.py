@@ -1,16 +1,15 @@
 """Interrupted trainings, in whatever way, end as those that were not: bit by bit."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 
 import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
+
+from commands import Command
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("resume")]
 
@@ -32,12 +31,9 @@ def places(tmp_path_factory):
 
 
 def start(places, out, *more):
-    return subprocess.Popen(
-        [
-            sys.executable, "-m", "sonoscale", "pretrain", places / "run.yaml", "--out", out,
-            "--cache", places / "cache", "--logger", "none", "--workers", "1", *more,
-        ],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    return Command(
+        "pretrain", places / "run.yaml", "--out", out, "--cache", places / "cache", "--logger", "none",
+        "--workers", "1", "--device", "cpu", *more,
     )  # fmt: skip
 
 
@@ -104,7 +100,7 @@ def test_killed_thrice_and_resumed_is_bitwise_the_same(places, undisturbed):
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert [path.suffix for path in out.iterdir()] == [".unfinished"]
-    assert "run " in finish(start(places, out))
+    assert undisturbed.name in finish(start(places, out))
     assert [path.name for path in out.iterdir()] == [undisturbed.name]
     check_same(only_run(out), undisturbed)
 
@@ -118,7 +114,7 @@ def test_a_scheduler_that_terminates_leaves_what_can_go_on(places, undisturbed):
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 143
-    assert err.strip() == "error: terminated: whatever was finished is kept, and the same command goes on from there"
+    assert err.strip() == "error: terminated: whatever was finished is kept; the same command resumes"
     assert list(out.glob(".*.unfinished/state.pt"))
     finish(start(places, out))
     check_same(only_run(out), undisturbed)

@@ -15,7 +15,7 @@ from sonoscale.corpora import FeatureStore, FileCorpus, ProceduralData, build_fe
 from sonoscale.corpora._crops import clip_samples, crop
 from sonoscale.corpora._pack import pack_corpus
 from sonoscale.errors import SonoscaleError
-from sonoscale.pretrain import Batches, RunConfig, Waves, WaveStore, as_log_mels, prepare_run, pretrain
+from sonoscale.pretrain import Batches, RunConfig, Waves, WaveStore, as_log_mels, prepare_run, train_run
 
 RATE = 16_000
 FRONT_END = LogMelConfig(n_mels=32)
@@ -261,7 +261,7 @@ def train(config, cache, folder, stop_at=None):
 
     prepared = prepare_run(config, cache, workers=1, report=lambda what, done, total: told.append(what))
     torch.set_num_threads(1)
-    pretrain(config, prepared.train, prepared.heldout, folder, identity=prepared.identity, progress=progress)
+    train_run(config, prepared.train, prepared.heldout, folder, identity=prepared.identity, progress=progress)
     return prepared, set(told)
 
 

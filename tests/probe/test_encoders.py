@@ -11,15 +11,11 @@ from sonoscale.corpora import open_corpus, open_task
 from sonoscale.encoders import load_encoder
 from sonoscale.errors import SonoscaleError
 from sonoscale.measure import _embed
-from sonoscale.probe import (
-    ProbeResult,
-    Score,
-    content_hashes,
-    overlap,
-    probe_encoder,
-    protocol_agreement,
-)
+from sonoscale.probe import ProbeResult, Score
 from sonoscale.probe._cache import embed_once
+from sonoscale.probe._encoders import score_encoder
+from sonoscale.probe._overlap import content_hashes, overlap
+from sonoscale.probe._results import protocol_agreement
 
 RATE = 16_000
 
@@ -54,16 +50,16 @@ def test_embeddings_are_made_once_and_shared(task, tmp_path, monkeypatch):
 
     monkeypatch.setattr(_embed.Forward, "__call__", counted)
     encoder = load_encoder("logmel:")
-    first = probe_encoder(encoder, "logmel", task, ["linear", "knn"], cache=tmp_path)
+    first = score_encoder(encoder, "logmel", task, ["linear", "knn"], cache=tmp_path)
     made = len(calls)
-    again = probe_encoder(encoder, "logmel", task, ["linear", "knn"], cache=tmp_path)
+    again = score_encoder(encoder, "logmel", task, ["linear", "knn"], cache=tmp_path)
     assert made > 0
     assert len(calls) == made + 1  # one clip, to see that they still hold
     assert [s.result for s in first] == [s.result for s in again]
     assert [s.result.score for s in first] == [1.0, 1.0]
     (file,) = tmp_path.glob("embeddings-*.npz")
     file.write_bytes(b"broken")
-    assert probe_encoder(encoder, "logmel", task, ["linear"], cache=tmp_path)[0].result == first[0].result
+    assert score_encoder(encoder, "logmel", task, ["linear"], cache=tmp_path)[0].result == first[0].result
     assert len(calls) == 2 * made + 1
 
 
@@ -78,9 +74,9 @@ def test_training_audio_in_the_test_is_found_in_another_format_and_place(folder,
     trained_on = content_hashes(open_corpus(tmp_path), tmp_path / "cache")
     assert np.array_equal(trained_on, content_hashes(open_corpus(tmp_path), tmp_path / "cache"))
     assert overlap(content_hashes(task.corpus), trained_on).tolist() == [3, 8, 20]
-    (score,) = probe_encoder(load_encoder("logmel:"), "logmel", task, ["knn"], trained_on=trained_on)
+    (score,) = score_encoder(load_encoder("logmel:"), "logmel", task, ["knn"], trained_on=trained_on)
     assert "3 of 50 clips (6.0%) were in the pre-training data" in score.result.warnings[0]
-    (clean,) = probe_encoder(load_encoder("logmel:"), "logmel", task, ["knn"], trained_on=trained_on[:0])
+    (clean,) = score_encoder(load_encoder("logmel:"), "logmel", task, ["knn"], trained_on=trained_on[:0])
     assert not any("pre-training" in warning for warning in clean.result.warnings)
 
 
@@ -109,9 +105,9 @@ def test_training_audio_in_a_task_of_events_is_found(folder, tmp_path, monkeypat
         (root / f"{part}.json").write_text(json.dumps(said))
     task = open_task(root)
     trained_on = content_hashes(open_task(folder / "metadata.csv").corpus)[4:]  # the two test clips, and others
-    result = ProbeResult(0.5, (0, 1), None, {}, {}, 0.1, 6, 2, "event_onset_200ms_fms", "events", "hear-events/1")
+    result = ProbeResult(0.5, 0, 1, None, {}, {}, 0.1, 6, 2, "event_onset_200ms_fms", "events", "hear-events/1")
     monkeypatch.setattr("sonoscale.probe._encoders.probe_events", lambda *_, **__: result)
-    (score,) = probe_encoder(load_encoder("logmel:"), "logmel", task, ["hear"], trained_on=trained_on)
+    (score,) = score_encoder(load_encoder("logmel:"), "logmel", task, ["hear"], trained_on=trained_on)
     (warning,) = [each for each in score.result.warnings if "pre-training" in each]
     assert warning.startswith("2 of 6 clips (33.3%) were in the pre-training data, such as ")
     assert "test0.wav" in warning
@@ -148,7 +144,7 @@ def test_parts_of_a_fixed_length_overlap_where_they_must(tmp_path):
         parts = [wave[start : start + RATE] for start in starts[i % 4]]
         expected = np.mean([[part.mean(), np.square(part).mean()] for part in parts], axis=0)
         np.testing.assert_allclose(made.rows[0, i], expected, rtol=1e-4, atol=1e-7)
-    (score,) = probe_encoder(Fixed(), "fixed", task, ["knn"])
+    (score,) = score_encoder(Fixed(), "fixed", task, ["knn"])
     assert "3 clips are shorter than the encoder takes and were padded with zeros" in score.result.warnings
     assert "6 clips are longer than the encoder takes: means over equal parts" in score.result.warnings
 
@@ -185,11 +181,11 @@ def test_a_damaged_cache_is_made_anew(task, tmp_path, damage):
 
 def test_errors_come_before_the_work(task):
     with pytest.raises(SonoscaleError, match=r"no protocol 'magic'"):
-        probe_encoder(load_encoder("logmel:"), "logmel", task, ["magic"])
+        score_encoder(load_encoder("logmel:"), "logmel", task, ["magic"])
 
 
 def scored(encoder, task, protocol, value):
-    result = ProbeResult(value, (0, 1), None, {}, {}, 0.1, 10, 2, "accuracy", "multiclass", protocol)
+    result = ProbeResult(value, 0, 1, None, {}, {}, 0.1, 10, 2, "accuracy", "multiclass", protocol)
     return Score(encoder, encoder, task, 4, None, result, 0.0, 0.0)
 
 

@@ -6,7 +6,7 @@ import pytest
 from sonoscale.errors import SonoscaleError
 from sonoscale.probe._event_scores import Event
 from sonoscale.probe._events import find_events, label_frames, probe_events
-from sonoscale.probe._mlp import GridPoint, Training
+from sonoscale.probe._hear import GridPoint, Training
 
 TINY = Training(
     grid=(GridPoint(1, "normal", 3e-2), GridPoint(1, "uniform", 1e-3)),
@@ -81,7 +81,7 @@ def test_finds_what_can_be_told_and_nothing_in_noise(metric):
     else:
         assert result.score > 0.9
         assert nothing.score < 0.4  # a guess within 200 ms is not rare
-    assert result.interval[0] <= result.score <= result.interval[1]
+    assert result.low <= result.score <= result.high
     assert (result.kind, result.metric, result.n, result.classes) == ("events", metric, 9, 2)
     assert result.protocol == "hear-events/1"
     assert result.per_fold.keys() == result.chosen.keys() == {"0", "1", "2"}

@@ -5,9 +5,11 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.probe import make_rounds, make_targets, probe
+from sonoscale.probe import probe_embeddings
 from sonoscale.probe._fewshot import FEW_SHOT, draws_of
 from sonoscale.probe._metrics import METRICS
+from sonoscale.probe._rounds import make_rounds
+from sonoscale.probe._targets import make_targets
 
 
 def blobs(n=300, seed=0):
@@ -46,7 +48,7 @@ def test_a_rare_class_gives_what_it_has():
 
 def test_the_score_is_the_mean_over_draws_of_scikit_learns():
     x, y, folds = blobs()
-    result = probe(x, y, folds, protocol="few-shot", seed=7)
+    result = probe_embeddings(x, y, folds, protocol="few-shot", seed=7)
     for each in make_rounds(folds):
         scores = []
         for pick in draws_of(y[each.fitted], 7):
@@ -54,12 +56,12 @@ def test_the_score_is_the_mean_over_draws_of_scikit_learns():
             model = LogisticRegression(C=1.0, max_iter=5000, tol=1e-7).fit(x[rows], y[rows])
             scores.append(model.score(x[each.test], y[each.test]))
         assert result.per_fold[each.name] == pytest.approx(np.mean(scores), abs=0.003)
-    assert result.interval[0] < result.score < result.interval[1]
+    assert result.low < result.score < result.high
 
 
 def test_seeds_draw_differently_and_are_repeatable():
     x, y, folds = blobs()
-    first, again, other = (probe(x, y, folds, protocol="few-shot", seed=seed) for seed in (0, 0, 1))
+    first, again, other = (probe_embeddings(x, y, folds, protocol="few-shot", seed=seed) for seed in (0, 0, 1))
     assert first == again
     assert first.per_fold != other.per_fold
 
@@ -67,7 +69,7 @@ def test_seeds_draw_differently_and_are_repeatable():
 def test_every_draw_is_kept():
     x, y, folds = blobs()
     targets, rounds = make_targets(y), make_rounds(folds)
-    outcomes = FEW_SHOT.run(x, targets, rounds, METRICS["accuracy"], 0, lambda done, total: None)
+    outcomes = FEW_SHOT.run(x, targets, rounds, METRICS["accuracy"], 0, "cpu", lambda done, total: None)
     assert [len(outcome.repeats) for outcome in outcomes] == [10] * 5
     assert outcomes[0].predictions == pytest.approx(np.mean(outcomes[0].repeats, axis=0))
 
@@ -75,4 +77,4 @@ def test_every_draw_is_kept():
 def test_it_is_for_classes_only():
     x, y, folds = blobs()
     with pytest.raises(SonoscaleError, match="few-shot is for multiclass tasks, not for regression"):
-        probe(x, y * 1.0, folds, protocol="few-shot", kind="regression")
+        probe_embeddings(x, y * 1.0, folds, protocol="few-shot", kind="regression")

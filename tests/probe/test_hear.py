@@ -11,11 +11,10 @@ import torch
 from scipy import stats
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.probe._hear import HEAR, hear
+from sonoscale.probe._embeddings import probe_embeddings
+from sonoscale.probe._hear import GRID, HEAR, GridPoint, Lesson, Training, build_mlp, fit_grid, fit_mlp, hear
 from sonoscale.probe._metrics import find_metric
-from sonoscale.probe._mlp import GRID, GridPoint, Task, Training, build_mlp, fit_grid, fit_mlp
-from sonoscale.probe._probe import probe
-from sonoscale.probe._registry import PROTOCOLS
+from sonoscale.probe._protocols import PROTOCOLS
 from sonoscale.probe._rounds import make_rounds
 from sonoscale.probe._targets import Targets, make_targets
 
@@ -39,7 +38,7 @@ def _clips(n=72, dim=6, classes=3, noise=0.5, seed=0):
 def _run(x, targets, folds, *, metric=None, seed=0, training=TINY, scheme="folds"):
     rounds = make_rounds(folds, scheme=scheme)
     measure = find_metric(metric, targets.kind)
-    outcomes = hear(x, targets, rounds, measure, seed, lambda done, total: None, training=training)
+    outcomes = hear(x, targets, rounds, measure, seed, "cpu", lambda done, total: None, training=training)
     scores = [measure.of(targets[r.test], o.predictions) for r, o in zip(rounds, outcomes, strict=True)]
     return outcomes, float(np.mean(scores))
 
@@ -117,7 +116,7 @@ def test_training_equals_a_plain_loop(rows):
     valid, test = slice(70, 95), slice(95, 120)
     settings = Training(epochs=30, every=3, patience=5, batch=32, width=24, dropout=0.3)
     metric = find_metric("accuracy", "multiclass")
-    task = Task("a", z[:rows], y[:rows], 3, z[valid], z[test], lambda p: (metric.of(targets[valid], p), {}), True)
+    task = Lesson("a", z[:rows], y[:rows], 3, z[valid], z[test], lambda p: (metric.of(targets[valid], p), {}), True)
     fitted = fit_mlp(task, GridPoint(2, "normal", 3e-3), settings, 11)
     torch.manual_seed(11)
     epoch, expected = _plain_loop(
@@ -132,8 +131,8 @@ def test_training_equals_a_plain_loop(rows):
 def test_training_stops_when_patience_is_out_and_leaves_the_global_generator_alone():
     x, targets = _clips()
     checked = []
-    task = Task("a", torch.from_numpy(x), torch.from_numpy(targets.values), 3, torch.from_numpy(x), torch.from_numpy(x),
-                lambda p: (1.0, {}), True)  # fmt: skip
+    task = Lesson("a", torch.from_numpy(x), torch.from_numpy(targets.values), 3, torch.from_numpy(x),
+                  torch.from_numpy(x), lambda p: (1.0, {}), True)  # fmt: skip
     before = torch.get_rng_state()
     fitted = fit_mlp(task, TINY.grid[0], Training(epochs=500, every=3, patience=20, width=4), 0, checked.append)
     assert checked == list(range(3, 64, 3))  # the first check is the best; 20 more
@@ -155,8 +154,8 @@ def test_each_training_is_independent_of_the_others():
     x, targets = _clips(noise=1.5)
     one = Training(**{**vars(TINY), "grid": TINY.grid[:1]})
     rounds, metric = make_rounds(_folds(len(x))), find_metric(None, "multiclass")
-    together = hear(x, targets, rounds, metric, 4, lambda done, total: None, training=one)
-    alone = hear(x, targets, rounds[2:], metric, 4, lambda done, total: None, training=one)
+    together = hear(x, targets, rounds, metric, 4, "cpu", lambda done, total: None, training=one)
+    alone = hear(x, targets, rounds[2:], metric, 4, "cpu", lambda done, total: None, training=one)
     np.testing.assert_array_equal(together[2].predictions, alone[0].predictions)
     assert together[2].chosen == alone[0].chosen
 
@@ -212,7 +211,7 @@ def test_lower_scores_are_better_where_the_metric_says_so():
     x, targets = _clips()
     scores = iter([3.0, 1.0, 2.0])
     z = torch.from_numpy(x)
-    task = Task("a", z, torch.from_numpy(targets.values), 3, z, z, lambda p: (next(scores), {}), False)
+    task = Lesson("a", z, torch.from_numpy(targets.values), 3, z, z, lambda p: (next(scores), {}), False)
     assert fit_mlp(task, TINY.grid[0], Training(epochs=9, every=3, width=4), 0).chosen["epoch"] == 6
 
 
@@ -220,7 +219,7 @@ def test_progress_ends_at_its_total():
     x, targets = _clips()
     told = []
     z = torch.from_numpy(x)
-    tasks = [Task(n, z, torch.from_numpy(targets.values), 3, z, z, lambda p: (0.0, {}), True) for n in "ab"]
+    tasks = [Lesson(n, z, torch.from_numpy(targets.values), 3, z, z, lambda p: (0.0, {}), True) for n in "ab"]
     fit_grid(tasks, TINY, 0, lambda done, total: told.append((done, total)))
     assert told[-1] == (63, 63)
     assert told == sorted(told)
@@ -229,7 +228,7 @@ def test_progress_ends_at_its_total():
 def test_probe_names_protocol_and_remark(monkeypatch):
     monkeypatch.setitem(PROTOCOLS, "hear", dataclasses.replace(HEAR, run=partial(hear, training=TINY)))
     x, targets = _clips()
-    result = probe(x, targets, _folds(len(x)), protocol="hear")
+    result = probe_embeddings(x, targets, _folds(len(x)), protocol="hear")
     assert result.protocol == "hear/1"
     assert result.chosen["0"].keys() == {"layers", "init", "lr", "epoch"}
     assert any("first fold" in each for each in result.warnings)
@@ -244,7 +243,7 @@ def test_errors_are_clear():
     with pytest.raises(SonoscaleError, match="no finite number"):
         _run(x * 1e38, targets, list(folds))
     z = torch.from_numpy(x)
-    single = Task("a", z[:1], torch.zeros(1).long(), 3, z, z, lambda p: (1.0, {}), True)
+    single = Lesson("a", z[:1], torch.zeros(1).long(), 3, z, z, lambda p: (1.0, {}), True)
     with pytest.raises(SonoscaleError, match="has 1 clips or frames"):
         fit_mlp(single, GRID[0], TINY, 0)
     with pytest.raises(SonoscaleError, match="a check every 3"):

@@ -5,7 +5,7 @@ import pytest
 from scipy.special import softmax
 from sklearn.neighbors import NearestNeighbors
 
-from sonoscale.probe import _knn, probe
+from sonoscale.probe import _knn, probe_embeddings
 from sonoscale.probe._knn import CHOICES, vote
 from sonoscale.probe._targets import Targets
 
@@ -58,24 +58,24 @@ def clusters(n=200, seed=0):
 @pytest.mark.parametrize("protocol", ["knn", "knn-tuned"])
 def test_kinds_of_tasks(protocol):
     x, y, folds = clusters()
-    assert probe(x, y, folds, protocol=protocol).score > 0.97
+    assert probe_embeddings(x, y, folds, protocol=protocol).score > 0.97
     truth = np.stack([y < 2, y % 2 == 0], axis=1)
-    assert probe(x, Targets("multilabel", truth, ("a", "b")), folds, protocol=protocol).score > 0.97
-    assert probe(x, y * 10.0, folds, protocol=protocol, kind="regression", metric="mae").score < 1
+    assert probe_embeddings(x, Targets("multilabel", truth, ("a", "b")), folds, protocol=protocol).score > 0.97
+    assert probe_embeddings(x, y * 10.0, folds, protocol=protocol, kind="regression", metric="mae").score < 1
 
 
 def test_validation_clips_choose():
     angles, i = np.linspace(0, 0.3, 400), np.arange(400)  # so close that all weights are about equal
     x, y = np.stack([np.cos(angles), np.sin(angles)], axis=1), i // 16 % 2  # stripes: far neighbours mislead
     parts = ["train" if k % 2 else "valid" if k % 4 else "test" for k in i]
-    result = probe(x.astype(np.float32), y, parts, protocol="knn-tuned", scheme="split")
+    result = probe_embeddings(x.astype(np.float32), y, parts, protocol="knn-tuned", scheme="split")
     assert result.chosen["test"]["k"] <= 10
     assert result.score > 0.8
 
 
 def test_ties_go_to_more_neighbours():
     x, y, folds = clusters()
-    assert {each["k"] for each in probe(x, y, folds, protocol="knn-tuned").chosen.values()} == {50}
+    assert {each["k"] for each in probe_embeddings(x, y, folds, protocol="knn-tuned").chosen.values()} == {50}
 
 
 def test_test_clips_do_not_choose():
@@ -84,5 +84,8 @@ def test_test_clips_do_not_choose():
     test = np.array(parts) == "test"
     spoilt, swapped = x.copy(), y.copy()
     spoilt[test], swapped[test] = 99, (y[test] + 1) % 4
-    chosen = [probe(a, b, parts, protocol="knn-tuned", scheme="split").chosen for a, b in ((x, y), (spoilt, swapped))]
+    chosen = [
+        probe_embeddings(a, b, parts, protocol="knn-tuned", scheme="split").chosen
+        for a, b in ((x, y), (spoilt, swapped))
+    ]
     assert chosen[0] == chosen[1]

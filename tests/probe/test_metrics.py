@@ -8,8 +8,9 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.probe import METRICS, Targets, make_targets
+from sonoscale.probe import METRICS
 from sonoscale.probe._metrics import find_metric
+from sonoscale.probe._targets import Targets, make_targets
 
 
 def labelled(n=200, classes=7, ties=False, seed=0):
@@ -83,6 +84,25 @@ def test_perfect_numbers():
     assert METRICS["mae"].of(targets, y[:, None] + 2) == pytest.approx(2.0)
     assert METRICS["r2"].of(targets, np.full((50, 1), y.mean())) == pytest.approx(0.0)
     assert np.isnan(METRICS["spearman"].of(targets, np.zeros((50, 1))))
+
+
+@pytest.mark.parametrize(
+    ("y", "guesses"),
+    [
+        (np.linspace(-3, 5, 40), np.linspace(2, -7, 40)),  # worse than the mean
+        (1e6 + np.arange(30.0), 1e6 + np.arange(30.0) ** 1.1),
+        (np.full(5, 2.0), np.full(5, 2.0)),
+        (np.full(5, 2.0), np.arange(5.0)),
+        (np.arange(4.0), np.array([0.5, 1, 2, 2.5], dtype=np.float32)),
+    ],
+)
+def test_r2_is_scikit_learns(y, guesses):
+    found = METRICS["r2"].of(Targets("regression", y, ()), guesses[:, None])
+    assert found == pytest.approx(sk.r2_score(y, guesses), rel=1e-12)
+
+
+def test_r2_of_one_clip_is_undefined():
+    assert np.isnan(METRICS["r2"].of(Targets("regression", np.ones(1), ()), np.ones((1, 1))))
 
 
 def test_chroma_is_the_pitch_without_its_octave():

@@ -1,107 +1,242 @@
-"""One call for every protocol: what it takes, refuses and tells."""
+"""The verb: encoders on tasks from Python, what it gives back and what it refuses."""
 
 import json
 
 import numpy as np
 import pytest
+import soundfile
+import torch
 
+import sonoscale
+from sonoscale.audio import LogMelConfig
+from sonoscale.corpora import build_features, open_task
+from sonoscale.encoders import AudioEncoder, EncoderConfig, embed_store, load_encoder
 from sonoscale.errors import SonoscaleError
-from sonoscale.probe import PROTOCOLS, ProbeResult, find_protocol, probe
-
-
-def blobs(n=300, dim=12, classes=4, distance=1.0, seed=0):
-    rng = np.random.default_rng(seed)
-    y = np.arange(n) % classes
-    x = distance * rng.standard_normal((classes, dim))[y] + rng.standard_normal((n, dim))
-    folds = rng.integers(1, 6, n)
-    return (x * 7 + 100).astype(np.float32), [f"class {c}" for c in y], [str(f) for f in folds]
-
-
-@pytest.mark.parametrize(("rare", "expected"), [(0.5, 0.5), (0.2, 0.8)])
-def test_chance_is_the_most_frequent_class_of_the_fitted_clips(rare, expected):
-    x, _, _ = blobs()
-    y = ["rare" if i % 10 < 10 * rare else "common" for i in range(300)]
-    folds = [str(i // 10 % 5) for i in range(300)]  # every fold has the classes in the same shares
-    assert probe(x, y, folds).chance == pytest.approx(expected)
-
-
-def test_a_result_tells_what_it_is_of():
-    x, y, folds = blobs()
-    result = probe(x, y, folds)
-    assert (result.n, result.classes, result.metric, result.kind) == (300, 4, "accuracy", "multiclass")
-    assert result.protocol == "linear/2"
-    assert list(result.per_fold) == list(result.chosen) == list("12345")
-    assert result.score == pytest.approx(np.mean(list(result.per_fold.values())))
-    assert result.fold_std == pytest.approx(np.std(list(result.per_fold.values()), ddof=1))
-    assert result.interval[0] < result.score < result.interval[1]
-    assert ProbeResult.from_dict(json.loads(json.dumps(result.as_dict()))) == result
-
-
-def test_a_split_is_tested_once():
-    x, y, _ = blobs(n=400)
-    result = probe(x, y, ["train"] * 200 + ["valid"] * 100 + ["test"] * 100, scheme="split")
-    assert list(result.per_fold) == ["test"]
-    assert result.fold_std is None
-
-
-def test_groups_on_both_sides_are_told_and_those_of_one_fold_are_not():
-    x, y, folds = blobs()
-    (warning,) = probe(x, y, folds, groups=[f"speaker {i % 7}" for i in range(300)]).warnings
-    assert "7 groups (such as 'speaker 0') are in fold '1'" in warning
-    assert probe(x, y, folds, groups=[f"speaker {fold}" for fold in folds]).warnings == ()
-
-
-def test_progress_goes_to_the_end():
-    x, y, folds = blobs()
-    for protocol in ("linear", "knn", "few-shot"):
-        told = []
-        probe(x, y, folds, protocol=protocol, progress=lambda *at, told=told: told.append(at))
-        assert told[-1] == (5, 5)
-
-
-def test_the_same_call_gives_the_same_result():
-    x, y, folds = blobs()
-    for protocol in ("linear", "knn", "knn-tuned", "few-shot"):
-        assert probe(x, y, folds, protocol=protocol) == probe(x, y, folds, protocol=protocol)
-
-
-def test_protocols_are_found_by_name_and_have_a_version_of_it():
-    for name, each in PROTOCOLS.items():
-        assert find_protocol(name) is each
-        assert each.version.rpartition("/")[0].startswith(name.partition("-")[0])
-    with pytest.raises(SonoscaleError, match="no protocol 'liner'; there are linear, knn"):
-        find_protocol("liner")
-
-
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        (lambda x, y, f: (x, y, ["1"] * 150 + ["2"] * 150), "at least 3 folds"),
-        (lambda x, y, f: (x[:-1], y, f), r"embeddings \[299, 12\], 300 labels and 300 folds do not agree"),
-        (lambda x, y, f: (x[:, 0], y, f), "do not agree"),
-        (lambda x, y, f: (np.where(np.arange(300)[:, None] == 7, np.nan, x), y, f), "clip 7 is not finite"),
-        (lambda x, y, f: (np.where(np.arange(300)[:, None] == 9, np.inf, x), y, f), "clip 9 is not finite"),
-        (lambda x, y, f: (x, ["rare" if k == 0 else c for k, c in enumerate(y)], f), "'rare'.* is in no other fold"),
-        (lambda x, y, f: (x, ["same"] * 300, f), "every clip has the label 'same'"),
-        (lambda x, y, f: (x, [c if k == "1" else "class 0" for c, k in zip(y, f, strict=True)], f), "one class only"),
-        (lambda x, y, f: (x, y, ["train", "test"] * 150), "a split needs train, valid and test"),
-    ],
+from sonoscale.probe import (
+    ProbeResult,
+    ProbeResults,
+    Score,
+    _knn,
+    _logistic,
+    _retrieval,
+    logmel_statistics,
+    probe,
+    probe_embeddings,
+    probe_store,
 )
-def test_bad_input_is_named(change, expected):
-    x, y, folds = change(*blobs())
-    with pytest.raises(SonoscaleError, match=expected):
-        probe(x, y, folds, scheme="split" if "train" in folds else "folds")
+from sonoscale.probe._knn import vote
+from sonoscale.probe._results import make_results
+
+RATE = 16_000
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Tones of two pitches in noise, five folds of eight."""
+    root = tmp_path_factory.mktemp("tones")
+    rng, lines = np.random.default_rng(0), ["path,label,fold"]
+    for i in range(40):
+        pitch = (300, 1200)[i % 2]
+        wave = 0.05 * np.sin(2 * np.pi * pitch * np.arange(RATE // 4) / RATE)
+        soundfile.write(root / f"{i}.wav", wave + 0.05 * rng.standard_normal(RATE // 4), RATE)
+        lines.append(f"{i}.wav,{pitch},{i // 2 % 5}")
+    (root / "metadata.csv").write_text("\n".join(lines))
+    return root
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A checkpoint of an untrained encoder with 32 bands."""
+    torch.manual_seed(0)
+    config = EncoderConfig(width=16, depth=1, n_mels=32)
+    encoder = AudioEncoder(config).eval()
+    file = tmp_path_factory.mktemp("run") / "checkpoint.pt"
+    content = {"encoder": config.model_dump(mode="json"), "data": "gone"}
+    torch.save({"config": content, "encoder": encoder.state_dict()}, file)
+    return file
+
+
+def test_the_package_and_its_floor_are_the_verb(folder, tmp_path):
+    results = sonoscale.probe("logmel:16", folder, protocols="knn", baselines=False)
+    assert isinstance(results, ProbeResults)
+    assert results.rows() == probe(["logmel:16"], [open_task(folder)], protocols=["knn"], baselines=False).rows()
+
+
+def test_everything_is_in_rows_json_frame_text_and_figure(folder, tmp_path):
+    shown, partial = [], []
+    results = probe(
+        "logmel:16", folder, compare="logmel:8", protocols=["linear", "knn"], cache=tmp_path, workers=1,
+        out=tmp_path / "scores.json", progress=lambda what, done, total: shown.append((what, done, total)),
+        report=partial.append,
+    )  # fmt: skip
+    encoders = ["logmel:16", "logmel:8", "logmel:"]
+    rows = results.rows()
+    assert [(row["encoder"], row["protocol"]) for row in rows] == [
+        (encoder, protocol) for encoder in encoders for protocol in ("linear/2", "knn/1")
+    ]
+    assert all(row["task"] == folder.name and row["low"] <= row["score"] <= row["high"] for row in rows)
+    assert all(row["chance"] == 0.5 for row in rows)
+    assert results.to_frame()["score"].tolist() == [row["score"] for row in rows]
+    content = json.loads((tmp_path / "scores.json").read_text())
+    assert content == json.loads(results.to_json())
+    assert [each["score"] for each in content["scores"]] == [row["score"] for row in rows]
+    assert content["options"]["versions"]["torch"] == torch.__version__
+    assert [len(each.scores) for each in partial] == [2, 4, 6]
+    assert {what.split(": ")[0] + ":" for what, _, _ in shown} >= {"logmel:16:", "logmel:8:"}
+    text = repr(results)
+    for part in ("linear/2", "knn/1", "chance", "logmel:8", "minus logmel:16, paired by clip", ".500"):
+        assert part in text
+    assert "<table>" in results._repr_html_()
+    assert len(results.plot().get_yticklabels()) == 6
+    assert results.headline.startswith(f"logmel:16 by linear/2: {folder.name} accuracy ")
+
+
+def test_baselines_have_the_bands_of_the_run(folder, run):
+    results = probe(run, folder, protocols="knn")
+    assert [each.encoder for each in results.scores] == [str(run), "logmel:32", f"untrained:{run}"]
+    assert [each.dim for each in results.scores] == [16, 64, 16]
+    assert any("not compared with its training audio" in note for note in results.notes)
+
+
+def test_an_encoder_may_be_an_object(folder):
+    encoder = load_encoder("logmel:16")
+    (score,) = probe(encoder, folder, protocols="knn", baselines=False).scores
+    assert score.encoder == encoder.identity
+    assert score.result == probe("logmel:16", folder, protocols="knn", baselines=False).scores[0].result
 
 
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"metric": "mAP50"}, "no metric 'mAP50' for multiclass tasks; there are accuracy"),
-        ({"kind": "regression"}, "no number"),
-        ({"groups": ["a"]}, "300 embeddings and 1 groups"),
-        ({"protocol": "mlp"}, "no protocol 'mlp'"),
+        ({"encoders": []}, "encoders: none given"),
+        ({"tasks": []}, "tasks: none given"),
+        ({"protocols": []}, "protocols: none given"),
+        ({"protocols": "magic"}, "no protocol 'magic'; there are linear, knn"),
+        ({"device": "tpu9"}, "device tpu9: not there"),
+        ({"out": "/no/where.json"}, r"out = /no/where\.json: must end in \.json"),
+        ({"seed": -1}, "seed = -1: must be a whole number"),
+        ({"workers": 0}, "workers = 0: must be at least 1"),
+        ({"encoders": 5}, "encoders: 5 is neither a path or spec nor an encoder"),
+        ({"tasks": [None]}, "tasks: None is neither a path or name nor a Task"),
+        ({"label": "colour"}, "no column 'colour'"),
+        ({"encoders": "/no/such/run", "compare": "logmel:"}, "/no/such/run: no such run folder"),
+        ({"tasks": "hear/esc51"}, r"did you mean 'hear/esc50'"),
+        ({"layers": True}, "gives no layers"),
     ],
 )
-def test_bad_options_are_named(options, expected):
-    with pytest.raises(SonoscaleError, match=expected):
-        probe(*blobs(), **options)
+def test_what_cannot_be_is_one_line(folder, options, expected):
+    with pytest.raises(SonoscaleError, match=expected) as error:
+        probe(**{"encoders": "logmel:8", "tasks": folder, "baselines": False, **options})
+    assert "\n" not in str(error.value)
+    assert "--" not in str(error.value)
+
+
+def points(n, noise, seed=0):
+    """Embeddings of two classes, and of each clip its class and part."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 2, n)
+    x = np.stack([2.0 * y - 1, np.ones(n)], axis=1) + noise * rng.standard_normal((n, 2))
+    return x.astype(np.float32), y, np.repeat(["train", "valid", "test"], n // 3)
+
+
+def test_a_difference_is_that_of_each_clip():
+    one, y, parts = points(1200, 1.0)
+    other = (one + 0.7 * np.random.default_rng(1).standard_normal(one.shape)).astype(np.float32)
+    fitted, tested = parts != "test", parts == "test"
+    right = [
+        vote(x[fitted], np.eye(2)[y[fitted]], x[tested])[0].argmax(axis=1) == y[tested] for x in (one, other)
+    ]  # fmt: skip
+    by_clip = right[1].astype(float) - right[0]
+    results = make_results([_score(x, y, parts, name) for x, name in ((one, "one"), (other, "other"))], [], {})
+    (found,) = results.differences
+    assert found.value == pytest.approx(by_clip.mean())
+    assert found.high - found.low == pytest.approx(3.92 * by_clip.std() / np.sqrt(400), rel=0.15)
+    first, second = (each.result for each in results.scores)
+    assert found.high - found.low < 0.9 * np.hypot(first.high - first.low, second.high - second.low)
+    assert found.significant == (found.high < 0 or found.low > 0)
+
+
+def _score(x, y, parts, name):
+    result = probe_embeddings(x, y, parts, protocol="knn", scheme="split")
+    return Score(name, name, "points", 2, None, result, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("metric", "expected"),
+    [("accuracy", "better in 1 of 1 comparisons, worse in 0"), ("mae", "better in 0 of 1 comparisons, worse in 1")],
+)
+def test_the_headline_knows_which_way_is_better(metric, expected):
+    draws = np.random.default_rng(0).normal(0.8, 0.01, 1000)
+    scores = [
+        Score(name, name, "t", 2, None, ProbeResult(float(each.mean()), 0.7, 0.9, None, {}, {}, 0.1, 9, 2, metric,
+                                                    "multiclass", "knn/1", draws=each), 0.0, 0.0)
+        for name, each in (("high", draws), ("low", draws - 0.1))
+    ]  # fmt: skip
+    assert expected in make_results(scores, [], {}).headline
+
+
+def test_a_warning_is_said_once(folder):
+    """The remark of a protocol goes with every score, and is printed for the first."""
+    text = repr(probe(["logmel:16", "logmel:8"], folder, protocols="xares-asis", baselines=False))
+    assert text.count("scores are optimistic") == 1
+    assert "and 1 more scores" in text
+
+
+def test_an_encoder_does_not_differ_from_itself():
+    x, y, parts = points(300, 1.0)
+    results = make_results([_score(x, y, parts, name) for name in ("one", "same")], [], {})
+    (found,) = results.differences
+    assert (found.value, found.low, found.high, found.significant) == (0, 0, 0, False)
+    assert "significantly better in 0 of 1 comparisons, worse in 0" in results.headline
+
+
+def test_on_the_cpu_nothing_touches_a_gpu(monkeypatch):
+    """A machine with a GPU, whose use is an error, and products that would be worth it."""
+
+    def guarded(method):
+        def call(self, *args, **options):
+            assert not any("cuda" in str(each) for each in (*args, *options.values()))
+            return method(self, *args, **options)
+
+        return call
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.Tensor, "cuda", guarded(torch.Tensor.cuda))
+    monkeypatch.setattr(torch.Tensor, "to", guarded(torch.Tensor.to))
+    monkeypatch.setattr(_logistic, "LARGE", 0)
+    monkeypatch.setattr(_knn, "BLOCK", 1000)
+    monkeypatch.setattr(_retrieval, "BLOCK", 1000)
+    x, y, parts = points(120, 1.0)
+    for protocol in ("linear", "knn", "knn-tuned", "few-shot", "xares", "retrieval"):
+        probe_embeddings(x, y, parts, protocol=protocol, scheme="split", device="cpu")
+    for protocol in ("linear", "knn", "retrieval"):  # the guard holds: these would take it
+        with pytest.raises((AssertionError, RuntimeError)):
+            probe_embeddings(x, y, parts, protocol=protocol, scheme="split")
+
+
+@pytest.fixture(scope="module")
+def store(folder, tmp_path_factory):
+    """Log-mels of 32 bands of the tones."""
+    config = LogMelConfig(n_mels=32)
+    return build_features(open_task(folder).corpus, config, tmp_path_factory.mktemp("store"), dtype="float32")
+
+
+def test_a_checkpoint_on_kept_log_mels_scores_as_on_its_audio(folder, run, store):
+    task = open_task(folder)
+    encoder = load_encoder(run)
+    found = probe_store(encoder, store, task.labels, task.folds, protocols=["linear", "knn", "retrieval"])
+    assert list(found) == ["linear", "knn", "retrieval"]
+    embeddings = embed_store(encoder, store)
+    assert found["linear"] == probe_embeddings(embeddings, task.labels, task.folds)
+    results = probe(run, task, protocols=["linear", "knn", "retrieval"], baselines=False)
+    for each, other in zip(results.scores, found.values(), strict=True):
+        assert each.result.score == pytest.approx(other.score, abs=0.03)
+
+
+def test_one_log_mel_baseline_whether_from_audio_or_kept(folder, store):
+    task = open_task(folder)
+    waves = torch.from_numpy(np.stack([task.corpus.wave(i) for i in range(len(task.corpus))]))
+    expected = load_encoder("logmel:32").embed(waves).numpy()
+    np.testing.assert_allclose(logmel_statistics(store), expected, rtol=1e-4, atol=1e-4)
+    found = probe_store("logmel:", store, task.labels, task.folds)["linear"]
+    assert found == probe_embeddings(logmel_statistics(store), task.labels, task.folds)

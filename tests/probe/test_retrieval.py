@@ -8,7 +8,8 @@ from sklearn.metrics import average_precision_score
 from sklearn.metrics.pairwise import cosine_similarity
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.probe import RETRIEVAL_METRICS, ProbeResult, _retrieval, _search, probe
+from sonoscale.probe import ProbeResult, _retrieval, probe_embeddings
+from sonoscale.probe._ranking import RETRIEVAL_METRICS
 from sonoscale.probe._targets import make_targets
 
 
@@ -21,7 +22,7 @@ def clips(n=120, dim=8, classes=4, apart=1.0, seed=0):
 
 
 def find(x, y, folds, **options):
-    return probe(x, y, folds, **{"protocol": "retrieval", **options})
+    return probe_embeddings(x, y, folds, **{"protocol": "retrieval", **options})
 
 
 def reference(x, relevant, there):
@@ -49,8 +50,8 @@ def test_it_is_the_mean_average_precision_of_scikit_learn():
     assert (result.protocol, result.warnings, result.chosen) == ("retrieval/1", (), {})
     assert list(result.others) == [name for name in RETRIEVAL_METRICS if name != "mAP"]
     for said in result.others.values():
-        assert said["lower"] <= said["score"] <= said["upper"]
-    assert result.interval[0] < result.score < result.interval[1]
+        assert said["low"] <= said["score"] <= said["high"]
+    assert result.low < result.score < result.high
     assert ProbeResult.from_dict(json.loads(json.dumps(result.as_dict()))) == result
 
 
@@ -81,7 +82,7 @@ def test_groups_of_the_query_are_not_searched_unless_asked_for():
     assert any("own group (speaker, recording) are not searched" in warning for warning in without.warnings)
     assert not everyone.warnings
     # Clips of a group are not independent, so its queries are drawn together.
-    widths = [r.interval[1] - r.interval[0] for r in (everyone, find(x, y, folds))]
+    widths = [r.high - r.low for r in (everyone, find(x, y, folds))]
     assert widths[0] != widths[1]
 
 
@@ -125,9 +126,9 @@ def test_the_interval_holds_the_true_value(apart, fold):
         x = apart * centres[np.arange(60) % 4] + rng.standard_normal((60, 8))
         results.append(find(x.astype(np.float32), [str(i % 4) for i in range(60)], [str(i // fold) for i in range(60)]))
     truth = np.mean([result.score for result in results])
-    assert sum(result.interval[0] <= truth <= result.interval[1] for result in results) >= 90
+    assert sum(result.low <= truth <= result.high for result in results) >= 90
     spread = np.std([result.score for result in results])
-    width = np.mean([result.interval[1] - result.interval[0] for result in results]) / 3.92
+    width = np.mean([result.high - result.low for result in results]) / 3.92
     assert 0.8 * spread < width < 1.6 * spread
 
 
@@ -136,11 +137,11 @@ def test_separation_is_perfect_and_noise_is_chance():
     perfect = find(np.eye(4, dtype=np.float32)[np.arange(120) % 4], y, folds)
     assert perfect.score == 1
     assert [said["score"] for said in perfect.others.values()] == pytest.approx([1] * 5)
-    assert perfect.interval == (1, 1)
+    assert (perfect.low, perfect.high) == (1, 1)
     inside = 0
     for seed in range(40):
         noise = find(np.random.default_rng(seed).standard_normal((120, 16)).astype(np.float32), y, folds)
-        inside += noise.interval[0] <= noise.chance <= noise.interval[1]
+        inside += noise.low <= noise.chance <= noise.high
     assert inside >= 35
 
 
@@ -169,8 +170,7 @@ def test_the_order_of_clips_and_the_size_of_embeddings_do_not_count(monkeypatch)
     assert find(1024 * x, y, folds).per_fold == result.per_fold
     longer = x * np.random.default_rng(0).uniform(0.1, 9, (120, 1)).astype(np.float32)
     assert find(longer, y, folds).score == pytest.approx(result.score, abs=1e-4)
-    for module in (_search, _retrieval):
-        monkeypatch.setattr(module, "BLOCK", 70)  # two queries at a time
+    monkeypatch.setattr(_retrieval, "BLOCK", 70)  # two queries at a time
     assert find(x, y, folds).per_fold == pytest.approx(result.per_fold, abs=1e-12)
 
 
@@ -185,8 +185,7 @@ def test_another_metric_may_be_the_main_one():
 
 
 def test_progress_goes_to_the_end(monkeypatch):
-    for module in (_search, _retrieval):
-        monkeypatch.setattr(module, "BLOCK", 300)
+    monkeypatch.setattr(_retrieval, "BLOCK", 300)
     told = []
     find(*clips(), progress=lambda *at: told.append(at))
     assert told == sorted(told)
@@ -224,14 +223,14 @@ def tied(kind):
 def test_the_interval_holds_the_score_where_clips_are_tied(kind, fold):
     x, y, _ = tied(kind)
     result = find(x, y, [str(i // fold) for i in range(120)])
-    assert result.interval[0] < result.score < result.interval[1]
+    assert result.low < result.score < result.high
     # As wide as it is with an order of what is tied, taken at random.
     rng, widths = np.random.default_rng(0), []
     for _ in range(5):
         ordered = find((x + 1e-5 * rng.standard_normal(x.shape)).astype(np.float32), y,
                        [str(i // fold) for i in range(120)])  # fmt: skip
-        widths.append(ordered.interval[1] - ordered.interval[0])
-    assert 0.5 < (result.interval[1] - result.interval[0]) / np.mean(widths) < 1.3
+        widths.append(ordered.high - ordered.low)
+    assert 0.5 < (result.high - result.low) / np.mean(widths) < 1.3
 
 
 @pytest.mark.parametrize("size", [1e-30, 1e-12, 1e30])
@@ -239,7 +238,7 @@ def test_the_scale_of_embeddings_does_not_count(size):
     x, y, folds = clips()
     result, scaled = find(x, y, folds), find((x * size).astype(np.float32), y, folds)
     assert scaled.score == pytest.approx(result.score, abs=1e-4)
-    assert scaled.interval == pytest.approx(result.interval, abs=1e-3)
+    assert (scaled.low, scaled.high) == pytest.approx((result.low, result.high), abs=1e-3)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

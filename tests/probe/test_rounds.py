@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.probe import folds_by_group, make_rounds, make_targets
-from sonoscale.probe._rounds import check_rounds
+from sonoscale.probe._rounds import check_rounds, folds_by_group, make_rounds
+from sonoscale.probe._targets import make_targets
 
 FOLDS = ["1", "2", "10", "2", "1", "10", "3"]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.probe import make_targets
+from sonoscale.probe._targets import make_targets
 
 
 def test_classes_are_sorted_numbers_by_value():

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from sonoscale.errors import SonoscaleError
+from sonoscale.probe._embeddings import probe_embeddings
+from sonoscale.probe._hear import draw_seed
 from sonoscale.probe._metrics import find_metric
-from sonoscale.probe._mlp import draw_seed
-from sonoscale.probe._probe import probe
 from sonoscale.probe._rounds import make_rounds
 from sonoscale.probe._targets import Kind, Targets, make_targets
 from sonoscale.probe._xares import xares
@@ -30,7 +30,9 @@ def _clips(kind: Kind = "multiclass", noise=1.5, seed=0):
 
 def _run(x, targets, folds: Sequence[str] | np.ndarray = FOLDS, *, metric=None, seed=0, scheme="folds", **settings):
     rounds = make_rounds([str(each) for each in folds], scheme=scheme)
-    return rounds, xares(x, targets, rounds, find_metric(metric, targets.kind), seed, lambda *_: None, **settings)
+    return rounds, xares(
+        x, targets, rounds, find_metric(metric, targets.kind), seed, "cpu", lambda *_: None, **settings
+    )
 
 
 def _plain_loop(x, targets, train, judge, test, metric, seed, epochs=10, batch=32, lr=1e-3):
@@ -85,7 +87,7 @@ def test_folds_side_by_side_equal_each_alone():
     x, targets = _clips()
     rounds, together = _run(x, targets)
     for each, outcome in zip(rounds, together, strict=True):
-        alone = xares(x, targets, [each], find_metric(None, "multiclass"), 0, lambda *_: None)[0]
+        alone = xares(x, targets, [each], find_metric(None, "multiclass"), 0, "cpu", lambda *_: None)[0]
         assert alone.chosen == outcome.chosen
         np.testing.assert_allclose(alone.predictions, outcome.predictions, atol=1e-5)
 
@@ -133,12 +135,12 @@ def test_learns_what_can_be_told_apart_and_nothing_from_noise():
     scores = [metric.of(targets[r.test], o.predictions) for r, o in zip(rounds, outcomes, strict=True)]
     assert np.mean(scores) > 0.97
     noise = np.random.default_rng(1).normal(size=x.shape)
-    assert abs(probe(noise, targets, list(FOLDS), protocol="xares").score - 0.2) < 0.12
+    assert abs(probe_embeddings(noise, targets, list(FOLDS), protocol="xares").score - 0.2) < 0.12
 
 
 def test_result_says_whether_it_is_optimistic():
     x, targets = _clips()
-    ours, theirs = (probe(x, targets, list(FOLDS), protocol=name) for name in ("xares", "xares-asis"))
+    ours, theirs = (probe_embeddings(x, targets, list(FOLDS), protocol=name) for name in ("xares", "xares-asis"))
     assert (ours.protocol, theirs.protocol) == ("xares/1", "xares-asis/1")
     assert ours.warnings == ()
     assert any("optimistic" in each for each in theirs.warnings)

@@ -86,7 +86,7 @@ def test_a_single_row(population, sketch_of, method):
     by_name = {record.estimator: record for record in records}
     assert by_name["rankme"].value == pytest.approx(1.0)
     assert (by_name["rankme"].low, by_name["rankme"].high) == (1.0, 1.0)
-    assert any("no interval can be told" in warning for warning in by_name["rankme"].warnings)
+    assert any("no interval" in warning for warning in by_name["rankme"].warnings)
     assert "all singular values are zero" in undefined["rankme_centred"]
     assert "all singular values are zero" in undefined["rankme_standardised"]
 

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from sonoscale.rank import alpha_req, measure_rank
+from sonoscale.rank import measure_rank
+from sonoscale.rank._formulas import alpha_req
 
 
 def module_of(distribution, name):

@@ -234,23 +234,11 @@ def test_lightning_in_two_processes(processes):
     check_reading([first[2][1], second[2][1]], RankMonitor(worker.probe())(model, 4))
 
 
-@pytest.fixture(scope="module")
-def ray():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_AUTH_MODE", "disabled")  # else it keeps a token in the home folder
-        ray = pytest.importorskip("ray")
-        ray.init(
-            address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False,
-            object_store_memory=100 * 2**20,
-        )  # fmt: skip
-        yield ray
-        ray.shutdown()
-
-
 @in_ray
 @pytest.mark.parametrize("method", ["gram", "qr"])
-def test_sketches_of_ray_tasks_merge_into_that_of_one_process(ray, method):
+def test_sketches_of_ray_tasks_merge_into_that_of_one_process(ray_cluster, method):
+    ray = ray_cluster
+
     @ray.remote
     def sketched(rows, groups):
         from sonoscale.rank import SpectralSketch
@@ -269,7 +257,9 @@ def test_sketches_of_ray_tasks_merge_into_that_of_one_process(ray, method):
 
 
 @in_ray
-def test_sketches_streamed_in_two_ray_actors_merge_into_that_of_one_process(ray):
+def test_sketches_streamed_in_two_ray_actors_merge_into_that_of_one_process(ray_cluster):
+    ray = ray_cluster
+
     class Embedder:
         def __init__(self):
             from sonoscale.rank import SpectralSketch

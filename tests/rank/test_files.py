@@ -176,7 +176,7 @@ def test_several_candidates_need_a_key(tmp_path, suffix):
     path, a, b = tmp_path / f"e{suffix}", normal(9, 4), normal(9, 3)
     NAMED[suffix](path, {"label": np.arange(9), "a": a, "b": b})
     message = refused(path)
-    assert "--key" in message
+    assert "choose one as key: " in message
     assert "'a' [9, 4] float32" in message
     assert "'b' [9, 3] float32" in message
     assert "label" not in message
@@ -442,7 +442,7 @@ def test_a_file_that_may_not_be_read(tmp_path, locked):
         (".h5", "h5py", "HDF5", "'sonoscale[hdf5]'"),
         (".safetensors", "safetensors", "safetensors", "safetensors"),
         (".parquet", "pyarrow.parquet", "Parquet", "pyarrow"),
-        (".pt", "torch", "a file of torch.save", "torch"),
+        (".pt", "torch", "a file of torch.save", "'sonoscale[train]'"),
     ],
 )
 def test_a_missing_package_is_named(tmp_path, monkeypatch, suffix, module, form, install):

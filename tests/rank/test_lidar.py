@@ -128,4 +128,4 @@ def test_too_little_to_tell(views):
     assert sketch.measure().value == fed(views[:50]).measure().value
     handful = fed(views[:3]).measure()
     assert (handful.low, handful.high) == (1.0, 2.0)
-    assert any("no interval can be told" in warning for warning in handful.warnings)
+    assert any("no interval" in warning for warning in handful.warnings)

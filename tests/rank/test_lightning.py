@@ -183,7 +183,7 @@ def test_state_survives_a_round_trip_without_an_interval():
 def test_two_numbers_of_one_training_are_kept_and_logged_apart(tmp_path):
     callbacks = [
         RankMonitorCallback(PROBE, every_n_steps=6),
-        RankMonitorCallback(PROBE, every_n_steps=6, prefix="other", estimator="rankme_centred", interval=False),
+        RankMonitorCallback(PROBE, every_n_steps=6, prefix="other", estimators="rankme_centred", interval=False),
     ]
     trainer = fit(Tiny(), [*callbacks, ModelCheckpoint(tmp_path / "kept", "end")], tmp_path, enable_checkpointing=True)
     kept = torch.load(tmp_path / "kept" / "end.ckpt", weights_only=True)["callbacks"]

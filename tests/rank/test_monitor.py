@@ -89,7 +89,7 @@ def test_record_is_that_of_the_sketch_of_all_embeddings_however_they_are_batched
     sketch = SpectralSketch(12, blocks=5)
     sketch.update(probe)
     expected = measure_rank(sketch, "rankme_centred", level=0.8, encoder="e", corpus="c")
-    settings = {"estimator": "rankme_centred", "level": 0.8, "blocks": 5, "encoder": "e", "corpus": "c"}
+    settings = {"estimators": "rankme_centred", "level": 0.8, "blocks": 5, "encoder": "e", "corpus": "c"}
     assert RankMonitor(probe, batch_size=batch_size, **settings)(nn.Identity(), 3) == expected
 
 
@@ -290,7 +290,7 @@ def test_random_numbers_of_the_device_are_as_before(where):
         (torch.zeros(3, 12), {"level": 95}, "level must be between 0 and 1, not 95"),
         (torch.zeros(3, 12), {"blocks": 1}, "blocks=1"),
         (torch.zeros(3, 12), {"method": "svd"}, "'svd'"),
-        (torch.zeros(3, 12), {"estimator": "rang"}, "'rang'"),
+        (torch.zeros(3, 12), {"estimators": "rang"}, "'rang'"),
     ],
 )
 def test_refuses_what_could_never_be_read(probe, settings, told):
@@ -330,3 +330,32 @@ def test_refuses_embeddings_and_names_the_step(embed, told):
 def test_importing_the_monitor_imports_no_torch():
     code = "import sys; from sonoscale.rank import RankMonitor; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], timeout=60, check=True)
+
+
+def test_several_estimators_are_read_in_one_pass():
+    calls = []
+
+    def embed(model, batch):
+        calls.append(len(batch))
+        return model(batch)
+
+    names = ("rankme", "rankme_centred", "stable_rank")
+    monitor, model = RankMonitor(inputs(), estimators=names, embed=embed, batch_size=1000), network()
+    first = monitor(model, 7)
+    assert calls == [len(inputs())]
+    assert [step for step, _ in monitor.history] == [7, 7, 7]
+    assert [record for _, record in monitor.history] == [RankMonitor(inputs(), estimators=n)(model, 7) for n in names]
+    assert first == monitor.history[0][1]
+    reading = monitor.read(model, 8)
+    assert list(reading.records.values()) == [record for _, record in monitor.history]
+    assert reading.sketch.n == len(inputs())
+    with pytest.raises(SonoscaleError, match="each once"):
+        RankMonitor(inputs(), estimators=("rankme", "rankme"))
+
+
+def test_embeddings_in_numpy_are_sketched_as_numpy():
+    rows = inputs().numpy()
+    sketch = SpectralSketch(rows.shape[1])
+    sketch.update(rows)
+    record = RankMonitor([inputs()], embed=lambda model, batch: batch.numpy())(nn.Identity(), 0)
+    assert record.value == measure_rank(sketch).value

@@ -92,7 +92,7 @@ def test_independent_errors_add_as_squares():
     second = dataclasses.replace(first, value=20.0, low=16.0, high=24.0)
     found = compare(first, second)
     assert (found.value, found.low, found.high, found.paired) == (10.0, 5.0, 15.0, False)
-    assert found.told_apart
+    assert found.significant
     with pytest.raises(SonoscaleError, match=r"levels 0\.95 and 0\.9"):
         compare(first, dataclasses.replace(second, level=0.9))
 

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sonoscale.rank import SpectralSketch, measure_all, measure_rank
-from sonoscale.report import Measured, Measurements, ReportPaths, write_measure_page
+from sonoscale.measure import Measured, Measurement
+from sonoscale.rank import SpectralSketch, measure_all, rankme
+from sonoscale.report import Report, write_measurement_page
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -92,7 +93,7 @@ def what_is_seen(path: Path, probe: str, folder: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def seen(written: ReportPaths, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def seen(written: Report, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What is seen of the page of a study."""
     return what_is_seen(written.page, PROBE, tmp_path_factory.mktemp("browser"))
 
@@ -127,10 +128,12 @@ def test_the_page_of_what_was_measured_is_drawn(tmp_path: Path) -> None:
     sketch = SpectralSketch(6)
     sketch.update(np.random.default_rng(0).standard_normal((96, 6)) * np.arange(1, 7) ** -1.0)
     records, undefined = measure_all(sketch, ["rankme", "rankme_centred"])
-    layers = [measure_rank(sketch, layer=i) for i in range(3)]
-    by, durations = {"<b>": layers[0], "c": layers[1]}, [measure_rank(sketch, mean_seconds=s) for s in (1.0, 2.0)]
-    one = Measured("an encoder", "an encoder", sketch, records, undefined, layers, by, durations)
-    write_measure_page(tmp_path / "o.html", Measurements([one], audio="clips"))
+    layers = [rankme(sketch, layer=i) for i in range(3)]
+    groups, durations = {"<b>": layers[0], "c": layers[1]}, [rankme(sketch, mean_seconds=s) for s in (1.0, 2.0)]
+    one = Measured(
+        "an encoder", "an encoder", sketch, records, undefined, layers=layers, groups=groups, durations=durations
+    )
+    write_measurement_page(Measurement([one], audio="clips"), tmp_path / "o.html")
     found = what_is_seen(tmp_path / "o.html", MEASURE_PROBE, tmp_path)
     assert found["errors"] == []
     assert found["blocked"] == []

@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 from matplotlib.image import imread
 
-from sonoscale.report import StudyResults, load_study
-from sonoscale.report._figures_law import law_figure, rivals_figure, tasks_figure
+from sonoscale.report._figures_law import alternatives_figure, law_figure, tasks_figure
 from sonoscale.report._figures_runs import spectra_figure, trajectories_figure
+from sonoscale.report._load import load_study
 from sonoscale.report._matplotlib import figure_png
+from sonoscale.report._model import StudyResults
 from sonoscale.report._plotly import panel_json
-from sonoscale.report._spec import INK, Axis, FigureSpec, Key, Panel, Series
-from sonoscale.report._ticks import log_ticks
+from sonoscale.report._spec import INK, Axis, FigureSpec, Key, Panel, Series, log_ticks
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_colour_tells_the_swept_variable_symbol_the_seed_and_filling_the_budget(
 
 
 def test_every_series_has_a_key_in_a_legend(results: StudyResults) -> None:
-    figures = [law_figure(results), rivals_figure(results), tasks_figure(results)]
+    figures = [law_figure(results), alternatives_figure(results), tasks_figure(results)]
     figures += [trajectories_figure(results, column) for column in ("rankme", "loss")]
     figures += [spectra_figure(results, centred=centred) for centred in (False, True)]
     for figure in figures:
@@ -66,8 +66,8 @@ def test_every_series_has_a_key_in_a_legend(results: StudyResults) -> None:
                 assert set(series.groups) <= known, (figure.name, series.label)
 
 
-def test_rivals_have_one_panel_each_and_say_their_correlation(results: StudyResults) -> None:
-    figure = rivals_figure(results)
+def test_alternatives_have_one_panel_each_and_say_their_correlation(results: StudyResults) -> None:
+    figure = alternatives_figure(results)
     titles = [panel.title for panel in figure.panels]
     assert titles == [
         "RankMe (centred)",
@@ -83,7 +83,7 @@ def test_rivals_have_one_panel_each_and_say_their_correlation(results: StudyResu
 def test_training_hours_stand_in_where_they_are_what_was_fitted(results: StudyResults) -> None:
     found = {"train_hours": results.laws.correlations["hours_seen"]}
     changed = replace(results, laws=replace(results.laws, fits=(), correlations=found))
-    titles = [panel.title for panel in rivals_figure(changed).panels]
+    titles = [panel.title for panel in alternatives_figure(changed).panels]
     assert "hours of training audio" in titles
     assert "hours of audio seen" not in titles
 

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.report import load_study
+from sonoscale.laws import read_runs
+from sonoscale.report._load import load_study
 
 
 def edit_ledger(folder: Path, change) -> None:
@@ -39,8 +40,15 @@ def test_a_task_with_two_protocols_is_two_columns(study: Path) -> None:
 
     edit_ledger(study, again)
     results = load_study(study)
-    assert set(results.tasks) == {f"{t} ({p})" for t in ("esc10", "commands", "speakers") for p in ("knn", "linear")}
+    assert set(results.tasks) == {f"{t}:{p}" for t in ("esc10", "commands", "speakers") for p in ("knn", "linear")}
     assert all(len(point.scores) == 6 for point in results.points)
+
+
+def test_quality_is_that_of_every_other_reader(whole_study: Path) -> None:
+    """`read_runs`, which fit, audit and plan use, finds the same points with the same quality."""
+    runs = read_runs(whole_study)
+    found = {(run, step): q for run, step, q in zip(runs["run"], runs["step"], runs["quality"], strict=True)}
+    assert {(p.run, p.step): p.quality for p in load_study(whole_study).points} == found
 
 
 def test_without_is_final_the_largest_step_is_final(study: Path) -> None:
@@ -95,18 +103,18 @@ def test_a_corrupt_file_of_a_run_is_named(study: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "reason"),
     [
         ({"fits": [{"form": "power"}]}, "'x'"),
         ({"fits": [{"x": "rankme", "form": "power", "curve": {"x": [1, 2], "y": [1]}}]}, "'y' has 1"),
         ({"correlations": {"rankme": 0.8}}, "AttributeError"),
     ],
 )
-def test_laws_of_another_shape_are_refused(study: Path, content: dict, told: str) -> None:
+def test_laws_of_another_shape_are_refused(study: Path, content: dict, reason: str) -> None:
     (study / "laws.json").write_text(json.dumps(content))
     with pytest.raises(SonoscaleError, match=r"laws\.json") as caught:
         load_study(study)
-    assert told in str(caught.value)
+    assert reason in str(caught.value)
 
 
 def test_a_ledger_without_rows_or_columns_is_refused(study: Path) -> None:

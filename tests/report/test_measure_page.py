@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.rank import FileComparison, SpectralSketch, compare_sketches, extrapolate, measure_all, measure_rank
-from sonoscale.report import Measured, Measurements, short_names, write_measure_page
-from sonoscale.report._measure_page import measure_page_html
+from sonoscale.measure import Measured, MeasuredDifference, Measurement
+from sonoscale.measure._measured import short_names
+from sonoscale.rank import SpectralSketch, compare_sketches, extrapolate, measure_all, rankme
+from sonoscale.report._measure_page import measure_page_html, write_measurement_page
 
 NAMES = ["rankme", "rankme_centred", "alpha_req"]
 EVIL = '<script>evil("&")</script>'
@@ -73,11 +74,11 @@ def bare(name, sketch):
 
 
 def full(name, sketch):
-    """With everything that can be told of an encoder on audio."""
-    record = measure_rank(sketch)
+    """With everything that there can be of an encoder on audio."""
+    record = rankme(sketch)
     return dataclasses.replace(
         bare(name, sketch), layers=[dataclasses.replace(record, layer=i, value=3.25 + i) for i in range(3)],
-        by={"dogs": dataclasses.replace(record, n=123), "cats": record},
+        groups={"dogs": dataclasses.replace(record, n=123), "cats": record},
         durations=[dataclasses.replace(record, mean_seconds=s) for s in (0.5, 2.0)],
         skipped=[("broken.wav", "it is empty")], limit=extrapolate(sketch), corpus="folder, 401 clips, abc",
         seconds=1800.0, wall_seconds=90.0,
@@ -88,11 +89,11 @@ def full(name, sketch):
 def everything(sketches):
     measured = [full(name, sketch) for name, sketch in zip(("first", "second"), sketches, strict=True)]
     difference = compare_sketches(sketches[0], sketches[1], "rankme")
-    comparisons = [
-        FileComparison("rankme", "first weights:0", "second weights:0", difference),
-        FileComparison("alpha_req", "first weights:0", "second weights:0", None, "too few values"),
+    differences = [
+        MeasuredDifference("rankme", "first weights:0", "second weights:0", difference),
+        MeasuredDifference("alpha_req", "first weights:0", "second weights:0", None, "too few values"),
     ]
-    return Measurements(measured, "rankme", comparisons, "clips/", "animal", {"precision": "fp32", "durations": [0.5]})
+    return Measurement(measured, "rankme", differences, "clips/", "animal", {"precision": "fp32", "durations": [0.5]})
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +120,7 @@ def test_numbers_that_were_measured_are_on_the_page(page, everything):
     )
     assert f"from 400 clips (dim = 12, n/dim = 33.3). The mean holds {rankme.mean_energy:.1%}" in parsed.words
     assert f"Of infinitely many such clips it would be {first.limit.value:#.4g}" in parsed.words
-    assert "1 clip could not be heard." in parsed.words
+    assert "1 clip could not be processed." in parsed.words
     overview = parsed.rows["overview"]
     assert overview[1][0] == "first"
     assert overview[1][1].startswith(f"{rankme.value:#.4g} [{rankme.low:#.4g}, ")
@@ -136,7 +137,7 @@ def test_numbers_that_were_measured_are_on_the_page(page, everything):
 
 
 def test_differences_are_shown_or_why_there_are_none(page, everything):
-    found = everything.comparisons[0].difference
+    found = everything.differences[0].difference
     told, untold = Page(page).rows["differences"][1:]
     assert told[:3] == ["rankme", "second", "first"]
     assert told[3] == f"−{-found.value:#.4g}"
@@ -164,7 +165,7 @@ def test_the_page_needs_nothing_from_elsewhere(page):
 
 
 def test_what_was_not_measured_has_no_section(sketches):
-    parsed = Page(measure_page_html(Measurements([bare("a.npy", sketches[0])])))
+    parsed = Page(measure_page_html(Measurement([bare("a.npy", sketches[0])])))
     assert parsed.sections == ["summary", "overview", "estimators", "provenance"]
     assert [tag for tag, _ in parsed.found].count("figure") == 1
     assert parsed.rows["overview"][0][0] == "file"
@@ -177,14 +178,14 @@ def test_data_is_never_markup(everything):
     record = everything.measured[0].records[0]
     evil = [
         dataclasses.replace(
-            one, name=f"{EVIL}{i}", identity=f"{EVIL}{i}", corpus=EVIL, by={EVIL: record}, skipped=[(EVIL, EVIL)],
+            one, name=f"{EVIL}{i}", identity=f"{EVIL}{i}", corpus=EVIL, groups={EVIL: record}, skipped=[(EVIL, EVIL)],
             undefined={f"{EVIL} where {EVIL}": EVIL, EVIL: EVIL},
             records=[dataclasses.replace(record, note=EVIL, warnings=(EVIL,))],
         )
         for i, one in enumerate(everything.measured)
     ]  # fmt: skip
-    comparisons = [FileComparison("rankme", evil[0].identity, evil[1].identity, None, EVIL)]
-    page = measure_page_html(Measurements(evil, "rankme", comparisons, EVIL, EVIL, {EVIL: EVIL}))
+    differences = [MeasuredDifference("rankme", evil[0].identity, evil[1].identity, None, EVIL)]
+    page = measure_page_html(Measurement(evil, "rankme", differences, EVIL, EVIL, {EVIL: EVIL}))
     parsed = Page(page)
     plots = [a for _, a in parsed.found if a.get("class") == "plot"]
     assert len([tag for tag, _ in parsed.found if tag == "script"]) == len(plots) + 2
@@ -195,17 +196,17 @@ def test_data_is_never_markup(everything):
 def test_only_the_first_hundred_skipped_clips_are_listed_and_all_are_counted(sketches):
     skipped = [(f"{i}.wav", "no sound") for i in range(250)]
     one = dataclasses.replace(full("e", sketches[0]), skipped=skipped)
-    parsed = Page(measure_page_html(Measurements([one], audio="clips/")))
+    parsed = Page(measure_page_html(Measurement([one], audio="clips/")))
     assert len(parsed.rows["skipped"]) == 1 + 100
-    assert "250 clips could not be heard" in parsed.words
+    assert "250 clips could not be processed" in parsed.words
     assert "The first 100 are listed." in parsed.words
 
 
 def test_embeddings_without_a_rank_still_make_a_page():
     sketch = SpectralSketch(3)
     sketch.update(np.zeros((20, 3)))
-    parsed = Page(measure_page_html(Measurements([bare("zero.npy", sketch)])))
-    assert "zero.npy: no RankMe can be told: " in parsed.words
+    parsed = Page(measure_page_html(Measurement([bare("zero.npy", sketch)])))
+    assert "zero.npy: no RankMe: " in parsed.words
     assert "figure" not in [tag for tag, _ in parsed.found]
 
 
@@ -216,16 +217,17 @@ def test_numbers_without_an_interval_still_make_a_page(everything):
     one = everything.measured[0]
     one = dataclasses.replace(
         one, records=[lone(r) for r in one.records], layers=[lone(one.layers[0])], limit=None,
-        by={value: lone(record) for value, record in one.by.items()}, durations=[lone(r) for r in one.durations],
+        groups={value: lone(record) for value, record in one.groups.items()},
+        durations=[lone(r) for r in one.durations],
     )  # fmt: skip
-    parsed = Page(measure_page_html(Measurements([one], audio="clips/")))
+    parsed = Page(measure_page_html(Measurement([one], audio="clips/")))
     assert not re.search(r"\bnan\b", parsed.words)
     assert {"by_layer-0", "by_duration-0", "by_group-0"} <= {a.get("id") for _, a in parsed.found}
 
 
 def test_one_page_is_written_and_a_failure_leaves_the_old_one(tmp_path, everything, page, monkeypatch):
     path = tmp_path / "o.html"
-    write_measure_page(path, everything)
+    write_measurement_page(everything, path)
     assert path.read_text(encoding="utf-8") == page
     assert [each.name for each in tmp_path.iterdir()] == ["o.html"]
 
@@ -235,7 +237,7 @@ def test_one_page_is_written_and_a_failure_leaves_the_old_one(tmp_path, everythi
     path.write_text("the old page")
     monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(SonoscaleError, match=r"o\.html: cannot be written: no space left on device"):
-        write_measure_page(path, everything)
+        write_measurement_page(everything, path)
     assert path.read_text() == "the old page"
     assert [each.name for each in tmp_path.iterdir()] == ["o.html"]
 

@@ -12,14 +12,15 @@ from pathlib import Path
 import pytest
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.report import ReportPaths, load_study, write_report
+from sonoscale.report import Report, report
+from sonoscale.report._load import load_study
 from sonoscale.report._page import page_html
-from sonoscale.report._write import figures_of
+from sonoscale.report._report import figures_of
 
-SECTIONS = ["summary", "laws", "rivals", "training", "runs", "scores", "notes", "provenance"]
+SECTIONS = ["summary", "laws", "alternatives", "training", "runs", "scores", "notes", "provenance"]
 FIGURES = [
     "law",
-    "law_rivals",
+    "law_alternatives",
     "rank_trajectories",
     "loss_trajectories",
     "spectra",
@@ -51,7 +52,7 @@ class Elements(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def page(written: ReportPaths) -> str:
+def page(written: Report) -> str:
     return written.page.read_text(encoding="utf-8")
 
 
@@ -60,7 +61,7 @@ def page_of(folder: Path) -> str:
     return page_html(results, figures_of(results))
 
 
-def test_page_and_figures_are_written_and_nothing_else(whole_study: Path, written: ReportPaths) -> None:
+def test_page_and_figures_are_written_and_nothing_else(whole_study: Path, written: Report) -> None:
     assert written.page == whole_study / "report.html"
     assert [path.name for path in written.figures] == [f"{name}.png" for name in FIGURES]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in written.figures)
@@ -99,6 +100,7 @@ def test_the_page_has_its_sections_in_order_and_fills_every_blank(page: str) -> 
         assert value in words
     assert "saturating: the interval rests on 8 configurations" in words
     assert "Not fitted: held-out loss, power: quality falls as loss grows" in words
+    assert "No law in two stages through RankMe (centred): 8 configurations are too few." in words
 
 
 def test_figures_and_tables_can_be_read_without_seeing(page: str) -> None:
@@ -140,11 +142,11 @@ def test_a_bare_study_still_makes_a_page(make_study: Callable[..., Path]) -> Non
     (folder / "figures").mkdir()
     (folder / "figures" / "spectra.png").write_bytes(b"of an earlier report")
     (folder / "laws.json").write_text("{}")
-    paths = write_report(folder)
-    assert [path.stem for path in paths.figures] == ["law", "law_rivals", "tasks"]
-    assert {path.stem for path in (folder / "figures").iterdir()} == {"law", "law_rivals", "tasks"}
+    paths = report(folder)
+    assert [path.stem for path in paths.figures] == ["law", "law_alternatives", "tasks"]
+    assert {path.stem for path in (folder / "figures").iterdir()} == {"law", "law_alternatives", "tasks"}
     words = " ".join(Elements(paths.page.read_text(encoding="utf-8")).words)
-    for told in (
+    for words_of in (
         "No law of quality on RankMe could be fitted.",
         "No law could be fitted.",
         "Not drawn: no training history of RankMe.",
@@ -152,7 +154,13 @@ def test_a_bare_study_still_makes_a_page(make_study: Callable[..., Path]) -> Non
         "No singular value spectra (spectra.npz) for any run.",
         "No correlation was computed.",
     ):
-        assert told in words
+        assert words_of in words
+
+
+def test_a_report_can_be_read_in_a_notebook(written: Report) -> None:
+    assert written.headline.startswith("The best fit of quality on RankMe")
+    assert "<table>" in written._repr_html_()
+    assert len(json.loads(written.to_json())["rows"]) == 16
 
 
 def test_a_failure_leaves_the_old_page_whole(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,7 +171,7 @@ def test_a_failure_leaves_the_old_page_whole(study: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(SonoscaleError, match="no space left on device"):
-        write_report(study)
+        report(study)
     assert (study / "report.html").read_text() == "the old page"
     assert not list(study.rglob(".*"))
 

@@ -1,4 +1,4 @@
-"""Numbers, sentences and tables: what a reader is told, for good news and for bad."""
+"""Numbers, sentences and tables: what a reader is given, for good news and for bad."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from sonoscale.report import StudyResults, load_study, terminal_summary
 from sonoscale.report import _format as form
-from sonoscale.report._model import Interval
+from sonoscale.report import terminal_summary
+from sonoscale.report._load import load_study
+from sonoscale.report._model import Interval, StudyResults
 from sonoscale.report._summary import law_sentence, summary
-from sonoscale.report._tables import correlations_table, laws_table, runs_table, scores_table
+from sonoscale.report._tables import correlations_table, laws_table, runs_table, scores_table, two_stage_table
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,7 @@ def test_numbers_are_written_for_people(said: str, expected: str) -> None:
     assert said == expected
 
 
-def test_the_law_is_told_with_its_interval(results: StudyResults) -> None:
+def test_the_law_has_its_interval(results: StudyResults) -> None:
     sentence = law_sentence(results)
     assert "a saturating law, y = c - a x^-b with b = 0.920 (95% interval 0.400 to 1.600)" in sentence
     assert "includes zero" not in sentence
@@ -73,7 +74,7 @@ def test_intervals_of_another_level_say_so(study: Path) -> None:
     assert "95%" not in " ".join(summary(results))
 
 
-def test_an_exponent_that_could_be_zero_is_told(results: StudyResults) -> None:
+def test_an_exponent_that_could_be_zero_is_said(results: StudyResults) -> None:
     fits = tuple(
         replace(fit, params={"b": Interval(0.1, -0.2, 0.4)}) if fit.form == "saturating" else fit
         for fit in results.laws.fits
@@ -82,7 +83,7 @@ def test_an_exponent_that_could_be_zero_is_told(results: StudyResults) -> None:
     assert "do not show that quality follows rank" in sentence
 
 
-def test_no_law_is_told_with_its_reason(results: StudyResults) -> None:
+def test_no_law_has_its_reason(results: StudyResults) -> None:
     laws = replace(results.laws, fits=(), skipped=(("rankme", "power", "3 configurations are too few"),))
     assert (
         law_sentence(replace(results, laws=laws))
@@ -90,32 +91,32 @@ def test_no_law_is_told_with_its_reason(results: StudyResults) -> None:
     )
 
 
-def test_a_rival_that_wins_is_named(results: StudyResults) -> None:
-    told = " ".join(summary(results))
-    assert "RankMe does not win: quality is ordered more closely by training FLOPs." in told
-    assert "overlap, so their order is not settled." in told
-    assert "held-out loss −0.40 [−0.70, 0.03]" in told
+def test_a_better_alternative_is_named(results: StudyResults) -> None:
+    said = " ".join(summary(results))
+    assert "RankMe is not the best predictor: quality is ordered more closely by training FLOPs." in said
+    assert "overlap: the difference is not significant." in said
+    assert "held-out loss −0.40 [−0.70, 0.03]" in said
 
 
 def test_a_negative_correlation_competes_by_its_size(results: StudyResults) -> None:
-    told = with_correlations(results, rankme=(0.5, 0.4, 0.6), loss=(-0.9, -0.95, -0.8))
-    assert "more closely by held-out loss." in told
-    assert "overlap" not in told
+    said = with_correlations(results, rankme=(0.5, 0.4, 0.6), loss=(-0.9, -0.95, -0.8))
+    assert "more closely by held-out loss." in said
+    assert "overlap" not in said
 
 
-def test_a_loss_that_rises_with_quality_does_not_win(results: StudyResults) -> None:
-    told = with_correlations(results, rankme=(0.5, 0.4, 0.6), loss=(0.9, 0.8, 0.95))
-    assert "does not win" not in told
+def test_a_loss_that_rises_with_quality_is_no_better(results: StudyResults) -> None:
+    said = with_correlations(results, rankme=(0.5, 0.4, 0.6), loss=(0.9, 0.8, 0.95))
+    assert "not the best predictor" not in said
 
 
 def test_a_baseline_that_beats_the_models_is_in_the_summary(results: StudyResults) -> None:
-    told = summary(replace(results, laws=replace(results.laws, baseline="Without any encoder: 0.9.")))
-    assert "Without any encoder: 0.9." in told
+    said = summary(replace(results, laws=replace(results.laws, baseline="Without any encoder: 0.9.")))
+    assert "Without any encoder: 0.9." in said
     assert "" not in summary(results)
 
 
 @pytest.mark.parametrize(
-    ("audit", "told"),
+    ("audit", "said"),
     [
         (
             {"verdict": "not_supported", "words": "Not supported: no", "reason": "rho is -0.4", "needed": "none"},
@@ -124,49 +125,49 @@ def test_a_baseline_that_beats_the_models_is_in_the_summary(results: StudyResult
         ({"verdict": None, "reason": "quality is constant"}, "Rank was not audited: quality is constant."),
     ],
 )
-def test_the_audit_is_in_the_summary(whole_study: Path, tmp_path: Path, audit: dict[str, str], told: str) -> None:
+def test_the_audit_is_in_the_summary(whole_study: Path, tmp_path: Path, audit: dict[str, str], said: str) -> None:
     folder = tmp_path / "study"
     shutil.copytree(whole_study, folder)
     laws = json.loads((folder / "laws.json").read_text())
     (folder / "laws.json").write_text(json.dumps(laws | {"audit": {"rankme": audit}}))
-    assert told in summary(load_study(folder))
+    assert said in summary(load_study(folder))
 
 
-def test_every_unsettled_rival_is_named(results: StudyResults) -> None:
-    told = with_correlations(
+def test_every_unsettled_alternative_is_named(results: StudyResults) -> None:
+    said = with_correlations(
         results, rankme=(0.5, 0.3, 0.7), flops_total=(0.9, 0.8, 0.95), params_encoder=(0.51, 0.2, 0.7)
     )
-    assert "more closely by training FLOPs and encoder parameters." in told
-    assert "The intervals of RankMe and encoder parameters overlap" in told
+    assert "more closely by training FLOPs and encoder parameters." in said
+    assert "The intervals of RankMe and encoder parameters overlap" in said
 
 
-def test_the_warnings_of_the_law_are_told_with_it(results: StudyResults) -> None:
+def test_the_warnings_of_the_law_stand_with_it(results: StudyResults) -> None:
     fits = tuple(replace(fit, warnings=("no trend is shown",)) for fit in results.laws.fits)
-    assert "Be wary: no trend is shown." in law_sentence(replace(results, laws=replace(results.laws, fits=fits)))
+    assert "Note: no trend is shown." in law_sentence(replace(results, laws=replace(results.laws, fits=fits)))
 
 
-def test_rank_that_wins_is_told_too(results: StudyResults) -> None:
-    told = with_correlations(results, rankme=(0.9, 0.8, 0.95), flops_total=(0.5, 0.3, 0.6))
-    assert "RankMe orders quality more closely than training FLOPs." in told
-    assert "does not win" not in told
+def test_rank_that_is_best_is_said_too(results: StudyResults) -> None:
+    said = with_correlations(results, rankme=(0.9, 0.8, 0.95), flops_total=(0.5, 0.3, 0.6))
+    assert "RankMe orders quality more closely than training FLOPs." in said
+    assert "not the best predictor" not in said
 
 
-def test_rank_that_may_mean_nothing_is_told(results: StudyResults) -> None:
-    told = with_correlations(results, rankme=(0.2, -0.1, 0.5), flops_total=(0.1, -0.2, 0.4))
-    assert "The interval of RankMe includes zero" in told
+def test_rank_that_may_mean_nothing_is_said(results: StudyResults) -> None:
+    said = with_correlations(results, rankme=(0.2, -0.1, 0.5), flops_total=(0.1, -0.2, 0.4))
+    assert "The interval of RankMe includes zero" in said
 
 
-def test_rank_against_quality_is_told(results: StudyResults) -> None:
+def test_rank_against_quality_is_said(results: StudyResults) -> None:
     assert "is negative" in with_correlations(results, rankme=(-0.6, -0.8, -0.3))
 
 
 def test_one_seed_settles_nothing(make_study: Callable[..., Path]) -> None:
-    told = " ".join(summary(load_study(make_study(seeds=1))))
-    assert "With one seed, the spread between seeds is unknown" in told
-    assert "1 seed," in told
+    said = " ".join(summary(load_study(make_study(seeds=1))))
+    assert "With one seed, the spread between seeds is unknown" in said
+    assert "1 seed," in said
 
 
-def test_seed_spread_is_told(results: StudyResults) -> None:
+def test_seed_spread_is_said(results: StudyResults) -> None:
     assert "spread by 0.010 in quality and 0.6 in RankMe" in " ".join(summary(results))
 
 
@@ -186,6 +187,19 @@ def test_tables_hold_what_they_should(results: StudyResults) -> None:
     assert {correlations_table(results).columns[index].head for index in best} == {"training FLOPs"}
     for table in (laws, runs, scores_table(results), correlations_table(results)):
         assert all(len(row) == len(table.columns) for row in table.rows)
+
+
+def test_the_law_in_two_stages_is_a_sentence_and_a_table(results: StudyResults) -> None:
+    assert (
+        "From encoder parameters and hours of training audio: quality through RankMe: an error of 0.021 against 0.019."
+        in summary(results)
+    )
+    rows = [[cell.text for cell in row] for row in two_stage_table(results).rows]
+    assert rows == [
+        ["RankMe", "direct", "0.0190", "–"],
+        ["RankMe", "through rank", "0.0210", "−0.0020 [−0.0040, 0.0010]"],
+    ]
+    assert [row[2].strong for row in two_stage_table(results).rows] == [True, False]
 
 
 def shown(results: StudyResults, width: int) -> str:

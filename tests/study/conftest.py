@@ -1,11 +1,15 @@
 """The smallest study that ends in a law, and the command that runs it."""
 
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from commands import Command
+from sonoscale.cli.main import app
+from sonoscale.processes import single_threaded
+from sonoscale.study import _execute
+from sonoscale.study._worker import execute
 
 TINY = """
 name: tiny
@@ -21,28 +25,49 @@ tasks:
 """
 
 
-class Command:
-    """`sonoscale` in a process of its own, with one cache for the whole test session."""
-
-    def __init__(self, cache: Path) -> None:
-        self.environment = os.environ | {"SONOSCALE_CACHE": str(cache), "COLUMNS": "160"}
-
-    def start(self, *arguments: object) -> subprocess.Popen:
-        return subprocess.Popen(
-            [sys.executable, "-m", "sonoscale", *map(str, arguments)],
-            env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        )  # fmt: skip
-
-    def __call__(self, *arguments: object) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            [sys.executable, "-m", "sonoscale", *map(str, arguments)],
-            env=self.environment, capture_output=True, text=True, timeout=300, check=False,
-        )  # fmt: skip
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    """One cache of log-mels for the whole test session."""
+    return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(scope="session")
-def sonoscale(tmp_path_factory):
-    return Command(tmp_path_factory.mktemp("cache"))
+def sonoscale(cache):
+    """`sonoscale(...)`: the command, in this process; gives what it printed, and raises what it reports."""
+
+    def call(*arguments):
+        done = CliRunner(env={"SONOSCALE_CACHE": str(cache)}).invoke(app, list(map(str, arguments)))
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def start(cache):
+    """`start(...)`: the command in a process and a session of its own, to be interrupted."""
+
+    def call(*arguments):
+        return Command(*arguments, env=os.environ | {"SONOSCALE_CACHE": str(cache)}, session=True)
+
+    return call
+
+
+def run_here(jobs, workers, watcher):
+    """Execute runs in this process, one after the other."""
+    single_threaded()  # as workers are
+    for i, job in enumerate(jobs):
+        execute(job, lambda stage, done, total, loss: None)
+        watcher.finished(i, None)
+    return []
+
+
+@pytest.fixture
+def in_process(monkeypatch):
+    """Runs are executed without worker processes."""
+    monkeypatch.setattr(_execute, "run_jobs", run_here)
 
 
 @pytest.fixture(scope="session")
@@ -54,8 +79,8 @@ def tiny(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def finished(sonoscale, tiny, tmp_path_factory):
-    """An uninterrupted study: its folder and what the command printed."""
+    """An uninterrupted study without worker processes: its folder and what the command printed."""
     out = tmp_path_factory.mktemp("finished") / "out"
-    result = sonoscale("study", "run", tiny, "--out", out, "--workers", 2)
-    assert result.returncode == 0, result.stderr
-    return out, result.stdout
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_execute, "run_jobs", run_here)
+        return out, sonoscale("study", "run", tiny, "--out", out, "--workers", 1)

@@ -8,7 +8,10 @@ import soundfile
 
 from sonoscale.config import validate
 from sonoscale.errors import SonoscaleError
-from sonoscale.study import Failure, StudyConfig, _run, expand, prepare, run_study
+from sonoscale.pretrain import training_cost
+from sonoscale.study import Failure, StudyConfig, _execute, expand
+from sonoscale.study import study as open_study
+from sonoscale.study._prepare import prepare
 
 MIXTURES = [{"bells": 1}, {"birds": 1}, {"bells": 3, "birds": 1}]
 
@@ -84,35 +87,28 @@ def test_a_task_that_any_swept_mixture_trains_on_is_refused(study, root, tmp_pat
             prepared(study(**of_birds, sweep={"data.mixture": [other]}), tmp_path)
 
 
-class Silent:
-    """Is told, and tells nobody."""
-
-    def planned(self, runs):
-        pass
-
-    def preparing(self, what, done, total):
-        pass
-
-    def started(self, jobs, reused):
-        pass
-
-    def progress(self, index, stage, done, total, loss):
-        pass
-
-    def finished(self, index, failure):
-        pass
-
-
 def test_a_study_without_a_finished_run_leaves_no_results_of_another(study, tmp_path, monkeypatch):
     out = tmp_path / "out"
     (out / "figures").mkdir(parents=True)
     for name in ("ledger.parquet", "laws.json", "report.html", "figures/law.png", "notes.txt"):
         (out / name).write_text("of an earlier time")
     failures = [Failure("base", 0, "the loss became nan")]
-    monkeypatch.setattr(_run, "run_jobs", lambda jobs, workers, watcher: failures)
-    outcome = run_study(study(), out, cache=tmp_path / "cache", watcher=Silent())
-    assert outcome.failures == failures
-    assert outcome.ledger.num_rows == 0
+    monkeypatch.setattr(_execute, "run_jobs", lambda jobs, workers, watcher: failures)
+    made = open_study(study(), out=out, cache=tmp_path / "cache").run()
+    assert made.failures == failures
+    with pytest.raises(SonoscaleError, match=r"ledger.parquet is missing: no run of this study is finished"):
+        _ = made.ledger
+    assert "0 of them trained" in made.headline
     left = {str(file.relative_to(out)) for file in out.rglob("*") if file.is_file()}
     assert left == {"study.yaml", "failed.json", "baseline.json", "provenance.json", "notes.txt"}
     assert [failure["error"] for failure in json.loads((out / "failed.json").read_text())] == ["the loss became nan"]
+
+
+def test_short_clips_are_joined_and_examples_are_counted_apart(study, in_process, tmp_path):
+    """Half-seconds in examples of 1.2 s: compute is a matter of examples, and clips seen are more."""
+    config = study(train={"clip_seconds": 1.2, "batch_size": 4, "budgets": [2, 4], "warmup_steps": 0})
+    ledger = open_study(config, out=tmp_path / "out", cache=tmp_path / "cache").run().ledger.to_pydict()
+    assert ledger["examples_seen"] == [8, 16]
+    assert all(clips >= 2 * examples for clips, examples in zip(ledger["clips_seen"], [8, 16], strict=True))
+    cost = training_cost(expand(config)[0].config).flops
+    assert ledger["flops_total"] == [8 * cost, 16 * cost]

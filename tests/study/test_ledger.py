@@ -7,8 +7,9 @@ import pytest
 
 from sonoscale.config import validate
 from sonoscale.pretrain import RunConfig
-from sonoscale.study import PlannedRun, RunJob, build_ledger
-from sonoscale.study._prepare import TaskJob
+from sonoscale.study import PlannedRun
+from sonoscale.study._ledger import build_ledger
+from sonoscale.study._prepare import RunJob, TaskJob
 
 
 @pytest.fixture
@@ -27,9 +28,9 @@ def loss_of(tmp_path):
             "budgets": [budget | {"step": 4, "rank": rank, "rank_centred": rank}],
         }  # fmt: skip
         (folder / "record.json").write_text(json.dumps(record))
-        score = {"protocol": "probe", "metric": "accuracy", "score": 0.5, "chance": 0.5}
+        score = {"protocol": "probe", "metric": "accuracy", "score": 0.5, "low": 0.4, "high": None, "chance": 0.5}
         (folder / "probe-key.json").write_text(json.dumps({"steps": {"4": score}}))
-        task = TaskJob("toy", "key", Path(), (), (), {})
+        task = TaskJob("toy", {"linear": "key"}, Path(), (), (), {})
         job = RunJob(PlannedRun(config, "base", "base"), "id", folder, {}, Path(), Path(), (task,))
         (row,) = build_ledger([job]).to_pylist()
         return row["loss_of"]

@@ -4,43 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
-from sonoscale.config import Config
+from sonoscale.audio._config import LogMelConfig
 from sonoscale.errors import SonoscaleError
-
-
-class LogMelConfig(Config):
-    """Settings of the front end."""
-
-    sample_rate: int = Field(default=16_000, ge=8_000, le=48_000)  # Hz
-    n_mels: int = Field(default=64, ge=8, le=256)  # mel bands from 0 Hz to sample_rate / 2
-    window_ms: float = Field(default=25.0, gt=0, le=200)  # length of the Hann window
-    hop_ms: float = Field(default=10.0, gt=0, le=100)  # step between frames
-
-    @property
-    def window(self) -> int:
-        """Window length in samples."""
-        return round(self.sample_rate * self.window_ms / 1000)
-
-    @property
-    def hop(self) -> int:
-        """Hop in samples."""
-        return round(self.sample_rate * self.hop_ms / 1000)
-
-    @property
-    def n_fft(self) -> int:
-        """FFT length in samples: the power of two at or above the window."""
-        return 1 << (self.window - 1).bit_length()
-
-    def frames(self, samples: int) -> int:
-        """Number of whole frames in a waveform of `samples` samples."""
-        return max(0, 1 + (samples - self.n_fft) // self.hop)
-
-    def samples(self, frames: int) -> int:
-        """Number of samples that `frames` whole frames need."""
-        return self.n_fft + (frames - 1) * self.hop if frames > 0 else 0
 
 
 def mel_filterbank(sample_rate: int, n_fft: int, n_mels: int) -> np.ndarray:
@@ -92,7 +59,7 @@ class LogMel(nn.Module):
         self.config = config or LogMelConfig()
         c = self.config
         pad = c.n_fft - c.window
-        window = torch.hann_window(c.window, dtype=torch.float64)
+        window = torch.hann_window(c.window, dtype=torch.float64, device="cpu")
         self._window = torch.nn.functional.pad(window, (pad // 2, pad - pad // 2))  # [n_fft]
         self._placed = self._window  # where it was last needed: to copy it there every time would wait for a GPU
         filters = torch.from_numpy(mel_filterbank(c.sample_rate, c.n_fft, c.n_mels)).float()

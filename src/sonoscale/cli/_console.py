@@ -4,13 +4,36 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-__all__ = ["console", "progress_bars"]
+if TYPE_CHECKING:
+    from sonoscale.results import Result
+
+__all__ = ["console", "download_bars", "first_process", "print_result", "progress_bars", "say", "stage_bars"]
 
 console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 150)
+
+
+def say(text: str) -> None:
+    """Print plain text as it is; long lines are not broken."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def print_result(result: Result) -> None:
+    """Print the sentence and the table of a result, in the first of several processes."""
+    if first_process():
+        say(repr(result))
+
+
+def first_process() -> bool:
+    """Whether this is the first process, or the only one, of a distributed command."""
+    distributed: Any = sys.modules.get("torch.distributed")
+    return distributed is None or not distributed.is_initialized() or distributed.get_rank() == 0
 
 
 def progress_bars(*, disable: bool = False) -> Progress:
@@ -19,3 +42,41 @@ def progress_bars(*, disable: bool = False) -> Progress:
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
         console=console, transient=True, disable=disable or not console.is_terminal,
     )  # fmt: skip
+
+
+@contextmanager
+def stage_bars() -> Iterator[Callable[..., None]]:
+    """A bar per stage: give the callable (stage, done, total) and, of a training, the loss."""
+    with ExitStack() as stack:
+        bars, tasks = progress_bars(), {}
+
+        def show(stage: str, done: int, total: int, loss: float = float("nan")) -> None:
+            if not tasks:
+                stack.enter_context(bars)
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            said = stage if loss != loss else f"{stage} (loss {loss:.3f})"
+            bars.update(tasks[stage], completed=done, total=total, description=said)
+
+        yield show
+
+
+@contextmanager
+def download_bars() -> Iterator[Callable[[str, int, int | None], None]]:
+    """A bar for the file that is being downloaded: give the callable (file, bytes there, bytes in all if known)."""
+    from rich.progress import DownloadColumn, TransferSpeedColumn
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        tasks = {}
+
+        def show(name: str, done: int, total: int | None) -> None:
+            if name not in tasks:
+                for task in tasks.values():
+                    bars.update(task, visible=False)
+                tasks[name] = bars.add_task(name, total=None)
+            bars.update(tasks[name], completed=done, total=total)
+
+        yield show

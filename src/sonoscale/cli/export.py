@@ -28,12 +28,12 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
 ) -> None:
     """Write a trained encoder for other tools, so that it runs there without Sonoscale, and compare it with itself."""
-    from sonoscale.export import export_encoder
+    from sonoscale.export import export
 
-    made = export_encoder(run, to.value, out, force=force)
-    for name, size in made.files.items():
-        console.print(f"wrote    {made.folder / name}  {size:,} bytes", highlight=False, markup=False, soft_wrap=True)
-    told = f"checked  differs from the run's encoder by at most {made.difference:.2g}, on {made.clips} clips"
-    console.print(told, highlight=False, markup=False, soft_wrap=True)
+    made = export(run, to.value, out, force=force)
+    lines = [f"wrote    {made.folder / name}  {size:,} bytes" for name, size in made.files.items()]
+    lines.append(f"checked  {made.headline}")
     if made.spec:
-        console.print(f"measure  sonoscale measure '{made.spec}' AUDIO", highlight=False, markup=False, soft_wrap=True)
+        lines.append(f"measure  sonoscale measure '{made.spec}' AUDIO")
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -14,6 +14,7 @@ import typer
 from sonoscale import __version__
 from sonoscale.cli import audit, data, export, fit, measure, plan, pretrain, probe, study, tasks
 from sonoscale.errors import SonoscaleError
+from sonoscale.extras import missing
 
 app = typer.Typer(
     help="Label-free scaling laws for audio encoders.",
@@ -54,9 +55,13 @@ def run() -> None:
     except SonoscaleError as error:
         _fail(_with_options(str(error)), 1)
     except _Interrupted:
-        _fail("interrupted: whatever was finished is kept, and the same command goes on from there", 130)
+        _fail("interrupted: whatever was finished is kept; the same command resumes", 130)
     except _Terminated:
-        _fail("terminated: whatever was finished is kept, and the same command goes on from there", 143)
+        _fail("terminated: whatever was finished is kept; the same command resumes", 143)
+    except ModuleNotFoundError as error:
+        if (lacking := missing(error, " ".join(["sonoscale", *sys.argv[1:2]]))) is None:
+            raise
+        _fail(str(lacking), 1)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             where = f" writing {error.filename}" if error.filename else ""

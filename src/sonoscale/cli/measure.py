@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sonoscale.errors import SonoscaleError
+
+if TYPE_CHECKING:
+    from sonoscale.measure import Measurement
 
 
 class Method(StrEnum):
@@ -40,7 +44,16 @@ class Precision(StrEnum):
     FP16 = "fp16"
 
 
-ENCODERS, FILES, BOTH = "Encoders", "Files of embeddings", "Both"
+def _encoders(*names: str, **settings: Any) -> Any:
+    return typer.Option(*names, rich_help_panel="Encoders", **settings)
+
+
+def _files(*names: str, **settings: Any) -> Any:
+    return typer.Option(*names, rich_help_panel="Files of embeddings", **settings)
+
+
+def _both(*names: str, **settings: Any) -> Any:
+    return typer.Option(*names, rich_help_panel="Both", **settings)
 
 
 def measure(
@@ -48,115 +61,129 @@ def measure(
         list[str] | None,
         typer.Argument(metavar="[ENCODER AUDIO | FILE...]", help="An encoder and audio, or more files to compare."),
     ] = None,
-    compare: Annotated[
-        list[str] | None, typer.Option(help="Another encoder for the same audio.", rich_help_panel=ENCODERS)
-    ] = None,
-    layers: Annotated[bool, typer.Option("--layers", help="Measure every layer.", rich_help_panel=ENCODERS)] = False,
-    by: Annotated[
-        str | None, typer.Option(help="Column of the audio to group clips by.", rich_help_panel=ENCODERS)
-    ] = None,
-    durations: Annotated[
-        str | None, typer.Option(help="Beginnings to measure, in seconds: 1,2,5.", rich_help_panel=ENCODERS)
-    ] = None,
-    rivals: Annotated[
-        bool, typer.Option("--rivals", help="Also what needs pairs of clips.", rich_help_panel=ENCODERS)
-    ] = False,
-    kind: Annotated[
-        str | None, typer.Option(help="What the audio is, if not what it looks like.", rich_help_panel=ENCODERS)
-    ] = None,
-    audio_root: Annotated[
-        Path | None, typer.Option(help="Folder that a manifest's paths are relative to.", rich_help_panel=ENCODERS)
-    ] = None,
-    max_seconds: Annotated[
-        float, typer.Option(min=0.1, help="Cut longer recordings into clips.", rich_help_panel=ENCODERS)
-    ] = 30.0,
-    max_broken: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Share of clips that may fail.", rich_help_panel=ENCODERS)
+    compare: Annotated[list[str] | None, _encoders(help="Another encoder for the same audio; can be repeated.")] = None,
+    layers: Annotated[bool, _encoders("--layers", help="Measure every layer.")] = False,
+    group: Annotated[str | None, _encoders(help="Column of the audio whose values are measured apart.")] = None,
+    durations: Annotated[str | None, _encoders(help="Beginnings of clips to measure, in seconds: 1,2,5.")] = None,
+    kind: Annotated[str | None, _encoders(help="What the audio is, if not what it looks like.")] = None,
+    audio_root: Annotated[Path | None, _encoders(help="Folder that a manifest's paths are relative to.")] = None,
+    max_seconds: Annotated[float, _encoders(min=0.1, help="Cut longer recordings into clips.")] = 30.0,
+    max_skipped: Annotated[
+        float, _encoders(min=0.0, max=1.0, help="Share of clips that may fail and be skipped.")
     ] = 0.05,
-    save_embeddings: Annotated[
-        Path | None, typer.Option(help="Write them to this .parquet or .npy file.", rich_help_panel=ENCODERS)
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.", rich_help_panel=ENCODERS)] = "auto",
-    precision: Annotated[
-        Precision, typer.Option(help="Pooling is in fp32.", rich_help_panel=ENCODERS)
-    ] = Precision.FP32,
-    batch_seconds: Annotated[
-        float, typer.Option(min=0.01, help="Audio in a batch; less needs less memory.", rich_help_panel=ENCODERS)
-    ] = 64.0,
+    save_embeddings: Annotated[Path | None, _encoders(help="Write them to this .parquet or .npy file.")] = None,
+    device: Annotated[str, _encoders(help="auto, cpu, cuda, cuda:1.")] = "auto",
+    precision: Annotated[Precision, _encoders(help="Of the forward pass; pooling is in fp32.")] = Precision.FP32,
+    batch_seconds: Annotated[float, _encoders(min=0.01, help="Audio in a batch; less needs less memory.")] = 64.0,
     workers: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Threads that decode (default: a quarter of the cores; all beside a GPU).",
-            rich_help_panel=ENCODERS,
+        int | None, _encoders(min=1, help="Threads that decode (default: a quarter of the cores; all beside a GPU).")
+    ] = None,
+    executor: Annotated[Executor, _encoders(help="Here, or on Ray.")] = Executor.LOCAL,
+    embeddings: Annotated[list[Path] | None, _files(help=".npy, .npz, .parquet, .safetensors, .pt, .h5.")] = None,
+    key: Annotated[str | None, _files(help="Which array of the file.")] = None,
+    method: Annotated[Method, _files(help="qr resolves smaller singular values, more slowly.")] = Method.GRAM,
+    nan_policy: Annotated[NanPolicy, _files(help="Rows with NaN or infinity.")] = NanPolicy.RAISE,
+    force: Annotated[bool, _files("--force", help="Compare also files that were measured differently.")] = False,
+    estimator: Annotated[list[str] | None, _both(help="Estimator; can be repeated.")] = None,
+    all_: Annotated[bool, _both("--all", help="Every estimator, and the baselines.")] = False,
+    baselines: Annotated[
+        bool,
+        _both(
+            "--baselines",
+            help="Other label-free metrics too, which need pairs of clips or neighbours: LiDAR, TwoNN, uniformity.",
         ),
-    ] = None,
-    executor: Annotated[Executor, typer.Option(help="Here, or on Ray.", rich_help_panel=ENCODERS)] = Executor.LOCAL,
-    embeddings: Annotated[
-        list[Path] | None,
-        typer.Option(help=".npy, .npz, .parquet, .safetensors, .pt, .h5.", rich_help_panel=FILES),
-    ] = None,
-    key: Annotated[str | None, typer.Option(help="Which array of the file.", rich_help_panel=FILES)] = None,
-    method: Annotated[
-        Method, typer.Option(help="qr resolves smaller singular values, more slowly.", rich_help_panel=FILES)
-    ] = Method.GRAM,
-    nan_policy: Annotated[
-        NanPolicy, typer.Option(help="Rows with NaN or infinity.", rich_help_panel=FILES)
-    ] = NanPolicy.RAISE,
-    estimator: Annotated[
-        list[str] | None, typer.Option(help="Estimator; can be given again.", rich_help_panel=BOTH)
-    ] = None,
-    all_: Annotated[bool, typer.Option("--all", help="Every estimator there is.", rich_help_panel=BOTH)] = False,
-    json: Annotated[Path | None, typer.Option(help="Write the records to this file.", rich_help_panel=BOTH)] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw the spectra into this PNG.", rich_help_panel=BOTH)] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Write a page with spectra and tables to this .html file.", rich_help_panel=BOTH),
-    ] = None,
-    level: Annotated[
-        float, typer.Option(min=0.5, max=0.999, help="Coverage of the intervals.", rich_help_panel=BOTH)
-    ] = 0.95,
-    tolerance: Annotated[
-        float, typer.Option(min=1e-5, max=1.0, help="Share to tell the clips needed for.", rich_help_panel=BOTH)
-    ] = 0.01,
-    blocks: Annotated[int, typer.Option(min=2, max=256, help="Groups for the jackknife.", rich_help_panel=BOTH)] = 16,
-    force: Annotated[
-        bool, typer.Option("--force", help="Compare also what was measured differently.", rich_help_panel=BOTH)
     ] = False,
+    json: Annotated[Path | None, _both(help="Write the records to this .json or .parquet file.")] = None,
+    plot: Annotated[Path | None, _both(help="Draw the spectra into this .png file.")] = None,
+    out: Annotated[Path | None, _both(help="Write a page with spectra and tables to this .html file.")] = None,
+    level: Annotated[float, _both(min=0.5, max=0.999, help="Coverage of the intervals.")] = 0.95,
+    tolerance: Annotated[float, _both(min=1e-5, max=1.0, help="Relative error that clips are counted for.")] = 0.01,
+    blocks: Annotated[int, _both(min=2, max=256, help="Groups for the jackknife.")] = 16,
 ) -> None:
     """Effective rank of an encoder's embeddings of audio, or of embeddings in files, with interval and provenance."""
-    from sonoscale.cli._measure_options import MeasureOptions
-    from sonoscale.rank import get_estimator
-
-    names = estimator or ["rankme", "rankme_centred", "rankme_standardised"]
-    for name in names:
-        get_estimator(name)
+    if not embeddings and (not what or len(what) != 2):
+        raise SonoscaleError("measure needs ENCODER AUDIO, or --embeddings FILE")
     for path, suffixes in (
         (json, (".json", ".parquet")), (plot, (".png",)), (out, (".html",)), (save_embeddings, (".parquet", ".npy")),
     ):  # fmt: skip
         if path and (path.suffix not in suffixes or not path.parent.is_dir()):
             raise SonoscaleError(f"{path}: must end in {' or '.join(suffixes)}, in a folder that exists")
-    options = MeasureOptions(
-        names, all_, json, plot, out, level, tolerance, blocks, method.value, nan_policy.value, force
-    )  # fmt: skip
+    from sonoscale.cli._outputs import check_outputs
+    from sonoscale.measure._measure import DEFAULT
+
+    options: dict[str, Any] = {
+        "estimators": [*(estimator or DEFAULT), *(["all"] if all_ else [])], "baselines": baselines, "json": json,
+        "level": level, "tolerance": tolerance, "blocks": blocks,
+    }  # fmt: skip
     if embeddings:
-        from sonoscale.cli._embedding_files import measure_embedding_files
+        files = [*embeddings, *map(Path, what or [])]
+        check_outputs([json, plot, out], files)
+        options |= {"embeddings": files, "key": key, "method": method.value, "nan_policy": nan_policy.value}
+        options["force"] = force
+    else:
+        assert what  # as was checked above
+        names = save_embeddings.with_suffix(".csv") if save_embeddings and save_embeddings.suffix == ".npy" else None
+        check_outputs([json, plot, out, save_embeddings, names], [Path(what[1])])
+        options |= {
+            "encoders": [what[0], *(compare or [])], "corpus": what[1], "layers": layers, "group": group,
+            "durations": seconds_of(durations), "kind": kind, "audio_root": audio_root, "max_seconds": max_seconds,
+            "max_skipped": max_skipped, "save_embeddings": save_embeddings, "device": device,
+            "precision": precision.value, "batch_seconds": batch_seconds, "workers": workers,
+            "executor": executor.value,
+        }  # fmt: skip
+    _run(options, plot, out)
 
-        measure_embedding_files([*embeddings, *map(Path, what or [])], key, options)
-        return
-    if not what or len(what) != 2:
-        raise SonoscaleError("measure needs ENCODER AUDIO, or --embeddings FILE")
-    from sonoscale.cli._encoders import EncoderOptions, measure_encoders
 
-    measure_encoders(
-        [what[0], *(compare or [])],
-        what[1],
-        EncoderOptions(
-            layers, by, seconds_of(durations), rivals, kind, audio_root, max_seconds, max_broken, save_embeddings,
-            device, precision.value, workers, executor.value, batch_seconds,
-        ),
-        options,
-    )  # fmt: skip
+def _run(options: dict[str, Any], plot: Path | None, out: Path | None) -> None:
+    """Measure, print, and write the page and the figure, also of what there is if a later one fails."""
+    from rich.markup import escape
+    from rich.text import Text
+
+    from sonoscale.cli._console import console, progress_bars
+    from sonoscale.cli._measure_tables import difference_table, encoder_table, measured_lines
+    from sonoscale.measure import measure as verb
+
+    found: list[Measurement] = []
+    tasks: dict[tuple[str, str], Any] = {}
+
+    with progress_bars() as bars:
+
+        def progress(name: str, step: str, done: int, total: int) -> None:
+            if (name, step) not in tasks:
+                tasks[name, step] = bars.add_task(escape(f"{name}: {step}"), total=total)
+            bars.update(tasks[name, step], completed=done)
+
+        def each(measurement: Measurement) -> None:
+            found.append(measurement)
+            for part in measured_lines(measurement.measured[-1], measurement.level):
+                console.print(part)
+
+        try:
+            measurement = verb(**options, progress=progress, each=each)
+        except BaseException:
+            with contextlib.suppress(Exception):  # the error on its way says more
+                _draw(found[-1], plot, out)
+            raise
+    if measurement.several:
+        if measurement.audio:
+            console.print(encoder_table(measurement))
+        console.print(difference_table(measurement))
+    _draw(measurement, plot, out)
+    saved = options.get("save_embeddings")
+    for what, path in (("figure", plot), ("page", out), ("records", options["json"]), ("saved", saved)):
+        if path:
+            console.print(Text(f"{what:8} {path}"), soft_wrap=True)
+
+
+def _draw(measurement: Measurement, plot: Path | None, out: Path | None) -> None:
+    if plot:
+        from sonoscale.report import spectrum_figure, write_figure
+
+        write_figure(spectrum_figure({one.name: one.sketch for one in measurement.measured}), plot)
+    if out:
+        from sonoscale.report import write_measurement_page
+
+        write_measurement_page(measurement, out)
 
 
 def seconds_of(text: str | None) -> list[float]:

@@ -40,10 +40,10 @@ def pretrain(
     out: Annotated[Path, typer.Option(help="Folder of runs.")] = Path("results/runs"),
     cache: Annotated[Path | None, typer.Option(help="Folder of computed log-mels.", envvar="SONOSCALE_CACHE")] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Tell parameters, FLOPs, memory and time, and train nothing.")
+        bool, typer.Option("--dry-run", help="Report parameters, FLOPs, memory and time, and train nothing.")
     ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume/--restart", help="Go on with an unfinished run, or begin it anew.")
+        bool, typer.Option("--resume/--restart", help="Resume an unfinished run, or begin it anew.")
     ] = True,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
     devices: Annotated[
@@ -57,18 +57,14 @@ def pretrain(
     logger: Annotated[Logger, typer.Option(help="Besides metrics.parquet.")] = Logger.TENSORBOARD,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes for log-mels (default: one per core).")] = None,
 ) -> None:
-    """Pre-train one encoder, with its rank beside the loss. The same command goes on with what was interrupted."""
-    from sonoscale.cli._pretrain import PretrainOptions, dry, train
-    from sonoscale.cli.study import default_cache
-    from sonoscale.config import load_config
-    from sonoscale.pretrain import RunConfig
+    """Pre-train one encoder, with its rank beside the loss. If interrupted, the same command resumes."""
+    from sonoscale.cli._console import print_result, stage_bars
+    from sonoscale.pretrain import pretrain as train
 
-    config = load_config(RunConfig, file, set_ or [])
-    options = PretrainOptions(
-        out, cache or default_cache(), resume, device, devices, strategy.value, precision.value, compile_,
-        logger.value, workers,
-    )  # fmt: skip
-    if dry_run:
-        dry(config, options)
-    else:
-        train(config, options)
+    with stage_bars() as progress:
+        result = train(
+            file, out, set=set_ or [], dry_run=dry_run, cache=cache, resume=resume, device=device, devices=devices,
+            strategy=strategy.value, precision=precision.value, compile=compile_, logger=logger.value,
+            workers=workers, progress=progress,
+        )  # fmt: skip
+    print_result(result)

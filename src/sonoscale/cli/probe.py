@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sonoscale.errors import SonoscaleError
+if TYPE_CHECKING:
+    from sonoscale.probe import ProbeResults
 
 
 def probe(
     encoder: Annotated[str, typer.Argument(help="A run folder, hf:, hear:, xares:, onnx:, python:, as for measure.")],
     task: Annotated[
-        list[str], typer.Option(help="Labelled audio: a metadata.csv, a HEAR or X-ARES folder, hf:; again for more.")
+        list[str],
+        typer.Option(help="Labelled audio: a metadata.csv, a HEAR or X-ARES folder, hf:, hear/esc50; repeatable."),
     ],
-    protocol: Annotated[list[str] | None, typer.Option(help="How to score; again for more (default: linear).")] = None,
-    compare: Annotated[list[str] | None, typer.Option(help="Another encoder on the same tasks.")] = None,
+    protocol: Annotated[list[str] | None, typer.Option(help="How to score; repeatable (default: linear).")] = None,
+    compare: Annotated[list[str] | None, typer.Option(help="Another encoder on the same tasks; repeatable.")] = None,
     baselines: Annotated[
         bool, typer.Option("--baselines/--no-baselines", help="Also log-mel statistics and untrained encoders.")
     ] = True,
@@ -32,23 +34,37 @@ def probe(
     cache: Annotated[Path | None, typer.Option(help="Folder of embeddings.", envvar="SONOSCALE_CACHE")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
     workers: Annotated[int | None, typer.Option(min=1, help="Threads that decode.")] = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of what protocols draw.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of what protocols and intervals draw.")] = 0,
 ) -> None:
     """Score frozen encoders on labelled tasks, by the field's protocols, with intervals and baselines."""
-    from sonoscale.cli._probe import ProbeOptions, probe_encoders
-    from sonoscale.cli.study import default_cache
-    from sonoscale.probe import find_protocol
+    from rich.markup import escape
+    from rich.text import Text
 
-    names = list(dict.fromkeys(protocol or ["linear"]))
-    for name in names:
-        find_protocol(name)
-    if json and (json.suffix != ".json" or not json.parent.is_dir()):
-        raise SonoscaleError(f"{json}: must end in .json, in a folder that exists")
-    probe_encoders(
-        list(dict.fromkeys([encoder, *(compare or [])])),
-        list(dict.fromkeys(task)),
-        ProbeOptions(
-            names, baselines, layers, trained_on, kind, label, audio_root, json, cache or default_cache(), device,
-            workers, seed,
-        ),
-    )  # fmt: skip
+    from sonoscale.cli._console import console, progress_bars
+    from sonoscale.cli._outputs import check_outputs
+    from sonoscale.cli.study import default_cache
+    from sonoscale.probe import probe
+
+    check_outputs([json], [Path(one) for one in task])
+    found: list[ProbeResults] = []
+    try:
+        with progress_bars() as bars:
+            shown: dict[str, Any] = {}
+
+            def show(what: str, done: int, total: int) -> None:
+                if what not in shown:
+                    shown[what] = bars.add_task(escape(what), total=total)
+                bars.update(shown[what], completed=done)
+
+            results = probe(
+                encoder, list(dict.fromkeys(task)), protocols=protocol or ["linear"], compare=compare or [],
+                baselines=baselines, layers=layers, trained_on=trained_on, kind=kind, label=label,
+                audio_root=audio_root, out=json, cache=cache or default_cache(), device=device, workers=workers,
+                seed=seed, progress=show, report=found.append,
+            )  # fmt: skip
+            found.append(results)
+    finally:  # what was found before an error is not lost
+        if found:
+            console.print(Text(repr(found[-1])), soft_wrap=True)
+            if json:
+                console.print(Text(f"scores   {json}"), soft_wrap=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -23,40 +22,30 @@ def run(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes (default: one per core).")] = None,
 ) -> None:
     """Train, probe, fit and report. Finished runs are reused, so the same command resumes."""
-    from sonoscale.cli._progress import RichWatcher
-    from sonoscale.config import load_config
-    from sonoscale.study import StudyConfig, run_study
+    from sonoscale.study import study
 
-    study = load_config(StudyConfig, file, set_ or [])
-    if workers:
-        study = study.model_copy(update={"workers": workers})
-    folder = out or Path("results") / study.name
+    made = study(file, out=out, cache=cache, set=set_ or [])
+    from sonoscale.cli._progress import RichWatcher
+
     with RichWatcher(console) as watcher:
-        outcome = run_study(study, folder, cache=cache or default_cache(), watcher=watcher)
-    if outcome.ledger.num_rows:
-        _draw(folder)
-    if outcome.failures:
-        lines = [f"  {f.label}, seed {f.seed}: {f.error}" for f in outcome.failures]
-        others = "the others are kept" if outcome.ledger.num_rows else "none is finished, so there is no ledger"
+        made.run(workers=workers, progress=watcher)
+    finished = (made.folder / "ledger.parquet").is_file()
+    if finished:
+        report(made.folder)
+    if made.failures:
+        lines = [f"  {f.label}, seed {f.seed}: {f.error}" for f in made.failures]
+        others = "the others are kept" if finished else "none is finished, so there is no ledger"
         raise SonoscaleError(f"{len(lines)} run(s) failed; {others}\n" + "\n".join(lines))
 
 
 @app.command("report")
 def report(folder: Annotated[Path, typer.Argument(help="Folder of a study.")]) -> None:
     """Draw the page and the figures of a study again."""
-    _draw(folder)
+    from sonoscale.report import report, terminal_summary
 
-
-def _draw(folder: Path) -> None:
-    from sonoscale.report import load_study, terminal_summary, write_report
-
-    paths = write_report(folder)
-    for part in terminal_summary(load_study(folder), width=console.width):
+    written = report(folder)
+    for part in terminal_summary(written.results, width=console.width):
         console.print(part)
-    console.print(f"page     {paths.page}", highlight=False, soft_wrap=True)
-    for figure in paths.figures:
+    console.print(f"page     {written.page}", highlight=False, soft_wrap=True)
+    for figure in written.figures:
         console.print(f"figure   {figure}", highlight=False, soft_wrap=True)
-
-
-def default_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sonoscale"

@@ -1,24 +1,23 @@
-"""What to pre-train on and what to be tested on, as configuration."""
+"""What to pre-train on and what to be tested on, as configuration; what opens audio is imported when it is opened."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from sonoscale.audio._read import AudioHeader
 from sonoscale.config import Config
-from sonoscale.corpora._audio_corpus import AudioCorpus
-from sonoscale.corpora._base import Corpus, Joined
-from sonoscale.corpora._files_corpus import headers
-from sonoscale.corpora._folder import FileCorpus
-from sonoscale.corpora._open import open_corpus
 from sonoscale.corpora._pool import PoolData
-from sonoscale.corpora.procedural import TASKS, ProceduralCorpus
-from sonoscale.corpora.tasks import Task, entry_names, find_task, open_task, read_task
 from sonoscale.errors import SonoscaleError
+
+if TYPE_CHECKING:
+    from sonoscale.audio._read import AudioHeader
+    from sonoscale.corpora._audio_corpus import AudioCorpus
+    from sonoscale.corpora._base import Corpus
+    from sonoscale.corpora._folder import FileCorpus
+    from sonoscale.corpora.tasks import Task
 
 Domain = Literal["speech", "music", "environment"]
 
@@ -49,10 +48,14 @@ class ProceduralData(Config):
 
     def training(self) -> Corpus:
         """The training clips."""
+        from sonoscale.corpora.procedural import ProceduralCorpus
+
         return ProceduralCorpus("train", self.clips_asked, self.seed, self.seconds, self.domains)
 
     def heldout(self) -> Corpus:
         """Clips from the same distribution that are never trained on."""
+        from sonoscale.corpora.procedural import ProceduralCorpus
+
         return ProceduralCorpus("heldout", self.heldout_clips, self.seed, self.seconds, self.domains)
 
 
@@ -82,6 +85,8 @@ class FolderData(PoolData):
         return f"folder '{domain}' in {self._place()}"
 
     def _corpus(self) -> FileCorpus:
+        from sonoscale.corpora._folder import FileCorpus
+
         return FileCorpus.from_folder(self.base() / self.audio)
 
     def _groups(self, corpus: FileCorpus) -> Sequence[str]:
@@ -91,6 +96,8 @@ class FolderData(PoolData):
         return [path.partition("/")[0] if "/" in path else "" for path in corpus.paths]
 
     def _seconds(self, corpus: FileCorpus, indices: Sequence[int]) -> Sequence[float]:
+        from sonoscale.corpora._files_corpus import headers
+
         read = headers(Path(corpus.name(i)) for i in indices)
         return [_known(corpus.name(i), _length(header)) for i, header in zip(indices, read, strict=True)]
 
@@ -115,6 +122,8 @@ class CorpusData(PoolData):
         return f"domain '{domain}' (column domain, or first folder of a path) in {self.source}"
 
     def _corpus(self) -> AudioCorpus:
+        from sonoscale.corpora._open import open_corpus
+
         if self.source is None:
             raise SonoscaleError("data.source is not set: give what holds the audio with --set data.source=PATH")
         return open_corpus(
@@ -162,6 +171,10 @@ class ProceduralTaskConfig(Config):
 
     def load(self, base: Path | None) -> Task:
         """Build the task."""
+        from sonoscale.corpora._base import Joined
+        from sonoscale.corpora.procedural import TASKS
+        from sonoscale.corpora.tasks import Task
+
         if self.name not in TASKS:
             raise SonoscaleError(f"no procedural task '{self.name}'; there are {', '.join(sorted(TASKS))}")
         spec = TASKS[self.name]
@@ -188,6 +201,8 @@ class FolderTaskConfig(Config):
 
     def load(self, base: Path | None) -> Task:
         """Read and check the task."""
+        from sonoscale.corpora.tasks import read_task
+
         base = base or Path()
         return read_task(
             self.name,
@@ -216,6 +231,8 @@ class OpenTaskConfig(Config):
 
     def load(self, base: Path | None) -> Task:
         """Open and check the task."""
+        from sonoscale.corpora.tasks import entry_names, find_task, open_task
+
         options: dict[str, Any] = self.model_dump(exclude={"kind", "target", "source", "part"}) | {"kind": self.target}
         place = (base or Path()) / Path(self.source).expanduser()
         if self.source in entry_names() and not place.exists():

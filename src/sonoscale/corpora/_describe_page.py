@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
-import json
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib.figure
@@ -19,7 +17,7 @@ from sonoscale.corpora._describe import Description, Duplicates, Found, broken_l
 from sonoscale.corpora._scan import Scan, decibels
 from sonoscale.errors import SonoscaleError
 
-__all__ = ["describe_page", "write_json"]
+__all__ = ["describe_page"]
 
 THUMBNAILS = 12
 _SHOWN = 20  # names of each finding
@@ -76,12 +74,6 @@ def describe_page(title: str, scan: Scan, description: Description) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{_STYLE}</style></head><body><main>{''.join(body)}</main></body></html>\n"
     )
-
-
-def write_json(path: Path, title: str, description: Description) -> None:
-    """The description as a JSON file, with what was described as `audio`."""
-    content = json.dumps({"audio": title, **description.as_dict()}, indent=1, ensure_ascii=False)
-    path.write_text(content + "\n", encoding="utf-8")
 
 
 def _table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -21,13 +18,7 @@ from sonoscale.audio import LogMel, LogMelConfig
 from sonoscale.config import config_hash
 from sonoscale.corpora._base import Corpus, Divisible, take
 from sonoscale.errors import SonoscaleError
-from sonoscale.processes import (
-    die_with_parent,
-    interrupt_held_back,
-    remove_leftovers,
-    single_threaded,
-    unfinished_folder,
-)
+from sonoscale.processes import WorkerPool, remove_leftovers, unfinished_folder, worker_pool
 
 _CHUNK = 32  # clips a worker handles at a time
 Progress = Callable[[int, int], None]
@@ -112,7 +103,7 @@ def build_features(
     cache: Path,
     *,
     dtype: str = "float32",
-    pool: Executor | None = None,
+    pool: WorkerPool | None = None,
     progress: Progress | None = None,
 ) -> FeatureStore:
     """Compute (or find) the log-mels of a corpus.
@@ -141,7 +132,7 @@ def _write(
     front_end: LogMelConfig,
     folder: Path,
     dtype: str,
-    pool: Executor | None,
+    pool: WorkerPool | None,
     progress: Progress | None,
     identity: str,
 ) -> None:
@@ -186,41 +177,22 @@ def _raw_to_npy(raw: Path, target: Path, shape: tuple[int, int], dtype: np.dtype
 
 
 @contextmanager
-def feature_pool(workers: int) -> Iterator[Executor | None]:
+def feature_pool(workers: int) -> Iterator[WorkerPool | None]:
     """Processes for any number of `build_features` calls; None for one worker, which needs no process."""
     if workers <= 1:
         yield None
         return
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker)
-    try:
+    with worker_pool(workers, doing="computing log-mels") as pool:
         yield pool
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _compute(
-    corpus: Corpus, front_end: LogMelConfig, dtype: str, pool: Executor | None
+    corpus: Corpus, front_end: LogMelConfig, dtype: str, pool: WorkerPool | None
 ) -> Iterator[tuple[np.ndarray, list[int]]]:
     chunks = [range(i, min(i + _CHUNK, len(corpus))) for i in range(0, len(corpus), _CHUNK)]
     parts = (corpus.part(c) if isinstance(corpus, Divisible) else take(corpus, c) for c in chunks)
     work = partial(_chunk, front_end, dtype)
-    if pool is None:
-        yield from map(work, parts)
-        return
-    try:
-        with interrupt_held_back():  # the processes start here
-            results = pool.map(work, parts)
-        yield from results
-    except BrokenProcessPool as error:
-        raise SonoscaleError(
-            "a worker process that computed log-mels was killed (out of memory?): give the same command again, "
-            "perhaps with fewer workers"
-        ) from error
-
-
-def _start_worker() -> None:
-    die_with_parent()
-    single_threaded()
+    yield from map(work, parts) if pool is None else pool.map(work, parts)
 
 
 def _chunk(front_end: LogMelConfig, dtype: str, corpus: Corpus) -> tuple[np.ndarray, list[int]]:

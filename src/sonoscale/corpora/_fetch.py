@@ -17,7 +17,7 @@ from sonoscale.corpora._unpack import is_archive, merge_into, unpack
 from sonoscale.errors import SonoscaleError
 from sonoscale.processes import only_one_process
 
-__all__ = ["RECEIPT", "Fetched", "fetch"]
+__all__ = ["RECEIPT", "Fetched", "fetch_corpus"]
 
 RECEIPT = "sonoscale-fetch.json"
 """In the folder of a corpus: what was fetched, from where, and whether it was verified."""
@@ -27,6 +27,12 @@ Progress = Callable[[str, int, int | None], None]
 @dataclass(frozen=True)
 class Fetched:
     """What `fetch` did."""
+
+    @property
+    def headline(self) -> str:
+        """How many files were fetched, where to."""
+        done = f"{len(self.files)} file(s) fetched" if self.files else "complete"
+        return "\n".join([*self.notes, f"{self.folder}: {done}"])
 
     folder: Path
     files: list[str]  # downloaded by this call
@@ -45,7 +51,7 @@ class _Item:
     recipe: RecipeFile
 
 
-def fetch(
+def fetch_corpus(
     name: str,
     recipe: Recipe,
     out: str | Path,
@@ -58,7 +64,7 @@ def fetch(
     """Fetch a corpus into the folder `out`/`name`.
 
     Each archive is downloaded to a hidden folder beside it, verified, unpacked there, moved to its place and noted in
-    the receipt; so an interrupted call loses at most the unpacking of one archive, and the next one goes on.
+    the receipt; so an interrupted call loses at most the unpacking of one archive, and the next one resumes.
 
     Arguments:
         name: of the recipe, and of the folder.
@@ -81,8 +87,8 @@ def fetch(
         raise SonoscaleError(f"{name}: no part '{unknown[0]}'; {there}")
     if recipe.noncommercial and not accept_licence:
         raise SonoscaleError(
-            f"{name}: its licence ({recipe.licence}) restricts commercial use; read {recipe.homepage} and give "
-            "--accept-licence if you accept it"
+            f"{name}: its licence ({recipe.licence}) restricts commercial use; read {recipe.homepage} and set "
+            "accept_licence if you accept it"
         )
     out = Path(out)
     folder, work = out / name, out / f".{name}.fetch"

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from sonoscale.corpora._base import Corpus, Divisible, take
-from sonoscale.errors import SonoscaleError
-from sonoscale.processes import available_cores, die_with_parent, interrupt_held_back, single_threaded
+from sonoscale.processes import available_cores, worker_pool
 
 __all__ = ["CHUNK", "map_chunks"]
 
@@ -51,25 +46,5 @@ def map_chunks(
     if workers <= 1:
         yield from map(work, parts)
         return
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker)
-    waiting: deque[Future[list[R]]] = deque()
-    try:
-        for part in parts:
-            with interrupt_held_back():  # the processes start here
-                waiting.append(pool.submit(work, part))
-            if len(waiting) > 2 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    except BrokenProcessPool as error:
-        raise SonoscaleError(
-            "a worker process that decoded audio was killed (out of memory?): give the same command again, perhaps "
-            "with fewer workers"
-        ) from error
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _start_worker() -> None:
-    die_with_parent()
-    single_threaded()
+    with worker_pool(workers, doing="decoding audio") as pool:
+        yield from pool.map(work, parts)

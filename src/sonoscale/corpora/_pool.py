@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from sonoscale.config import Config
-from sonoscale.corpora._base import Corpus, take
 from sonoscale.errors import SonoscaleError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from sonoscale.corpora._base import Corpus
 
 
 class PoolData(Config):
@@ -61,6 +64,8 @@ class PoolData(Config):
         Raises:
             SonoscaleError: there are fewer than asked for, or a domain of the mixture has none.
         """
+        from sonoscale.corpora._base import take
+
         corpus = self._corpus()
         left = self._split(corpus)[1]
         mixed = self._mixed(corpus, left) if self.mixture else left
@@ -79,11 +84,15 @@ class PoolData(Config):
 
     def heldout(self) -> Corpus:
         """The first clips of the shuffled order."""
+        from sonoscale.corpora._base import take
+
         corpus = self._corpus()
         return take(corpus, self._split(corpus)[0].tolist())
 
     def _clips_of(self, corpus: Corpus, order: np.ndarray, where: str, short: str) -> int:
         """How many clips of the order make the hours asked for, to the nearest."""
+        import numpy as np
+
         assert self.hours is not None
         reached = np.cumsum(self._seconds(corpus, order.tolist())) / 3600
         if self.hours > reached[-1] * (1 + 1e-9):
@@ -97,6 +106,8 @@ class PoolData(Config):
 
     def _split(self, corpus: Corpus) -> tuple[np.ndarray, np.ndarray]:
         """Held-out clips, and those to train on: of other recordings."""
+        import numpy as np
+
         order = np.random.default_rng(self.seed).permutation(len(corpus))
         groups = np.unique(self._groups(corpus), return_inverse=True)[1][order]
         first = np.full(groups.max() + 1, len(order))
@@ -114,6 +125,8 @@ class PoolData(Config):
 
     def _mixed(self, corpus: Corpus, order: np.ndarray) -> np.ndarray:
         """Clips in an order of which every beginning has the shares asked for, until a domain has run out."""
+        import numpy as np
+
         domains = np.array(self._domains(corpus))[order]
         for name, _ in self.mixture:
             if name not in domains:

@@ -82,6 +82,24 @@ class Recipe(Config):
     note: str | None = None  # what else to know
     manual: str | None = None  # what to do by hand, for what cannot be downloaded; then there are no files
     files: list[RecipeFile] = Field(default_factory=list)
+
+    @property
+    def about(self) -> str:
+        """Title, homepage, licence, citation and note, a line each."""
+        lines = [self.title, self.homepage, f"licence: {self.licence}", f"cite: {self.citation}"]
+        return "\n".join([*lines, f"note: {self.note}"] if self.note else lines)
+
+    def summary(self) -> dict[str, str]:
+        """What it is, its licence, size and checksums, in words."""
+        size = f"{self.size / 1e9:.1f} GB" if self.size else "by hand" if self.manual else "size not known"
+        parts = f"\nparts: {', '.join(self.parts[:25])}{', ...' if len(self.parts) > 25 else ''}" if self.parts else ""
+        return {
+            "what": self.title + parts,
+            "licence": self.licence,
+            "download": size,
+            "checksums": self.verified_by,
+        }
+
     zenodo_api: str = "https://zenodo.org/api/records"
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from sonoscale.audio._read import FileSlice
+from sonoscale.audio._slice import FileSlice
 from sonoscale.corpora._base import Corpus
 from sonoscale.corpora._files_corpus import Segments
 from sonoscale.corpora._folder import FileCorpus

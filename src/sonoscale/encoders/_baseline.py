@@ -10,10 +10,9 @@ from torch import Tensor
 
 from sonoscale.audio import LogMel, LogMelConfig
 from sonoscale.encoders._adapter import Adapter
-from sonoscale.encoders._audio_encoder import AudioEncoder
+from sonoscale.encoders._audio_encoder import AudioEncoder, OwnEncoder
 from sonoscale.encoders._foreign import query
 from sonoscale.encoders._identity import identity
-from sonoscale.encoders._own import OwnEncoder
 from sonoscale.errors import SonoscaleError
 
 
@@ -44,14 +43,18 @@ class LogMelStatistics(Adapter):
             return self._front_end(wave)  # [B, M, T]
 
     def embed(self, wave: Tensor) -> Tensor:
-        mels = self._log_mels(wave)
-        return torch.cat([mels.mean(dim=2), mels.std(dim=2, correction=0)], dim=1)
+        return band_statistics(self._log_mels(wave))
+
+
+def band_statistics(log_mels: Tensor) -> Tensor:
+    """Mean and standard deviation over time of each band: `[B, mels, frames]` -> `[B, 2 * mels]`, in the same dtype."""
+    return torch.cat([log_mels.mean(dim=2), log_mels.std(dim=2, correction=0)], dim=1)
 
 
 def untrained(rest: str, spec: str, device: torch.device, *, load: Callable[[Path], AudioEncoder]) -> Adapter:
     """`untrained:RUN` or `untrained:RUN?seed=1`: an encoder of the shape of one of ours, its weights drawn anew.
 
-    It hears log-mels normalised with the mean and deviation of the trained one.
+    It takes log-mels normalised with the mean and deviation of the trained one.
 
     Arguments:
         rest: a run folder or checkpoint file, and perhaps a seed.

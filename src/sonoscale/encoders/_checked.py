@@ -153,7 +153,7 @@ class CheckedEncoder:
         except torch.OutOfMemoryError as error:
             raise SonoscaleError(
                 f"{self.spec}: out of memory on {self.device} for {len(wave)} clips of {wave.shape[1]} samples; "
-                "put fewer into a batch (--batch-seconds)"
+                "put fewer into a batch (batch_seconds)"
             ) from error
         except (Exception, SystemExit) as error:  # foreign code may raise anything
             name = getattr(method, "__name__", "the call")

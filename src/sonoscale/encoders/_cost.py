@@ -11,7 +11,12 @@ from sonoscale.errors import SonoscaleError
 
 
 def encoder_params(config: EncoderConfig) -> int:
-    """Trainable parameters of an `AudioEncoder`."""
+    """Trainable parameters of an `AudioEncoder`.
+
+    Example:
+        >>> encoder_params(EncoderConfig(width=32, depth=2))
+        33696
+    """
     width = config.width
     ends = linear_params(config.patch_size, width) + 2 * width  # patch embedding, final norm
     if config.backbone == "vit":
@@ -35,6 +40,11 @@ def encoder_flops(config: EncoderConfig, time_patches: int, visible: int) -> tup
 
     Raises:
         SonoscaleError: there are not that many patches.
+
+    Example:
+        >>> config = EncoderConfig(width=32, depth=2)
+        >>> encoder_flops(config, time_patches=6, visible=6 * config.mel_patches)
+        (1720320, 3047424)
     """
     patches = time_patches * config.mel_patches
     if not 0 <= visible <= patches:

@@ -1,4 +1,4 @@
-"""Import other people's code, and tell what goes wrong in it in one line."""
+"""Import other people's code, and report what goes wrong in it in one line."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def _pretrained(auto: Any, what: str, source: str, options: dict[str, Any], spec
 
 
 def _audio_part(model: Any) -> Any:
-    """The part of a model that hears."""
+    """The part of a model that encodes audio."""
     if model.config.model_type == "clap":
         return model.audio_model
     if model.config.model_type != "encodec" and getattr(model.config, "is_encoder_decoder", False):

@@ -1,4 +1,4 @@
-"""Models of transformers that hear spectrograms of one fixed length: AST, Whisper and CLAP."""
+"""Models of transformers that take spectrograms of one fixed length: AST, Whisper and CLAP."""
 
 from __future__ import annotations
 

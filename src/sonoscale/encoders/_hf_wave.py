@@ -21,7 +21,7 @@ class GenericEncoder(HFEncoder):
     Its own frames are all that it gives: the clips of a batch have one length, so nothing is padded, and no
     attention mask is needed. Where the extractor pads all the same, to a multiple of a few frames, its mask goes to
     the model, and frames whose centre lies in the padding are left out. The shortest clip is what the convolutions
-    need for one frame, if the model can tell; clips are not padded to that. Models that hear a fixed length only
+    need for one frame, if the model says so; clips are not padded to that. Models of a fixed length only
     and are not known here fail with their own message.
     """
 
@@ -66,7 +66,7 @@ class EncodecEncoder(HFEncoder):
     """EnCodec: the latents of its encoder, before the quantiser.
 
     Its own frames are all latents of the clip, which is not padded by us; the encoder itself fills up its last
-    frame. A stereo model hears the clip in both channels. A model that works in chunks (48 kHz) normalises and
+    frame. A stereo model gets the clip in both channels. A model that works in chunks (48 kHz) normalises and
     encodes each chunk for itself, as `EncodecModel.encode` does; of two chunks that overlap, a frame is taken from
     the one that begins later.
     """

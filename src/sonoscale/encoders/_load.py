@@ -11,14 +11,13 @@ from typing import Any, overload
 import torch
 
 from sonoscale.encoders._adapter import Adapter
-from sonoscale.encoders._audio_encoder import AudioEncoder
+from sonoscale.encoders._audio_encoder import AudioEncoder, OwnEncoder
 from sonoscale.encoders._baseline import LogMelStatistics, untrained
 from sonoscale.encoders._checked import CheckedEncoder, Precision, isolated
 from sonoscale.encoders._config import EncoderConfig
 from sonoscale.encoders._hear import HearEncoder
 from sonoscale.encoders._hf import load_hf
 from sonoscale.encoders._onnx import OnnxEncoder
-from sonoscale.encoders._own import OwnEncoder
 from sonoscale.encoders._python import load_python
 from sonoscale.encoders._xares import XaresEncoder
 from sonoscale.errors import SonoscaleError
@@ -59,7 +58,7 @@ def load_encoder(
             - `python:module:factory`, `python:file.py:factory`: your own (`load_python`);
             - `logmel:` (`LogMelStatistics`) and `untrained:RUN` (`untrained`): what an encoder must beat.
 
-            `hear:`, `xares:` and `python:` run the code that they name, and `hf:` does if told so.
+            `hear:`, `xares:` and `python:` run the code that they name, and `hf:` does if asked to.
         device: of the model and the embeddings.
         precision: `fp32`, or `bf16` or `fp16` by autocast; pooling is in float32.
         layer: embed with this layer, see `CheckedEncoder`.
@@ -67,6 +66,14 @@ def load_encoder(
     Raises:
         SonoscaleError: nothing there, not what the kind of spec asks for, or the device, precision or layer is not to
             be had.
+
+    Example:
+        >>> import torch
+        >>> encoder = load_encoder("logmel:32")
+        >>> encoder.sample_rate, encoder.dim, encoder.identity
+        (16000, 64, 'logmel:32 log-mel statistics, 32 bands')
+        >>> encoder.embed(torch.zeros(2, 16_000)).shape  # waves [clips, samples] to embeddings [clips, dim]
+        torch.Size([2, 64])
     """
     target = _device(device)
     if isinstance(spec, Path):

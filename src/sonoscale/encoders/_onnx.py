@@ -27,7 +27,7 @@ class OnnxEncoder(Adapter):
     - `input`, `output`: names, where the file has several.
 
     The output is `[batch, dim]`, or `[batch, steps, dim]` (without the batch for layout `T`), whose mean over all
-    steps, in float32, is the embedding: the file hears the clip as it is, so all steps are taken to lie within it, and
+    steps, in float32, is the embedding: the file gets the clip as it is, so all steps are taken to lie within it, and
     for `embed_frames` to divide it evenly. A file with a fixed number of samples takes clips of just that length;
     otherwise `min_samples` is what the metadata say, or 1, and what is too short for the file fails with its own
     message. There are no layers: name another output instead.
@@ -52,11 +52,11 @@ class OnnxEncoder(Adapter):
         if self._layout not in RANKS:
             raise SonoscaleError(f"{spec}: layout {self._layout} is not known; known: {', '.join(RANKS)}")
         self._session = _session(path, spec, device)
-        told = self._session.get_modelmeta().custom_metadata_map
-        if "rate" not in settings and "sample_rate" not in told:
+        stored = self._session.get_modelmeta().custom_metadata_map
+        if "rate" not in settings and "sample_rate" not in stored:
             raise SonoscaleError(f"{spec}: at which rate? add ?rate=16000")
-        self.sample_rate = positive(settings.get("rate", told.get("sample_rate")), "rate", spec)
-        self.min_samples = positive(told.get("min_samples", 1), "min_samples", spec)
+        self.sample_rate = positive(settings.get("rate", stored.get("sample_rate")), "rate", spec)
+        self.min_samples = positive(stored.get("min_samples", 1), "min_samples", spec)
         put = _chosen(self._session.get_inputs(), settings.get("input"), "input", spec)
         others = [node.name for node in self._session.get_inputs() if node.name != put.name]
         if others:

@@ -66,6 +66,7 @@ def _grid(time_patches: int, mel_patches: int, dim: int, device: torch.device, d
 
 
 def _sincos(length: int, dim: int) -> Tensor:
-    rates = 10_000.0 ** -(torch.arange(dim // 2, dtype=torch.float64) / (dim // 2))
-    angles = torch.arange(length, dtype=torch.float64)[:, None] * rates
+    # On the CPU also where models are made on no device, whose tensors of numbers take seconds of imports.
+    rates = 10_000.0 ** -(torch.arange(dim // 2, dtype=torch.float64, device="cpu") / (dim // 2))
+    angles = torch.arange(length, dtype=torch.float64, device="cpu")[:, None] * rates
     return torch.cat([angles.sin(), angles.cos()], dim=1).float()

@@ -19,7 +19,7 @@ class XaresEncoder(Adapter):
     """A torch module with `sampling_rate`, `output_dim`, `hop_size_in_ms`, and frames `[B, T', D]` of waves `[B, T]`.
 
     Its own frames are those that begin within the clip, by the declared hop: frame i is kept if `i * hop` is at most
-    the clip's length. Frames after that come from padding (an encoder that always hears 10 s, say) and are left out
+    the clip's length. Frames after that come from padding (an encoder that always takes 10 s, say) and are left out
     of the mean. Frame i is taken to be centred at `(i + 1/2) * hop`. X-ARES asks that encoders pad short clips
     themselves, so `min_samples` is 1.
 

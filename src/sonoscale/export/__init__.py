@@ -1,25 +1,14 @@
 """A trained encoder -> HEAR module, X-ARES encoder, MTEB model, Hugging Face folder, ONNX file."""
 
-from sonoscale.export._export import FORMATS, Exported, Format, export_encoder
-from sonoscale.export._hear import write_hear
-from sonoscale.export._hf import write_hf
-from sonoscale.export._mteb import write_mteb
-from sonoscale.export._onnx import write_onnx
-from sonoscale.export._source import TrainedEncoder, read_trained
-from sonoscale.export._standalone import standalone
-from sonoscale.export._xares import write_xares
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "FORMATS",
-    "Exported",
-    "Format",
-    "TrainedEncoder",
-    "export_encoder",
-    "read_trained",
-    "standalone",
-    "write_hear",
-    "write_hf",
-    "write_mteb",
-    "write_onnx",
-    "write_xares",
-]
+from sonoscale._callable import make_callable
+from sonoscale._lazy import lazy
+
+if TYPE_CHECKING:
+    from sonoscale.export._export import FORMATS, Exported, export
+
+__all__ = ["FORMATS", "Exported", "export"]
+
+__getattr__ = lazy(__name__)
+make_callable(__name__)

@@ -1,4 +1,4 @@
-"""What a reader of an export is told: the model card."""
+"""The model card of an export."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sonoscale.export._source import TrainedEncoder
 
 
 def card(trained: TrainedEncoder, *, title: str, use: str) -> str:
-    """Markdown: how to use the export, what the encoder is, how it was trained, its rank, what to beware of.
+    """Markdown: how to use the export, what the encoder is, how it was trained, its rank, its limits.
 
     Arguments:
         trained: the encoder and its record.
@@ -31,7 +31,7 @@ def _model(trained: TrainedEncoder) -> str:
         "## Model",
         "",
         f"- {kind}, width {c.width}, {c.depth} blocks, {size:,} parameters.",
-        f"- Hears mono at {encoder.sample_rate} Hz through {c.n_mels} log-mel bands, in patches of "
+        f"- Takes mono audio at {encoder.sample_rate} Hz as {c.n_mels} log-mel bands, in patches of "
         f"{c.patch_mels} bands x {patch_ms:g} ms; the shortest clip is {encoder.min_samples} samples.",
         f"- A clip's embedding has {c.width} numbers: the mean over all patches after the final norm.",
         f"- Weights and shape: `{trained.hash}`.",
@@ -49,7 +49,7 @@ def _training(trained: TrainedEncoder) -> str:
     lines += [
         f"- {record['clips']:,} clips, {record['hours']:.4g} hours of unlabelled audio.",
         f"- Objective `{objective}`, {budget['step']:,} steps, {budget['clips_seen']:,} clips "
-        f"({budget['hours_seen']:.4g} hours) heard, last loss {budget['loss']:.4g}.",
+        f"({budget['hours_seen']:.4g} hours) seen in training, last loss {budget['loss']:.4g}.",
         f"- {budget['flops_total']:.3g} FLOPs in all, {budget['flops_encoder']:.3g} of them in the encoder.",
         f"- Seed {config.get('seed')}, precision {record['precision']}.",
     ]
@@ -91,8 +91,8 @@ _LIMITS = """
 - Rank depends on estimator, clips and width: compare it only with ranks that were measured alike. It says nothing of
   any one task by itself.
 - Clips unlike those of the training, in kind or length, may be represented badly. What follows the last whole patch of
-  a clip is not heard.
-- Nobody has looked into what the model does to speech of different groups of people.
+  a clip is ignored.
+- How the model treats the speech of different groups of people has not been examined.
 """
 
 _LICENCE = f"""## Licence

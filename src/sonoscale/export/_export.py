@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,13 +18,13 @@ from torch import Tensor
 from sonoscale.encoders import AudioEncoder, load_encoder
 from sonoscale.encoders._foreign import import_code
 from sonoscale.errors import SonoscaleError
-from sonoscale.export._hear import write_hear
 from sonoscale.export._hf import write_hf
-from sonoscale.export._mteb import write_mteb
+from sonoscale.export._modules import write_hear, write_mteb, write_xares
 from sonoscale.export._onnx import write_onnx
 from sonoscale.export._source import TrainedEncoder, read_trained
-from sonoscale.export._xares import write_xares
+from sonoscale.extras import need
 from sonoscale.processes import remove_leftovers, unfinished_folder
+from sonoscale.results import Result
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,13 @@ class Format:
         write: fills a folder and names what is loaded from it.
         spec: for `load_encoder`, of the folder and that name; None where there is none.
         tolerance: largest difference of an embedding's numbers from ours.
-        needs: packages that reading it takes, and the extra that brings them.
+        needs: packages that writing and reading it take.
     """
 
     write: Callable[[TrainedEncoder, Path], str]
     spec: Callable[[Path, str], str] | None
     tolerance: float = 1e-5
-    needs: tuple[str, ...] = ()  # modules; the extra that brings them is called as the format
+    needs: tuple[str, ...] = ()
 
 
 FORMATS: dict[str, Format] = {
@@ -54,11 +55,12 @@ FORMATS: dict[str, Format] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Exported:
+@dataclass(frozen=True, repr=False)
+class Exported(Result):
     """What was written.
 
     Attributes:
+        format: name in `FORMATS`.
         folder: of the export.
         files: paths within it and their sizes in bytes.
         hash: of the encoder's weights and shape.
@@ -67,6 +69,7 @@ class Exported:
         difference: largest difference of any number of their embeddings.
     """
 
+    format: str
     folder: Path
     files: dict[str, int]
     hash: str
@@ -74,8 +77,24 @@ class Exported:
     clips: int
     difference: float
 
+    @property
+    def headline(self) -> str:
+        """Where it is, and how far it is from the original."""
+        return (
+            f"{self.format} export in {self.folder}: differs from the run's encoder by at most {self.difference:.2g}, "
+            f"on {self.clips} clips"
+        )
 
-def export_encoder(run: str | Path, to: str, out: str | Path, *, force: bool = False) -> Exported:
+    def rows(self) -> list[dict[str, Any]]:
+        """The files and their sizes."""
+        return [{"file": name, "bytes": size} for name, size in self.files.items()]
+
+    def as_dict(self) -> dict[str, Any]:
+        """All fields, JSON-able."""
+        return {**vars(self), "folder": str(self.folder)}
+
+
+def export(run: str | os.PathLike[str], to: str, out: str | os.PathLike[str], *, force: bool = False) -> Exported:
     """Export the encoder of a finished run, and check the export against it.
 
     The export is loaded as its users would load it, and embeds a few clips of random sound of several lengths. It
@@ -83,20 +102,30 @@ def export_encoder(run: str | Path, to: str, out: str | Path, *, force: bool = F
 
     Arguments:
         run: a run folder, for its last checkpoint, or a checkpoint file.
-        to: a name in `FORMATS`.
+        to: a name in `FORMATS`: hear, xares, mteb, hf or onnx.
         out: folder to be made.
         force: replace what is there.
+
+    Returns:
+        the files, the spec that `load_encoder` takes, and the largest difference from the encoder.
 
     Raises:
         SonoscaleError: no such format or finished run, `out` is not empty, a package is missing, or the export does
             not agree with the encoder.
+
+    Example:
+        >>> made = export("results/runs/ab12", "hf", "my-encoder")  # doctest: +SKIP
+        >>> made.spec  # doctest: +SKIP
+        'hf:my-encoder?trust_remote_code=true'
+        >>> export("results/runs/ab12", "tflite", "my-encoder")
+        Traceback (most recent call last):
+        sonoscale.errors.SonoscaleError: tflite: no such format; choose one of hear, xares, mteb, hf, onnx
     """
     if to not in FORMATS:
         raise SonoscaleError(f"{to}: no such format; choose one of {', '.join(FORMATS)}")
     kind, out = FORMATS[to], Path(out).expanduser()
     for module in kind.needs:
-        if importlib.util.find_spec(module) is None:
-            raise SonoscaleError(f"{to}: {module} cannot be imported: pip install 'sonoscale[{to}]'")
+        need(module, what=f"the {to} export")
     trained = read_trained(run)
     _check_place(out, trained.run, force)
     with _appears_at(out) as folder:
@@ -108,7 +137,7 @@ def export_encoder(run: str | Path, to: str, out: str | Path, *, force: bool = F
                 f"{kind.tolerance:g}"
             )
     files = {path.relative_to(out).as_posix(): path.stat().st_size for path in sorted(out.rglob("*")) if path.is_file()}
-    return Exported(out, files, trained.hash, kind.spec and kind.spec(out, name), clips, difference)
+    return Exported(to, out, files, trained.hash, kind.spec and kind.spec(out, name), clips, difference)
 
 
 def _check_place(out: Path, run: Path, force: bool) -> None:
@@ -121,7 +150,7 @@ def _check_place(out: Path, run: Path, force: bool) -> None:
     if not out.exists():
         return
     if any(out.iterdir()) and not force:
-        raise SonoscaleError(f"{out}: is there already and not empty; name another folder, or replace it (--force)")
+        raise SonoscaleError(f"{out}: is there already and not empty; name another folder, or replace it (force)")
     for kept, what in ((run, "the run"), (Path.cwd(), "the current folder"), (Path.home(), "your home")):
         if kept.resolve().is_relative_to(place):
             raise SonoscaleError(f"{out}: is or holds {what}, and would be replaced; name another folder")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 from safetensors.torch import save_file
 
-from sonoscale.errors import SonoscaleError
 from sonoscale.export._card import card
 from sonoscale.export._source import TrainedEncoder
 from sonoscale.export._standalone import standalone
+from sonoscale.extras import need
+from sonoscale.files import write_json
 
 _HEAD = """---
 library_name: transformers
@@ -34,7 +33,7 @@ out.last_hidden_state   # [batch, steps, {width}]: one per {patch_ms:g} ms, 0 af
 ```
 
 The code in this folder needs PyTorch, NumPy and transformers. A clip's embedding does not depend on the clips beside
-it: padding is never heard. Log-mels and outputs are float32 whatever `dtype` the weights have. A clip shorter than
+it: padding never counts. Log-mels and outputs are float32 whatever `dtype` the weights have. A clip shorter than
 {shortest:.3f} s is refused."""
 
 
@@ -51,20 +50,15 @@ def write_hf(trained: TrainedEncoder, folder: Path) -> str:
     Raises:
         SonoscaleError: transformers is missing.
     """
-    try:
-        from sonoscale.export._code import (
-            configuration_sonoscale,
-            feature_extraction_sonoscale,
-            modeling_sonoscale,
-        )
-    except ImportError as error:
-        raise SonoscaleError(f"transformers cannot be imported: pip install 'sonoscale[hf]' ({error})") from error
+    need("transformers", what="the hf export")
+    from sonoscale.export._code import configuration_sonoscale, feature_extraction_sonoscale, modeling_sonoscale
+
     for module in (configuration_sonoscale, feature_extraction_sonoscale, modeling_sonoscale):
         code = standalone(module)
         (folder / f"{module.__name__.rpartition('.')[2]}.py").write_text(code, encoding="utf-8")
     c, encoder = trained.encoder.config, trained.encoder
     front_end = c.front_end
-    _write_json(folder / "config.json", {
+    write_json(folder / "config.json", {
         "model_type": "sonoscale",
         "architectures": ["SonoscaleModel"],
         "auto_map": {
@@ -78,8 +72,8 @@ def write_hf(trained: TrainedEncoder, folder: Path) -> str:
         "conv_kernel": [front_end.n_fft, c.patch_frames],
         "conv_stride": [front_end.hop, c.patch_frames],
         "dtype": "float32",
-    })  # fmt: skip
-    _write_json(folder / "preprocessor_config.json", {
+    }, indent=2)  # fmt: skip
+    write_json(folder / "preprocessor_config.json", {
         "feature_extractor_type": "SonoscaleFeatureExtractor",
         "auto_map": {"AutoFeatureExtractor": "feature_extraction_sonoscale.SonoscaleFeatureExtractor"},
         "feature_size": 1,
@@ -87,7 +81,7 @@ def write_hf(trained: TrainedEncoder, folder: Path) -> str:
         "padding_value": 0.0,
         "padding_side": "right",
         "return_attention_mask": True,
-    })  # fmt: skip
+    }, indent=2)  # fmt: skip
     weights = {f"encoder.{name}": value for name, value in trained.state.items()}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     use = _USE.format(
@@ -97,7 +91,3 @@ def write_hf(trained: TrainedEncoder, folder: Path) -> str:
     text = _HEAD + card(trained, title=f"Sonoscale encoder {trained.hash}", use=use)
     (folder / "README.md").write_text(text, encoding="utf-8")
     return "."
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ class TrainedEncoder:
         return {name: value.detach().clone().contiguous() for name, value in self.encoder.state_dict().items()}
 
 
-def read_trained(run: str | Path) -> TrainedEncoder:
+def read_trained(run: str | os.PathLike[str]) -> TrainedEncoder:
     """Read a finished run.
 
     Arguments:
@@ -62,7 +63,7 @@ def read_trained(run: str | Path) -> TrainedEncoder:
     run = Path(run).expanduser()
     hidden = unfinished_run(run.absolute())
     if not run.exists() and hidden.is_dir():
-        raise SonoscaleError(f"{run}: this run is not finished ({hidden}); give its pretrain command again")
+        raise SonoscaleError(f"{run}: this run is not finished ({hidden}); run the same pretrain again to finish it")
     if run.is_dir() and not (run / "record.json").is_file():
         if (run / "state.pt").is_file() or any(run.glob("checkpoint*.pt")):
             raise SonoscaleError(f"{run}: this run is not finished (no record.json); name a checkpoint file in it")

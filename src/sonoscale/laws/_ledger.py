@@ -16,7 +16,7 @@ __all__ = ["LEDGER", "is_ledger", "ledger_runs"]
 LEDGER = ("run", "step", "task", "protocol", "score")
 """Columns by which the ledger of a study is known: one row per run, checkpoint, task and protocol."""
 
-_PER_TASK = frozenset({"task", "protocol", "metric", "score", "chance"})
+_PER_TASK = frozenset({"task", "protocol", "metric", "score", "score_low", "score_high", "chance"})
 
 
 def is_ledger(names: Sequence[str] | Mapping[str, Any]) -> bool:

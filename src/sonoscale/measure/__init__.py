@@ -1,35 +1,36 @@
-"""Any encoder on any audio -> effective ranks, at the speed of the encoder."""
+"""Any encoder on any audio, or embeddings in files -> effective ranks, at the speed of the encoder.
 
-from sonoscale.measure._cluster import cluster_device
-from sonoscale.measure._compare import compare_encoders, every_estimator, write_encoders
-from sonoscale.measure._embed import Embedded, embed_corpus, readable_clips
-from sonoscale.measure._facts import EncoderFacts, lengths_for_all
-from sonoscale.measure._forward import need_layers
-from sonoscale.measure._identity import identity_of
-from sonoscale.measure._measure import Measurement, check_broken, measure_encoder
-from sonoscale.measure._ray import ray_sketcher
-from sonoscale.measure._save import EmbeddingWriter
-from sonoscale.measure._sketches import Pass, Sketches, block_of_each, sketch_clips
+`sonoscale.measure(...)` is the verb; what needs torch or audio is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sonoscale._callable import make_callable
+from sonoscale._lazy import lazy
+
+if TYPE_CHECKING:
+    from sonoscale.measure._embed import Embedded, embed_corpus
+    from sonoscale.measure._embed import readable_clips as readable_clips  # for other floors, as the next but one
+    from sonoscale.measure._encoder import measure_encoder
+    from sonoscale.measure._forward import need_layers as need_layers
+    from sonoscale.measure._measure import measure
+    from sonoscale.measure._measured import Measured, MeasuredDifference, Measurement
+    from sonoscale.measure._save import EmbeddingWriter
+    from sonoscale.measure._sketches import Pass
 
 __all__ = [
     "Embedded",
     "EmbeddingWriter",
-    "EncoderFacts",
+    "Measured",
+    "MeasuredDifference",
     "Measurement",
     "Pass",
-    "Sketches",
-    "block_of_each",
-    "check_broken",
-    "cluster_device",
-    "compare_encoders",
     "embed_corpus",
-    "every_estimator",
-    "identity_of",
-    "lengths_for_all",
+    "measure",
     "measure_encoder",
-    "need_layers",
-    "ray_sketcher",
-    "readable_clips",
-    "sketch_clips",
-    "write_encoders",
 ]
+
+__getattr__ = lazy(__name__)
+make_callable(__name__)

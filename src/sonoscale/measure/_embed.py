@@ -46,24 +46,36 @@ def embed_corpus(
 
     Arguments:
         encoder: see `Encoder`; the corpus is at its rate.
-        corpus: what to hear.
+        corpus: what to embed.
         layers: with every layer.
         workers: threads that decode.
         batch_seconds: about the audio in a batch.
-        progress: told how many clips are done with, and of how many.
+        progress: called with how many clips are done with, and of how many.
 
     Raises:
         SonoscaleError: a clip cannot be read, or the encoder refuses it (named).
+
+    Example:
+        >>> import numpy as np, soundfile, tempfile
+        >>> from sonoscale.corpora import open_corpus
+        >>> from sonoscale.encoders import load_encoder
+        >>> encoder = load_encoder("logmel:")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for i in range(3):
+        ...         soundfile.write(f"{folder}/{i}.wav", np.sin(np.arange(16_000) * 0.1 * (i + 1)), 16_000)
+        ...     embedded = embed_corpus(encoder, open_corpus(folder, sample_rate=encoder.sample_rate))
+        >>> embedded.rows.shape  # layers, clips, dim
+        (1, 3, 128)
     """
     if corpus.sample_rate != encoder.sample_rate:
         raise SonoscaleError(
-            f"{encoder.identity}: hears {encoder.sample_rate} Hz, and the audio is opened at {corpus.sample_rate} Hz"
+            f"{encoder.identity}: takes {encoder.sample_rate} Hz, and the audio is opened at {corpus.sample_rate} Hz"
         )
-    heard = _Heard(corpus, encoder)
-    run = Forward(encoder, heard, layers)
+    pieces = _Pieces(corpus, encoder)
+    run = Forward(encoder, pieces, layers)
     rows = np.zeros((encoder.layers or 1 if layers else 1, len(corpus), encoder.dim))
     parts_done, forward_seconds, rate, done = np.zeros(len(corpus), dtype=np.int64), 0.0, encoder.sample_rate, 0
-    found = heard.pieces(clips(heard, range(len(corpus)), workers=workers))
+    found = pieces.cut(clips(pieces, range(len(corpus)), workers=workers))
     for where, waves in batches(
         found, batch_samples=round(batch_seconds * rate), held_samples=round(4 * batch_seconds * rate)
     ):
@@ -72,24 +84,24 @@ def embed_corpus(
         forward_seconds += time.perf_counter() - started
         if failed:
             place, reason = failed[0]
-            raise SonoscaleError(f"{heard.name(int(where[place]))}: {reason}")
+            raise SonoscaleError(f"{pieces.name(int(where[place]))}: {reason}")
         run.check(waves, stack)
         which = where % len(corpus)
         for i, clip in enumerate(which):
-            rows[:, clip] += stack[:, i] / heard.parts[clip]
+            rows[:, clip] += stack[:, i] / pieces.parts[clip]
             parts_done[clip] += 1
-        done += int((parts_done[np.unique(which)] == heard.parts[np.unique(which)]).sum())
+        done += int((parts_done[np.unique(which)] == pieces.parts[np.unique(which)]).sum())
         progress(done, len(corpus))
-    return Embedded(rows.astype(np.float32), heard.padded, int((heard.parts > 1).sum()), forward_seconds)
+    return Embedded(rows.astype(np.float32), pieces.padded, int((pieces.parts > 1).sum()), forward_seconds)
 
 
 def readable_clips(corpus: Corpus, *, workers: int = 1) -> Iterator[tuple[int, np.ndarray | None]]:
     """Every clip with its wave, float32 `[samples]`, or None where it cannot be read; decoded ahead, in order."""
-    for clip in clips(_Heard(corpus), range(len(corpus)), workers=workers):
+    for clip in clips(_Pieces(corpus), range(len(corpus)), workers=workers):
         yield clip.index, clip.wave
 
 
-class _Heard:
+class _Pieces:
     """A corpus as an encoder can take it: no clip too short, and parts of those that are too long.
 
     Part p of clip i of n has the index `i + p * n`.
@@ -122,10 +134,10 @@ class _Heard:
     def row(self, index: int) -> dict[str, str]:
         return {}
 
-    def part(self, indices: Sequence[int]) -> _Heard:
+    def part(self, indices: Sequence[int]) -> _Pieces:
         raise NotImplementedError
 
-    def pieces(self, found: Iterator[Clip]) -> Iterator[Clip]:
+    def cut(self, found: Iterator[Clip]) -> Iterator[Clip]:
         """Raises:
         SonoscaleError: a clip cannot be read (named).
         """

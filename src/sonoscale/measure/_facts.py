@@ -8,14 +8,14 @@ from typing import NoReturn
 
 from torch import Tensor
 
-from sonoscale.encoders import CheckedEncoder
+from sonoscale.encoders import Encoder
 from sonoscale.encoders._checked import Precision, identity_at
 from sonoscale.errors import SonoscaleError
 
 
 @dataclass(frozen=True)
 class EncoderFacts:
-    """An `Encoder` that only tells of itself: the model is elsewhere.
+    """An `Encoder` that is described but not loaded: the model is elsewhere.
 
     Attributes:
         sample_rate, dim, layers, identity, min_samples: as in `Encoder`.
@@ -30,16 +30,17 @@ class EncoderFacts:
     max_samples: int | None
 
     @classmethod
-    def of(cls, encoder: CheckedEncoder, *, precision: Precision | None = None) -> EncoderFacts:
-        """What an encoder tells.
+    def of(cls, encoder: Encoder, *, precision: Precision | None = None) -> EncoderFacts:
+        """What an encoder says of itself.
 
         Arguments:
             encoder: loaded.
             precision: that it will have where it runs, if it was loaded here in fp32 for its numbers alone.
         """
         return cls(
-            encoder.sample_rate, encoder.dim, encoder.layers, identity_at(encoder.identity, precision or "fp32"),
-            encoder.min_samples, encoder.max_samples,
+            encoder.sample_rate, encoder.dim, getattr(encoder, "layers", None),
+            identity_at(encoder.identity, precision or "fp32"),
+            encoder.min_samples, getattr(encoder, "max_samples", None),
         )  # fmt: skip
 
     def embed(self, wave: Tensor) -> NoReturn:
@@ -66,6 +67,8 @@ def lengths_for_all(encoders: Sequence[EncoderFacts], max_seconds: float) -> tup
         most = min(most, each.max_samples / each.sample_rate) if each.max_samples else most
         least = max(least, each.min_samples / each.sample_rate)
     if least > most:
-        told = ", ".join(f"{each.identity} from {each.min_samples / each.sample_rate:.3f} s" for each in encoders)
-        raise SonoscaleError(f"no clip of up to {most:.3f} s is long enough for all encoders: they take {told}")
+        shortest = [f"{each.identity} from {each.min_samples / each.sample_rate:.3f} s" for each in encoders]
+        raise SonoscaleError(
+            f"no clip of up to {most:.3f} s is long enough for all encoders: they take {', '.join(shortest)}"
+        )
     return most, least

@@ -55,7 +55,7 @@ class Forward:
         return stack, []
 
     def check(self, waves: np.ndarray, stack: np.ndarray) -> None:
-        """Check what a batch gave, until that has told enough.
+        """Check what a batch gave, until that has shown enough.
 
         Raises:
             SonoscaleError: an embedding depends on the other clips, or `embed` is not the last of `embed_layers`.
@@ -79,7 +79,7 @@ class Forward:
         self._refused += len(failed)
         if not made and (len(where) > 1 or (not self._taken and self._refused >= REFUSED)):
             i, alone = failed[0]
-            raise SonoscaleError(f"{alone} (hearing {self._corpus.name(int(where[i]))})") from error
+            raise SonoscaleError(f"{alone} (processing {self._corpus.name(int(where[i]))})") from error
         nothing = np.empty((1, 0, self._encoder.dim), dtype=np.float32)
         return np.concatenate(made, axis=1) if made else nothing, [(i, str(alone)) for i, alone in failed]
 
@@ -90,7 +90,7 @@ def need_layers(encoder: Encoder) -> None:
     Raises:
         SonoscaleError: it has none.
     """
-    if not encoder.layers:
+    if not getattr(encoder, "layers", None):
         raise SonoscaleError(f"{encoder.identity}: gives no layers to measure; measure its output alone")
 
 
@@ -143,7 +143,7 @@ def _check_layers(encoder: Encoder, waves: np.ndarray) -> bool:
     if difference > _tolerance(encoder):
         raise SonoscaleError(
             f"{encoder.identity}: embed is not the last of embed_layers (they differ by {difference:.1%}), so the "
-            "layers would say nothing of the output: let both pool and normalise alike, or measure without --layers"
+            "layers would say nothing of the output: let both pool and normalise alike, or measure without layers"
         )
     return True
 

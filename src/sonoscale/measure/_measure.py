@@ -1,220 +1,419 @@
-"""From an encoder and audio to records."""
+"""The verb: effective ranks of encoders on audio, or of embeddings in files."""
 
 from __future__ import annotations
 
-import dataclasses
-import math
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
-from sonoscale.corpora import AudioCorpus
-from sonoscale.encoders import Encoder
 from sonoscale.errors import SonoscaleError
-from sonoscale.measure._durations import by_duration, long_enough
-from sonoscale.measure._groups import check_groups
-from sonoscale.measure._identity import clip_hashes, identity_of
-from sonoscale.measure._sketches import Emit, Pass, Sketches, block_of_each, sketch_clips
-from sonoscale.measure._views import measure_lidar
-from sonoscale.rank import (
-    Extrapolation,
-    RankRecord,
-    extrapolate,
-    measure_all,
-    measure_rank,
-    sample_records,
-)
+from sonoscale.measure._files import SAMPLE, compare_files, measure_file, open_files
+from sonoscale.measure._measured import Measured, MeasuredDifference, Measurement, short_names
+from sonoscale.provenance import versions
+from sonoscale.rank import ESTIMATORS, get_estimator
+from sonoscale.rank._rows import NanPolicy
+from sonoscale.rank._sketch import Method
+
+if TYPE_CHECKING:
+    from sonoscale.encoders import Encoder
+    from sonoscale.encoders._checked import Precision
+    from sonoscale.measure._sketches import Pass
+
+    Specs = str | PathLike[str] | Encoder | Sequence[str | PathLike[str] | Encoder]
 
 DEFAULT = ("rankme", "rankme_centred", "rankme_standardised")
 
-Progress = Callable[[str, int, int], None]
+Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
+Progress = Callable[[str, str, int, int], None]
+
+
+def measure(
+    encoders: Specs | None = None,
+    corpus: str | PathLike[str] | None = None,
+    *,
+    embeddings: Paths | None = None,
+    compare: Specs = (),
+    estimators: str | Sequence[str] = DEFAULT,
+    baselines: bool = False,
+    layers: bool = False,
+    group: str | None = None,
+    durations: Sequence[float] = (),
+    kind: str | None = None,
+    audio_root: str | PathLike[str] | None = None,
+    max_seconds: float = 30.0,
+    max_skipped: float = 0.05,
+    save_embeddings: str | PathLike[str] | None = None,
+    device: str = "auto",
+    precision: Precision = "fp32",
+    batch_seconds: float = 64.0,
+    workers: int | None = None,
+    executor: Literal["local", "ray"] = "local",
+    key: str | None = None,
+    method: Method = "gram",
+    nan_policy: NanPolicy = "raise",
+    level: float = 0.95,
+    tolerance: float = 0.01,
+    blocks: int = 16,
+    force: bool = False,
+    json: str | PathLike[str] | None = None,
+    progress: Progress | None = None,
+    each: Callable[[Measurement], None] | None = None,
+) -> Measurement:
+    """Effective ranks of encoders on audio, or of embeddings in files, and the differences between them.
+
+    Encoders that are compared process the same clips: what is too long for one is cut for all, and what is too short
+    for one is left out for all; their differences are paired clip by clip. Files need neither torch nor audio.
+
+    Arguments:
+        encoders: a spec for `load_encoder`, an `Encoder`, or several of them.
+        corpus: the audio, a spec for `open_corpus`: a folder, a manifest, `hf:owner/name`, ...
+        embeddings: in place of both: files that `open_embeddings` reads.
+        compare: further encoders (or files), each of which is compared with the first.
+        estimators: names of `ESTIMATORS`, `renyi_<order>[_centred]`; the first is that of layers, groups, durations
+            and the limit. `"all"` stands for every one there is, and the baselines.
+        baselines: other label-free metrics too, which need pairs of clips or neighbours: LiDAR (encoders only), TwoNN
+            and uniformity.
+        layers: measure every layer.
+        group: column of the corpus whose values are measured apart.
+        durations: beginnings of clips to measure, in seconds.
+        kind, audio_root: see `open_corpus`.
+        max_seconds: longer recordings are cut into clips of at most so many seconds.
+        max_skipped: largest share of clips that may be skipped as they cannot be processed.
+        save_embeddings: a `.parquet` or `.npy` file for the embeddings of the only encoder.
+        device: `auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:1`.
+        precision: of the forward pass: `fp32`, `bf16`, `fp16`.
+        batch_seconds: seconds of audio in a batch.
+        workers: threads that decode; by default a quarter of the cores, all of them beside a GPU.
+        executor: `local`, or `ray` for a cluster.
+        key: which array of the files.
+        method, nan_policy: as for `SpectralSketch` (files only).
+        level: coverage of the intervals.
+        tolerance: share of the limit that the clips needed are for.
+        blocks: jackknife groups.
+        force: compare also files that were measured differently.
+        json: a `.json` or `.parquet` file for the records, written after each encoder (see `Measurement.write`).
+        progress: called with the encoder or file, what is being done, how much of it is done, and of how much.
+        each: called with what has been measured so far, after each encoder or file.
+
+    Returns:
+        records, differences, and an account of skipped clips and time.
+
+    Raises:
+        SonoscaleError: neither encoders and corpus nor embeddings, what cannot be loaded or read, too many clips that
+            cannot be processed, options that do not fit.
+
+    Example:
+        >>> import numpy as np, tempfile
+        >>> rng = np.random.default_rng(0)
+        >>> clips = rng.standard_normal((500, 16))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/a.npy", clips)
+        ...     np.save(f"{folder}/b.npy", clips * np.linspace(1, 3, 16))
+        ...     measured = measure(embeddings=[f"{folder}/a.npy", f"{folder}/b.npy"], estimators="rankme")
+        >>> print(measured.headline)
+        a.npy: RankMe 15.93 [15.9, 15.97] of 500 x 16 embeddings; b.npy: RankMe 15.15 [15.07, 15.24] of 500 x 16 \
+embeddings; 1 of 1 differs significantly from a.npy
+        >>> measured.to_json()[:14], measured.rows()[0]["estimator"]
+        ('{\\n "records": ', 'rankme')
+    """
+    names, everything = _estimators(estimators)
+    if not 0 < level < 1 or blocks < 2 or not tolerance > 0:
+        raise SonoscaleError(
+            f"level = {level}, blocks = {blocks}, tolerance = {tolerance}: must be between 0 and 1, at least 2, and "
+            "positive"
+        )
+    given = {"level": level, "tolerance": tolerance, "blocks": blocks}
+    path = _records_path(json)
+    if embeddings is not None:
+        if encoders is not None or corpus is not None:
+            raise SonoscaleError("measure takes encoders and a corpus, or embeddings, and not both")
+        files = [Path(file) for file in _listed(embeddings) + _listed(compare)]
+        return _measure_files(
+            files, names, key=key, baselines=baselines or everything, method=method, nan_policy=nan_policy, force=force,
+            out=path, progress=progress, each=each, **given,
+        )  # fmt: skip
+    if encoders is None or corpus is None:
+        raise SonoscaleError("measure needs encoders and a corpus, or embeddings")
+    specs = _listed(encoders) + _listed(compare)
+    if not specs:
+        raise SonoscaleError("measure needs at least one encoder")
+    if save_embeddings is not None and (len(specs) > 1 or executor == "ray"):
+        raise SonoscaleError("save_embeddings is for one encoder, measured here")
+    if executor not in ("local", "ray"):
+        raise SonoscaleError(f"executor {executor!r} is not known; known: local, ray")
+    wanted = _Wanted(
+        specs, str(corpus), names, baselines or everything, layers, group, tuple(durations), kind,
+        None if audio_root is None else Path(audio_root), max_seconds, max_skipped,
+        None if save_embeddings is None else Path(save_embeddings), device, precision, batch_seconds, workers, executor,
+        **given,
+    )  # fmt: skip
+    return _measure_encoders(wanted, path, progress or (lambda *_: None), each)
 
 
 @dataclass(frozen=True)
-class Measurement:
-    """Everything told of one encoder on one corpus.
+class _Wanted:
+    """What `measure` was asked for of encoders; its arguments of the same names."""
 
-    Attributes:
-        encoder, corpus: identities.
-        clips: heard.
-        seconds: of audio heard.
-        skipped: name and reason of each clip that could not be heard.
-        notes: name of and remark on each clip that was heard, but not all of its recording.
-        records: of the output, one per estimator.
-        layers: of each layer, by the first estimator.
-        by: of the clips of each value of a column, by the first estimator.
-        durations: of the beginnings of clips, by the first estimator; all over the same clips.
-        undefined: the reason for each number that has no value here.
-        limit: the first estimator extrapolated to infinitely many clips, None if that cannot be told.
-        wall_seconds, forward_seconds: taken in all, and by the encoder.
-        sketches: what the records were read from: that of the output alone.
-        heard: 64 bits of a hash of name and length of each clip heard, ascending.
-    """
+    specs: list[Any]
+    audio: str
+    estimators: list[str]
+    baselines: bool
+    layers: bool
+    group: str | None
+    durations: tuple[float, ...]
+    kind: str | None
+    audio_root: Path | None
+    max_seconds: float
+    max_skipped: float
+    save_embeddings: Path | None
+    device: str
+    precision: Precision
+    batch_seconds: float
+    workers: int | None
+    executor: str
+    level: float
+    tolerance: float
+    blocks: int
+    min_seconds: float = 0.0
 
-    encoder: str
-    corpus: str
-    clips: int
-    seconds: float
-    skipped: list[tuple[str, str]]
-    records: list[RankRecord]
-    layers: list[RankRecord]
-    by: dict[str, RankRecord]
-    durations: list[RankRecord]
-    undefined: dict[str, str]
-    limit: Extrapolation | None
-    wall_seconds: float
-    forward_seconds: float
-    sketches: Sketches = field(repr=False)
-    notes: list[tuple[str, str]] = field(default_factory=list)
-    heard: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.uint64), repr=False)
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-able: all but the sketches and hashes."""
+    def options(self) -> dict[str, Any]:
+        """Everything to measure it again with, and the versions that it was measured with."""
         return {
-            "encoder": self.encoder, "corpus": self.corpus, "clips": self.clips, "seconds": self.seconds,
-            "skipped": [{"name": name, "reason": reason} for name, reason in self.skipped],
-            "notes": [{"name": name, "note": note} for name, note in self.notes],
-            "layers": [record.as_dict() for record in self.layers],
-            "by": {value: record.as_dict() for value, record in self.by.items()},
-            "durations": [record.as_dict() for record in self.durations],
-            "undefined": self.undefined,
-            "limit": dataclasses.asdict(self.limit) | {"trusted": self.limit.trusted} if self.limit else None,
-            "wall_seconds": self.wall_seconds, "forward_seconds": self.forward_seconds,
+            "encoders": [_named(spec) for spec in self.specs], "audio": self.audio, "kind": self.kind,
+            "audio_root": self.audio_root, "max_seconds": self.max_seconds, "min_seconds": self.min_seconds,
+            "blocks": self.blocks, "level": self.level, "tolerance": self.tolerance, "estimators": self.estimators,
+            "baselines": self.baselines, "layers": self.layers, "group": self.group, "durations": list(self.durations),
+            "max_skipped": self.max_skipped, "device": self.device, "precision": self.precision,
+            "executor": self.executor, "workers": self.workers, "batch_seconds": self.batch_seconds,
+            "versions": versions("torch", "numpy"),
         }  # fmt: skip
 
 
-def measure_encoder(
-    encoder: Encoder,
-    corpus: AudioCorpus,
-    *,
-    how: Pass | None = None,
-    estimators: Sequence[str] = DEFAULT,
-    durations: Sequence[float] = (),
-    level: float = 0.95,
-    max_broken: float = 0.05,
-    progress: Progress | None = None,
-    emit: Emit | None = None,
-    finished: Callable[[], None] | None = None,
-    sketch: Callable[[Pass, Sequence[int], str], Sketches] | None = None,
-) -> Measurement:
-    """Stream the clips through the encoder and measure the rank of the embeddings, which are not kept.
+def _estimators(given: str | Sequence[str]) -> tuple[list[str], bool]:
+    """Their names, and whether all there are were asked for; the first asked for stays first."""
+    names = [given] if isinstance(given, str) else list(given)
+    everything = "all" in names
+    names = [name for name in names if name != "all"]
+    for name in names:
+        get_estimator(name)
+    if everything:
+        names = list(dict.fromkeys([*names[:1], *ESTIMATORS, *names]))
+    if not names:
+        raise SonoscaleError("measure needs at least one estimator")
+    return names, everything
 
-    Arguments:
-        encoder: see `Encoder`.
-        corpus: opened at the encoder's rate.
-        how: see `Pass`; how many clips may be skipped follows from `max_broken`.
-        estimators: names; the first is that of layers, groups and durations.
-        durations: seconds; also measure the beginnings of so many seconds of the clips that are as long as the longest.
-        level: coverage of the intervals.
-        max_broken: largest share of clips that may be skipped.
-        progress: told what is being done, how many clips are done with, and of how many.
-        emit: given indices and embeddings of every batch.
-        finished: called when `emit` has been given everything, and enough clips were heard.
-        sketch: what makes the sketches of some clips, if not this process; its last argument says of what.
 
-    Raises:
-        SonoscaleError: more clips than `max_broken` could not be heard (they are listed), or none could; or what the
-            encoder or the estimators raise.
-    """
-    how = how or Pass()
-    if encoder.sample_rate != corpus.sample_rate:
-        raise SonoscaleError(f"the corpus is at {corpus.sample_rate} Hz, and the encoder at {encoder.sample_rate} Hz")
-    started = time.perf_counter()
-    skipped, total = list(corpus.skipped), len(corpus) + len(corpus.skipped)
-    check_broken(skipped, len(corpus), max_broken)
-    if how.by is not None:
-        check_groups(corpus, how.by, dim=encoder.dim, blocks=how.blocks)
-    enough = long_enough(encoder, corpus, durations, how.min_seconds)
-    about = {"level": level, "encoder": encoder.identity, "corpus": identity_of(corpus)}
-    assigned = block_of_each(corpus, how.blocks)
+def _listed(given: Any) -> list[Any]:
+    return list(given) if isinstance(given, (list, tuple)) else [given]
 
-    def local(how: Pass, indices: Sequence[int], what: str) -> Sketches:
+
+def _records_path(json: str | PathLike[str] | None) -> Path | None:
+    if json is None:
+        return None
+    path = Path(json)
+    if path.suffix not in (".json", ".parquet") or not path.parent.is_dir():
+        raise SonoscaleError(f"{path}: must end in .json or .parquet, in a folder that exists")
+    return path
+
+
+def _measure_files(
+    paths: list[Path], names: list[str], *, key: str | None, baselines: bool, method: Method, nan_policy: NanPolicy,
+    force: bool, level: float, tolerance: float, blocks: int, out: Path | None, progress: Progress | None,
+    each: Callable[[Measurement], None] | None,
+) -> Measurement:  # fmt: skip
+    """Measure each file, and compare those after the first with it."""
+    if out and out.resolve() in {path.expanduser().resolve() for path in paths}:
+        raise SonoscaleError(f"{out}: is to be measured, and would be overwritten")
+    files = open_files(paths, key=key, force=force)
+    options = {
+        "embeddings": paths, "key": key, "estimators": names, "baselines": baselines, "method": method,
+        "nan_policy": nan_policy, "level": level, "tolerance": tolerance, "blocks": blocks, "force": force,
+        "versions": versions("numpy"),
+    }  # fmt: skip
+    found: list[Measured] = []
+
+    def so_far(differences: Sequence[MeasuredDifference] = ()) -> Measurement:
+        shown = short_names([one.identity for one in found])
+        named = [replace(one, name=name) for one, name in zip(found, shown, strict=True)]
+        return Measurement(named, names[0], differences, options=options)
+
+    for file in files:
         done = 0
 
-        def advance(clips: int) -> None:
+        def advance(rows: int, file: Any = file) -> None:
             nonlocal done
-            done += clips
+            done += rows
             if progress:
-                progress(what, done, len(indices))
+                progress(str(file.path), "rows", done, file.n)
 
-        first = emit if what == "clips" else None
-        return sketch_clips(encoder, corpus, indices, assigned, how, progress=advance, emit=first)
-
-    over = sketch or local
-    most = math.floor(max_broken * total) - len(skipped)
-    made = over(replace(how, most_skipped=most), range(len(corpus)), "clips")
-    skipped += made.skipped
-    check_broken(skipped, made.whole.n, max_broken, total)
-    if finished:
-        finished()
-    heard, mean, first = np.concatenate(made.heard), made.seconds / made.whole.n, estimators[0]
-    records, undefined = measure_all(made.whole, estimators, mean_seconds=mean, **about)
-    layers: list[RankRecord] = []
-    for i, each in enumerate(made.layers):
-        try:
-            layers.append(measure_rank(each, first, layer=i, mean_seconds=mean, **about))
-        except SonoscaleError as error:
-            undefined[f"{first} of layer {i}"] = str(error)
-    by: dict[str, RankRecord] = {}
-    for value, each in sorted(made.by.items()):
-        try:
-            record = measure_rank(each, first, mean_seconds=made.by_seconds[value] / each.n, **about)
-            by[value] = replace(record, corpus=f"{about['corpus']} where {how.by}={value}")
-        except SonoscaleError as error:
-            undefined[f"{first} where {how.by}={value}"] = str(error)
-    if how.sample:
-        more, without = sample_records(np.concatenate(made.sample).astype(np.float64), dtype="float32", **about)
-        records, undefined = records + more, undefined | without
-    # Memory of many layers and groups is given back before other passes.
-    made = Sketches(made.whole, seconds=made.seconds, skipped=made.skipped, forward_seconds=made.forward_seconds)
-    if how.sample:
-        try:
-            if sketch:
-                raise SonoscaleError("LiDAR is measured by one process only")
-            names = {"encoder_name": about["encoder"], "corpus_name": about["corpus"]}
-            records.append(measure_lidar(encoder, corpus, how=how, level=level, progress=progress, **names))
-        except SonoscaleError as error:
-            undefined["lidar"] = str(error)
-    beginnings = by_duration(over, np.intersect1d(enough, heard).tolist(), how, durations, first, about, undefined)
-    return Measurement(
-        encoder.identity, about["corpus"], made.whole.n, made.seconds, skipped, records, layers, by, beginnings,
-        undefined, _limit(made, first, level), time.perf_counter() - started, made.forward_seconds, made,
-        list(corpus.notes), clip_hashes(corpus, heard),
-    )  # fmt: skip
+        found.append(
+            measure_file(
+                file, names, baselines=baselines, level=level, tolerance=tolerance, blocks=blocks, method=method,
+                nan_policy=nan_policy, progress=advance,
+            )
+        )  # fmt: skip
+        _report(so_far(), out, each)
+    differences = compare_files(found, names, level=level, force=force) if len(found) > 1 else []
+    measurement = so_far(differences)
+    if differences and out:
+        measurement.write(out)
+    return measurement
 
 
-def check_broken(skipped: Sequence[tuple[str, str]], heard: int, most: float, total: int | None = None) -> None:
-    """Refuse a corpus of which too much could not be heard.
-
-    Arguments:
-        skipped: name and reason of each clip that could not be heard.
-        heard: clips that were, or may be.
-        most: largest share that may be skipped.
-        total: clips in all, if not all were tried.
-
-    Raises:
-        SonoscaleError: more than the share `most` was skipped, or nothing was heard; it lists what and why.
-    """
-    tried = heard + len(skipped)
-    total = tried if total is None else total
-    if total == 0:
-        raise SonoscaleError("there is no clip to hear")
-    if heard and len(skipped) <= most * total:
-        return
-    told = "\n".join(f"  {name}: {reason}" if name not in reason else f"  {reason}" for name, reason in skipped[:20])
-    more = f"\n  and {len(skipped) - 20} more" if len(skipped) > 20 else ""
-    raise SonoscaleError(
-        f"{len(skipped)} of {total} clips cannot be heard, more than the {most:.1%} allowed"
-        f"{' (the rest was not tried)' if tried < total else ''}; mend or remove them, or allow more (--max-broken):\n"
-        f"{told}{more}"
-    )
+def _report(measurement: Measurement, out: Path | None, each: Callable[[Measurement], None] | None) -> None:
+    """Hand over what was measured so far."""
+    if each:
+        each(measurement)
+    if out:
+        measurement.write(out)
 
 
-def _limit(made: Sketches, estimator: str, level: float) -> Extrapolation | None:
+def _measure_encoders(
+    wanted: _Wanted, out: Path | None, progress: Progress, each: Callable[[Measurement], None] | None
+) -> Measurement:
+    """Measure each encoder, and compare those after the first with it, clip by clip."""
+    from sonoscale.extras import need
+
+    need("torch", what="measuring an encoder")
+    need("soundfile", what="measuring an encoder")
+    from sonoscale.measure._encoder import compare_encoders
+    from sonoscale.measure._facts import lengths_for_all
+    from sonoscale.measure._sketches import Pass
+
+    with _cores_shared_out(replace(wanted, device=_device(wanted))) as wanted:
+        facts, only = _look(wanted)
+        max_seconds, min_seconds = lengths_for_all(facts, wanted.max_seconds)
+        wanted = replace(wanted, max_seconds=max_seconds, min_seconds=min_seconds)
+        how = Pass(
+            wanted.blocks, wanted.layers, wanted.group, workers=wanted.workers or 1,
+            batch_seconds=wanted.batch_seconds, sample=SAMPLE if wanted.baselines else 0, min_seconds=min_seconds,
+        )  # fmt: skip
+        shown, options = short_names([_named(spec) for spec in wanted.specs]), wanted.options()
+        found: list[Measured] = []
+
+        def so_far(differences: Sequence[MeasuredDifference] = ()) -> Measurement:
+            return Measurement(
+                list(found), wanted.estimators[0], differences, wanted.audio, wanted.group or "", options
+            )
+
+        for spec, fact, name in zip(wanted.specs, facts, shown, strict=True):
+            found.append(replace(_measured(spec, fact, only, wanted, how, progress), name=name))
+            _report(so_far(), out, each)
+        if len(found) == 1:
+            return so_far()
+        measurement = so_far(compare_encoders(found, wanted.estimators, level=wanted.level))
+        if out:
+            measurement.write(out)
+        return measurement
+
+
+def _device(wanted: _Wanted) -> str:
+    """Where encoders run."""
+    import torch
+
+    if wanted.executor == "ray":
+        from sonoscale.measure._ray import cluster_device
+
+        return cluster_device(wanted.device)
+    return ("cuda" if torch.cuda.is_available() else "cpu") if wanted.device == "auto" else wanted.device
+
+
+@contextlib.contextmanager
+def _cores_shared_out(wanted: _Wanted) -> Iterator[_Wanted]:
+    """Cores for decoding and for the encoder, apart: threads of both on one core stall each other."""
+    import torch
+
+    from sonoscale.processes import available_cores
+
+    cores, on_cpu, before = available_cores(), wanted.device == "cpu", torch.get_num_threads()
+    workers = wanted.workers or (max(1, cores // 4) if on_cpu else cores)
+    if on_cpu:
+        torch.set_num_threads(max(1, cores - workers))
     try:
-        return extrapolate(made.whole, estimator, level=level)
-    except SonoscaleError:
-        return None
+        yield replace(wanted, workers=workers)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _look(wanted: _Wanted) -> tuple[list[Any], Any]:
+    """What each encoder says of itself, so that what is wrong with one is known at the start; and an only one.
+
+    Over Ray the numbers are all that is needed here, where there may be no GPU.
+    """
+    from sonoscale.measure._facts import EncoderFacts
+    from sonoscale.measure._forward import need_layers
+
+    facts = []
+    for spec in wanted.specs:
+        if wanted.executor == "ray":
+            encoder = _loaded(spec, "cpu", "fp32")
+            facts.append(EncoderFacts.of(encoder, precision=wanted.precision))
+        else:
+            encoder = _loaded(spec, wanted.device, wanted.precision)
+            facts.append(EncoderFacts.of(encoder))
+        if wanted.layers:
+            need_layers(encoder)
+        if len(wanted.specs) == 1:
+            return facts, encoder
+        del encoder  # two need not fit into the memory
+    return facts, None
+
+
+def _loaded(spec: Any, device: str, precision: Precision) -> Any:
+    """The encoder of a spec; an encoder as it is."""
+    from sonoscale.encoders import load_encoder
+
+    if isinstance(spec, (str, PathLike)):
+        return load_encoder(str(spec), device=device, precision=precision)
+    lacking = [name for name in ("sample_rate", "dim", "identity", "min_samples", "embed") if not hasattr(spec, name)]
+    if lacking:
+        raise SonoscaleError(
+            f"encoders: {type(spec).__name__} is no spec and no Encoder: it has no {', '.join(lacking)}; "
+            "write python:module:factory, or give it these"
+        )
+    return spec
+
+
+def _named(spec: Any) -> str:
+    return str(spec) if isinstance(spec, (str, PathLike)) else str(getattr(spec, "identity", type(spec).__name__))
+
+
+def _measured(spec: Any, facts: Any, only: Any, wanted: _Wanted, how: Pass, progress: Progress) -> Measured:
+    """Measure one encoder, here or over Ray."""
+    from sonoscale.corpora import open_corpus
+    from sonoscale.measure._encoder import measure_encoder
+    from sonoscale.measure._save import EmbeddingWriter
+
+    opened: dict[str, Any] = {
+        "kind": wanted.kind, "max_seconds": wanted.max_seconds, "audio_root": wanted.audio_root,
+    }  # fmt: skip
+    corpus = open_corpus(wanted.audio, sample_rate=facts.sample_rate, **opened)
+    name = _named(spec)
+
+    def show(what: str, done: int, total: int) -> None:
+        progress(name, what, done, total)
+
+    with contextlib.ExitStack() as stack:
+        sketch = writer = None
+        if wanted.executor == "ray":
+            from sonoscale.measure._ray import ray_sketcher
+
+            if not isinstance(spec, (str, PathLike)):
+                raise SonoscaleError(f"{name}: executor ray needs the spec of an encoder, which its workers load")
+            loaded = {"device": wanted.device, "precision": wanted.precision}
+            encoder = facts
+            sketch = ray_sketcher(
+                name, wanted.audio, encoder=facts, corpus=corpus, opened=opened, loaded=loaded, progress=show
+            )
+        else:
+            encoder = only or _loaded(spec, wanted.device, wanted.precision)
+        if wanted.save_embeddings:
+            writer = stack.enter_context(EmbeddingWriter(wanted.save_embeddings, corpus, facts.dim))
+        return measure_encoder(
+            encoder, corpus, how=how, estimators=wanted.estimators, durations=wanted.durations, level=wanted.level,
+            tolerance=wanted.tolerance, max_skipped=wanted.max_skipped, progress=show, emit=writer,
+            finished=writer and writer.finish, sketch=sketch,
+        )  # fmt: skip

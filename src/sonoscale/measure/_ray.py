@@ -15,9 +15,64 @@ import numpy as np
 from sonoscale.corpora import AudioCorpus, open_corpus
 from sonoscale.encoders import CheckedEncoder, Encoder, load_encoder
 from sonoscale.errors import SonoscaleError
-from sonoscale.measure._cluster import cluster_device, join_cluster
-from sonoscale.measure._identity import identity_of
-from sonoscale.measure._sketches import Pass, Sketches, block_of_each, sketch_clips
+from sonoscale.extras import need
+from sonoscale.measure._clips import block_of_each, identity_of
+from sonoscale.measure._sketches import Pass, Sketches, sketch_clips
+from sonoscale.processes import available_cores
+
+
+def join_cluster(address: str | None = None) -> Any:
+    """Join the cluster at an address, that which is running, or a new one on this machine; returns Ray.
+
+    Raises:
+        SonoscaleError: Ray is not installed, or there is no cluster at the address.
+    """
+    ray: Any = need("ray", what="executor ray")
+    if ray.is_initialized():
+        return ray
+    # The first error of a worker is raised here; without this the same of the other workers is printed beside it.
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
+    quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
+    wanted = address or os.environ.get("RAY_ADDRESS")
+    if wanted:
+        try:
+            ray.init(address=wanted, **quiet)
+        except (ConnectionError, ValueError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise SonoscaleError(f"no Ray cluster at {wanted} (executor ray, RAY_ADDRESS): {reason}") from error
+        return ray
+    try:
+        ray.init(address="auto", **quiet)
+    except ConnectionError:
+        # Else a cluster of our own keeps a token in the home folder, and reports its use.
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        try:
+            ray.init(address="local", num_cpus=available_cores(), include_dashboard=False, **quiet)
+        except (ConnectionError, ValueError) as error:
+            raise SonoscaleError(f"no Ray cluster can be started on this machine: {error}") from error
+    return ray
+
+
+def cluster_device(device: str, *, address: str | None = None) -> str:
+    """Where encoders run on a cluster, which gives each task a GPU of its own: `cuda`, whatever its number, or `cpu`.
+
+    Arguments:
+        device: as for `load_encoder`; `auto` is a GPU if the cluster has any.
+        address: see `ray_sketcher`.
+
+    Raises:
+        SonoscaleError: a GPU is asked for and the cluster has none; or what `join_cluster` raises.
+    """
+    ray = join_cluster(address)
+    gpus = ray.cluster_resources().get("GPU", 0)
+    if device == "auto":
+        return "cuda" if gpus else "cpu"
+    if not device.startswith("cuda"):
+        return device
+    if not gpus:
+        raise SonoscaleError(f"device {device}: the Ray cluster has no GPU; use cpu, or auto")
+    return "cuda"
 
 
 def ray_sketcher(
@@ -138,7 +193,7 @@ def _ready(plain: str) -> tuple[CheckedEncoder, AudioCorpus]:
 
 
 def _found(encoder: Encoder, corpus: AudioCorpus) -> dict[str, str]:
-    """What must be the same everywhere, the cheapest to tell first."""
+    """What must be the same everywhere, the cheapest to find first."""
     return {
         "number of clips": f"{len(corpus)} clips",
         "encoder": encoder.identity,

@@ -10,8 +10,8 @@ import numpy as np
 
 from sonoscale.corpora import AudioCorpus
 from sonoscale.encoders import Encoder
+from sonoscale.measure._clips import value_of
 from sonoscale.measure._forward import Forward
-from sonoscale.measure._groups import value_of
 from sonoscale.measure._stream import Clip, batches, clips
 from sonoscale.rank import SpectralSketch
 
@@ -28,19 +28,19 @@ class Pass:
     Attributes:
         blocks: jackknife groups of the sketches.
         layers: sketch every layer, not the output alone.
-        by: a column of the corpus's rows: one sketch per value, besides the whole.
+        group: a column of the corpus's rows: one sketch per value, besides the whole.
         crop_seconds: embed only so much of the beginning of each clip; None for all of it.
         workers: threads that decode.
         batch_seconds: seconds of audio in a batch.
         held_seconds: most seconds of audio that wait for a batch of their length.
         sample: keep about so many embeddings, evenly spaced, for what needs pairs of them.
         min_seconds: leave out shorter clips, as where encoders are compared and one of them takes none shorter.
-        most_skipped: stop as soon as more clips than so many could not be heard; None to go on.
+        most_skipped: stop as soon as more clips than so many could not be processed; None to carry on.
     """
 
     blocks: int = 16
     layers: bool = False
-    by: str | None = None
+    group: str | None = None
     crop_seconds: float | None = None
     workers: int = 2
     batch_seconds: float = 64.0
@@ -52,34 +52,34 @@ class Pass:
 
 @dataclass
 class Sketches:
-    """Sketches of one encoder on some clips, mergeable.
+    """Sketches of one encoder on clips of a corpus, mergeable.
 
     Attributes:
         whole: of the embeddings.
         layers: of each layer, if asked for; the last is the output.
-        by: of the clips of each value of a column, if asked for.
-        seconds: of audio heard.
-        skipped: name and reason of clips that could not be heard.
+        groups: of the clips of each value of a column, if asked for.
+        seconds: of audio processed.
+        skipped: name and reason of clips that could not be processed.
         forward_seconds: spent in the encoder.
-        sample: some of the embeddings, float32 `[k, dim]` each.
-        heard: indices of the clips, int64 `[batch]` each.
-        by_seconds: of audio of each value of the column.
+        sample: a sample of the embeddings, float32 `[k, dim]` each.
+        processed: indices of the clips, int64 `[batch]` each.
+        group_seconds: of audio of each value of the column.
     """
 
     whole: SpectralSketch
     layers: list[SpectralSketch] = field(default_factory=list)
-    by: dict[str, SpectralSketch] = field(default_factory=dict)
+    groups: dict[str, SpectralSketch] = field(default_factory=dict)
     seconds: float = 0.0
     skipped: list[tuple[str, str]] = field(default_factory=list)
     forward_seconds: float = 0.0
     sample: list[np.ndarray] = field(default_factory=list)
-    heard: list[np.ndarray] = field(default_factory=list)
-    by_seconds: dict[str, float] = field(default_factory=dict)
+    processed: list[np.ndarray] = field(default_factory=list)
+    group_seconds: dict[str, float] = field(default_factory=dict)
 
     def merge(self, other: Sketches) -> Sketches:
         """Of the clips of both."""
-        values = sorted(set(self.by) | set(other.by))
-        mine, theirs = self.by, other.by
+        values = sorted(set(self.groups) | set(other.groups))
+        mine, theirs = self.groups, other.groups
         return Sketches(
             self.whole.merge(other.whole),
             [a.merge(b) for a, b in zip(self.layers, other.layers, strict=True)],
@@ -88,21 +88,13 @@ class Sketches:
             [*self.skipped, *other.skipped],
             self.forward_seconds + other.forward_seconds,
             [*self.sample, *other.sample],
-            [*self.heard, *other.heard],
-            {value: self.by_seconds.get(value, 0.0) + other.by_seconds.get(value, 0.0) for value in values},
+            [*self.processed, *other.processed],
+            {v: self.group_seconds.get(v, 0.0) + other.group_seconds.get(v, 0.0) for v in values},
         )
 
     def too_many_skipped(self, how: Pass) -> bool:
-        """Whether there is no use in going on."""
+        """Whether the rest need not be tried."""
         return how.most_skipped is not None and len(self.skipped) > how.most_skipped
-
-
-def block_of_each(corpus: AudioCorpus, blocks: int) -> np.ndarray:
-    """The jackknife block of each clip, int64 `[clips]`: recordings are dealt in turn, with all their clips."""
-    order: dict[str, int] = {}
-    return np.array(
-        [order.setdefault(corpus.group(i), len(order)) % blocks for i in range(len(corpus))], dtype=np.int64
-    )
 
 
 def sketch_clips(
@@ -122,12 +114,12 @@ def sketch_clips(
 
     Arguments:
         encoder: see `Encoder`; its rate is the corpus's.
-        corpus: what to hear.
+        corpus: what to embed.
         indices: which of its clips.
         assigned: the block of each clip of the corpus, from `block_of_each`.
         how: see `Pass`.
-        progress: told how many clips were done with.
-        emit: given indices and embeddings `[batch, dim]`, to save them.
+        progress: called with how many clips are done with.
+        emit: called with indices and embeddings `[batch, dim]`, to save them.
 
     Raises:
         SonoscaleError: the encoder refuses all clips of a batch, returns what is no embedding, mixes the clips of a
@@ -145,7 +137,7 @@ def sketch_clips(
         if progress:
             progress(1)
 
-    def heard() -> Iterator[Clip]:
+    def prepared() -> Iterator[Clip]:
         for clip in clips(corpus, indices, workers=how.workers):
             if made.too_many_skipped(how):
                 return
@@ -156,7 +148,7 @@ def sketch_clips(
                 yield clip
 
     for where, waves in batches(
-        heard(), batch_samples=round(how.batch_seconds * rate), held_samples=round(how.held_seconds * rate)
+        prepared(), batch_samples=round(how.batch_seconds * rate), held_samples=round(how.held_seconds * rate)
     ):
         if made.too_many_skipped(how):
             break
@@ -201,8 +193,8 @@ def _prepared(clip: Clip, encoder: Encoder, corpus: AudioCorpus, how: Pass) -> C
         return without(f"{seconds:.3f} s is shorter than the {how.min_seconds:.3f} s that every encoder here takes")
     longest = getattr(encoder, "max_samples", None)
     if longest is not None and len(wave) > longest:
-        reason = f"{len(wave) / rate:.3f} s is longer than the encoder's {longest / rate:.3f} s: cut recordings"
-        return without(f"{reason} (--max-seconds)")
+        reason = f"{len(wave) / rate:.3f} s is longer than the encoder's {longest / rate:.3f} s"
+        return without(f"{reason}: cut recordings (max_seconds)")
     return Clip(clip.index, wave)
 
 
@@ -213,16 +205,16 @@ def _take(
     """Add the embeddings of clips of so many seconds each."""
     rows = stack[-1]
     made.whole.update_blocks(rows, blocks, dtype="float32")
-    made.heard.append(where)
+    made.processed.append(where)
     made.seconds += len(where) * seconds
     for sketch, layer in zip(made.layers, stack, strict=False):
         sketch.update_blocks(layer, blocks, dtype="float32")
     if how.sample:
         made.sample.append(rows[where % -(-len(corpus) // how.sample) == 0])
-    if how.by is not None:
-        values = np.array([value_of(corpus, int(i), how.by) for i in where])
+    if how.group is not None:
+        values = np.array([value_of(corpus, int(i), how.group) for i in where])
         for value in np.unique(values):
             mine = values == value
-            sketch = made.by.setdefault(str(value), SpectralSketch(rows.shape[1], blocks=how.blocks))
+            sketch = made.groups.setdefault(str(value), SpectralSketch(rows.shape[1], blocks=how.blocks))
             sketch.update_blocks(rows[mine], blocks[mine], dtype="float32")
-            made.by_seconds[str(value)] = made.by_seconds.get(str(value), 0.0) + int(mine.sum()) * seconds
+            made.group_seconds[str(value)] = made.group_seconds.get(str(value), 0.0) + int(mine.sum()) * seconds

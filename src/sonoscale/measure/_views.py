@@ -38,7 +38,7 @@ def measure_lidar(
         how: workers and size of batches.
         level: coverage of the interval.
         encoder_name, corpus_name: kept in the record.
-        progress: told what is being done, how many clips are done with, and of how many.
+        progress: called with what is being done, how many clips are done with, and of how many.
 
     Raises:
         SonoscaleError: fewer than 2 clips have halves that the encoder takes, or what the encoder raises.

@@ -1,29 +1,46 @@
 """Corpus + objective + backbone + budgets -> checkpoints, with the rank beside the loss."""
 
-from sonoscale.pretrain._batches import Batches
-from sonoscale.pretrain._build import build_for_training, build_objective, prepare_for_speed
-from sonoscale.pretrain._config import RunConfig, TrainConfig
-from sonoscale.pretrain._contrastive import Contrastive, nt_xent
-from sonoscale.pretrain._counted import Counted, count_operations
-from sonoscale.pretrain._estimate import Estimate, estimate_run
-from sonoscale.pretrain._flops import Cost, training_cost
-from sonoscale.pretrain._hardware import peak_flops
-from sonoscale.pretrain._identity import all_clips, enough, run_identity
-from sonoscale.pretrain._latent import LatentPrediction
-from sonoscale.pretrain._loop import pretrain
-from sonoscale.pretrain._mae import MaskedAutoencoder, normalise_patches
-from sonoscale.pretrain._masking import MASKS, check_mask, draw_masks, kept_patches
-from sonoscale.pretrain._objective import Objective, make_objective
-from sonoscale.pretrain._objective_config import ObjectiveConfig
-from sonoscale.pretrain._one_process import OneProcess, Runtime
-from sonoscale.pretrain._optimiser import make_optimiser, set_lr
-from sonoscale.pretrain._prefetch import Prefetch
-from sonoscale.pretrain._prepare import PreparedRun, check_lengths, prepare_run
-from sonoscale.pretrain._run_folder import checkpoint_file, read_record, unfinished_run
-from sonoscale.pretrain._sharding import PATIENCE, cutting_strategy
-from sonoscale.pretrain._training_audio import training_audio
-from sonoscale.pretrain._views import cut_views, draw_views
-from sonoscale.pretrain._waves import Waves, WaveStore, as_log_mels
+from typing import TYPE_CHECKING
+
+from sonoscale._callable import make_callable
+from sonoscale._lazy import lazy
+
+if TYPE_CHECKING:
+    from sonoscale.pretrain._batches import Batches
+    from sonoscale.pretrain._config import RunConfig, TrainConfig
+    from sonoscale.pretrain._contrastive import Contrastive, cut_views, draw_views, nt_xent
+    from sonoscale.pretrain._estimate import Counted, count_operations, estimate_run, peak_flops
+    from sonoscale.pretrain._flops import Cost, training_cost
+    from sonoscale.pretrain._latent import LatentPrediction
+    from sonoscale.pretrain._loop import train_run
+    from sonoscale.pretrain._mae import MaskedAutoencoder, normalise_patches
+    from sonoscale.pretrain._masking import draw_masks
+    from sonoscale.pretrain._objective import (
+        Objective,
+        build_for_training,
+        build_objective,
+        make_objective,
+        prepare_for_speed,
+    )
+    from sonoscale.pretrain._objective_config import MASKS, ObjectiveConfig, check_mask, kept_patches
+    from sonoscale.pretrain._optimiser import make_optimiser, set_lr
+    from sonoscale.pretrain._prefetch import Prefetch
+    from sonoscale.pretrain._prepare import (
+        Inputs,
+        PreparedRun,
+        Sources,
+        all_clips,
+        check_clips,
+        check_lengths,
+        prepare_run,
+        run_identity,
+        training_audio,
+    )
+    from sonoscale.pretrain._pretrain import pretrain
+    from sonoscale.pretrain._results import Estimate, Run
+    from sonoscale.pretrain._run_folder import checkpoint_file, read_record, unfinished_run
+    from sonoscale.pretrain._runtime import PATIENCE, OneProcess, Runtime, cutting_strategy
+    from sonoscale.pretrain._waves import Waves, WaveStore, as_log_mels
 
 __all__ = [
     "MASKS",
@@ -33,6 +50,7 @@ __all__ = [
     "Cost",
     "Counted",
     "Estimate",
+    "Inputs",
     "LatentPrediction",
     "MaskedAutoencoder",
     "Objective",
@@ -40,8 +58,10 @@ __all__ = [
     "OneProcess",
     "Prefetch",
     "PreparedRun",
+    "Run",
     "RunConfig",
     "Runtime",
+    "Sources",
     "TrainConfig",
     "WaveStore",
     "Waves",
@@ -49,6 +69,7 @@ __all__ = [
     "as_log_mels",
     "build_for_training",
     "build_objective",
+    "check_clips",
     "check_lengths",
     "check_mask",
     "checkpoint_file",
@@ -57,7 +78,6 @@ __all__ = [
     "cutting_strategy",
     "draw_masks",
     "draw_views",
-    "enough",
     "estimate_run",
     "kept_patches",
     "make_objective",
@@ -71,7 +91,11 @@ __all__ = [
     "read_record",
     "run_identity",
     "set_lr",
+    "train_run",
     "training_audio",
     "training_cost",
     "unfinished_run",
 ]
+
+__getattr__ = lazy(__name__)
+make_callable(__name__)

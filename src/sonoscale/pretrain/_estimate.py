@@ -1,4 +1,4 @@
-"""What a run would cost, before any audio is read."""
+"""What a run would cost, before any audio is read, and what the device could do at best."""
 
 from __future__ import annotations
 
@@ -10,48 +10,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
-from sonoscale.pretrain._build import build_objective, prepare_for_speed
 from sonoscale.pretrain._config import RunConfig
-from sonoscale.pretrain._flops import Cost, training_cost
+from sonoscale.pretrain._flops import training_cost
+from sonoscale.pretrain._objective import build_objective, make_objective, prepare_for_speed
 from sonoscale.pretrain._optimiser import make_optimiser
+from sonoscale.pretrain._results import Estimate
 from sonoscale.pretrain._schedule import make_schedule
 
 if TYPE_CHECKING:
-    from sonoscale.pretrain._one_process import Runtime
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """Of a run.
-
-    Attributes:
-        cost: of one example.
-        patches, kept: of one example, and how many of them the encoder sees.
-        steps: to be trained in all, branches included.
-        hours: of audio that the last budget hears, repetitions counted.
-        flops: training operations of the last budget.
-        seconds_per_step: measured on random log-mels, without reading data.
-        memory: bytes: on a GPU the most allocated, else what the process grew by.
-    """
-
-    cost: Cost
-    patches: int
-    kept: int
-    steps: int
-    hours: float
-    flops: float
-    seconds_per_step: float
-    memory: int
-
-    @property
-    def seconds(self) -> float:
-        """Of all steps; rank readings come on top."""
-        return self.steps * self.seconds_per_step
+    from sonoscale.pretrain._runtime import Runtime
 
 
 def estimate_run(config: RunConfig, fabric: Runtime, *, compiled: bool = False, rounds: int = 5) -> Estimate:
-    """Count from the configuration, and time a few steps.
+    """Count from the configuration, and time a few steps on random log-mels.
 
     Arguments:
         config: the run.
@@ -80,15 +54,93 @@ def estimate_run(config: RunConfig, fabric: Runtime, *, compiled: bool = False, 
     on_gpu = fabric.device.type == "cuda"
     cost, budget = training_cost(config), config.budgets[-1]
     examples = budget * config.train.batch_size
+    front_end = config.encoder.front_end
     return Estimate(
-        cost, config.patches, config.kept, make_schedule(config).steps,
-        examples * config.frames * config.encoder.front_end.hop / config.encoder.front_end.sample_rate / 3600,
-        float(examples * cost.flops), statistics.median(seconds[2:]),
-        torch.cuda.max_memory_allocated() if on_gpu else max(0, _resident() - before),
-    )  # fmt: skip
+        cost=cost,
+        patches=config.patches,
+        kept=config.kept,
+        budgets=config.budgets,
+        batch_size=config.train.batch_size,
+        steps=make_schedule(config).steps,
+        hours=examples * config.frames * front_end.hop / front_end.sample_rate / 3600,
+        flops=float(examples * cost.flops),
+        seconds_per_step=statistics.median(seconds[2:]),
+        memory=torch.cuda.max_memory_allocated() if on_gpu else max(0, _resident() - before),
+        device=str(fabric.device),
+    )
 
 
 def _resident() -> int:
     """The most memory that this process has had, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+# Dense bf16 operations per second, without sparsity, from the makers' data sheets; the first name that fits counts.
+PEAKS = {
+    "H100 PCIe": 756e12,
+    "H100 NVL": 835e12,
+    "H100": 989e12,
+    "H200": 989e12,
+    "GH200": 989e12,
+    "B200": 2250e12,
+    "A100": 312e12,
+    "A10G": 70e12,
+    "A10": 125e12,
+    "L40S": 362e12,
+    "L40": 181e12,
+    "L4": 121e12,
+    "RTX 4090": 165e12,
+}
+
+
+def peak_flops(device: torch.device) -> float | None:
+    """Dense bf16 peak of a GPU, operations per second; None where it is not known, as on CPUs."""
+    if device.type != "cuda":
+        return None
+    name = torch.cuda.get_device_name(device)
+    return next((peak for key, peak in PEAKS.items() if key in name), None)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Operations of one training example.
+
+    Attributes:
+        training: forward and backward of all parts.
+        inference: the encoder on one whole, unmasked training example, forward.
+    """
+
+    training: float
+    inference: float
+
+
+def count_operations(config: RunConfig) -> Counted:
+    """Run a training step on random log-mels under `FlopCounterMode`, with one correction.
+
+    For the gradient of the kernel of a grouped convolution that counter takes the groups for one, and is too high by
+    their number; the correction counts what is done.
+    """
+    with torch.random.fork_rng():
+        model, batch = make_objective(config, mean=0.0, std=1.0), config.train.batch_size
+        frames = torch.randn(batch, config.frames, config.encoder.n_mels)
+        draw = model.draw(batch, torch.Generator().manual_seed(0))
+        # Fused kernels of attention are not counted on every device.
+        with _counter() as training, sdpa_kernel(SDPBackend.MATH):
+            model(frames, draw).backward()
+        with _counter() as inference, sdpa_kernel(SDPBackend.MATH), torch.inference_mode():
+            model.encoder.embed_logmel(frames)
+    return Counted(training.get_total_flops() / batch, inference.get_total_flops() / batch)
+
+
+def _counter() -> FlopCounterMode:
+    return FlopCounterMode(display=False, custom_mapping={torch.ops.aten.convolution_backward: _grouped_backward})
+
+
+def _grouped_backward(
+    gradient: torch.Size, x: torch.Size, weight: torch.Size, bias: Any, stride: Any, padding: Any, dilation: Any,
+    transposed: bool, out_pad: Any, groups: int, wanted: list[bool], **_: Any,
+) -> int:  # fmt: skip
+    """Of the gradients of input and kernel: each as much as the forward pass."""
+    assert not transposed
+    return 2 * gradient.numel() * weight[1:].numel() * sum(wanted[:2])

@@ -11,8 +11,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from sonoscale.encoders import gather_rows
 from sonoscale.pretrain._config import RunConfig
-from sonoscale.pretrain._decoder import Decoder
-from sonoscale.pretrain._mae import masks_of_step
+from sonoscale.pretrain._mae import Decoder, masks_of_step
 from sonoscale.pretrain._objective import Objective
 
 

@@ -14,18 +14,16 @@ from sonoscale.audio import LogMel
 from sonoscale.corpora import FeatureStore
 from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain._batches import Batches
-from sonoscale.pretrain._build import build_objective, prepare_for_speed
 from sonoscale.pretrain._config import RunConfig
+from sonoscale.pretrain._estimate import peak_flops
 from sonoscale.pretrain._flops import training_cost
-from sonoscale.pretrain._hardware import peak_flops
-from sonoscale.pretrain._health import check_loss, check_rank
-from sonoscale.pretrain._monitor import RankReading, heldout_loss, read_rank
-from sonoscale.pretrain._one_process import OneProcess, Runtime
+from sonoscale.pretrain._monitor import RankReading, check_loss, check_rank, heldout_loss, rank_monitor, read_rank
+from sonoscale.pretrain._objective import build_objective, prepare_for_speed
 from sonoscale.pretrain._optimiser import make_optimiser, set_lr
 from sonoscale.pretrain._prefetch import Prefetch
 from sonoscale.pretrain._run_folder import RunFolder
+from sonoscale.pretrain._runtime import OneProcess, Runtime, WholeModel, cuts_models
 from sonoscale.pretrain._schedule import Segment, make_schedule
-from sonoscale.pretrain._sharding import WholeModel, cuts_models
 from sonoscale.pretrain._state import Training, stop_requests
 from sonoscale.pretrain._waves import WaveStore, as_log_mels
 
@@ -33,7 +31,7 @@ Progress = Callable[[int, int, float], None]
 Log = Callable[[dict[str, float], int], Any]
 
 
-def pretrain(
+def train_run(
     config: RunConfig,
     train: FeatureStore | WaveStore,
     heldout: FeatureStore,
@@ -47,11 +45,11 @@ def pretrain(
     log: Log = lambda metrics, step: None,
     progress: Progress | None = None,
 ) -> None:
-    """Train one model to each of its budgets and write its run folder; what was interrupted goes on where it stopped.
+    """Train one model to each of its budgets and write its run folder; what was interrupted resumes where it stopped.
 
     The trunk warms up and then keeps its learning rate; where a budget's decay begins, a branch leaves the trunk,
-    decays to 0, is measured and saved, and the trunk goes on from where the branch left it. A branch sees exactly
-    what a run of that budget alone would have seen. A run that was stopped, in whatever way, and goes on gives
+    decays to 0, is measured and saved, and the trunk continues from where the branch left it. A branch sees exactly
+    what a run of that budget alone would have seen. A run that was stopped, in whatever way, and resumed gives
     bitwise what one without a stop gives, on the CPU.
 
     Arguments:
@@ -91,9 +89,10 @@ def pretrain(
     front_end = LogMel(config.encoder.front_end).to(fabric.device)
     precision = str(fabric.strategy.precision.precision)
     run = RunFolder(config, folder, identity=identity, precision=precision, writes=rank == 0)
+    monitor = rank_monitor(heldout)
     now = Training(objective, optimiser, stream, torch.Generator().manual_seed(config.seed + 1), fabric.device)
     example_hours = config.frames * train.hop_seconds / 3600
-    told_every = max(1 if fabric.device.type == "cpu" else 10, schedule.steps // 5000)
+    report_every = max(1 if fabric.device.type == "cpu" else 10, schedule.steps // 5000)
     mine = slice(rank * share * config.train.accumulate, (rank + 1) * share * config.train.accumulate)
 
     def train_step(segment: Segment, step: int) -> None:
@@ -113,7 +112,7 @@ def pretrain(
         objective.after_step(step)
         now.end_step(step + 1)
 
-    def tell(segment: Segment, step: int) -> None:
+    def report(segment: Segment, step: int) -> None:
         loss = float(torch.as_tensor(fabric.all_reduce(now.smooth, reduce_op="mean")))
         stop.agree(fabric, time.monotonic() - saved >= 60 * config.train.checkpoint_minutes)
         try:
@@ -128,7 +127,7 @@ def pretrain(
             progress(schedule.before(now.segment, step), schedule.steps, loss)
 
     def measure(phase: str, step: int) -> RankReading:
-        reading = read_rank(kept.now(), heldout, encoder_id=f"{folder.name}@{step}")
+        reading = read_rank(monitor, kept.now(), heldout, step=step, encoder_id=f"{folder.name}@{step}")
         run.warn(check_rank(reading, step=step))
         run.log_rank(phase, step, reading, seen(step))
         ranks = {"rankme": reading.uncentred.value, "rankme_centred": reading.centred.value}
@@ -150,7 +149,7 @@ def pretrain(
         if not to_do:
             return
         now.restore(run.load_state())
-        run.tell_again(log)
+        run.log_again(log)
         saved = time.monotonic()
         while now.segment < len(schedule.segments):
             segment = schedule.segments[now.segment]
@@ -164,8 +163,8 @@ def pretrain(
                 if segment.budget is not None:
                     now.leave_trunk()
                 train_step(segment, now.step)
-                if now.step % told_every == 0 or now.step == segment.stop:
-                    tell(segment, now.step)
+                if now.step % report_every == 0 or now.step == segment.stop:
+                    report(segment, now.step)
                 if stop.agreed or stop.due:
                     run.save_state(now.state())
                     saved, stop.due = time.monotonic(), False

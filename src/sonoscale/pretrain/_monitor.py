@@ -1,18 +1,22 @@
-"""What is watched on clips that are never trained on: effective rank and loss."""
+"""What is watched on clips that are never trained on: effective rank and loss, and signs that a training goes wrong."""
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
 from sonoscale.corpora import FeatureStore
 from sonoscale.encoders import embed_store
+from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain._batches import Batches
 from sonoscale.pretrain._config import RunConfig
 from sonoscale.pretrain._objective import Objective
-from sonoscale.rank import RankRecord, SpectralSketch, measure_rank
+from sonoscale.rank import RankMonitor, RankRecord
 
 _BATCH = 128  # examples of a batch of the held-out loss
 
@@ -27,19 +31,24 @@ class RankReading:
     spectrum_centred: np.ndarray
 
 
-def read_rank(model: Objective, heldout: FeatureStore, *, encoder_id: str) -> RankReading:
-    """Rank of the embeddings of all held-out clips, whole and unmasked, in eval mode."""
-    was_training = model.training
-    model.eval()
-    sketch = SpectralSketch(model.encoder.dim)
-    sketch.update(embed_store(model.encoder, heldout))
-    model.train(was_training)
-    seconds = heldout.seconds() / len(heldout)
-    uncentred, centred = (
-        measure_rank(sketch, name, encoder=encoder_id, corpus=heldout.corpus, mean_seconds=seconds)
-        for name in ("rankme", "rankme_centred")
+def rank_monitor(heldout: FeatureStore) -> RankMonitor:
+    """Reads the rank of the embeddings of all held-out clips, whole and unmasked."""
+    return RankMonitor(
+        [heldout],
+        embed=lambda model, store: embed_store(model.encoder, store),
+        estimators=("rankme", "rankme_centred"),
+        corpus=heldout.corpus,
     )
-    return RankReading(uncentred, centred, sketch.spectrum(), sketch.spectrum(centred=True))
+
+
+def read_rank(
+    monitor: RankMonitor, model: Objective, heldout: FeatureStore, *, step: int, encoder_id: str
+) -> RankReading:
+    """The rank of a model as it is, with what the records should say of it."""
+    reading = monitor.read(model, step)
+    about: dict[str, Any] = {"encoder": encoder_id, "mean_seconds": heldout.seconds() / len(heldout)}
+    uncentred, centred = (dataclasses.replace(record, **about) for record in reading.records.values())
+    return RankReading(uncentred, centred, reading.sketch.spectrum(), reading.sketch.spectrum(centred=True))
 
 
 @torch.inference_mode()
@@ -67,3 +76,31 @@ def heldout_loss(model: Objective, heldout: FeatureStore, config: RunConfig, *, 
         losses.append(model(frames, draw).item())
     model.train(was_training)
     return float(np.mean(losses))
+
+
+SPIKE = 1.5
+"""A smoothed loss so many times its lowest is said to have jumped."""
+
+COLLAPSED = 1.5
+"""A centred RankMe under this says that all clips lie on a line."""
+
+
+def check_loss(loss: float, lowest: float, *, step: int, lr: float) -> str | None:
+    """What is to be said of the smoothed loss, if anything.
+
+    Raises:
+        SonoscaleError: it is NaN or infinite.
+    """
+    if not math.isfinite(loss):
+        raise SonoscaleError(f"the loss became {loss} at step {step} (learning rate {lr:.2g}): lower train.lr")
+    if lowest > 0 and loss > SPIKE * lowest:
+        return f"the loss rose from {lowest:.3g} to {loss:.3g} by step {step}: train.lr may be too high"
+    return None
+
+
+def check_rank(reading: RankReading, *, step: int) -> str | None:
+    """What is to be said of the rank, if anything."""
+    rank = reading.centred.value
+    if step and rank < COLLAPSED:
+        return f"the embeddings have collapsed by step {step}: centred RankMe is {rank:.3g}"
+    return None

@@ -1,14 +1,16 @@
-"""What every pre-training objective is: an encoder, the draws of a step, and a loss."""
+"""What every pre-training objective is, and how its model and optimiser are made."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from sonoscale.encoders import AudioEncoder
 from sonoscale.pretrain._config import RunConfig
+from sonoscale.pretrain._optimiser import apply_parametrisation, make_optimiser
 
 
 class Objective(nn.Module):
@@ -64,3 +66,44 @@ def make_objective(config: RunConfig, *, mean: float, std: float) -> Objective:
 
     kinds = {"mae": MaskedAutoencoder, "latent": LatentPrediction, "contrastive": Contrastive}
     return kinds[config.objective.kind](config, mean=mean, std=std)
+
+
+def build_for_training(config: RunConfig, *, mean: float, std: float) -> tuple[Objective, torch.optim.AdamW]:
+    """The objective of a run and its optimiser, for one process: see `build_objective`."""
+    objective, base = build_objective(config, mean=mean, std=std)
+    return objective, make_optimiser(objective, base, config.train)
+
+
+class _NothingDrawn(TorchFunctionMode):
+    """Leaves out `normal_`, which tensors without values do not need: for it torch would import its compiler."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is nn.init.normal_:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
+def build_objective(config: RunConfig, *, mean: float, std: float) -> tuple[Objective, Objective]:
+    """The objective of a run, its weights drawn with the run's seed in its parametrisation.
+
+    Arguments:
+        config: the run.
+        mean, std: of the training log-mels, in natural-log units.
+
+    Returns:
+        the objective, and the same without weights at the width of the learning rate, for `make_optimiser`.
+    """
+    torch.manual_seed(config.seed)
+    objective = make_objective(config, mean=mean, std=std)
+    with torch.device("meta"), _NothingDrawn():  # at the width of the learning rate, to see which sides grow with it
+        encoder = config.encoder.model_copy(update={"width": config.train.lr_width})
+        base = make_objective(config.model_copy(update={"encoder": encoder}), mean=0.0, std=1.0)
+    apply_parametrisation(objective, base, config.train.parametrisation)
+    return objective, base
+
+
+def prepare_for_speed(objective: Objective, compiled: bool) -> None:
+    """Compile each block of the encoder, as all of them have one shape."""
+    if compiled:
+        for block in objective.encoder.backbone.blocks:
+            block.compile()

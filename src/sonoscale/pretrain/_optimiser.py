@@ -37,8 +37,7 @@ from torch import Tensor, nn
 
 from sonoscale.encoders import Block
 from sonoscale.errors import SonoscaleError
-from sonoscale.pretrain._config import TrainConfig
-from sonoscale.pretrain._heads import HEAD_SIZE, head_grows
+from sonoscale.pretrain._config import HEAD_SIZE, TrainConfig, head_grows
 
 
 @dataclass(frozen=True)

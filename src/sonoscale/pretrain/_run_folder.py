@@ -25,7 +25,7 @@ from sonoscale.pretrain._objective import Objective
 from sonoscale.processes import only_one_process
 
 if TYPE_CHECKING:
-    from sonoscale.pretrain._one_process import Runtime
+    from sonoscale.pretrain._runtime import Runtime
 
 _METRICS = pa.schema(
     [("step", pa.int64()), ("phase", pa.string())]
@@ -46,7 +46,7 @@ class RunFolder:
         config: the run.
         folder: where it will be.
         identity: what the folder's name is a hash of.
-        precision: of the forward pass; a run goes on with the one that it began with.
+        precision: of the forward pass; a run resumes with the one that it began with.
         writes: of several processes, one does.
     """
 
@@ -86,7 +86,7 @@ class RunFolder:
             if problem:
                 raise SonoscaleError(problem)
             yield not finished
-            fabric.barrier()  # nobody goes on before the run is in its place
+            fabric.barrier()  # nobody continues before the run is in its place
 
     def _take(self, stack: ExitStack, restart: bool) -> bool:
         """Lock the folder; whether the run is finished already."""
@@ -124,11 +124,11 @@ class RunFolder:
             self._spectra[f"step_{step}"] = torch.from_numpy(reading.spectrum)
             self._spectra[f"step_{step}_centred"] = torch.from_numpy(reading.spectrum_centred)
 
-    def tell_again(self, log: Callable[[dict[str, float], int], Any]) -> None:
-        """Give `log` what an interrupted run had measured up to the state that it goes on from."""
+    def log_again(self, log: Callable[[dict[str, float], int], Any]) -> None:
+        """Give `log` what an interrupted run had measured up to the state that it resumes from."""
         for row in self._rows:
-            told = {name: row[name] for name in ("loss", "lr", "rankme", "rankme_centred") if name in row}
-            log({f"{row['phase']}/{name}": value for name, value in told.items()}, row["step"])
+            found = {name: row[name] for name in ("loss", "lr", "rankme", "rankme_centred") if name in row}
+            log({f"{row['phase']}/{name}": value for name, value in found.items()}, row["step"])
 
     def finish_budget(
         self, step: int, objective: Objective, reading: RankReading, loss: float, seen: dict[str, float]
@@ -153,7 +153,7 @@ class RunFolder:
         _replace(checkpoint_file(self.unfinished, step, self.config.budgets[-1]), content)
 
     def save_state(self, state: dict[str, Any]) -> None:
-        """Everything that is needed to go on from here, in one atomic step."""
+        """Everything that is needed to resume from here, in one atomic step."""
         if not self.writes:
             return
         written = {
@@ -182,8 +182,8 @@ class RunFolder:
             return None
         if precision != self.precision:
             raise SonoscaleError(
-                f"{self.unfinished}: was begun with precision {precision}, not {self.precision}: go on with that, or "
-                "begin anew (--restart)"
+                f"{self.unfinished}: was begun with precision {precision}, not {self.precision}: resume with that, or "
+                "begin anew (resume=False)"
             )
         self._rows, self._spectra = written["rows"], written["spectra"]
         self._budgets, self.warnings = written["budgets"], written["warnings"]

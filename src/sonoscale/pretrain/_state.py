@@ -16,10 +16,10 @@ from torch import Tensor
 
 from sonoscale.pretrain._objective import Objective
 from sonoscale.pretrain._prefetch import Prefetch
-from sonoscale.pretrain._sharding import load_whole, whole
+from sonoscale.pretrain._runtime import load_whole, whole
 
 if TYPE_CHECKING:
-    from sonoscale.pretrain._one_process import Runtime
+    from sonoscale.pretrain._runtime import Runtime
 
 REMEMBERED = 0.95
 """Of the smoothed loss, from one step to the next."""

@@ -1,44 +1,39 @@
 """Embeddings + labels -> downstream score, by a named protocol."""
 
-from sonoscale.probe._encoders import Agreement, Score, check_protocols, probe_encoder, protocol_agreement
-from sonoscale.probe._event_scores import EVENT_METRICS
-from sonoscale.probe._events import probe_events
-from sonoscale.probe._metrics import METRICS, Metric, find_metric
-from sonoscale.probe._overlap import content_hashes, overlap
-from sonoscale.probe._probe import probe
-from sonoscale.probe._protocol import Outcome, Protocol
-from sonoscale.probe._ranking import RETRIEVAL_METRICS
-from sonoscale.probe._registry import PROTOCOLS, find_protocol
-from sonoscale.probe._result import ProbeResult
-from sonoscale.probe._retrieval import Retrieval, probe_retrieval
-from sonoscale.probe._rounds import Round, folds_by_group, make_rounds
-from sonoscale.probe._targets import Targets, make_targets
+from typing import TYPE_CHECKING
+
+from sonoscale._callable import make_callable
+from sonoscale._lazy import lazy
+
+if TYPE_CHECKING:
+    from sonoscale.probe._embeddings import probe_embeddings
+    from sonoscale.probe._encoders import check_protocols as check_protocols  # for studies
+    from sonoscale.probe._events import probe_events
+    from sonoscale.probe._hear import Training
+    from sonoscale.probe._metrics import METRICS, Metric, find_metric
+    from sonoscale.probe._probe import probe
+    from sonoscale.probe._protocols import PROTOCOLS, find_protocol
+    from sonoscale.probe._results import Agreement, Difference, ProbeResult, ProbeResults, Score
+    from sonoscale.probe._store import logmel_statistics, probe_store
 
 __all__ = [
-    "EVENT_METRICS",
     "METRICS",
     "PROTOCOLS",
-    "RETRIEVAL_METRICS",
     "Agreement",
+    "Difference",
     "Metric",
-    "Outcome",
     "ProbeResult",
-    "Protocol",
-    "Retrieval",
-    "Round",
+    "ProbeResults",
     "Score",
-    "Targets",
-    "check_protocols",
-    "content_hashes",
+    "Training",
     "find_metric",
     "find_protocol",
-    "folds_by_group",
-    "make_rounds",
-    "make_targets",
-    "overlap",
+    "logmel_statistics",
     "probe",
-    "probe_encoder",
+    "probe_embeddings",
     "probe_events",
-    "probe_retrieval",
-    "protocol_agreement",
+    "probe_store",
 ]
+
+__getattr__ = lazy(__name__)
+make_callable(__name__)

@@ -8,7 +8,7 @@ import numpy as np
 
 from sonoscale.errors import SonoscaleError
 
-NOISE = 1e-7  # deviation over root mean square that float32 cannot tell from none
+NOISE = 1e-7  # deviation over root mean square that float32 cannot distinguish from none
 LEAST = 1e-10  # share of the largest squared singular value under which a direction is left out
 
 
@@ -81,8 +81,8 @@ class Basis:
             return cls(centre, scale, like.axes, np.sum(coordinates**2, axis=0), coordinates)
         energy, axes = np.linalg.eigh(features @ features.T if n < dim else features.T @ features)
         if n < dim:
-            told = energy > LEAST * energy[-1]
-            energy, axes = energy[told], axes[:, told]
+            kept = energy > LEAST * energy[-1]
+            energy, axes = energy[kept], axes[:, kept]
             return cls(centre, scale, features.T @ (axes / np.sqrt(energy)), energy, axes * np.sqrt(energy))
         return cls(centre, scale, axes, energy.clip(min=0), features @ axes)
 

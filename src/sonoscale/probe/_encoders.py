@@ -5,61 +5,28 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from scipy import stats
 
 from sonoscale.corpora import Task
 from sonoscale.encoders import Encoder
 from sonoscale.errors import SonoscaleError
 from sonoscale.probe._cache import embed_once
+from sonoscale.probe._embeddings import probe_embeddings
 from sonoscale.probe._events import probe_events
 from sonoscale.probe._overlap import content_hashes, overlap, overlap_warning
-from sonoscale.probe._probe import probe
-from sonoscale.probe._registry import PROTOCOLS, find_protocol
-from sonoscale.probe._result import ProbeResult
+from sonoscale.probe._protocols import PROTOCOLS, find_protocol
+from sonoscale.probe._results import Score
 from sonoscale.probe._retrieval import Retrieval
 from sonoscale.probe._targets import make_targets
 
 Progress = Callable[[str, int, int], None]
 
 
-@dataclass(frozen=True)
-class Score:
-    """One encoder on one task under one protocol.
-
-    Attributes:
-        encoder: what it was asked for as.
-        identity: which weights and code that was.
-        task, dim: of the clips, and of their embeddings.
-        layer: which, counted from 0; None for the output.
-        result: the score.
-        embed_seconds, probe_seconds: taken by the encoder over all clips, and by the protocol.
-    """
-
-    encoder: str
-    identity: str
-    task: str
-    dim: int
-    layer: int | None
-    result: ProbeResult
-    embed_seconds: float
-    probe_seconds: float
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-able, the result's fields among the others."""
-        return {
-            "encoder": self.encoder, "identity": self.identity, "task": self.task, "dim": self.dim,
-            "layer": self.layer, "embed_seconds": self.embed_seconds, "probe_seconds": self.probe_seconds,
-            **self.result.as_dict(),
-        }  # fmt: skip
-
-
-def probe_encoder(
+def score_encoder(
     encoder: Encoder,
     name: str,
     task: Task,
@@ -69,6 +36,7 @@ def probe_encoder(
     cache: Path | None = None,
     trained_on: np.ndarray | None = None,
     seed: int = 0,
+    device: str = "auto",
     workers: int = 1,
     batch_seconds: float = 64.0,
     progress: Progress = lambda what, done, total: None,
@@ -83,12 +51,12 @@ def probe_encoder(
         layers: score every layer instead of the output.
         cache: folder of embeddings to find or keep.
         trained_on: `content_hashes` of what the encoder was trained on; None where that is not known.
-        seed: see `probe`.
+        seed, device: see `probe_embeddings`.
         workers, batch_seconds: see `embed_corpus`.
-        progress: told what is being done, how much of it is, and of how much.
+        progress: called with what is being done, how much of it is, and of how much.
 
     Raises:
-        SonoscaleError: see `embed_corpus` and `probe`; the message begins with the task.
+        SonoscaleError: see `embed_corpus` and `probe_embeddings`; the message begins with the task.
     """
     check_protocols(task, protocols, layers=layers)
     try:
@@ -110,10 +78,10 @@ def probe_encoder(
             started = time.perf_counter()
             what = f"{task.name}: {protocol}" + (f", layer {layer}" if layers else "")
             searching = isinstance(find_protocol(protocol), Retrieval)  # by metrics of its own
-            result = probe(
+            result = probe_embeddings(
                 rows, targets, task.folds, protocol=protocol, scheme=task.scheme, groups=task.groups, roles=task.roles,
                 metric=None if searching and task.kind != "retrieval" else task.metric, seed=seed,
-                progress=lambda done, total, what=what: progress(what, done, total),
+                device=device, progress=lambda done, total, what=what: progress(what, done, total),
             )  # fmt: skip
             result = replace(result, warnings=tuple(dict.fromkeys((*remarks, *result.warnings))))
             took = time.perf_counter() - started
@@ -183,53 +151,8 @@ def _score_events(encoder: Encoder, name: str, task: Task, leaked: list[str], se
     embed_seconds, started = time.perf_counter() - started, time.perf_counter()
     result = probe_events(
         frames, times, task.labels, task.folds, scheme=task.scheme, metric=task.metric or "event_onset_200ms_fms",
-        seed=seed, progress=lambda done, total: progress(f"{task.name}: hear", done, total),
+        seed=seed, progress=lambda done, total: progress(f"{task.name}: fit", done, total),
     )  # fmt: skip
     result = replace(result, warnings=tuple(dict.fromkeys((*task.notes, *leaked, *result.warnings))))
     dim, took = frames[0].shape[1], time.perf_counter() - started
     return Score(name, encoder.identity, task.name, dim, None, result, embed_seconds, took)
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """Whether two protocols order encoders alike.
-
-    Attributes:
-        one, other: protocols with versions.
-        per_task: Spearman's correlation over encoders, by task; tasks on which a protocol scores all the same are
-            left out.
-        mean: over tasks.
-        encoders: how many.
-    """
-
-    one: str
-    other: str
-    per_task: dict[str, float]
-    mean: float
-    encoders: int
-
-
-def protocol_agreement(scores: Sequence[Score]) -> list[Agreement]:
-    """Spearman's correlation of each two protocols over the encoders, task by task; empty for fewer than 3 encoders."""
-    outputs = [score for score in scores if score.layer is None]
-    table = {(s.result.protocol, s.task, s.encoder): s.result.score for s in outputs}
-    encoders, tasks, protocols = (list(dict.fromkeys(x)) for x in (
-        (s.encoder for s in outputs), (s.task for s in outputs), (s.result.protocol for s in outputs)
-    ))  # fmt: skip
-    if len(encoders) < 3:
-        return []
-    found = []
-    for one, other in itertools.combinations(protocols, 2):
-        per_task = {}
-        for task in tasks:
-            pairs = [
-                (table[one, task, e], table[other, task, e])
-                for e in encoders
-                if (one, task, e) in table and (other, task, e) in table
-            ]
-            first, second = (np.array(each) for each in zip(*pairs, strict=True)) if pairs else (np.array([]),) * 2
-            if len(first) > 2 and np.ptp(first) > 0 and np.ptp(second) > 0:
-                per_task[task] = float(np.asarray(stats.spearmanr(first, second))[0])
-        if per_task:
-            found.append(Agreement(one, other, per_task, float(np.mean(list(per_task.values()))), len(encoders)))
-    return found

@@ -12,9 +12,9 @@ from scipy.ndimage import median_filter
 from sonoscale.corpora import Event
 from sonoscale.errors import SonoscaleError
 from sonoscale.probe._event_scores import EventMetric, find_event_metric
-from sonoscale.probe._hear import HEAR
-from sonoscale.probe._mlp import Task, Training, draw_seed, fit_grid
-from sonoscale.probe._result import ProbeResult
+from sonoscale.probe._hear import HEAR, Lesson, Training, draw_seed, fit_grid
+from sonoscale.probe._interval import ends
+from sonoscale.probe._results import ProbeResult
 from sonoscale.probe._rounds import Round, make_rounds
 
 EVENTS = "hear-events/1"  # raise the number with any change that can change a score
@@ -57,7 +57,7 @@ def probe_events(
         scheme: "folds" or "split".
         metric: name; see `EVENT_METRICS`.
         seed: of whatever is drawn.
-        progress: told of epochs done, and how many there can be.
+        progress: called with the epochs done, and how many there can be.
         training: settings of the networks.
         median_ms: lengths of the median filter to choose from; 0 for none.
         min_ms: shortest events to choose from.
@@ -68,6 +68,16 @@ def probe_events(
     Raises:
         SonoscaleError: lengths that differ, embeddings or times that cannot be used, no events to learn or to find, no
             such metric, or folds that cannot be used.
+
+    Example:
+        >>> events = [(Event("beep", 200.0 + 50 * i, 600.0 + 50 * i),) for i in range(6)]
+        >>> times = [np.arange(0.0, 1000.0, 50.0)] * 6
+        >>> frames = [((at >= e.start_ms) & (at <= e.end_ms))[:, None].astype(np.float32) for (e,), at in
+        ...           zip(events, times)]
+        >>> small = Training(grid=Training().grid[:1], epochs=2, every=1, width=8)
+        >>> parts = ["train"] * 3 + ["valid"] + ["test"] * 2
+        >>> probe_events(frames, times, events, parts, scheme="split", training=small).protocol
+        'hear-events/1'
     """
     training, measure = training or Training(), find_event_metric(metric)
     _check(frames, times, events, folds)
@@ -103,7 +113,7 @@ def probe_events(
         order = np.random.default_rng(draw_seed(seed, each.name)).permutation(each.train)
         learnt = torch.from_numpy(np.concatenate([labels[clip] for clip in order]).astype(np.float32))
         tasks.append(
-            Task(
+            Lesson(
                 each.name, rows(order), learnt, len(classes), rows(each.valid), rows(each.test),
                 lambda p, clips=each.valid: judge(clips, p), measure.higher,
             )
@@ -119,13 +129,16 @@ def probe_events(
         common = np.concatenate([labels[clip] for clip in each.fitted]).mean(axis=0)
         constant = [np.tile(common, (len(frames[clip]), 1)) for clip in each.test]
         chances.append(measure.of(count(each.test, constant, *grid[0]).sum(axis=0)))
+    draws = _draws(counts, measure, seed)
+    low, high = ends(draws)
     return ProbeResult(
         score=float(scores.mean()),
-        interval=_interval(counts, measure, seed),
+        low=low,
+        high=high,
         fold_std=float(scores.std(ddof=1)) if len(scores) > 1 else None,
         per_fold={each.name: float(score) for each, score in zip(rounds, scores, strict=True)},
         chosen=chosen, chance=float(np.mean(chances)), n=len(frames), classes=len(classes), metric=measure.name,
-        kind="events", protocol=EVENTS, warnings=tuple(_remarks(times, measure, rounds)),
+        kind="events", protocol=EVENTS, warnings=tuple(_remarks(times, measure, rounds)), draws=draws,
     )  # fmt: skip
 
 
@@ -175,16 +188,13 @@ def _by_clip(probabilities: np.ndarray, frames: Sequence[np.ndarray], clips: np.
     return np.split(probabilities, np.cumsum([len(frames[clip]) for clip in clips])[:-1])
 
 
-def _interval(
-    counts: Sequence[np.ndarray], metric: EventMetric, seed: int, *, level: float = 0.95, draws: int = 1000
-) -> tuple[float, float]:
-    """Percentile bootstrap over test clips within each fold; NaN where a fold has fewer than two."""
+def _draws(counts: Sequence[np.ndarray], metric: EventMetric, seed: int, *, draws: int = 1000) -> np.ndarray | None:
+    """Bootstrap over test clips within each fold, float64 `[draws]`; None where a fold has fewer than two."""
     if min(len(each) for each in counts) < 2:
-        return float("nan"), float("nan")
+        return None
     rng = np.random.default_rng(seed)
     drawn = [metric.of(each[rng.integers(len(each), size=(draws, len(each)))].sum(axis=1)) for each in counts]
-    lower, upper = np.nanquantile(np.mean(drawn, axis=0), [(1 - level) / 2, (1 + level) / 2])
-    return float(lower), float(upper)
+    return np.mean(drawn, axis=0)
 
 
 def _remarks(times: Sequence[np.ndarray], metric: EventMetric, rounds: Sequence[Round]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Few-shot probe: what a handful of labels is enough for."""
+"""Few-shot probe: what a handful of labels suffices for."""
 
 from __future__ import annotations
 
@@ -38,13 +38,14 @@ def _run(
     rounds: Sequence[Round],
     metric: Metric,
     seed: int,
+    device: str,
     progress: Callable[[int, int], None],
 ) -> list[Outcome]:
     outcomes = []
     for each in rounds:
         picks = [each.fitted[pick] for pick in draws_of(targets.values[each.fitted], seed)]
         models = fit_logistic(
-            [(x[pick], targets[pick]) for pick in picks], [[STRENGTH]] * len(picks), standardise=False
+            [(x[pick], targets[pick]) for pick in picks], [[STRENGTH]] * len(picks), standardise=False, device=device
         )
         repeats = [model.predict(x[each.test]) for (model,) in models]
         outcomes.append(Outcome(np.mean(repeats, axis=0), repeats=tuple(repeats)))

@@ -13,7 +13,7 @@ from sonoscale.probe._targets import Targets
 
 @dataclass(frozen=True)
 class Scored:
-    """What a fold's test clips are, and what was said of them.
+    """A fold's test clips, and what was predicted of them.
 
     Attributes:
         targets: of n clips.
@@ -31,38 +31,30 @@ class Scored:
         return float(np.mean([metric.of(targets, predictions[clips]) for predictions in self.repeats]))
 
 
-def clip_interval(
-    folds: Sequence[Scored],
-    metric: Metric,
-    *,
-    level: float = 0.95,
-    draws: int = 1000,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """Percentile bootstrap of the mean score over folds: groups of test clips are drawn again within each fold.
+def clip_draws(folds: Sequence[Scored], metric: Metric, *, draws: int = 1000, seed: int = 0) -> np.ndarray | None:
+    """Bootstrap of the mean score over folds: groups of test clips are drawn again within each fold.
 
     The fitted probes are kept: it is the uncertainty of the test clips alone, not of the training. Where each fold is
-    a single group (one speaker left out at a time), folds are drawn again instead.
+    a single group (one speaker left out at a time), folds are drawn again instead. Which clips are drawn follows from
+    the folds, their groups and the seed alone, so the draws of two encoders on one task are paired.
 
     Arguments:
         folds: what was tested.
         metric: of the score.
-        level: of the interval.
         draws: samples; of metrics that are no mean over clips, a fifth of them.
         seed: of the draws.
 
     Returns:
-        lower and upper end; NaN where a single fold has fewer than two groups.
+        the score of each sample, float64 `[draws]`; None where a single fold has fewer than two groups.
     """
     rng = np.random.default_rng(seed)
     draws = draws if metric.average else max(1, draws // 5)
     scores = np.zeros(draws)
     if any(len(np.unique(fold.groups)) < 2 for fold in folds):
-        alone = np.array([fold.score(metric) for fold in folds])
-        scores = alone[rng.integers(len(folds), size=(draws, len(folds)))].mean(axis=1)
         if len(folds) < 3:
-            return float("nan"), float("nan")
-        folds = ()
+            return None
+        alone = np.array([fold.score(metric) for fold in folds])
+        return alone[rng.integers(len(folds), size=(draws, len(folds)))].mean(axis=1)
     for fold in folds:
         names, codes = np.unique(fold.groups, return_inverse=True)
         picks = rng.integers(len(names), size=(draws, len(names)))
@@ -74,8 +66,13 @@ def clip_interval(
         members = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
         for draw, pick in enumerate(picks):
             scores[draw] += fold.score(metric, np.concatenate([members[group] for group in pick])) / len(folds)
-    if np.isnan(scores).all():
+    return scores
+
+
+def ends(draws: np.ndarray | None, *, level: float = 0.95) -> tuple[float, float]:
+    """Ends of the percentile interval of bootstrap draws; NaN where there are none, or no number among them."""
+    if draws is None or np.isnan(draws).all():
         return float("nan"), float("nan")
     tail = (1 - level) / 2
-    lower, upper = np.nanquantile(scores, [tail, 1 - tail])
-    return float(lower), float(upper)
+    low, high = np.nanquantile(draws, [tail, 1 - tail])
+    return float(low), float(high)

@@ -20,7 +20,12 @@ BLOCK = 8_000_000  # similarities held at a time
 
 
 def vote(
-    known: np.ndarray, values: np.ndarray, asked: np.ndarray, neighbours: Sequence[int] = (NEIGHBOURS,)
+    known: np.ndarray,
+    values: np.ndarray,
+    queries: np.ndarray,
+    neighbours: Sequence[int] = (NEIGHBOURS,),
+    *,
+    device: str = "cpu",
 ) -> list[np.ndarray]:
     """Weighted means of the values of the nearest clips, by cosine similarity.
 
@@ -30,18 +35,19 @@ def vote(
     Arguments:
         known: embeddings `[n, dim]`.
         values: of these, `[n, outputs]`.
-        asked: embeddings `[m, dim]`.
+        queries: embeddings `[m, dim]`.
         neighbours: each k that is wanted; of more than n, all n are taken.
+        device: of large products; small ones stay on the CPU.
 
     Returns:
         float64 `[m, outputs]` for each k.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() and len(known) * len(asked) > BLOCK else "cpu")
-    columns = normalize(torch.from_numpy(known).to(device), dim=1).T
-    table = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float64)).to(device)
+    where = torch.device(device if len(known) * len(queries) > BLOCK else "cpu")
+    columns = normalize(torch.from_numpy(known).to(where), dim=1).T
+    table = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float64)).to(where)
     found: list[list[torch.Tensor]] = [[] for _ in neighbours]
-    for rows in _blocks(asked, min(1024, max(1, BLOCK // len(known)))):
-        similar, which = (normalize(torch.from_numpy(rows).to(device), dim=1) @ columns).topk(
+    for rows in _blocks(queries, min(1024, max(1, BLOCK // len(known)))):
+        similar, which = (normalize(torch.from_numpy(rows).to(where), dim=1) @ columns).topk(
             min(len(known), max(neighbours)), dim=1
         )
         for results, k in zip(found, neighbours, strict=True):
@@ -66,17 +72,19 @@ def _run(choices: Sequence[int]) -> Callable[..., list[Outcome]]:
         rounds: Sequence[Round],
         metric: Metric,
         seed: int,
+        device: str,
         progress: Callable[[int, int], None],
     ) -> list[Outcome]:
         values, outcomes = _values(targets), []
         for each in rounds:
             chosen, best = {}, choices[0]
             if len(choices) > 1:
-                votes = vote(x[each.train], values[each.train], x[each.valid], choices)
+                votes = vote(x[each.train], values[each.train], x[each.valid], choices, device=device)
                 scores = [metric.of(targets[each.valid], predictions) for predictions in votes]
                 best = choices[best_first(scores, higher=metric.higher)]
                 chosen = {"k": best}
-            outcomes.append(Outcome(vote(x[each.fitted], values[each.fitted], x[each.test], (best,))[0], chosen))
+            predictions = vote(x[each.fitted], values[each.fitted], x[each.test], (best,), device=device)[0]
+            outcomes.append(Outcome(predictions, chosen))
             progress(len(outcomes), len(rounds))
         return outcomes
 

@@ -64,6 +64,7 @@ def fit_logistic(
     near: Sequence[LogisticModel] | None = None,
     tolerance: float = TOLERANCE,
     dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
 ) -> list[list[LogisticModel]]:
     """One probe for each part and strength.
 
@@ -74,6 +75,7 @@ def fit_logistic(
         near: for each part a probe of the same features that its first is probably close to.
         tolerance: how far (relative) an objective may be above the least, about.
         dtype: of the products; sums are in float64.
+        device: of large products; small ones are faster on the CPU, and stay there.
 
     Raises:
         SonoscaleError: all embeddings of a part are equal.
@@ -84,7 +86,7 @@ def fit_logistic(
         alike.setdefault(tuple(work.columns), []).append(i)
     results: list[list[LogisticModel]] = [[]] * len(parts)
     for members in alike.values():
-        solved = _solve([works[i] for i in members], [strengths[i] for i in members], tolerance, dtype)
+        solved = _solve([works[i] for i in members], [strengths[i] for i in members], tolerance, dtype, device)
         for i, path in zip(members, solved, strict=True):
             results[i] = [works[i].model(weights) for weights in path]
     return results
@@ -121,7 +123,11 @@ class _Work:
 
 
 def _solve(
-    works: Sequence[_Work], strengths: Sequence[Sequence[float]], tolerance: float, dtype: torch.dtype
+    works: Sequence[_Work],
+    strengths: Sequence[Sequence[float]],
+    tolerance: float,
+    dtype: torch.dtype,
+    device: str,
 ) -> list[list[np.ndarray]]:
     """Weights `[outputs, rank + 1]` of parts with the same columns, for each part and strength."""
     outputs, n = len(works[0].y), max(work.y.shape[1] for work in works)
@@ -129,7 +135,6 @@ def _solve(
     if not outputs:
         return [[work.start] * len(path) for work, path in zip(works, strengths, strict=True)]
     large = n * (rank + 1) * outputs * len(works) > LARGE
-    device = torch.device("cuda" if large and torch.cuda.is_available() else "cpu")
     x = torch.zeros(len(works), n, rank + 1, dtype=dtype)
     energy = torch.zeros(len(works), 1, rank + 1, dtype=dtype)
     y, there = torch.zeros(len(works), outputs, n, dtype=dtype), torch.zeros(len(works), 1, n, dtype=dtype)
@@ -140,9 +145,10 @@ def _solve(
         energy[i, 0, :own], energy[i, 0, -1] = torch.from_numpy(work.basis.energy), size
         y[i, :, :size], there[i, :, :size] = torch.from_numpy(work.y), 1
         start[i, :, :own], start[i, :, -1] = map(torch.from_numpy, (work.start[:, :-1], work.start[:, -1]))
-    x, energy, there, y, start = (each.to(device) for each in (x, energy, there, y, start))
+    where = torch.device(device if large else "cpu")
+    x, energy, there, y, start = (each.to(where) for each in (x, energy, there, y, start))
     problems = Problems(x, energy, there, y, energy, len(works[0].columns) > 2 and works[0].kind == "multiclass")
-    path = solve_path(problems, torch.tensor(np.array(strengths), dtype=dtype, device=device), start, tolerance)
+    path = solve_path(problems, torch.tensor(np.array(strengths), dtype=dtype, device=where), start, tolerance)
     stacked = torch.stack(path, dim=1).double().cpu().numpy()  # [parts, strengths, outputs, rank + 1]
     sizes = [len(work.basis.energy) for work in works]
     return [

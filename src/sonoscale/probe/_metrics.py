@@ -7,8 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
-from sklearn import metrics as sk
+from scipy.special import ndtri
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.probe._targets import Kind, Targets
@@ -46,7 +45,7 @@ def _accuracy(targets: Targets, predictions: np.ndarray) -> float:
 
 
 def _chroma(targets: Targets, predictions: np.ndarray) -> float:
-    """Pitches are told by their number, or by their place among the classes where they are no numbers."""
+    """Pitches are the numbers of their names, or their places among the classes where names are no numbers."""
     names = targets.classes
     numbers = np.array([int(name) for name in names]) if all(x.isdigit() for x in names) else np.arange(len(names))
     return float((numbers[predictions.argmax(axis=1)] % 12 == numbers[targets.values] % 12).mean())
@@ -80,11 +79,13 @@ def average_precisions(truth: np.ndarray, predictions: np.ndarray) -> np.ndarray
 def _areas(targets: Targets, predictions: np.ndarray) -> np.ndarray:
     """Under the ROC curve of each class that has clips with and without it: how often a clip with it is more likely
     than one without (Mann and Whitney's statistic)."""
+    from scipy.stats import rankdata
+
     truth = targets.one_hot()
-    told = truth.any(axis=0) & ~truth.all(axis=0)
-    if not told.any():
+    defined = truth.any(axis=0) & ~truth.all(axis=0)
+    if not defined.any():
         return np.array([np.nan])
-    truth, ranks = truth[:, told], stats.rankdata(predictions[:, told], axis=0)
+    truth, ranks = truth[:, defined], rankdata(predictions[:, defined], axis=0)
     positives = truth.sum(axis=0)
     above = (ranks * truth).sum(axis=0) - positives * (positives + 1) / 2
     return above / (positives * (len(truth) - positives))
@@ -96,7 +97,7 @@ def _aucroc(targets: Targets, predictions: np.ndarray) -> float:
 
 def _d_prime(targets: Targets, predictions: np.ndarray) -> float:
     least = 1 / (2 * len(targets))  # perfect separation of n clips is no infinite distance
-    return float(np.mean(stats.norm.ppf(_areas(targets, predictions).clip(least, 1 - least)) * np.sqrt(2)))
+    return float(np.mean(ndtri(_areas(targets, predictions).clip(least, 1 - least)) * np.sqrt(2)))
 
 
 def _mae(targets: Targets, predictions: np.ndarray) -> float:
@@ -104,10 +105,17 @@ def _mae(targets: Targets, predictions: np.ndarray) -> float:
 
 
 def _r2(targets: Targets, predictions: np.ndarray) -> float:
-    return float(sk.r2_score(targets.values, predictions[:, 0])) if len(targets) > 1 else float("nan")
+    """NaN for a single clip; for equal numbers 1 if all are met, else 0."""
+    if len(targets) < 2:
+        return float("nan")
+    missed = float(np.sum((targets.values - predictions[:, 0].astype(np.float64)) ** 2))
+    spread = float(np.sum((targets.values - targets.values.mean()) ** 2))
+    return 1 - missed / spread if spread > 0 else float(missed == 0)
 
 
 def _spearman(targets: Targets, predictions: np.ndarray) -> float:
+    from scipy import stats
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", stats.ConstantInputWarning)
         return float(np.asarray(stats.spearmanr(targets.values, predictions[:, 0]))[0])
@@ -142,6 +150,10 @@ def find_metric(name: str | None, kind: Kind) -> Metric:
 
     Raises:
         SonoscaleError: there is none, or it is not for this kind.
+
+    Example:
+        >>> find_metric(None, "multilabel").name
+        'mAP'
     """
     if kind not in DEFAULT_METRIC:
         raise SonoscaleError(f"probe: {kind} tasks have metrics of their own, which only their own protocols know")

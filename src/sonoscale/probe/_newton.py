@@ -95,7 +95,7 @@ def solve(problems: Problems, w: Tensor, tolerance: float) -> Tensor:
 
     Each step is Newton's, by preconditioned conjugate gradients, and halved until the objective falls enough (Nocedal
     and Wright, Numerical Optimization, algorithm 7.1). A problem is done once the decrement that the preconditioner
-    tells, an estimate of twice the distance to the least, is below the tolerance.
+    gives, an estimate of twice the distance to the least, is below the tolerance.
 
     Arguments:
         w: where to start.
@@ -111,16 +111,18 @@ def solve(problems: Problems, w: Tensor, tolerance: float) -> Tensor:
         going = problems.dot(gradient, precondition(gradient)) > tolerance * value
         if not going.any():
             break
-        some = going.any(dim=1)[:, 0]
+        going_parts = going.any(dim=1)[:, 0]
         rows = going.any(dim=0)[:, 0].expand(len(outputs))
-        if not (some.all() and rows.all()):
+        if not (going_parts.all() and rows.all()):
             solved[parts[:, None], outputs] = v
-            parts, outputs, problems = parts[some], outputs[rows], problems.only(some, rows)
-            v, logits, p, gradient = (each[some][:, rows] for each in (v, logits, p, gradient))
-            value, going = (each[some] if problems.multinomial else each[some][:, rows] for each in (value, going))
+            parts, outputs, problems = parts[going_parts], outputs[rows], problems.only(going_parts, rows)
+            v, logits, p, gradient = (each[going_parts][:, rows] for each in (v, logits, p, gradient))
+            value, going = (value[going_parts], going[going_parts])
+            if not problems.multinomial:
+                value, going = value[:, rows], going[:, rows]
             precondition = problems.preconditioner(p)
-        enough = torch.where(going, 0.25 * tolerance * value, torch.inf).to(v.dtype)
-        step, change = _newton_step(problems, p, gradient, precondition, enough)
+        target_size = torch.where(going, 0.25 * tolerance * value, torch.inf).to(v.dtype)
+        step, change = _newton_step(problems, p, gradient, precondition, target_size)
         length = _line_search(problems, logits, change, v, step, value, problems.dot(gradient, step))
         if not (length * problems.dot(step, step)).any():
             break
@@ -130,15 +132,15 @@ def solve(problems: Problems, w: Tensor, tolerance: float) -> Tensor:
 
 
 def _newton_step(
-    problems: Problems, p: Tensor, gradient: Tensor, precondition: Callable[[Tensor], Tensor], enough: Tensor
+    problems: Problems, p: Tensor, gradient: Tensor, precondition: Callable[[Tensor], Tensor], target_size: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """About `-H^-1 gradient`, and what it does to the logits; 0 for problems of which anything is enough."""
+    """About `-H^-1 gradient`, and what it does to the logits; 0 for problems whose target is infinite."""
     curvature, across = problems.curvature(p), problems.x.transpose(1, 2)
     step, change = torch.zeros_like(gradient), torch.zeros_like(p)
     residual = -gradient
     direction = precondition(residual)
     size = problems.dot(residual, direction)
-    target = torch.maximum(0.1 * size, enough)
+    target = torch.maximum(0.1 * size, target_size)
     for _ in range(INNER):
         logits = torch.bmm(direction, across)
         product = torch.bmm(curvature(logits), problems.x).addcmul_(problems.penalty, direction)

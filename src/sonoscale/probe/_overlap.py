@@ -32,7 +32,7 @@ def content_hashes(
         corpus: whose clips.
         cache: folder to keep the hashes in.
         workers: threads that decode.
-        progress: told how many clips are done with, and of how many.
+        progress: called with the number of clips done, and of how many.
     """
     file = cache / f"content-{config_hash([_FORMAT, corpus.identity], 16)}.npy" if cache else None
     try:
@@ -66,8 +66,8 @@ def overlap_warning(name: str, task: Corpus, both: np.ndarray) -> str:
 
 def _hash(wave: np.ndarray) -> int:
     samples = np.clip(np.round(wave * 32768.0), -32768, 32767).astype(np.int16)
-    heard = np.flatnonzero(samples)
-    if len(heard) == 0:
+    sounding = np.flatnonzero(samples)
+    if len(sounding) == 0:
         return 0
-    content = samples[heard[0] : heard[-1] + 1].tobytes()
+    content = samples[sounding[0] : sounding[-1] + 1].tobytes()
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little") or 1

@@ -1,129 +1,234 @@
-"""Embeddings + labels -> a score with its interval, by a named protocol."""
+"""Encoders on labelled tasks -> scores with intervals, baselines and differences."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from sonoscale.corpora import Task, open_corpus, open_task
+from sonoscale.encoders import Encoder, load_encoder
 from sonoscale.errors import SonoscaleError
-from sonoscale.probe._interval import Scored, clip_interval
-from sonoscale.probe._metrics import Metric, find_metric
-from sonoscale.probe._protocol import Outcome, Protocol
-from sonoscale.probe._registry import find_protocol
-from sonoscale.probe._result import ProbeResult
-from sonoscale.probe._retrieval import Retrieval, probe_retrieval
-from sonoscale.probe._rounds import Round, check_rounds, make_rounds
-from sonoscale.probe._targets import Targets, make_targets
+from sonoscale.files import write_json
+from sonoscale.measure import need_layers
+from sonoscale.probe._encoders import Progress, check_protocols, score_encoder
+from sonoscale.probe._overlap import content_hashes
+from sonoscale.probe._protocol import find_device
+from sonoscale.probe._protocols import find_protocol
+from sonoscale.probe._results import ProbeResults, Score, make_results
+from sonoscale.processes import available_cores
+from sonoscale.provenance import versions
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Spec = str | os.PathLike[str] | Encoder
 
 
 def probe(
-    embeddings: np.ndarray,
-    labels: Sequence[Any] | np.ndarray | Targets,
-    folds: Sequence[str],
+    encoders: Spec | Sequence[Spec],
+    tasks: str | os.PathLike[str] | Task | Sequence[str | os.PathLike[str] | Task],
     *,
-    protocol: str = "linear",
-    scheme: str = "folds",
-    kind: str = "multiclass",
-    metric: str | None = None,
-    groups: Sequence[str] | None = None,
-    roles: Sequence[str] | None = None,
+    protocols: str | Sequence[str] = ("linear",),
+    compare: Spec | Sequence[Spec] = (),
+    baselines: bool = True,
+    layers: bool = False,
+    trained_on: str | os.PathLike[str] | None = None,
+    kind: str | None = None,
+    label: str | None = None,
+    audio_root: str | os.PathLike[str] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    cache: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+    workers: int | None = None,
     seed: int = 0,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> ProbeResult:
-    """Score embeddings on a task.
+    progress: Progress = lambda what, done, total: None,
+    report: Callable[[ProbeResults], None] = lambda results: None,
+) -> ProbeResults:
+    """Score frozen encoders on labelled tasks, by the field's protocols, with intervals and baselines.
+
+    Each clip is embedded once for all protocols. Whatever is wrong with the tasks is an error before anything is
+    embedded. Clips of a task that are among what the first encoder was trained on, or any of our own runs, are counted
+    in the warnings of its scores.
 
     Arguments:
-        embeddings: `[clips, dim]`.
-        labels: of each clip; see `make_targets`.
-        folds: fold of each clip, or its part of the split (train, valid, test).
-        protocol: name of one of `PROTOCOLS`.
-        scheme: "folds" or "split".
-        kind: of labels, if these are no `Targets`.
-        metric: name; by default accuracy, mAP or Spearman's correlation, after the kind; for retrieval mAP, which is
-            another one (see `probe_retrieval`).
-        groups: speaker or recording of each clip, whose clips are not independent; by default each its own.
-        roles: of each clip, query or gallery, for retrieval; by default all are both.
-        seed: of whatever the protocol draws, and of the interval.
-        progress: told how much of the fitting is done, and of how much.
+        encoders: one or several: run folders, checkpoint files, specs of `load_encoder`, or encoders themselves.
+        tasks: one or several: what `open_task` opens, by path or name, or tasks themselves (at the encoders' rate).
+        protocols: names of `PROTOCOLS`.
+        compare: further encoders, like `encoders`.
+        baselines: also score log-mel statistics, with the bands of the first of our own runs, and the untrained twin of
+            each of our own runs.
+        layers: score every layer instead of the output; baselines by their output.
+        trained_on: audio that the first encoder was trained on; by default that of our own runs, read from them.
+        kind, label, audio_root: of the tasks, where their tables do not say; see `open_task`.
+        out: a .json file that is written anew after each encoder and task, so that nothing is lost.
+        cache: folder of embeddings to find or keep; None to keep none.
+        device: cpu, cuda, cuda:1, or auto for CUDA where there is any.
+        workers: threads that decode; by default one for each core.
+        seed: of what protocols and intervals draw.
+        progress: called with what is being done, how much of it is, and of how much.
+        report: called with the results so far after each encoder and task.
+
+    Returns:
+        all scores, and the differences of further encoders from the first, paired by clip.
 
     Raises:
-        SonoscaleError: lengths that differ; NaN or infinity; a task or metric that the protocol cannot do; folds
-            that cannot be used.
+        SonoscaleError: no such encoder, task, protocol or device; a task that a protocol is not for, or that cannot be
+            scored (see `Task`); `out` cannot be written.
+
+    Example:
+        >>> from sonoscale.corpora import ProceduralTaskConfig
+        >>> task = ProceduralTaskConfig(name="pitch", train_clips=16, valid_clips=8, test_clips=8).load(None)
+        >>> results = probe("logmel:16", task, protocols="knn", compare="logmel:8", baselines=False)
+        >>> [(row["encoder"], row["task"], row["protocol"]) for row in results.rows()]
+        [('logmel:16', 'pitch', 'knn/1'), ('logmel:8', 'pitch', 'knn/1')]
+        >>> len(results.differences)
+        1
     """
+    first = _listed(encoders)
+    specs = list(dict.fromkeys([*first, *_listed(compare)]))
+    given, names = _listed(tasks), list(dict.fromkeys([protocols] if isinstance(protocols, str) else protocols))
+    for what, listed in (("encoders", first), ("tasks", given), ("protocols", names)):
+        if not listed:
+            raise SonoscaleError(f"{what}: none given; at least one is needed")
+    for name in names:
+        find_protocol(name)
+    _check_types(specs, given)
+    if workers is not None and workers < 1:
+        raise SonoscaleError(f"workers = {workers}: must be at least 1")
     if not 0 <= seed < 2**32:
-        raise SonoscaleError(f"probe: seed = {seed}: must be a whole number from 0 to {2**32 - 1}")
-    x = np.ascontiguousarray(embeddings, dtype=np.float32)
-    method = find_protocol(protocol)
-    targets = labels if isinstance(labels, Targets) else make_targets(labels, kind=kind)
-    if x.ndim != 2 or not len(x) == len(targets) == len(folds):
-        raise SonoscaleError(
-            f"probe: embeddings {list(x.shape)}, {len(targets)} labels and {len(folds)} folds do not agree"
+        raise SonoscaleError(f"seed = {seed}: must be a whole number from 0 to {2**32 - 1}")
+    target, path = find_device(device), None if out is None else _checked_out(Path(out))
+    settings = _Settings(kind, label, audio_root)
+    _check_tasks([settings.open(task, 16_000) for task in given], names, layers)
+    if trained_on is not None:
+        open_corpus(os.fspath(trained_on))
+    everything = [*specs, *(_baselines(specs) if baselines else [])]
+    if layers:
+        for spec in specs:
+            need_layers(_loaded(spec, target))
+    kept, threads = None if cache is None else Path(cache), workers or available_cores()
+    options = {
+        "encoders": [_name(spec) for spec in specs], "tasks": [_task_name(task) for task in given], "protocols": names,
+        "baselines": baselines, "layers": layers, "trained_on": trained_on, "kind": kind, "label": label,
+        "audio_root": audio_root, "seed": seed, "versions": versions("torch", "numpy", "scipy"),
+    }  # fmt: skip
+    scores: list[Score] = []
+    notes: list[str] = []
+    for spec in everything:
+        encoder, name = _loaded(spec, target), _name(spec)
+
+        def show(what: str, done: int, total: int, name: str = name) -> None:
+            progress(f"{name}: {what}", done, total)
+
+        source = trained_on if spec == specs[0] else None
+        hashes = _training_hashes(spec, source, encoder.sample_rate, kept, threads, show, notes)
+        for task in given:
+            scores += score_encoder(
+                encoder, name, settings.open(task, encoder.sample_rate), names, layers=layers and spec in specs,
+                cache=kept, trained_on=hashes, seed=seed, device=target, workers=threads, progress=show,
+            )  # fmt: skip
+            results = make_results(scores, notes, options)
+            if path is not None:
+                write_json(path, results.as_dict())
+            report(results)
+    return make_results(scores, notes, options)
+
+
+class _Settings:
+    """How tasks are opened."""
+
+    def __init__(self, kind: str | None, label: str | None, audio_root: str | os.PathLike[str] | None) -> None:
+        self._options = {key: value for key, value in (("kind", kind), ("label", label)) if value is not None}
+        self._audio_root = audio_root
+
+    def open(self, task: str | os.PathLike[str] | Task, rate: int) -> Task:
+        """The task at a sample rate; one that is open already as it is."""
+        if isinstance(task, Task):
+            return task
+        text, options = os.fspath(task), dict[str, Any](self._options)
+        if self._audio_root is not None and (text.endswith(".csv") or (Path(text) / "metadata.csv").is_file()):
+            options["audio_root"] = self._audio_root
+        return open_task(text, sample_rate=rate, **options)
+
+
+def _check_tasks(tasks: Sequence[Task], protocols: Sequence[str], layers: bool) -> None:
+    """Whether all can be scored, and are called differently."""
+    for task in tasks:
+        check_protocols(task, protocols, layers=layers)
+    names = [task.name for task in tasks]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise SonoscaleError(f"two tasks are called {twice}: score them one after the other, or rename a folder")
+
+
+def _baselines(specs: Sequence[Spec]) -> list[Spec]:
+    """Log-mel statistics, and each of our own encoders without training."""
+    own = [spec for spec in specs if isinstance(spec, str) and Path(spec).exists()]
+    bands = load_encoder(Path(own[0])).config.n_mels if own else 64
+    found = ["logmel:" if bands == 64 else f"logmel:{bands}", *(f"untrained:{spec}" for spec in own)]
+    return [each for each in found if each not in specs]
+
+
+def _training_hashes(
+    spec: Spec, given: str | os.PathLike[str] | None, rate: int, cache: Path | None, workers: int, progress: Progress,
+    notes: list[str],
+) -> np.ndarray | None:  # fmt: skip
+    """Hashes of the audio that an encoder was trained on, of whole recordings; None where that is not known.
+
+    Adds to the notes why it could not be read.
+    """
+
+    def hashes(corpus: Any) -> np.ndarray:
+        return content_hashes(
+            corpus, cache, workers=workers, progress=lambda done, total: progress("training audio", done, total)
         )
-    if groups is not None and len(groups) != len(x):
-        raise SonoscaleError(f"probe: {len(x)} embeddings and {len(groups)} groups do not agree")
-    if roles is not None and (len(roles) != len(x) or not isinstance(method, Retrieval)):
-        raise SonoscaleError(f"probe: {len(roles)} roles for {len(x)} embeddings and protocol {method.name}")
-    if not np.isfinite(x).all():
-        raise SonoscaleError(f"probe: the embedding of clip {int(np.argmin(np.isfinite(x).all(1)))} is not finite")
-    if targets.kind not in method.kinds:
-        raise SonoscaleError(
-            f"probe: protocol {method.name} is for {', '.join(method.kinds)} tasks, not for {targets.kind}"
-        )
-    if isinstance(method, Retrieval):
-        return probe_retrieval(
-            x, targets, folds, protocol=method, scheme=scheme, metric=metric, groups=groups, roles=roles, seed=seed,
-            progress=progress,
-        )  # fmt: skip
-    measure, rounds = find_metric(metric, targets.kind), make_rounds(folds, scheme=scheme)
-    warnings = check_rounds(targets, rounds, groups) + ([method.remark] if method.remark else [])
-    outcomes, collapsed = _run(method, x, targets, rounds, measure, seed, progress)
-    if collapsed:
-        warnings.append(
-            f"the embeddings of all training clips are equal in {collapsed} of {len(rounds)} folds: scored as chance"
-        )
-    names = np.asarray(groups if groups is not None else np.arange(len(x)), dtype=str)
-    tested = [
-        Scored(targets[r.test], o.repeats or (o.predictions,), names[r.test])
-        for r, o in zip(rounds, outcomes, strict=True)
-    ]
-    per_fold = {r.name: each.score(measure) for r, each in zip(rounds, tested, strict=True)}
-    scores = np.array(list(per_fold.values()))
-    return ProbeResult(
-        score=float(scores.mean()),
-        interval=clip_interval(tested, measure, seed=seed),
-        fold_std=float(scores.std(ddof=1)) if len(scores) > 1 else None,
-        per_fold=per_fold,
-        chosen={r.name: o.chosen for r, o in zip(rounds, outcomes, strict=True)},
-        chance=float(np.mean([_chance(targets, r, measure) for r in rounds])),
-        n=len(x), classes=len(targets.classes), metric=measure.name, kind=targets.kind,
-        protocol=method.version, warnings=tuple(warnings),
-    )  # fmt: skip
+
+    if given is not None:
+        return hashes(open_corpus(os.fspath(given), sample_rate=rate, max_seconds=None))
+    if not isinstance(spec, str) or not Path(spec).exists():
+        return None
+    from sonoscale.pretrain import training_audio
+
+    try:
+        corpus = training_audio(Path(spec))
+    except SonoscaleError as error:
+        notes.append(f"{spec}: not compared with its training audio: {error}")
+        return None
+    return None if corpus is None else hashes(corpus)
 
 
-def _run(
-    method: Protocol, x: np.ndarray, targets: Targets, rounds: Sequence[Round], metric: Metric, seed: int,
-    progress: Callable[[int, int], None],
-) -> tuple[list[Outcome], int]:  # fmt: skip
-    """What the protocol makes of each round; where a collapsed encoder tells nothing, what is most common."""
-    told = [bool(np.any(np.ptp(x[each.train], axis=0) > 1e-6 * np.abs(x[each.train]).max())) for each in rounds]
-    some = [each for each, there in zip(rounds, told, strict=True) if there]
-    found = iter(method.run(x, targets, some, metric, seed, progress) if some else [])
-    outcomes = [
-        next(found) if there else Outcome(_common(targets, each)) for each, there in zip(rounds, told, strict=True)
-    ]
-    return outcomes, told.count(False)
+def _listed(given: Any) -> list[Any]:
+    """One or several, paths as text."""
+    several = [given] if isinstance(given, str | os.PathLike | Task) or not isinstance(given, Sequence) else given
+    return [os.fspath(each) if isinstance(each, os.PathLike) else each for each in several]
 
 
-def _common(targets: Targets, each: Round) -> np.ndarray:
-    """The shares of the classes, or the mean, among the fitted clips, for each test clip: `[test clips, outputs]`."""
-    fitted = targets[each.fitted]
-    guess = np.array([fitted.values.mean()]) if targets.kind == "regression" else fitted.one_hot().mean(axis=0)
-    return np.tile(guess, (len(each.test), 1))
+def _check_types(specs: Sequence[Any], tasks: Sequence[Any]) -> None:
+    for spec in specs:
+        if not isinstance(spec, str | Encoder):
+            raise SonoscaleError(f"encoders: {spec!r} is neither a path or spec nor an encoder")
+    for task in tasks:
+        if not isinstance(task, str | Task):
+            raise SonoscaleError(f"tasks: {task!r} is neither a path or name nor a Task")
 
 
-def _chance(targets: Targets, each: Round, metric: Metric) -> float:
-    """Of predicting the same for all clips; 0 for a correlation with it, which is not defined."""
-    score = metric.of(targets[each.test], _common(targets, each))
-    return 0.0 if np.isnan(score) and metric.name == "spearman" else score
+def _loaded(spec: Spec, device: str) -> Encoder:
+    return load_encoder(spec, device=device) if isinstance(spec, str) else spec  # pyright: ignore[reportReturnType]
+
+
+def _name(spec: Spec) -> str:
+    return spec if isinstance(spec, str) else spec.identity  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _task_name(task: Any) -> str:
+    return task.name if isinstance(task, Task) else str(task)
+
+
+def _checked_out(path: Path) -> Path:
+    if path.suffix != ".json" or not path.parent.is_dir() or path.is_dir():
+        raise SonoscaleError(f"out = {path}: must end in .json, in a folder that exists")
+    if not os.access(path.parent, os.W_OK):
+        raise SonoscaleError(f"out = {path}: cannot be written")
+    return path

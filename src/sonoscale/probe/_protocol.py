@@ -1,4 +1,4 @@
-"""What every probing protocol is."""
+"""What every probing protocol is, and the device that it may use."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sonoscale.errors import SonoscaleError
 from sonoscale.probe._metrics import Metric
 from sonoscale.probe._rounds import Round
 from sonoscale.probe._targets import Kind, Targets
@@ -38,15 +39,32 @@ class Protocol:
         version: raised with any change that can change a score; named in every result.
         kinds: of targets that it can predict.
         run: embeddings float32 `[n, dim]` (finite), targets of n clips, rounds, the metric by which settings are
-            chosen on validation clips, a seed, and a function told of progress (done, in all) -> one outcome for each
-            round.
+            chosen on validation clips, a seed, the device that large products may use, and a function that is called
+            with the progress (done, in all) -> one outcome for each round.
         summary: in a line, with the source.
-        remark: what to know of its scores, said beside each; empty if nothing.
+        remark: a caveat that goes with each of its scores; empty if nothing.
     """
 
     name: str
     version: str
     kinds: tuple[Kind, ...]
-    run: Callable[[np.ndarray, Targets, Sequence[Round], Metric, int, Callable[[int, int], None]], list[Outcome]]
+    run: Callable[[np.ndarray, Targets, Sequence[Round], Metric, int, str, Callable[[int, int], None]], list[Outcome]]
     summary: str
     remark: str = ""
+
+
+def find_device(device: str) -> str:
+    """`auto` as what it stands for here: cuda where there is any, or cpu; any other name as it is.
+
+    Raises:
+        SonoscaleError: torch knows no such device.
+    """
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.device(device)
+    except RuntimeError:
+        raise SonoscaleError(f"device {device}: not there; use auto, cpu, cuda or cuda:1") from None
+    return device

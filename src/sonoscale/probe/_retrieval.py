@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.probe._interval import Scored, clip_interval
+from sonoscale.probe._interval import Scored, clip_draws, ends
 from sonoscale.probe._metrics import Metric
-from sonoscale.probe._ranking import BLOCK, RETRIEVAL_METRICS, score_chance, score_rankings
-from sonoscale.probe._result import ProbeResult
-from sonoscale.probe._search import Search, make_searches
+from sonoscale.probe._protocol import find_device
+from sonoscale.probe._ranking import BLOCK, MOST, RETRIEVAL_METRICS, score_chance, score_rankings
+from sonoscale.probe._results import ProbeResult
+from sonoscale.probe._rounds import fold_names
 from sonoscale.probe._targets import Targets
 
 
@@ -70,6 +71,7 @@ def probe_retrieval(
     groups: Sequence[str] | None = None,
     roles: Sequence[str] | None = None,
     seed: int = 0,
+    device: str = "auto",
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> ProbeResult:
     """Protocols `retrieval/1` and `retrieval-all/1`: query by example.
@@ -100,7 +102,8 @@ def probe_retrieval(
         groups: speaker or recording of each clip; by default each its own.
         roles: query or gallery, of each clip; by default all are both.
         seed: of the interval.
-        progress: told of queries that are done with, and of how many.
+        device: see `probe_embeddings`.
+        progress: called with the number of queries done, and of how many.
 
     Raises:
         SonoscaleError: no such metric, an embedding that is not finite, no test part, or nothing to find (see
@@ -111,6 +114,7 @@ def probe_retrieval(
     if not np.isfinite(embeddings).all():
         clip = int(np.argmin(np.isfinite(embeddings).all(axis=1)))
         raise SonoscaleError(f"probe: the embedding of clip {clip} is not finite")
+    where = find_device(device)
     searches, notes = protocol.searches(targets, folds, scheme, groups, roles)
     names = np.asarray(groups if groups is not None else np.arange(len(targets)), dtype=str)
     total, done, collapsed = sum(len(each.queries) for each in searches), 0, 0
@@ -124,7 +128,7 @@ def probe_retrieval(
         chance = score_chance(each.sizes)
         scores, pull = chance, np.zeros(len(each.gallery))
         if not flat:
-            scores, pull = _scores(embeddings, each, lambda more, before=done: progress(before + more, total))
+            scores, pull = _scores(embeddings, each, where, lambda more, before=done: progress(before + more, total))
         done += len(each.queries)
         progress(done, total)
         tested.append(Scored(targets[each.queries], (scores,), names[each.queries]))
@@ -135,32 +139,39 @@ def probe_retrieval(
     main = RETRIEVAL_METRICS[metric or "mAP"]
     per_fold = {search.name: each.score(main) for search, each in zip(searches, tested, strict=True)}
 
+    draws = {
+        name: clip_draws(drawn if name == "mAP" else tested, each, seed=seed)
+        for name, each in RETRIEVAL_METRICS.items()
+    }
+
     def summary(of: Metric) -> dict[str, float]:
-        lower, upper = np.clip(clip_interval(drawn if of.name == "mAP" else tested, of, seed=seed), 0, 1).tolist()
-        score, chance = (float(np.mean([each.score(of) for each in some])) for some in (tested, chances))
-        return {"score": score, "lower": lower, "upper": upper, "chance": chance}
+        low, high = np.clip(ends(draws[of.name]), 0, 1).tolist()
+        score, chance = (float(np.mean([each.score(of) for each in parts])) for parts in (tested, chances))
+        return {"score": score, "low": low, "high": high, "chance": chance}
 
     found = {name: summary(each) for name, each in RETRIEVAL_METRICS.items()}
-    said = found.pop(main.name)
+    own = found.pop(main.name)
     return ProbeResult(
-        score=said["score"], interval=(said["lower"], said["upper"]),
+        score=own["score"], low=own["low"], high=own["high"], draws=draws[main.name],
         fold_std=float(np.std(list(per_fold.values()), ddof=1)) if len(per_fold) > 1 else None,
-        per_fold=per_fold, chosen={}, chance=said["chance"], n=total, classes=len(targets.classes), metric=main.name,
+        per_fold=per_fold, chosen={}, chance=own["chance"], n=total, classes=len(targets.classes), metric=main.name,
         kind="retrieval", protocol=protocol.version, warnings=tuple(notes), others=found,
     )  # fmt: skip
 
 
-def _scores(x: np.ndarray, search: Search, progress: Callable[[int], None]) -> tuple[np.ndarray, np.ndarray]:
+def _scores(
+    x: np.ndarray, search: Search, device: str, progress: Callable[[int], None]
+) -> tuple[np.ndarray, np.ndarray]:
     """See `score_rankings`, of all queries. Similarities are of float64, as equal clips must be equally similar."""
     large = len(search.queries) * len(search.gallery) > BLOCK
-    device = torch.device("cuda" if torch.cuda.is_available() and large else "cpu")
-    columns, parts, pull, done = _unit(x[search.gallery], device).T, [], np.zeros(len(search.gallery)), 0
-    for some, relevant, there in search.blocks():
-        similar = (_unit(x[some], device) @ columns).cpu().numpy()
+    where = torch.device(device if large else "cpu")
+    columns, parts, pull, done = _unit(x[search.gallery], where).T, [], np.zeros(len(search.gallery)), 0
+    for rows, relevant, there in search.blocks():
+        similar = (_unit(x[rows], where) @ columns).cpu().numpy()
         scores, more = score_rankings(similar, relevant, there)
         parts.append(scores)
         pull += more
-        progress(done := done + len(some))
+        progress(done := done + len(rows))
     return np.concatenate(parts), pull
 
 
@@ -177,3 +188,118 @@ def _unit(rows: np.ndarray, device: torch.device) -> torch.Tensor:
     wide = torch.from_numpy(rows).to(device).double()
     largest = wide.abs().amax(dim=1, keepdim=True)
     return torch.nn.functional.normalize(wide / torch.where(largest > 0, largest, 1.0), dim=1)
+
+
+@dataclass(frozen=True)
+class Search:
+    """Of one test fold.
+
+    Attributes:
+        name: of the fold, or `test`.
+        queries, gallery: indices of clips, int64 `[q]` and `[g]`, ascending.
+        targets: of all clips.
+        groups: of all clips, int64; those of the query's own group are not searched. At least itself is left out.
+        sizes: clips that each query searches, and relevant ones among them: int64 `[q, 2]`.
+    """
+
+    name: str
+    queries: np.ndarray
+    gallery: np.ndarray
+    targets: Targets
+    groups: np.ndarray
+    sizes: np.ndarray
+
+    def blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Some queries at a time, int64 `[b]`; which of the gallery is relevant, and which is searched, `[b, g]`."""
+        yield from _blocks(self.queries, self.gallery, self.targets, self.groups)
+
+
+def make_searches(
+    targets: Targets,
+    folds: Sequence[str],
+    *,
+    scheme: str = "folds",
+    groups: Sequence[str] | None = None,
+    roles: Sequence[str] | None = None,
+) -> tuple[list[Search], list[str]]:
+    """One search for each fold, or one for the test part of a split.
+
+    Arguments:
+        targets: of each clip; relevant is the same class, or a label in common.
+        folds: fold of each clip, or its part of the split.
+        scheme: "folds" or "split".
+        groups: of each clip; clips of the query's own group are not searched. By default each is its own.
+        roles: query or gallery, of each clip; by default all are both.
+
+    Returns:
+        the searches, without queries that have nothing to find and folds without any other, and what to know of them.
+
+    Raises:
+        SonoscaleError: no test part; a fold without queries or gallery; no query has anything to find.
+    """
+    parts, names = np.asarray(folds, dtype=str), fold_names(folds)
+    if scheme == "split":
+        if "test" not in names:
+            raise SonoscaleError(f"probe: retrieval is tested on the part test; found {', '.join(names)}")
+        names = ["test"]
+    role = np.asarray(roles if roles is not None else ["both"] * len(parts), dtype=str)
+    _, own = np.unique(np.asarray(groups, dtype=str) if groups is not None else np.arange(len(parts)),
+                       return_inverse=True)  # fmt: skip
+    searches, total, alone = [], 0, 0
+    for name in names:
+        inside = parts == name
+        queries, gallery = (np.flatnonzero(inside & (role != other)) for other in ("gallery", "query"))
+        for what, clips in (("queries", queries), ("gallery", gallery)):
+            if not len(clips):
+                raise SonoscaleError(f"probe: fold {name!r} has no {what}")
+        if len(gallery) > MOST:
+            raise SonoscaleError(f"probe: fold {name!r} has {len(gallery)} clips to search; at most {MOST} can be")
+        sizes = [(there.sum(1), (right & there).sum(1)) for _, right, there in _blocks(queries, gallery, targets, own)]
+        counts = np.concatenate([np.stack(each, axis=1) for each in sizes])
+        rows = counts[:, 1] > 0
+        total, alone = total + len(queries), alone + int((counts[:, 0] == 0).sum())
+        if rows.any():
+            searches.append(Search(name, queries[rows], gallery, targets, own, counts[rows]))
+    if not searches:
+        hint = (
+            f"; {alone} of {total} queries have a gallery of their own group alone, which is left out: protocol "
+            "retrieval-all searches it"
+            if alone and groups is not None
+            else "; at least two clips of one label are needed"
+            + (", of different groups, or protocol retrieval-all" if groups is not None else "")
+        )
+        raise SonoscaleError(
+            f"probe: none of {total} queries has anything to find: nothing that it searches has its label{hint}"
+        )
+    return searches, _notes(searches, names, total, targets, groups is not None)
+
+
+def _blocks(
+    queries: np.ndarray, gallery: np.ndarray, targets: Targets, groups: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    if targets.kind == "multilabel":
+        columns = targets.values[gallery].astype(np.float32).T
+    for start in range(0, len(queries), size := max(1, BLOCK // len(gallery))):
+        rows = queries[start : start + size]
+        if targets.kind == "multilabel":
+            right = targets.values[rows].astype(np.float32) @ columns > 0
+        else:
+            right = targets.values[rows][:, None] == targets.values[gallery]
+        yield rows, right, groups[rows][:, None] != groups[gallery]
+
+
+def _notes(searches: Sequence[Search], names: Sequence[str], total: int, targets: Targets, grouped: bool) -> list[str]:
+    notes = []
+    if targets.kind == "multilabel":
+        notes.append("relevant is a clip with at least one label in common")
+    if grouped:
+        notes.append(
+            "clips of the query's own group (speaker, recording) are not searched: protocol retrieval-all searches them"
+        )
+    left = total - sum(len(each.queries) for each in searches)
+    if left:
+        notes.append(f"{left} of {total} queries are left out: nothing that they search has their label")
+    empty = [name for name in names if name not in {each.name for each in searches}]
+    if empty:
+        notes.append(f"no query of fold {', '.join(map(repr, empty))} is left, and it does not count")
+    return notes

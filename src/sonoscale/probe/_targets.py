@@ -62,7 +62,7 @@ def make_targets(
         classes: all names there are, in their order; by default those that occur.
 
     Raises:
-        SonoscaleError: no such kind; a label that is not of it or not among `classes`; nothing to tell apart.
+        SonoscaleError: no such kind; a label that is not of it or not among `classes`; only one class.
     """
     if kind == "retrieval":
         single = all(len(each) == 1 for each in labels)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from sonoscale.errors import SonoscaleError
+from sonoscale.probe._hear import draw_seed
 from sonoscale.probe._metrics import Metric
-from sonoscale.probe._mlp import draw_seed
 from sonoscale.probe._protocol import Outcome, Protocol
 from sonoscale.probe._rounds import Round
 from sonoscale.probe._targets import Kind, Targets
@@ -26,6 +26,7 @@ def xares(
     rounds: Sequence[Round],
     metric: Metric,
     seed: int,
+    device: str,
     progress: Callable[[int, int], None],
     *,
     as_is: bool = False,

@@ -74,7 +74,7 @@ def at_rest(model: Any, share: Callable[[list[Tensor]], None] | None) -> Iterato
 
 
 def device_of(model: Any) -> device | None:
-    """Where the model takes its inputs, None if it does not tell."""
+    """Where the model takes its inputs, None if it does not say."""
     import torch
 
     if not isinstance(model, torch.nn.Module):

@@ -26,8 +26,8 @@ class Difference:
     paired: bool
 
     @property
-    def told_apart(self) -> bool:
-        """Whether the interval leaves out zero."""
+    def significant(self) -> bool:
+        """Whether the interval excludes zero."""
         return self.low > 0.0 or self.high < 0.0
 
 
@@ -39,6 +39,15 @@ def check_comparable(first: RankRecord, second: RankRecord, *, vary: Collection[
 
     Raises:
         SonoscaleError: the fields of `FIXED` in which the records differ.
+
+    Example:
+        >>> import numpy as np
+        >>> from sonoscale.rank import rankme
+        >>> clips = np.random.default_rng(0).standard_normal((100, 4))
+        >>> check_comparable(rankme(clips), rankme(clips[:50]))
+        Traceback (most recent call last):
+        sonoscale.errors.SonoscaleError: these ranks were measured differently and cannot be compared: n (100 and 50); \
+measure them alike, or force=True
     """
     differing = [
         f"{key} ({getattr(first, key)!r} and {getattr(second, key)!r})"
@@ -48,7 +57,7 @@ def check_comparable(first: RankRecord, second: RankRecord, *, vary: Collection[
     if differing:
         raise SonoscaleError(
             f"these ranks were measured differently and cannot be compared: {', '.join(differing)}; "
-            "measure them alike, or force the comparison"
+            "measure them alike, or force=True"
         )
 
 
@@ -59,6 +68,14 @@ def compare(first: RankRecord, second: RankRecord, *, force: bool = False, vary:
 
     Raises:
         SonoscaleError: measured differently (see `check_comparable`), unless forced; or at different levels.
+
+    Example:
+        >>> import numpy as np
+        >>> from sonoscale.rank import rankme
+        >>> clips = np.random.default_rng(0).standard_normal((1000, 16))
+        >>> difference = compare(rankme(clips), rankme(clips * np.linspace(1, 2, 16)))
+        >>> print(f"{difference.value:+.2f}", difference.paired)
+        -0.35 False
     """
     if not force:
         check_comparable(first, second, vary=vary)
@@ -78,11 +95,21 @@ def compare_sketches(
 
     Arguments:
         first, second: sketches of the same clips in the same order by two encoders, with as many blocks.
-        estimator: see `measure_rank`.
+        estimator: see `rankme`.
         level: coverage of the interval.
 
     Raises:
         SonoscaleError: not the same number of rows in each block, so that they cannot be the same clips.
+
+    Example:
+        >>> import numpy as np
+        >>> clips = np.random.default_rng(0).standard_normal((1000, 16))
+        >>> first, second = SpectralSketch(16), SpectralSketch(16)
+        >>> first.update(clips)
+        >>> second.update(clips * np.linspace(1, 2, 16))
+        >>> difference = compare_sketches(first, second)
+        >>> print(f"{difference.value:+.2f}", difference.significant)
+        -0.35 True
     """
     check_level(level)
     chosen = get_estimator(estimator) if isinstance(estimator, str) else estimator

@@ -34,10 +34,10 @@ def all_reduce(sketch: SpectralSketch, group: ProcessGroup | None) -> None:
 
     shapes = gather(np.array([sketch.dim, sketch.blocks, sketch.method == "qr"], dtype=np.int64))
     if (shapes != shapes[0]).any():
-        told = "; ".join(
+        each = "; ".join(
             f"process {i}: dim {d}, {b} blocks, {'qr' if q else 'gram'}" for i, (d, b, q) in enumerate(shapes)
         )
-        raise SonoscaleError(f"the processes hold sketches that cannot be merged ({told})")
+        raise SonoscaleError(f"the processes hold sketches that cannot be merged ({each})")
     numbers = gather(np.array([sketch.seen, sketch.omitted, sketch.omitted_rows], dtype=np.int64))
     seen, omitted = numbers[:, :2].sum(axis=0).tolist()
     omitted_rows = int(np.bitwise_xor.reduce(numbers[:, 2]))

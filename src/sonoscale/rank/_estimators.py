@@ -12,18 +12,23 @@ from typing import Any
 import numpy as np
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.rank._dispersion import condition_number, nesum, numerical_rank, participation_ratio, stable_rank
-from sonoscale.rank._entropy import (
+from sonoscale.rank._formulas import (
+    PowerLaw,
+    alpha_req,
     collapse,
-    rankme,
+    condition_number,
+    nesum,
+    numerical_rank,
+    participation_ratio,
     rankme_eigenvalues,
     rankme_positive,
     rankme_share,
     rankme_twice_smoothed,
     renyi,
+    spectrum_rankme,
+    stable_rank,
 )
 from sonoscale.rank._moments import About
-from sonoscale.rank._powerlaw import PowerLaw, alpha_req
 
 Bounds = Callable[[int, int], tuple[float, float]]
 
@@ -33,7 +38,7 @@ class Estimator:
     """One number out of a spectrum, and everything that decides its value.
 
     Attributes:
-        name: as in records and on the command line.
+        name: as in records.
         about: which spectrum: of the rows as they are, about their mean, or standardised.
         formula: in words of one line.
         source: who defined it, or computes it so.
@@ -68,6 +73,13 @@ def get_estimator(name: str) -> Estimator:
 
     Raises:
         SonoscaleError: no such name (the message lists those there are).
+
+    Example:
+        >>> import numpy as np
+        >>> get_estimator("rankme").formula
+        'exp(-sum p ln p), p = s/sum(s)'
+        >>> round(get_estimator("renyi_3").compute(np.ones(8), 100, 8), 6)
+        8.0
     """
     if name in ESTIMATORS:
         return ESTIMATORS[name]
@@ -77,6 +89,15 @@ def get_estimator(name: str) -> Estimator:
     raise SonoscaleError(
         f"no estimator {name!r}: there are {', '.join(ESTIMATORS)}, and renyi_<order>[_centred] of any order"
     )
+
+
+def title_of(name: str) -> str:
+    """The name of an estimator as people write it: `RankMe`, `RankMe (centred)`, `stable rank`."""
+    if name == "rankme" or name.startswith("rankme_"):
+        rest = name.removeprefix("rankme").lstrip("_").replace("_", " ")
+        return f"RankMe ({rest})" if rest else "RankMe"
+    named = {"two_nn": "TwoNN", "alpha_req": "alpha-ReQ", "nesum": "NESum"}
+    return named.get(name, "LiDAR" + name[5:] if name.startswith("lidar") else name.replace("_", " "))
 
 
 def _any_rank(n: int, dim: int) -> tuple[float, float]:
@@ -118,21 +139,21 @@ ENTROPY = "exp(-sum p ln p), p = "
 
 _TABLE = [
     Estimator("rankme", "uncentred", ENTROPY + "s/sum(s)", "Garrido et al. 2023, without eps; Roy & Vetterli 2007",
-              _of(rankme), _any_rank),
+              _of(spectrum_rankme), _any_rank),
     Estimator("rankme_centred", "centred", ENTROPY + "s/sum(s)", "the same about the mean",
-              _of(rankme), _centred_rank),
+              _of(spectrum_rankme), _centred_rank),
     Estimator("rankme_standardised", "standardised", ENTROPY + "s/sum(s)",
-              "the same of the correlation matrix", _of(rankme), _centred_rank),
+              "the same of the correlation matrix", _of(spectrum_rankme), _centred_rank),
     Estimator("rankme_normalised", "uncentred", "rankme / min(n, dim)", "share of the largest rank possible",
-              lambda s, n, dim: rankme(s) / min(n, dim), _share),
+              lambda s, n, dim: spectrum_rankme(s) / min(n, dim), _share),
     Estimator("rankme_paper", "uncentred", ENTROPY + "s/sum(s) + eps", "Garrido et al. 2023, to the letter",
-              _of(rankme, eps=1e-7), _smoothed, eps=1e-7),
+              _of(spectrum_rankme, eps=1e-7), _smoothed, eps=1e-7),
     Estimator("rankme_eigenvalues", "uncentred", ENTROPY + "s^2/sum(s^2)", "von Neumann entropy of the Gram matrix",
               _of(rankme_eigenvalues), _any_rank),
     Estimator("rankme_reptrix", "centred", ENTROPY + "s^2/sum(s^2) + eps", "reptrix 0.1.0",
               _of(rankme_eigenvalues, eps=1e-7), _smoothed, eps=1e-7),
     Estimator("rankme_stable_pretraining", "uncentred", ENTROPY + "s/sum(s) + eps",
-              "stable-pretraining 0.1.8 (torch)", _of(rankme, eps=1e-5),
+              "stable-pretraining 0.1.8 (torch)", _of(spectrum_rankme, eps=1e-5),
               lambda n, dim: (1.0, 1.2 * dim + 1.0), eps=1e-5),
     Estimator("rankme_stable_pretraining_jax", "uncentred", ENTROPY + "s/(sum(s) + eps) + eps",
               "stable-pretraining 0.1.8 (JAX)", _of(rankme_twice_smoothed, eps=1e-7), _smoothed, eps=1e-7),

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sonoscale.errors import SonoscaleError
+from sonoscale.extras import EXTRAS
 from sonoscale.rank._npy import npy_arrays, npy_chunks, npz_arrays, npz_chunks
 from sonoscale.rank._parquet import FLOATS, Arrays, parquet_arrays, parquet_chunks
 
@@ -53,7 +54,7 @@ class EmbeddingFile:
 
     def _chunks(self, rows: int) -> Iterator[np.ndarray]:
         form, seen = _FORMATS[self.path.suffix.lower()], 0
-        with _told(self.path, form.name):
+        with _one_line(self.path, form.name):
             if form.arrays(self.path).get(self.key) != ((self.n, self.dim), self.dtype):
                 raise SonoscaleError(f"{self.path}: has changed since it was opened; open it again")
             for chunk in form.chunks(self.path, self.key, (self.n, self.dim), rows):
@@ -74,6 +75,14 @@ def open_embeddings(path: Path | str, *, key: str | None = None) -> EmbeddingFil
         path: the file; its suffix says the format.
         key: the array, column, tensor or dataset to take; not needed where only one is `[clips, dim]` of floats.
             A Parquet file without any column of lists gives its float columns as dimensions, without a key.
+
+    Example:
+        >>> import numpy as np, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/clips.npy", np.zeros((100, 8), dtype=np.float32))
+        ...     file = open_embeddings(f"{folder}/clips.npy")
+        >>> file.n, file.dim, file.dtype
+        (100, 8, 'float32')
 
     Returns:
         the file, opened as far as its head.
@@ -98,7 +107,7 @@ def open_embeddings(path: Path | str, *, key: str | None = None) -> EmbeddingFil
     except OSError as error:
         raise SonoscaleError(f"{path}: cannot be opened ({error.strerror})") from error
     form = _FORMATS[suffix]
-    with _told(path, form.name):
+    with _one_line(path, form.name):
         arrays = form.arrays(path)
     key = _chosen(path, form.noun, arrays, key)
     (n, dim), dtype = arrays[key]
@@ -116,7 +125,7 @@ def _chosen(path: Path, noun: str, arrays: Arrays, key: str | None) -> str | Non
     if key is None:
         fits = {k: v for k, v in arrays.items() if _fault(*v) is None}
         if len(fits) > 1:
-            raise SonoscaleError(f"{path}: more than one {noun} fits, choose one with --key: {_listed(fits)}")
+            raise SonoscaleError(f"{path}: more than one {noun} fits, choose one as key: {_listed(fits)}")
         if not fits and len(arrays) > 1:
             raise SonoscaleError(f"{path}: no {noun} is [clips, dim] of floats; there are {_listed(arrays)}")
         key = next(iter(fits or arrays))
@@ -150,15 +159,16 @@ def _listed(arrays: Arrays) -> str:
 
 
 @contextmanager
-def _told(path: Path, name: str) -> Iterator[None]:
-    """What a decoder makes of damaged bytes can be any exception: tell it in one line, with the file."""
+def _one_line(path: Path, name: str) -> Iterator[None]:
+    """What a decoder makes of damaged bytes can be any exception: report it in one line, with the file."""
     try:
         yield
     except SonoscaleError:
         raise
     except ModuleNotFoundError as error:
-        package = {"h5py": "'sonoscale[hdf5]'"}.get(str(error.name), str(error.name).split(".")[0])
-        raise SonoscaleError(f"{path}: {error.name} is needed to read {name}: pip install {package}") from error
+        package = str(error.name).partition(".")[0]
+        install = next((f"'sonoscale[{extra}]'" for extra, has in EXTRAS.items() if package in has), package)
+        raise SonoscaleError(f"{path}: {error.name} is needed to read {name}: pip install {install}") from error
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise SonoscaleError(f"{path}: cannot be read as {name} ({reason})") from error

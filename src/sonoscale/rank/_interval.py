@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.rank._moments import About
@@ -15,7 +14,7 @@ from sonoscale.rank._sketch import SpectralSketch
 Compute = Callable[[np.ndarray, int, int], float]
 
 FEWEST_ROWS, FEWEST_BLOCKS = 8, 4
-NO_INTERVAL = "no interval can be told from so few embeddings: it is everything the value could be"
+NO_INTERVAL = "no interval from so few embeddings: low and high are the bounds of the estimator"
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,8 @@ class Jackknife:
 
     def half_width(self, level: float) -> float:
         """Half the width of the t-interval with blocks - 1 degrees of freedom."""
+        from scipy.special import stdtrit
+
         b = len(self.pseudo)
         return float(stdtrit(b - 1, 0.5 + level / 2) * self.error) if b > 1 else float("inf")
 
@@ -67,7 +68,7 @@ def jackknife(sketch: SpectralSketch, compute: Compute, about: About) -> Jackkni
 def from_left_out(value: float, n: int, sizes: list[int], left_out: Callable[[], list[float]]) -> Jackknife:
     """From the estimate on all n rows, the size of each block, and what gives the estimates without each.
 
-    No error can be told (there are no pseudo-values) from fewer than 8 rows or 4 blocks, or where the estimate is
+    There is no error (no pseudo-values) with fewer than 8 rows or 4 blocks, or where the estimate is
     infinite, or not defined without one of the blocks.
     """
     nothing = Jackknife(value, np.empty(0), np.empty(0))

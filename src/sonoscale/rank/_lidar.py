@@ -1,4 +1,4 @@
-"""LiDAR: the effective rank of what tells clips apart, relative to what augmentation changes."""
+"""LiDAR: the effective rank of the differences between clips, relative to what augmentation changes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.linalg
 
 from sonoscale import __version__
 from sonoscale.errors import SonoscaleError
-from sonoscale.rank._entropy import entropy_rank
+from sonoscale.rank._formulas import entropy_rank
 from sonoscale.rank._interval import NO_INTERVAL, from_left_out
 from sonoscale.rank._moments import EPS, leave_one_out
 from sonoscale.rank._record import RankRecord
@@ -36,6 +35,15 @@ class LidarSketch:
     Arguments:
         dim: width of the embeddings.
         blocks: number of jackknife groups, at least 2; all views of a clip are in one.
+
+    Example:
+        >>> import numpy as np
+        >>> rng = np.random.default_rng(0)
+        >>> clips = rng.standard_normal((200, 1, 8))
+        >>> sketch = LidarSketch(8)
+        >>> sketch.update(clips + 0.1 * rng.standard_normal((200, 4, 8)))  # [clips, views, dim]
+        >>> print(f"{sketch.measure().value:.2f}")
+        7.79
     """
 
     def __init__(self, dim: int, *, blocks: int = 16) -> None:
@@ -167,6 +175,8 @@ class LidarSketch:
 
 
 def _eigenvalues(between: Any, within: Any, delta: float) -> np.ndarray:
+    import scipy.linalg
+
     dim = len(between.mean)
     noise = within.factor / within.count + delta * np.eye(dim)
     try:

@@ -8,22 +8,19 @@ row, `sqrt(n1 n2 / (n1 + n2)) (m1 - m2)`, and is added as one.
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
-from scipy.linalg import get_blas_funcs, get_lapack_funcs
 
 from sonoscale.errors import SonoscaleError
 
 About = Literal["uncentred", "centred", "standardised"]
 
 EPS = float(np.finfo(np.float64).eps)
-
-_syrk: Any = get_blas_funcs("syrk", dtype=np.float64)
-_pstrf: Any = get_lapack_funcs("pstrf", dtype=np.float64)
 
 M = TypeVar("M", bound="Moments")
 
@@ -114,7 +111,7 @@ class Gram(Moments):
         together = self.count + count
         rows[-1] = gap * np.sqrt(self.count * (count / together))
         # In Fortran's order the upper triangle of the factor is the lower one of its transpose.
-        _syrk(1.0, rows.T, beta=1.0, c=self.factor.T, lower=1, overwrite_c=1)
+        _syrk()(1.0, rows.T, beta=1.0, c=self.factor.T, lower=1, overwrite_c=1)
         self.mean = self.mean + gap * (count / together)
         self.count = together
 
@@ -155,6 +152,20 @@ class Triangle(Moments):
         self.count = together
 
 
+@functools.cache
+def _syrk() -> Any:
+    from scipy.linalg import get_blas_funcs
+
+    return get_blas_funcs("syrk", dtype=np.float64)
+
+
+@functools.cache
+def _pstrf() -> Any:
+    from scipy.linalg import get_lapack_funcs
+
+    return get_lapack_funcs("pstrf", dtype=np.float64)
+
+
 def _eigenvalues_of_few(scatter: np.ndarray) -> np.ndarray:
     """Eigenvalues, descending, of a positive semi-definite matrix of low rank, from its upper triangle.
 
@@ -163,7 +174,7 @@ def _eigenvalues_of_few(scatter: np.ndarray) -> np.ndarray:
     """
     dim, largest = len(scatter), float(np.diag(scatter).max())
     # In Fortran's order the upper triangle is the lower one of the transpose.
-    lower, _, rank, info = _pstrf(scatter.T, tol=EPS * largest, lower=1)
+    lower, _, rank, info = _pstrf()(scatter.T, tol=EPS * largest, lower=1)
     if info < 0 or not 0 < rank < dim:
         return np.linalg.eigvalsh(scatter, UPLO="U")[::-1]
     factor = np.tril(lower)[:, :rank]

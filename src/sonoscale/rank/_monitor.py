@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,21 @@ from sonoscale.rank._sketch import Method, SpectralSketch
 if TYPE_CHECKING:
     from torch import Tensor, device
     from torch.distributed import ProcessGroup
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a monitor read at one step.
+
+    Attributes:
+        step: training steps done.
+        records: by estimator, in the order in which they were asked for.
+        sketch: of the embeddings, for spectra and further estimators.
+    """
+
+    step: int
+    records: dict[str, RankRecord]
+    sketch: SpectralSketch
 
 
 class RankMonitor:
@@ -45,16 +61,28 @@ class RankMonitor:
         embed: (model, batch) -> `[b, dim]` embeddings, `model(batch)` if None. It may enter an autocast of its own.
             The embeddings are kept until the whole probe is embedded, and then accumulated, on the device they are on.
         batch_size: how to split a tensor; without meaning otherwise.
-        estimator, interval, level, encoder, corpus: see `measure_rank`.
+        estimators: one, or several, all of which are read in one pass over the probe; see `rankme`.
+        interval, level, encoder, corpus: see `rankme`.
         blocks, method: see `SpectralSketch`; row i of the probe goes to block i mod blocks, whoever embeds it.
         group: the processes that share the work, all if None.
 
     Attributes:
-        history: (step, record) of every reading, in order.
-        name: of the estimator.
+        history: (step, record) of every reading, in order; of several estimators one after the other.
+        names: of the estimators.
 
     Raises:
         SonoscaleError: an empty probe, or arguments out of range.
+
+    Example:
+        >>> import torch
+        >>> monitor = RankMonitor(torch.randn(256, 8), every=100, estimators=("rankme", "rankme_centred"))
+        >>> model = torch.nn.Linear(8, 4)
+        >>> monitor(model, 99) is None  # not due
+        True
+        >>> monitor(model, 100).estimator
+        'rankme'
+        >>> [(step, record.estimator) for step, record in monitor.history]
+        [(100, 'rankme'), (100, 'rankme_centred')]
     """
 
     def __init__(
@@ -64,7 +92,7 @@ class RankMonitor:
         every: int = 1,
         embed: Callable[[Any, Any], Any] | None = None,
         batch_size: int = 256,
-        estimator: str | Estimator = DEFAULT,
+        estimators: str | Estimator | Iterable[str | Estimator] = DEFAULT,
         interval: bool = True,
         level: float = 0.95,
         blocks: int = 16,
@@ -79,11 +107,14 @@ class RankMonitor:
         if not 0 < level < 1:
             raise SonoscaleError(f"level must be between 0 and 1, not {level}")
         SpectralSketch(1, blocks=blocks, method=method)  # refuses what is out of range
-        self.name = (get_estimator(estimator) if isinstance(estimator, str) else estimator).name
+        # As given, as those of the table cannot be pickled.
+        self.estimators = (estimators,) if isinstance(estimators, str | Estimator) else tuple(estimators)
+        self.names = tuple((get_estimator(e) if isinstance(e, str) else e).name for e in self.estimators)
+        if not self.names or len(set(self.names)) < len(self.names):
+            raise SonoscaleError(f"estimators must be at least one, each once, not {list(self.names)}")
         self.every = every
         self.embed = embed or forward
         self.batches = _batches(probe, batch_size)
-        self.estimator = estimator  # as given, as those of the table cannot be pickled
         self.group = group
         self.history: list[tuple[int, RankRecord]] = []
         self._sketch: dict[str, Any] = {"blocks": blocks, "method": method}
@@ -97,33 +128,46 @@ class RankMonitor:
             step: training steps done.
 
         Returns:
-            the record, also appended to `history`; None if none is due.
+            the record of the (first) estimator; None if none is due. `history` has those of all.
+
+        Raises:
+            As `read`.
+        """
+        if step % self.every:
+            return None
+        records = self.read(model, step).records
+        self.history += [(step, record) for record in records.values()]
+        return records[self.names[0]]
+
+    def read(self, model: Any, step: int) -> Reading:
+        """Read the rank of the model, due or not, and leave `history` as it is.
+
+        Arguments:
+            model: a `torch.nn.Module`, or anything else that `embed` takes.
+            step: training steps done.
 
         Raises:
             SonoscaleError: in every process, and naming the step: processes at different steps; embeddings that are
                 not `[b, dim]`, of several widths, or hold NaN or infinity; a rank that is not defined for them.
             Exception: what `embed` raised, in the process where it did; SonoscaleError in the others.
         """
-        if step % self.every:
-            return None
         try:
             processes = _Processes(self.group)
             sketch = self._sketched(model, step, processes)
-            record = None
+            records: list[RankRecord] = []
             with _caught() as faults:
-                record = measure_rank(sketch, self.estimator, **self._about)
-            # Training may turn on the record, so that it has to be the same to the last bit.
-            record = processes.agree(step, faults, record)[0]
+                records = [measure_rank(sketch, estimator, **self._about) for estimator in self.estimators]
+            # Training may turn on a record, so that it has to be the same to the last bit.
+            records = processes.agree(step, faults, records)[0]
         except SonoscaleError as error:
             raise SonoscaleError(f"rank at step {step}: {error}") from error
-        self.history.append((step, record))
-        return record
+        return Reading(step, dict(zip(self.names, records, strict=True)), sketch)
 
     def _sketched(self, model: Any, step: int, processes: _Processes) -> SpectralSketch:
         """The sketch of all rows of the probe.
 
-        A process that failed must not keep the others waiting, so that each tells how it fared before the next thing
-        that they do together.
+        A process that failed must not keep the others waiting, so each reports how it fared before the next thing that
+        they do together.
         """
         mine: dict[int, Any] = {}
         with _caught() as faults, own_randomness(), at_rest(model, processes.share if processes.size > 1 else None):
@@ -147,7 +191,7 @@ class RankMonitor:
             sketch.all_reduce(self.group)
         return sketch
 
-    def _embedded(self, model: Any, processes: _Processes) -> dict[int, Tensor]:
+    def _embedded(self, model: Any, processes: _Processes) -> dict[int, Tensor | np.ndarray]:
         """The embeddings of this process' share of the batches, by their index in the probe."""
         from torch.nn.parallel import DistributedDataParallel
 
@@ -193,12 +237,12 @@ class _Processes:
         return all_of
 
     def agree(self, step: int, faults: list[Exception], about: Any = None) -> list[Any]:
-        """What every process has to tell, if all are at one step and none has failed; else all raise."""
+        """What every process has to report, if all are at one step and none has failed; else all raise."""
         reason = f"{type(faults[0]).__name__}: {' '.join(str(faults[0]).split())[:300]}" if faults else None
         steps, reasons, abouts = zip(*self.gather((int(step), reason, about)), strict=True)
         if len(set(steps)) > 1:
-            told = ", ".join(f"process {i} is at step {each}" for i, each in enumerate(steps))
-            raise SonoscaleError(f"{told}: call the monitor at the same step in every process")
+            found = ", ".join(f"process {i} is at step {each}" for i, each in enumerate(steps))
+            raise SonoscaleError(f"{found}: call the monitor at the same step in every process")
         if faults:
             raise faults[0]
         failed = [f"process {i} failed with {why}" for i, why in enumerate(reasons) if why]
@@ -235,7 +279,7 @@ def _batches(probe: Any, batch_size: int) -> list[Any]:
         probe = torch.from_numpy(probe)
     tensor = isinstance(probe, torch.Tensor)
     if isinstance(probe, str | Mapping) or not (probe.ndim if tensor else hasattr(probe, "__iter__")):
-        raise SonoscaleError(f"a probe must be a tensor [n, ...] or a list of batches, not {_told(probe)}")
+        raise SonoscaleError(f"a probe must be a tensor [n, ...] or a list of batches, not {_described(probe)}")
     with own_randomness():  # to go through a DataLoader draws from it
         batches = list(probe.split(batch_size) if tensor and len(probe) else probe)
     if not batches:
@@ -259,21 +303,26 @@ def _moved(batch: Any, target: device | None) -> Any:
     return batch
 
 
-def _checked(rows: Any, i: int) -> Tensor:
-    """What `embed` returned, as a tensor of its own: it may be part of a larger one, or of one that is used again."""
+def _checked(rows: Any, i: int) -> Tensor | np.ndarray:
+    """A copy of what `embed` returned: it may be part of something larger, or of what is used again."""
     import torch
 
+    finite: Any
     if isinstance(rows, np.ndarray):
-        rows = torch.from_numpy(rows)
-    if not isinstance(rows, torch.Tensor) or rows.ndim != 2 or not rows.is_floating_point():
-        raise SonoscaleError(f"embed must return floating-point embeddings [b, dim], not {_told(rows)} (batch {i})")
-    bad = int((~rows.isfinite().all(dim=1)).sum())
+        fits, finite = np.issubdtype(rows.dtype, np.floating), np.isfinite
+    else:
+        fits, finite = isinstance(rows, torch.Tensor) and rows.is_floating_point(), torch.isfinite
+    if not fits or rows.ndim != 2:
+        raise SonoscaleError(
+            f"embed must return floating-point embeddings [b, dim], not {_described(rows)} (batch {i})"
+        )
+    bad = int((~finite(rows).all(1)).sum())
     if bad:
         raise SonoscaleError(f"{bad} of the {len(rows)} embeddings of batch {i} hold NaN or infinity")
-    return rows.detach().clone()
+    return rows.copy() if isinstance(rows, np.ndarray) else rows.detach().clone()
 
 
-def _told(value: Any) -> str:
+def _described(value: Any) -> str:
     """An object in a message."""
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.spatial.distance import cdist
-from scipy.stats import chi2
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.rank._hypersphere import float_rows
@@ -75,7 +73,15 @@ def two_nn(embeddings: np.ndarray | Tensor, *, discard: float = 0.1, level: floa
         SonoscaleError: anything but floats or two axes, NaN or infinity, fewer than 10 distinct rows, discard or
             level out of range, neighbours at equal distances (a lattice or a simplex: d would be infinite), or
             distinct rows nearer each other than 1e-140 times the largest magnitude.
+
+    Example:
+        >>> import numpy as np
+        >>> found = two_nn(np.random.default_rng(0).standard_normal((1000, 3)) @ np.ones((3, 8)) * np.arange(1.0, 9))
+        >>> print(f"{found.value:.2f}, {found.n} rows")  # on a line, whatever the width
+        0.97, 1000 rows
     """
+    from scipy.special import gammaincinv
+
     if not 0 <= discard < 1:
         raise SonoscaleError(f"discard must be in [0, 1), not {discard}")
     if not 0 < level < 1:
@@ -103,7 +109,7 @@ def two_nn(embeddings: np.ndarray | Tensor, *, discard: float = 0.1, level: floa
         )
     x, y = log_mu[:kept], -np.log1p(-np.arange(1, kept + 1) / n)
     total = log_mu.sum()
-    low, high = chi2.ppf([0.5 - level / 2, 0.5 + level / 2], 2 * n) / (2 * total)
+    low, high = gammaincinv(n, [0.5 - level / 2, 0.5 + level / 2]) / total  # half the quantiles of chi-squared
     return TwoNN(
         value=float(x @ y / (x @ x)), mle=float(n / total), low=float(low), high=float(high), level=level,
         n=n, duplicates=len(rows) - n,
@@ -119,6 +125,8 @@ def _distinct(rows: np.ndarray) -> np.ndarray:
 
 def _two_nearest(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Distances of each row to its nearest and second nearest other row, over a power of two."""
+    from scipy.spatial.distance import cdist
+
     rows = np.ldexp(rows, -np.frexp(np.abs(rows).max())[1])  # largest magnitude in [0.5, 1): squares do not overflow
     centred = rows - rows.mean(axis=0)
     # |x|^2 + |y|^2 - 2 xy is off by at most `slack * (|x|^2 + |y|^2)`: less that, it is a lower bound.

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import json
 import math
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sonoscale.errors import SonoscaleError
+from sonoscale.files import replacing, write_json
+from sonoscale.rank._estimators import title_of
+from sonoscale.results import Result, plain
 
 
-@dataclass(frozen=True)
-class RankRecord:
+@dataclass(frozen=True, repr=False)
+class RankRecord(Result):
     """One number out of the spectrum of embeddings, with its interval and provenance.
 
     `low` and `high` bound the mean of the estimator over samples of this size from the same population: a single
@@ -74,20 +77,42 @@ class RankRecord:
         """The value as a share of min(n, dim), the largest rank there can be."""
         return self.value / min(self.n, self.dim)
 
+    @property
+    def span(self) -> str:
+        """The interval as text, empty if there is none."""
+        return "" if math.isnan(self.low) else f"[{number(self.low)}, {number(self.high)}]"
+
+    @property
+    def headline(self) -> str:
+        """The number, its interval, and of how many embeddings it is."""
+        span = f" {self.span}" if self.span else ""
+        layer = "" if self.layer is None else f" of layer {self.layer}"
+        return f"{title_of(self.estimator)} {number(self.value)}{span} of {self.n:,} x {self.dim:,} embeddings{layer}"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row of all fields."""
+        return [self.as_dict() | {"warnings": "; ".join(self.warnings)}]
+
+    def __repr__(self) -> str:
+        return "\n".join([self.headline, *(f"warning: {warning}" for warning in self.warnings)])
+
+    def _repr_html_(self) -> str:
+        warnings = "".join(f"<li>{html.escape(warning)}</li>" for warning in self.warnings)
+        return f"<p><b>{html.escape(self.headline)}</b></p>" + (f"<ul>{warnings}</ul>" if warnings else "")
+
     def as_dict(self) -> dict[str, Any]:
         """All fields and `n_per_dim`, JSON-able: what is not finite becomes None."""
-        told = {**dataclasses.asdict(self), "n_per_dim": self.n_per_dim, "warnings": list(self.warnings)}
-        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in told.items()}
+        return plain({**dataclasses.asdict(self), "n_per_dim": self.n_per_dim})
 
     @classmethod
-    def from_dict(cls, told: dict[str, Any]) -> RankRecord:
+    def from_dict(cls, content: dict[str, Any]) -> RankRecord:
         """What `as_dict` gave.
 
         Raises:
             SonoscaleError: a field is missing or unknown.
         """
         fields = {field.name: field for field in dataclasses.fields(cls)}
-        values = {key: value for key, value in told.items() if key != "n_per_dim"}
+        values = {key: value for key, value in content.items() if key != "n_per_dim"}
         missing = {k for k, f in fields.items() if f.default is dataclasses.MISSING} - set(values)
         if missing or set(values) - set(fields):
             raise SonoscaleError(
@@ -99,40 +124,50 @@ class RankRecord:
         return cls(**{**values, "warnings": tuple(values.get("warnings") or ())})
 
 
+def number(value: float) -> str:
+    """A value to four digits."""
+    return "infinite" if math.isinf(value) else f"{value:.4g}" if abs(value) < 1000 else f"{value:.6g}"
+
+
 def write_records(
-    records: Iterable[RankRecord], path: Path | str, *, parts: Sequence[str] | None = None, **more: Any
+    records: Iterable[RankRecord], path: Path | str, *, subsets: Sequence[str] | None = None, **more: Any
 ) -> None:
-    """Write records to a `.json` file (`{"records": [...]}`) or a `.parquet` file, by atomic rename.
+    """Write records to a `.json` file (`{"records": [...]}`) or a `.parquet` file, at once.
 
     Arguments:
         records: what to write.
         path: where to.
-        parts: for a Parquet file, what each record is of: a column `part`.
+        subsets: for a Parquet file, what each record is of: a column `subset`.
         more: further keys of the JSON file; of a Parquet file they are JSON in its metadata, under `sonoscale`.
 
     Raises:
         SonoscaleError: neither JSON nor Parquet by its name.
+
+    Example:
+        >>> import numpy as np, tempfile
+        >>> from sonoscale.rank import rankme
+        >>> record = rankme(np.eye(20, 4) + 0.1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_records([record], f"{folder}/records.json")
+        ...     read_records(f"{folder}/records.json") == [record]
+        True
     """
     path, rows = Path(path), [record.as_dict() for record in records]
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        if path.suffix == ".json":
-            unfinished.write_text(json.dumps({"records": rows, **more}, indent=2, allow_nan=False) + "\n")
-        elif path.suffix == ".parquet":
-            import pyarrow as pa
-            import pyarrow.parquet as pq
+    if path.suffix == ".json":
+        write_json(path, {"records": rows, **more})
+    elif path.suffix == ".parquet":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
 
-            table = pa.Table.from_pylist(rows, schema=_schema(pa))
-            if parts is not None:
-                table = table.append_column("part", pa.array(parts, pa.string()))
-            if more:
-                table = table.replace_schema_metadata({"sonoscale": json.dumps(more, allow_nan=False)})
-            pq.write_table(table, unfinished)
-        else:
-            raise SonoscaleError(f"{path}: records are written to .json or .parquet files")
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+        table = pa.Table.from_pylist(rows, schema=_schema(pa))
+        if subsets is not None:
+            table = table.append_column("subset", pa.array(subsets, pa.string()))
+        if more:
+            table = table.replace_schema_metadata({"sonoscale": json.dumps(plain(more), allow_nan=False)})
+        with replacing(path) as partial:
+            pq.write_table(table, partial)
+    else:
+        raise SonoscaleError(f"{path}: records are written to .json or .parquet files")
 
 
 def read_records(path: Path | str) -> list[RankRecord]:
@@ -140,6 +175,11 @@ def read_records(path: Path | str) -> list[RankRecord]:
 
     Raises:
         SonoscaleError: no such file, or not one of records.
+
+    Example:
+        >>> read_records("none.json")
+        Traceback (most recent call last):
+        sonoscale.errors.SonoscaleError: none.json: no such file
     """
     path = Path(path)
     try:
@@ -147,7 +187,7 @@ def read_records(path: Path | str) -> list[RankRecord]:
             import pyarrow.parquet as pq
 
             table = pq.read_table(path)
-            rows = table.select([name for name in table.column_names if name != "part"]).to_pylist()
+            rows = table.select([name for name in table.column_names if name != "subset"]).to_pylist()
         else:
             rows = json.loads(path.read_text())["records"]
         return [RankRecord.from_dict(row) for row in rows]
@@ -158,7 +198,7 @@ def read_records(path: Path | str) -> list[RankRecord]:
 
 
 def _schema(pa: Any) -> Any:
-    """The columns and their types, which an empty column could not tell."""
+    """The columns and their types, which an empty column does not show."""
     types = {
         "str": pa.string(), "float": pa.float64(), "float | None": pa.float64(), "bool": pa.bool_(),
         "int": pa.int64(), "int | None": pa.int64(), "tuple[str, ...]": pa.list_(pa.string()),

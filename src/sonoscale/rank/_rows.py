@@ -103,7 +103,7 @@ def as_mask(mask: Any) -> np.ndarray:
 
 
 def digest(indices: np.ndarray) -> int:
-    """A number that tells sets of row indices apart, in any order; that of a union is the exclusive or."""
+    """A number that identifies a set of row indices, in any order; that of a union is the exclusive or."""
     found = 0
     for index in indices.tolist():
         found ^= int.from_bytes(blake2b(index.to_bytes(8, "little"), digest_size=7).digest(), "little")

@@ -1,4 +1,4 @@
-"""What a finite sample does to a rank: the rank against n, its limit, and how many clips are enough."""
+"""What a finite sample does to a rank: the rank against n, its limit, and how many clips are needed."""
 
 from __future__ import annotations
 
@@ -74,6 +74,13 @@ def rank_curve(sketch: SpectralSketch, estimator: str | Estimator = "rankme") ->
 
     Samples of 1, 2, 4, ... blocks and of all; those of one size share no rows.
 
+    Example:
+        >>> import numpy as np
+        >>> sketch = SpectralSketch(16)
+        >>> sketch.update(np.random.default_rng(0).standard_normal((1600, 16)))
+        >>> [(point.n, point.samples) for point in rank_curve(sketch)]
+        [(100.0, 16), (200.0, 8), (400.0, 4), (800.0, 2), (1600.0, 1)]
+
     Raises:
         SonoscaleError: the sketch is empty.
     """
@@ -107,6 +114,15 @@ def extrapolate(sketch: SpectralSketch, estimator: str | Estimator = "rankme", *
     of the blocks; together they leave none. The error is the jackknife's, and a quarter of the term in c is added to
     the half-width for the terms beyond. `benchmarks/interval_coverage.py` measures how often the interval holds.
 
+    Example:
+        >>> import numpy as np
+        >>> rows = np.random.default_rng(0).standard_normal((1000, 16))
+        >>> sketch = SpectralSketch(16)
+        >>> sketch.update(rows)
+        >>> limit = extrapolate(sketch)
+        >>> print(f"{limit.value:.2f} [{limit.low:.2f}, {limit.high:.2f}]")
+        16.00 [15.98, 16.00]
+
     Raises:
         SonoscaleError: n is under 2 * dim, from which nothing can be extrapolated; too few rows for an error; or the
             estimator is infinite or not defined for what was seen.
@@ -118,7 +134,7 @@ def extrapolate(sketch: SpectralSketch, estimator: str | Estimator = "rankme", *
         raise SonoscaleError(f"n = {n} is under 2 * dim = {2 * dim}: too few to extrapolate from")
     found = jackknife(sketch, chosen.compute, chosen.about)
     if not math.isfinite(found.half_width(level)):
-        raise SonoscaleError(f"{chosen.name} of these {n} embeddings has no error that could be told")
+        raise SonoscaleError(f"{chosen.name} of these {n} embeddings has no standard error to extrapolate with")
     parts = [part for part in sketch.parts() if part.count]
     halves = [merged(parts[first::2]) for first in (0, 1)]
     at_half = float(np.mean([chosen.compute(half.spectrum(chosen.about), half.count, dim) for half in halves]))
@@ -146,6 +162,13 @@ def clips_needed(
 
     Raises:
         SonoscaleError: tolerance not positive, or as for `extrapolate`.
+
+    Example:
+        >>> import numpy as np
+        >>> sketch = SpectralSketch(16)
+        >>> sketch.update(np.random.default_rng(0).standard_normal((1000, 16)) * np.arange(1, 17) ** -0.5)
+        >>> clips_needed(sketch, 0.01).n < 10_000
+        True
     """
     if not tolerance > 0:
         raise SonoscaleError(f"tolerance must be a positive share such as 0.01, not {tolerance}")

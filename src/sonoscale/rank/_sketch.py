@@ -23,7 +23,7 @@ Method = Literal["gram", "qr"]
 
 
 def physical_memory() -> float:
-    """Bytes of the machine, infinite where it does not tell."""
+    """Bytes of the machine, infinite where that is unknown."""
     try:
         return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, ValueError, OSError):
@@ -50,6 +50,15 @@ class SpectralSketch:
 
     Raises:
         SonoscaleError: arguments out of range.
+
+    Example:
+        >>> import numpy as np
+        >>> from sonoscale.rank import rankme
+        >>> sketch = SpectralSketch(32)
+        >>> for batch in np.array_split(np.random.default_rng(0).standard_normal((1000, 32)), 10):
+        ...     sketch.update(batch)
+        >>> print(sketch.n, rankme(sketch).headline)
+        1000 RankMe 31.86 [31.83, 31.89] of 1,000 x 32 embeddings
     """
 
     def __init__(self, dim: int, *, blocks: int = 16, method: Method = "gram", nan_policy: NanPolicy = "raise") -> None:

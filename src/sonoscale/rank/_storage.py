@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sonoscale.errors import SonoscaleError
+from sonoscale.files import replacing
 from sonoscale.rank._moments import Gram, Triangle
 
 if TYPE_CHECKING:
@@ -24,29 +24,26 @@ def write(path: Path, sketches: Mapping[str, SpectralSketch], **about: Any) -> N
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    tensors, told = {}, {}
+    tensors, described = {}, {}
     for name, sketch in sketches.items():
         parts = sketch.parts()
         tensors[f"{name}.count"] = np.array([part.count for part in parts], dtype=np.int64)
         tensors[f"{name}.mean"] = np.stack([part.mean for part in parts])
         # Blocks that hold no rows are left out.
         tensors |= {f"{name}.factor.{i}": np.ascontiguousarray(p.factor) for i, p in enumerate(parts) if p.count}
-        told[name] = {
+        described[name] = {
             "dim": sketch.dim, "blocks": sketch.blocks, "method": sketch.method, "nan_policy": sketch.nan_policy,
             "seen": sketch.seen, "omitted": sketch.omitted, "omitted_rows": sketch.omitted_rows,
             "dtypes": sorted(sketch.dtypes),
         }  # fmt: skip
     if not path.parent.is_dir():
         raise SonoscaleError(f"{path}: no folder {path.parent} to write it to")
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    metadata = {"format": FORMAT, "sketches": json.dumps(described), "about": json.dumps(about)}
     try:
-        metadata = {"format": FORMAT, "sketches": json.dumps(told), "about": json.dumps(about)}
-        save_file(tensors, unfinished, metadata=metadata)
-        unfinished.replace(path)
+        with replacing(path) as partial:
+            save_file(tensors, partial, metadata=metadata)
     except SafetensorError as error:
         raise SonoscaleError(f"{path}: cannot be written: {error}") from None
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def read(path: Path, names: Collection[str]) -> tuple[dict[str, SpectralSketch], dict[str, Any]]:
@@ -62,10 +59,10 @@ def read(path: Path, names: Collection[str]) -> tuple[dict[str, SpectralSketch],
     try:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
-            told = json.loads(metadata.get("sketches", "{}"))
-            if metadata.get("format") != FORMAT or set(told) != set(names):
+            described = json.loads(metadata.get("sketches", "{}"))
+            if metadata.get("format") != FORMAT or set(described) != set(names):
                 raise SonoscaleError(f"{path}: holds no {' and '.join(names)} sketch of the format {FORMAT}")
-            sketches = {name: _unpack(file, name, about) for name, about in told.items()}
+            sketches = {name: _unpack(file, name, about) for name, about in described.items()}
             return sketches, json.loads(metadata["about"])
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         raise SonoscaleError(f"{path}: cannot be read as a sketch: {str(error).splitlines()[0]}") from None

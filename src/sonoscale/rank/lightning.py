@@ -29,7 +29,7 @@ class RankMonitorCallback(Callback):
     A reading goes to every logger of the trainer, whatever its `log_every_n_steps`, as `rank/<estimator>` with `_low`
     and `_high` of its interval, at `trainer.global_step`; and to `trainer.callback_metrics`, for early stopping or
     checkpoints. In a distributed run every process takes part, each with its share of the probe, by `RankMonitor`,
-    which also says what a reading leaves untouched. The readings are kept in checkpoints and go on where they were.
+    which also says what a reading leaves untouched. The readings are kept in checkpoints and resume from there.
 
     Arguments:
         probe: a tensor `[n, ...]` or batches; see `RankMonitor`.
@@ -37,7 +37,7 @@ class RankMonitorCallback(Callback):
             a batch makes several steps, the first batch end at or after a multiple counts.
         prefix: `rank` of `rank/<estimator>`; make it another one for a second probe.
         settings: of `RankMonitor`: `embed` ((module, batch) -> `[b, dim]`, the module's `forward` if None),
-            `batch_size`, `estimator`, `interval`, ...
+            `batch_size`, `estimators`, `interval`, ...
 
     Raises:
         SonoscaleError: as for `RankMonitor`.
@@ -48,7 +48,7 @@ class RankMonitorCallback(Callback):
             raise SonoscaleError(f"every_n_steps must be at least 1, not {every_n_steps}")
         self.monitor = RankMonitor(probe, every=1, **settings)
         self.every_n_steps = every_n_steps
-        self.name = f"{prefix}/{self.monitor.name}"
+        self.prefix = prefix
 
     @property
     def history(self) -> list[tuple[int, RankRecord]]:
@@ -57,8 +57,8 @@ class RankMonitorCallback(Callback):
 
     @property
     def state_key(self) -> str:
-        """Each number is kept under its own name."""
-        return self._generate_state_key(name=self.name)
+        """Each set of numbers is kept under its own names."""
+        return self._generate_state_key(name=" ".join(f"{self.prefix}/{name}" for name in self.monitor.names))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Read the untrained model, or one resumed from a checkpoint that knows of no reading."""
@@ -78,14 +78,16 @@ class RankMonitorCallback(Callback):
         return {"history": [[step, record.as_dict()] for step, record in self.history]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from the readings of a checkpoint."""
-        self.monitor.history[:] = [(step, RankRecord.from_dict(told)) for step, told in state_dict["history"]]
+        """Resume from the readings of a checkpoint."""
+        self.monitor.history[:] = [(step, RankRecord.from_dict(record)) for step, record in state_dict["history"]]
 
     def _read(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, float]:
-        """Read, and tell the loggers what was read."""
-        record = self.monitor(pl_module, trainer.global_step)
-        assert record is not None  # as every step is due to the monitor itself
-        found = {self.name: record.value, f"{self.name}_low": record.low, f"{self.name}_high": record.high}
+        """Read, and log what was read."""
+        self.monitor(pl_module, trainer.global_step)  # every step is due to the monitor itself
+        found: dict[str, float] = {}
+        for _, record in self.history[-len(self.monitor.names) :]:
+            name = f"{self.prefix}/{record.estimator}"
+            found |= {name: record.value, f"{name}_low": record.low, f"{name}_high": record.high}
         found = {name: value for name, value in found.items() if not math.isnan(value)}
         for logger in trainer.loggers:
             logger.log_metrics(found, step=trainer.global_step)

@@ -5,26 +5,25 @@ Of a study it reads the files alone. A figure is described once as data and draw
 page and by matplotlib for print, so that the two never disagree.
 """
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-from sonoscale.report._figure_spectrum import spectrum_figure, write_figure
-from sonoscale.report._load import load_study
-from sonoscale.report._measure_model import Measured, Measurements, short_names
-from sonoscale.report._measure_page import write_measure_page
-from sonoscale.report._model import StudyResults
-from sonoscale.report._terminal import terminal_summary
-from sonoscale.report._write import ReportPaths, write_report
+from sonoscale._callable import make_callable
+from sonoscale._lazy import lazy
+
+if TYPE_CHECKING:
+    from sonoscale.report._figure_spectrum import spectrum_figure, write_figure
+    from sonoscale.report._measure_page import write_measurement_page
+    from sonoscale.report._report import Report, report
+    from sonoscale.report._terminal import terminal_summary
 
 __all__ = [
-    "Measured",
-    "Measurements",
-    "ReportPaths",
-    "StudyResults",
-    "load_study",
-    "short_names",
+    "Report",
+    "report",
     "spectrum_figure",
     "terminal_summary",
     "write_figure",
-    "write_measure_page",
-    "write_report",
+    "write_measurement_page",
 ]
+
+__getattr__ = lazy(__name__)
+make_callable(__name__)

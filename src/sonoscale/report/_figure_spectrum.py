@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sonoscale.files import write_bytes
 from sonoscale.rank import SpectralSketch
 from sonoscale.report._spec import Axis, FigureSpec, Key, Panel, Series
 
@@ -41,11 +42,10 @@ def spectrum_figure(sketches: Mapping[str, SpectralSketch]) -> FigureSpec:
 
 
 def write_figure(figure: FigureSpec, path: Path) -> None:
-    """Write a figure as PNG, by atomic rename."""
+    """Write a figure as PNG, at once."""
     from sonoscale.report._matplotlib import figure_png
-    from sonoscale.report._write import replace_file
 
-    replace_file(path, figure_png(figure))
+    write_bytes(path, figure_png(figure))
 
 
 def _line(name: str, index: int, spectrum: np.ndarray) -> Series:

@@ -1,4 +1,4 @@
-"""The figures of the laws: quality against rank, against rank's rivals, and score by task."""
+"""The figures of the laws: quality against rank, against the alternatives to rank, and score by task."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from sonoscale.report._format import count, decimal, flops, hours, interval, joi
 from sonoscale.report._model import Fit, Point, StudyResults
 from sonoscale.report._spec import INK, Axis, FigureSpec, Key, Panel, Series
 
-__all__ = ["RIVALS", "law_figure", "rivals_figure", "rivals_of", "tasks_figure"]
+__all__ = ["ALTERNATIVES", "alternatives_figure", "alternatives_of", "law_figure", "tasks_figure"]
 
-RIVALS = ("rankme_centred", "params_encoder", "hours_seen", "train_hours", "flops_total", "loss")
+ALTERNATIVES = ("rankme_centred", "params_encoder", "hours_seen", "train_hours", "flops_total", "loss")
 
 _TICKS: dict[str, Literal["si", "power"]] = {
     "params_encoder": "si",
@@ -34,19 +34,19 @@ def axis_colours(results: StudyResults) -> dict[str, int]:
     return {"base": INK} | {axis: index for index, axis in enumerate(swept)}
 
 
-def rivals_of(results: StudyResults) -> list[str]:
+def alternatives_of(results: StudyResults) -> list[str]:
     """The predictors beside RankMe that vary in the ledger; of the two kinds of hours, the fitted one."""
-    known = [x for x in RIVALS if len({p.get(x) for p in results.points if math.isfinite(p.get(x))}) > 1]
-    spoken = {fit.x for fit in results.laws.fits} | set(results.laws.correlations)
+    known = [x for x in ALTERNATIVES if len({p.get(x) for p in results.points if math.isfinite(p.get(x))}) > 1]
+    fitted = {fit.x for fit in results.laws.fits} | set(results.laws.correlations)
     if "hours_seen" in known and "train_hours" in known:
-        known.remove("hours_seen" if "train_hours" in spoken and "hours_seen" not in spoken else "train_hours")
-    extra = [x for x in dict.fromkeys(fit.x for fit in results.laws.fits) if x not in RIVALS and x != "rankme"]
+        known.remove("hours_seen" if "train_hours" in fitted and "hours_seen" not in fitted else "train_hours")
+    extra = [x for x in dict.fromkeys(fit.x for fit in results.laws.fits) if x not in ALTERNATIVES and x != "rankme"]
     return known + [x for x in extra if any(math.isfinite(p.get(x)) for p in results.points)]
 
 
 def law_figure(results: StudyResults) -> FigureSpec:
     """Quality against RankMe, with the fitted law and its prediction band."""
-    panel = _law_panel(results, "rankme", bars=True, alternatives=True)
+    panel = _law_panel(results, "rankme", bars=True, other_forms=True)
     fits = [fit for fit in results.laws.of("rankme") if fit.curve]
     law = f" The curve is the fitted law, {fits[0].formula} ({fits[0].form})." if fits else " No law was fitted."
     return FigureSpec(
@@ -54,27 +54,27 @@ def law_figure(results: StudyResults) -> FigureSpec:
         title="Quality against RankMe",
         caption="Each symbol is one encoder at the end of one training budget; bars are the 95% intervals of "
         f"its RankMe.{law}"
-        + (f" The shaded band is where the law expects {results.laws.percent} of new encoders." if fits else "")
+        + (f" The shaded band is where the law predicts {results.laws.percent} of new encoders." if fits else "")
         + (" Other fitted forms are dashed." if len(fits) > 1 else ""),
         alt=_alt(results, ["rankme"]),
         panels=(panel,),
-        legend=_legend(results, fits, alternatives=True),
+        legend=_legend(results, fits, other_forms=True),
     )
 
 
-def rivals_figure(results: StudyResults) -> FigureSpec:
+def alternatives_figure(results: StudyResults) -> FigureSpec:
     """The same quality against everything that could stand in for rank."""
-    rivals = rivals_of(results)
-    fits = [fit for x in rivals for fit in results.laws.of(x)[:1] if fit.curve]
+    alternatives = alternatives_of(results)
+    fits = [fit for x in alternatives for fit in results.laws.of(x)[:1] if fit.curve]
     return FigureSpec(
-        name="law_rivals",
-        title="Quality against the rivals of rank",
+        name="law_alternatives",
+        title="Quality against the alternatives to rank",
         caption="The same encoders against what else could predict their quality. Each panel has the best "
         f"form fitted to it, with its {results.laws.percent} prediction band; the number is Spearman's "
         f"correlation with its {results.laws.percent} interval.",
-        alt=_alt(results, rivals),
-        panels=tuple(_law_panel(results, x, bars=False, alternatives=False, title=True) for x in rivals),
-        legend=_legend(results, fits, alternatives=False),
+        alt=_alt(results, alternatives),
+        panels=tuple(_law_panel(results, x, bars=False, other_forms=False, title=True) for x in alternatives),
+        legend=_legend(results, fits, other_forms=False),
         columns=3,
     )
 
@@ -102,15 +102,15 @@ def tasks_figure(results: StudyResults) -> FigureSpec:
         caption="The same encoders, task by task, before the scores are averaged into one quality.",
         alt=f"One panel per task ({join(list(results.tasks))}), each the score against RankMe.",
         panels=tuple(panels),
-        legend=_legend(results, [], alternatives=False) + chance_key,
+        legend=_legend(results, [], other_forms=False) + chance_key,
         columns=3,
     )
 
 
-def _law_panel(results: StudyResults, x: str, *, bars: bool, alternatives: bool, title: bool = False) -> Panel:
+def _law_panel(results: StudyResults, x: str, *, bars: bool, other_forms: bool, title: bool = False) -> Panel:
     points = _point_series(results, x, lambda point: point.quality, bars)
     fits = [fit for fit in results.laws.of(x) if fit.curve]
-    curves = [series for fit in reversed(fits[1:]) if alternatives for series in _curve(fit, best=False)]
+    curves = [series for fit in reversed(fits[1:]) if other_forms for series in _curve(fit, best=False)]
     if fits:
         curves = [*_curve(fits[0], best=True), *curves]
     series = (*curves, *points)
@@ -179,13 +179,13 @@ def _hover(point: Point) -> str:
         f"quality {decimal(point.quality)}",
         *(f"{task} {decimal(score)}" for task, score in point.scores.items()),
         f"loss {decimal(point.get('loss'))}",
-        f"{count(point.get('params_encoder'))} parameters, {hours(point.get('hours_seen'))} heard, "
+        f"{count(point.get('params_encoder'))} parameters, {hours(point.get('hours_seen'))} processed, "
         f"{flops(point.get('flops_total'))} FLOPs",
     ]
     return "\n".join(lines)
 
 
-def _legend(results: StudyResults, fits: list[Fit], *, alternatives: bool) -> tuple[Key, ...]:
+def _legend(results: StudyResults, fits: list[Fit], *, other_forms: bool) -> tuple[Key, ...]:
     colours = axis_colours(results)
     keys = [Key(f"axis:{axis}", axis, "colour", colours[axis]) for axis in axes_of(results)]
     if len(results.seeds) > 1:
@@ -196,10 +196,10 @@ def _legend(results: StudyResults, fits: list[Fit], *, alternatives: bool) -> tu
             Key("earlier", "earlier budget", "points", filled=False),
         ]
     if fits:
-        keys.append(Key("law", f"{fits[0].form} law" if alternatives else "fitted law", "line"))
+        keys.append(Key("law", f"{fits[0].form} law" if other_forms else "fitted law", "line"))
         if any(fit.curve and fit.curve.low for fit in fits):
             keys.append(Key("band", f"{results.laws.percent} prediction band", "band"))
-        if alternatives:
+        if other_forms:
             keys += [Key(f"fit:{fit.form}", f"{fit.form} law", "line", dash="dash") for fit in fits[1:]]
     return tuple(keys)
 

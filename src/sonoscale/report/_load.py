@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,24 @@ import pyarrow.parquet as pq
 import yaml
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.report._laws import parse_laws
-from sonoscale.report._ledger import parse_ledger
-from sonoscale.report._model import Failure, Run, StudyResults, Trajectory
+from sonoscale.laws._ledger import ledger_runs
+from sonoscale.report._model import (
+    Curve,
+    Failure,
+    Fit,
+    Interval,
+    Laws,
+    Point,
+    Route,
+    Run,
+    StudyResults,
+    Trajectory,
+    TwoStage,
+)
 
 __all__ = ["load_study"]
+
+_REQUIRED = ("run", "label", "axis", "seed", "step", "task", "protocol", "score")
 
 
 def load_study(folder: Path) -> StudyResults:
@@ -39,8 +54,8 @@ def load_study(folder: Path) -> StudyResults:
         raise SonoscaleError(f"{folder} is not a folder; give the folder of a finished study")
     config = _read_yaml(folder / "study.yaml")
     provenance = _mapping(_read_json(folder / "provenance.json"), folder / "provenance.json")
-    ledger = parse_ledger(_read_parquet(folder / "ledger.parquet"), folder / "ledger.parquet")
-    laws = parse_laws(_mapping(_read_json(folder / "laws.json"), folder / "laws.json"), folder / "laws.json")
+    ledger = _parse_ledger(_read_parquet(folder / "ledger.parquet"), folder / "ledger.parquet")
+    laws = _parse_laws(_mapping(_read_json(folder / "laws.json"), folder / "laws.json"), folder / "laws.json")
 
     missing: list[str] = []
     runs = {name: _read_run(folder, name) for name in dict.fromkeys(point.run for point in ledger.points)}
@@ -64,6 +79,170 @@ def load_study(folder: Path) -> StudyResults:
         failures=_read_failures(folder / "failed.json"),
         missing=tuple(missing),
     )
+
+
+@dataclass(frozen=True)
+class _Ledger:
+    """The ledger's points and the tasks they were scored on."""
+
+    points: tuple[Point, ...]
+    tasks: tuple[str, ...]
+    chance: Mapping[str, float]
+    metrics: Mapping[str, str]
+
+
+def _parse_ledger(table: pa.Table, path: Path) -> _Ledger:
+    """One point per run and checkpoint, in the ledger's order; a task with several protocols is `task:protocol`."""
+    absent = [name for name in _REQUIRED if name not in table.column_names]
+    if absent:
+        raise SonoscaleError(f"{path} lacks the column(s) {', '.join(absent)}")
+    if not table.num_rows:
+        raise SonoscaleError(f"{path} holds no rows; no run of the study has finished")
+    bare = [name for name in ("run", "seed", "step", "task") if table.column(name).null_count]
+    if bare:
+        raise SonoscaleError(f"{path} has a row without a value in {', '.join(bare)}")
+    ledger = table.to_pydict()
+    runs = {name: values.tolist() for name, values in ledger_runs(ledger).items()}
+    tasks = [name.removeprefix("score:") for name in runs if name.startswith("score:")]
+    about = zip(
+        ledger["task"], ledger["protocol"], _column(ledger, "metric"), _column(ledger, "chance"), strict=True
+    )  # fmt: skip
+    metrics: dict[str, str] = {}
+    chance: dict[str, float] = {}
+    for task, protocol, metric, level in about:
+        name = f"{task}:{protocol}" if f"{task}:{protocol}" in tasks else str(task)
+        metrics.setdefault(name, str(metric or ""))
+        chance.setdefault(name, _number(level))
+    rows = [dict(zip(runs, values, strict=True)) for values in zip(*runs.values(), strict=True)]
+    last: dict[str, int] = {}
+    for row in rows:
+        last[row["run"]] = max(row["step"], last.get(row["run"], row["step"]))
+    places = {run: place for place, run in enumerate(dict.fromkeys(ledger["run"]))}
+    rows.sort(key=lambda row: (places[row["run"]], row["step"]))
+    points = tuple(_point(row, tasks, last[row["run"]]) for row in rows)
+    return _Ledger(points, tuple(tasks), chance, metrics)
+
+
+def _column(ledger: Mapping[str, list[Any]], name: str) -> list[Any]:
+    return ledger.get(name) or [None] * len(ledger["run"])
+
+
+def _point(row: Mapping[str, Any], tasks: list[str], last: int) -> Point:
+    final = row.get("is_final")
+    return Point(
+        run=str(row["run"]),
+        config=str(row.get("config") or row["label"]),
+        label=str(row["label"]),
+        axis=str(row["axis"] or "base"),
+        seed=int(row["seed"]),
+        step=int(row["step"]),
+        is_final=row["step"] == last if final is None else bool(final),
+        values={
+            name: float(value)
+            for name, value in row.items()
+            if isinstance(value, int | float) and not isinstance(value, bool) and not name.startswith("score:")
+        },
+        scores={task: float(row[f"score:{task}"]) for task in tasks},
+        quality=float(row["quality"]),
+    )
+
+
+def _parse_laws(raw: Mapping[str, Any], path: Path) -> Laws:
+    """The fitted laws; every key may be absent, and a number that is null or absent is NaN."""
+    try:
+        return Laws(
+            y=str(raw.get("y") or "quality"),
+            y_meaning=str(raw.get("y_meaning") or ""),
+            fits=tuple(_fit(fit) for fit in raw.get("fits") or ()),
+            correlations=_intervals(raw.get("correlations")),
+            skipped=tuple(
+                (str(skip.get("x", "")), str(skip.get("form", "")), str(skip.get("reason", "")))
+                for skip in raw.get("skipped") or ()
+            ),
+            best={str(x): str(form) for x, form in (raw.get("best") or {}).items() if form},
+            per_task={str(task): _intervals(by_x) for task, by_x in (raw.get("per_task") or {}).items()},
+            seed_spread={str(k): _number(v) for k, v in (raw.get("seed_spread") or {}).items()},
+            notes=tuple(str(note) for note in raw.get("notes") or ()),
+            level=_level(raw),
+            baseline=str(raw.get("baseline") or ""),
+            audit=_audit((raw.get("audit") or {}).get("rankme")),
+            two_stage={str(rank): _two_stage(found) for rank, found in (raw.get("two_stage") or {}).items()},
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise SonoscaleError(f"{path} is not of the expected shape: {type(error).__name__}: {error}") from error
+
+
+def _audit(raw: Mapping[str, Any] | None) -> str:
+    if not raw or not raw.get("verdict"):
+        return f"Rank was not audited: {raw['reason']}." if raw and raw.get("reason") else ""
+    needed = f" Runs that would settle it: {raw['needed']}." if raw.get("needed") else ""
+    return f"Is rank to be trusted here? {raw['words']}. {raw['reason']}.{needed}"
+
+
+def _two_stage(raw: Mapping[str, Any]) -> TwoStage:
+    if not raw.get("verdict"):
+        return TwoStage(reason=str(raw.get("reason") or ""))
+    routes = {
+        str(name): Route(
+            _number(route.get("loo_error")),
+            Interval(*(_number(route.get(key)) for key in ("gain", "gain_low", "gain_high"))),
+        )
+        for name, route in raw["routes"].items()
+    }
+    return TwoStage(str(raw["verdict"]), tuple(map(str, raw.get("design") or ())), routes)
+
+
+def _level(raw: Mapping[str, Any]) -> float:
+    entries = [*(raw.get("fits") or ()), *(raw.get("correlations") or {}).values()]
+    return next((float(entry["level"]) for entry in entries if entry and "level" in entry), 0.95)
+
+
+def _fit(raw: Mapping[str, Any]) -> Fit:
+    return Fit(
+        x=str(raw["x"]),
+        y=str(raw.get("y") or "quality"),
+        form=str(raw["form"]),
+        formula=str(raw.get("formula") or ""),
+        params=_intervals(raw.get("params")),
+        exponent=str(raw["exponent"]) if raw.get("exponent") else None,
+        rmse=_number(raw.get("rmse")),
+        r2=_number(raw.get("r2")),
+        aicc=_number(raw.get("aicc")),
+        loo_rmse=_number(raw.get("loo_rmse")),
+        n=_whole(raw.get("n")),
+        n_clusters=_whole(raw.get("n_clusters")),
+        warnings=tuple(str(warning) for warning in raw.get("warnings") or ()),
+        curve=_curve(raw.get("curve")),
+    )
+
+
+def _curve(raw: Mapping[str, Any] | None) -> Curve | None:
+    if not raw or not raw.get("x"):
+        return None
+    x = tuple(_number(value) for value in raw["x"])
+    rest = {}
+    for key in ("y", "low", "high"):
+        values = tuple(_number(value) for value in raw.get(key) or ())
+        if values and len(values) != len(x):
+            raise ValueError(f"curve: 'x' has {len(x)} values but {key!r} has {len(values)}")
+        rest[key] = values
+    return Curve(x, **rest) if rest["y"] else None
+
+
+def _intervals(raw: Mapping[str, Any] | None) -> dict[str, Interval]:
+    return {
+        str(name): Interval(_number(entry.get("value")), _number(entry.get("low")), _number(entry.get("high")))
+        for name, entry in (raw or {}).items()
+        if entry is not None
+    }
+
+
+def _number(value: Any) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _whole(value: Any) -> int | None:
+    return None if value is None else int(value)
 
 
 def _count(names: list[str], total: int) -> str:

@@ -17,8 +17,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from sonoscale.report._format import count
-from sonoscale.report._spec import SYMBOLS, Axis, FigureSpec, Key, Panel, Series, colour_of
-from sonoscale.report._ticks import log_ticks
+from sonoscale.report._spec import SYMBOLS, Axis, FigureSpec, Key, Panel, Series, colour_of, log_ticks
 
 __all__ = ["figure_png"]
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 
 from sonoscale import __version__
 from sonoscale.errors import SonoscaleError
+from sonoscale.files import write_text
+from sonoscale.measure import Measurement
 from sonoscale.report._figure_spectrum import spectrum_figure
 from sonoscale.report._html import definitions, figure_html, paragraphs, table_html
 from sonoscale.report._measure_figures import durations_figure, groups_figure, layers_figure
-from sonoscale.report._measure_model import Measurements
 from sonoscale.report._measure_tables import (
     comparisons_table,
     durations_table,
@@ -24,28 +27,37 @@ from sonoscale.report._measure_words import about, summary, title
 from sonoscale.report._spec import FigureSpec
 from sonoscale.report._tables import Table
 from sonoscale.report._template import fill
-from sonoscale.report._write import replace_file
 
-__all__ = ["measure_page_html", "write_measure_page"]
+__all__ = ["measure_page_html", "write_measurement_page"]
 
 
-def write_measure_page(path: Path, results: Measurements) -> None:
-    """Write the page by atomic rename: a reader sees the old one or the new one, never a part.
+def write_measurement_page(measurement: Measurement, path: str | PathLike[str]) -> None:
+    """Write the page of a measurement at once: a reader sees the old one or the new one, never a part.
 
     Arguments:
-        path: The `.html` file, in a folder that exists.
-        results: What was measured.
+        measurement: What `measure` returned.
+        path: The `.html` file.
 
     Raises:
         SonoscaleError: The file cannot be written.
+
+    Example:
+        >>> import numpy as np, tempfile
+        >>> from pathlib import Path
+        >>> from sonoscale.measure import measure
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/a.npy", np.random.default_rng(0).standard_normal((100, 4)))
+        ...     write_measurement_page(measure(embeddings=f"{folder}/a.npy"), f"{folder}/a.html")
+        ...     "<h1>Effective rank of a.npy</h1>" in Path(f"{folder}/a.html").read_text(encoding="utf-8")
+        True
     """
     try:
-        replace_file(path, measure_page_html(results).encode("utf-8"))
+        write_text(Path(path), measure_page_html(measurement))
     except OSError as error:
         raise SonoscaleError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
-def measure_page_html(results: Measurements) -> str:
+def measure_page_html(results: Measurement) -> str:
     """The whole page as one text that needs nothing else to be read.
 
     Arguments:
@@ -78,22 +90,32 @@ def measure_page_html(results: Measurements) -> str:
 
 
 def _section(name: str, heading: str, figure: FigureSpec | None, table: Table) -> str:
-    drawn, told = figure_html(figure) if figure else "", table_html(table)
-    both = told + drawn if name == "overview" else drawn + told
+    drawn, listed = figure_html(figure) if figure else "", table_html(table)
+    both = listed + drawn if name == "overview" else drawn + listed
     return f'<section id="{name}"><h2>{heading}</h2>{both}</section>'
 
 
-def _provenance(results: Measurements) -> dict[str, str]:
-    told = {"sonoscale": __version__}
+_ELSEWHERE = ("encoders", "audio", "embeddings", "versions", "min_seconds")
+"""Options that are on the page already, or that follow from others."""
+
+
+def _provenance(results: Measurement) -> dict[str, str]:
+    found = {"sonoscale": __version__, **results.options.get("versions", {})}
     for number, one in enumerate(results.measured, 1):
         what = "encoder" if results.audio else "file"
-        told[f"{what} {number}" if results.several else what] = one.identity
+        found[f"{what} {number}" if results.several else what] = one.identity
     corpora = dict.fromkeys(one.corpus for one in results.measured if one.corpus)
-    told |= {f"audio {i}" if len(corpora) > 1 else "audio": corpus for i, corpus in enumerate(corpora, 1)}
-    return told | {f"{key}": _plain(value) for key, value in results.options.items()}
+    found |= {f"audio {i}" if len(corpora) > 1 else "audio": corpus for i, corpus in enumerate(corpora, 1)}
+    return found | _given(results.options)
 
 
-def _plain(value: object) -> str:
+def _given(options: Mapping[str, object]) -> dict[str, str]:
+    """Options that have a value, as text."""
+    kept = {key: value for key, value in options.items() if key not in _ELSEWHERE and value not in (None, False, [])}
+    return {key: "yes" if value is True else _text(value) for key, value in kept.items()}
+
+
+def _text(value: object) -> str:
     if isinstance(value, list | tuple):
-        return ", ".join(map(_plain, value))
+        return ", ".join(map(_text, value))
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -4,60 +4,60 @@ from __future__ import annotations
 
 import math
 
-from sonoscale.rank import FileComparison, RankRecord
+from sonoscale.measure import Measured, MeasuredDifference, Measurement
+from sonoscale.rank import RankRecord
 from sonoscale.report._format import duration, join, name_of, plural, significant
-from sonoscale.report._measure_model import Measured, Measurements
 
 __all__ = ["about", "summary", "title"]
 
 _NAMED = 3
 
 
-def title(results: Measurements) -> str:
+def title(results: Measurement) -> str:
     """What was measured: by name, or how many where that is long."""
     names = [one.name for one in results.measured]
     what = "encoder" if results.audio else "file"
     return f"Effective rank of {join(names) if len(names) <= _NAMED else plural(len(names), what)}"
 
 
-def about(results: Measurements) -> str:
+def about(results: Measurement) -> str:
     """On what it was measured."""
     if not results.audio:
         return f"Embeddings in {plural(len(results.measured), 'file')}."
     first = results.measured[0]
     corpora = {one.corpus for one in results.measured}
     which = f" ({first.corpus})" if len(corpora) == 1 and first.corpus else ""
-    heard = f", {duration(first.seconds)} heard" if first.seconds is not None else ""
-    return f"Audio: {results.audio}{which}{heard}."
+    processed = f", {duration(first.seconds)} processed" if first.seconds is not None else ""
+    return f"Audio: {results.audio}{which}{processed}."
 
 
-def summary(results: Measurements) -> list[str]:
+def summary(results: Measurement) -> list[str]:
     """A paragraph for each one measured, and one for each difference by the first estimator."""
     found = [_of_one(one, results) for one in results.measured]
     names = {one.identity: one.name for one in results.measured}
-    return found + [_difference(c, names) for c in results.comparisons if c.estimator == results.estimator]
+    return found + [_difference(c, names) for c in results.differences if c.estimator == results.estimator]
 
 
-def _of_one(one: Measured, results: Measurements) -> str:
+def _of_one(one: Measured, results: Measurement) -> str:
     record = one.record(results.estimator)
     if record is None:
         why = one.undefined.get(results.estimator, "it was not measured")
-        return f"{one.name}: no {name_of(results.estimator)} can be told: {why}."
+        return f"{one.name}: no {name_of(results.estimator)}: {why}."
     clips = "clips" if results.audio else "embeddings"
-    told = (
+    text = (
         f"{one.name}: {name_of(record.estimator)} is {significant(record.value)}{_between(record)}, from "
         f"{record.n:,} {clips} (dim = {record.dim:,}, n/dim = {record.n_per_dim:.3g}). The mean holds "
         f"{record.mean_energy:.1%} of the energy."
     )
     if one.limit and math.isfinite(one.limit.value):
         doubt = "" if one.limit.trusted else ", roughly, as n is under 8 dim"
-        told += (
+        text += (
             f" Of infinitely many such {clips} it would be {significant(one.limit.value)} "
             f"({significant(one.limit.low)} to {significant(one.limit.high)}{doubt})."
         )
     if one.skipped:
-        told += f" {plural(len(one.skipped), 'clip')} could not be heard."
-    return told + (f" Beware: {'; '.join(record.warnings)}." if record.warnings else "")
+        text += f" {plural(len(one.skipped), 'clip')} could not be processed."
+    return text + (f" Warning: {'; '.join(record.warnings)}." if record.warnings else "")
 
 
 def _between(record: RankRecord) -> str:
@@ -66,12 +66,12 @@ def _between(record: RankRecord) -> str:
     return f" ({100 * record.level:.4g}% interval {significant(record.low)} to {significant(record.high)})"
 
 
-def _difference(compared: FileComparison, names: dict[str, str]) -> str:
+def _difference(compared: MeasuredDifference, names: dict[str, str]) -> str:
     first, second = (names.get(name, name) for name in (compared.first, compared.second))
     found = compared.difference
     if not found:
-        return f"{second} against {first}: no difference can be told: {compared.reason}."
+        return f"{second} against {first}: no difference: {compared.reason}."
     how = "paired clip by clip" if found.paired else "not paired"
     span = f"{100 * found.level:.4g}% interval {significant(found.low)} to {significant(found.high)}, {how}"
-    apart = "" if found.told_apart else " Zero is within it: they are not told apart."
+    apart = "" if found.significant else " The interval includes zero: the difference is not significant."
     return f"{second} minus {first}: {significant(found.value)} in {name_of(compared.estimator)} ({span}).{apart}"

@@ -11,7 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Curve", "Failure", "Fit", "Interval", "Laws", "Point", "Run", "StudyResults", "Trajectory"]
+__all__ = [
+    "Curve",
+    "Failure",
+    "Fit",
+    "Interval",
+    "Laws",
+    "Point",
+    "Route",
+    "Run",
+    "StudyResults",
+    "Trajectory",
+    "TwoStage",
+]
 
 NAN = math.nan
 
@@ -79,6 +91,24 @@ class Fit:
 
 
 @dataclass(frozen=True)
+class Route:
+    """How well one way from the design to quality predicts configurations left out, and its gain on the direct law."""
+
+    error: float
+    gain: Interval
+
+
+@dataclass(frozen=True)
+class TwoStage:
+    """The law design -> rank -> quality beside others, by route; without a verdict, the reason why there is none."""
+
+    verdict: str = ""
+    design: tuple[str, ...] = ()
+    routes: Mapping[str, Route] = field(default_factory=dict)
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class Laws:
     """Every fitted law of the study and what was said about them."""
 
@@ -94,6 +124,7 @@ class Laws:
     level: float = 0.95
     baseline: str = ""
     audit: str = ""
+    two_stage: Mapping[str, TwoStage] = field(default_factory=dict)
 
     @property
     def percent(self) -> str:
@@ -126,8 +157,8 @@ class Point:
         return self.quality if name == "quality" else self.values.get(name, NAN)
 
     def interval(self, name: str) -> Interval:
-        """A numeric column with its `_lo` and `_hi` columns."""
-        return Interval(self.get(name), self.get(f"{name}_lo"), self.get(f"{name}_hi"))
+        """A numeric column with its `_low` and `_high` columns."""
+        return Interval(self.get(name), self.get(f"{name}_low"), self.get(f"{name}_high"))
 
 
 @dataclass(frozen=True)

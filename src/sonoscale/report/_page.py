@@ -9,8 +9,8 @@ from sonoscale.report._format import duration, name_of
 from sonoscale.report._html import definitions, figure_html, items, paragraphs, table_html
 from sonoscale.report._model import StudyResults
 from sonoscale.report._spec import FigureSpec
-from sonoscale.report._summary import summary
-from sonoscale.report._tables import correlations_table, laws_table, runs_table, scores_table
+from sonoscale.report._summary import summary, two_stage_sentences
+from sonoscale.report._tables import correlations_table, laws_table, runs_table, scores_table, two_stage_table
 from sonoscale.report._template import fill
 
 __all__ = ["page_html"]
@@ -21,7 +21,7 @@ def page_html(results: StudyResults, figures: Sequence[FigureSpec]) -> str:
 
     Arguments:
         results: The study's results.
-        figures: The figures by name: law, law_rivals, rank_trajectories, loss_trajectories, spectra,
+        figures: The figures by name: law, law_alternatives, rank_trajectories, loss_trajectories, spectra,
             spectra_centred, tasks.
 
     Returns:
@@ -36,6 +36,7 @@ def page_html(results: StudyResults, figures: Sequence[FigureSpec]) -> str:
         summary=paragraphs(summary(results)),
         meaning=paragraphs(about),
         laws_table=table_html(laws_table(results)),
+        two_stage=paragraphs(two_stage_sentences(results)) + table_html(two_stage_table(results)),
         runs_table=table_html(runs_table(results)),
         scores_table=table_html(scores_table(results)),
         correlations_table=table_html(correlations_table(results)),

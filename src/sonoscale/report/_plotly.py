@@ -9,8 +9,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from sonoscale.report._spec import INK, SYMBOLS, Axis, Panel, Series, colour_of
-from sonoscale.report._ticks import log_ticks
+from sonoscale.report._spec import INK, SYMBOLS, Axis, Panel, Series, colour_of, log_ticks
 
 __all__ = ["INK_COLOUR", "panel_json"]
 

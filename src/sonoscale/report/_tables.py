@@ -5,11 +5,20 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from sonoscale.report._figures_law import rivals_of
+from sonoscale.report._figures_law import alternatives_of
 from sonoscale.report._format import count, decimal, duration, flops, hours, interval, name_of
 from sonoscale.report._model import Fit, Point, StudyResults
 
-__all__ = ["Cell", "Column", "Table", "correlations_table", "laws_table", "runs_table", "scores_table"]
+__all__ = [
+    "Cell",
+    "Column",
+    "Table",
+    "correlations_table",
+    "laws_table",
+    "runs_table",
+    "scores_table",
+    "two_stage_table",
+]
 
 
 @dataclass(frozen=True)
@@ -43,7 +52,7 @@ class Table:
 
 def laws_table(results: StudyResults) -> Table:
     """Every fitted law, rank's first, beside the correlation of its predictor."""
-    order = ["rankme", *rivals_of(results)]
+    order = ["rankme", *alternatives_of(results)]
     fits = [fit for x in order for fit in results.laws.of(x)]
     fits += [fit for fit in results.laws.fits if fit not in fits]
     unfitted = [x for x in order if x in results.laws.correlations and all(fit.x != x for fit in fits)]
@@ -61,12 +70,41 @@ def laws_table(results: StudyResults) -> Table:
     rows = [_law_row(results, fit) for fit in fits] + [_unfitted_row(results, x) for x in unfitted]
     return Table(
         f"Fitted laws of {name_of(results.laws.y)}, the best form of each predictor in bold. The left-out "
-        "error is the root mean squared error on configurations that the law had not seen, all seeds and "
-        "budgets of one left out together.",
+        "error is the root mean squared error on configurations left out, all seeds and "
+        "budgets of one together.",
         columns,
         tuple(rows),
         empty="No law could be fitted.",
     )
+
+
+def two_stage_table(results: StudyResults) -> Table:
+    """How well each way from the design to quality predicts configurations left out."""
+    rows = []
+    for rank, found in results.laws.two_stage.items():
+        best = min((route.error for route in found.routes.values()), default=math.nan)
+        for name, route in found.routes.items():
+            error = _decimal(route.error, 4)
+            rows.append(
+                (
+                    _words(name_of(rank)),
+                    _words(name),
+                    Cell(error.text, error.sort, strong=route.error == best),
+                    Cell(interval(route.gain, 4), route.gain.value),
+                )
+            )
+    columns = (
+        Column("rank", numeric=False),
+        Column("route", numeric=False),
+        Column("left-out error"),
+        Column(f"gain on the direct law [{results.laws.percent} interval]"),
+    )
+    caption = (
+        "From the design to quality: through the rank that the design predicts, directly, directly with the measured "
+        "rank beside the design, and from the measured rank alone. The error is the root mean squared error on "
+        "configurations left out, of which both stages are fitted anew."
+    )
+    return Table(caption, columns, tuple(rows), empty="The law in two stages was not fitted.")
 
 
 def _law_row(results: StudyResults, fit: Fit) -> tuple[Cell, ...]:
@@ -103,7 +141,7 @@ def runs_table(results: StudyResults, *, final_only: bool = False, tasks: bool =
         Column("seed"),
         Column("step", spare=2),
         Column("parameters"),
-        Column("heard", spare=1),
+        Column("processed", spare=1),
         Column("FLOPs", spare=1),
         Column("time", spare=6),
         Column("loss"),
@@ -125,7 +163,7 @@ def runs_table(results: StudyResults, *, final_only: bool = False, tasks: bool =
 
 
 def _run_row(point: Point) -> list[Cell]:
-    parameters, heard, cost = point.get("params_encoder"), point.get("hours_seen"), point.get("flops_total")
+    parameters, audio, cost = point.get("params_encoder"), point.get("hours_seen"), point.get("flops_total")
     share = point.get("rankme") / point.get("dim") if point.get("dim") > 0 else math.nan
     return [
         _words(point.label),
@@ -133,7 +171,7 @@ def _run_row(point: Point) -> list[Cell]:
         Cell(str(point.seed), float(point.seed)),
         Cell(str(point.step), float(point.step)),
         Cell(count(parameters), parameters),
-        Cell(hours(heard), heard),
+        Cell(hours(audio), audio),
         Cell(flops(cost), cost),
         Cell(duration(point.get("seconds")), point.get("seconds")),
         _decimal(point.get("loss")),
@@ -167,7 +205,7 @@ def correlations_table(results: StudyResults) -> Table:
     by_row = {"quality (all tasks)": laws.correlations, **laws.per_task}
     by_row = {name: found for name, found in by_row.items() if found}
     seen = list(dict.fromkeys(x for found in by_row.values() for x in found))
-    xs = [x for x in ["rankme", *rivals_of(results)] if x in seen]
+    xs = [x for x in ["rankme", *alternatives_of(results)] if x in seen]
     xs += [x for x in seen if x not in xs]
     rows = []
     for name, found in by_row.items():
@@ -179,8 +217,8 @@ def correlations_table(results: StudyResults) -> Table:
             cells.append(Cell(interval(entry, 2), value, strong=abs(value) == best))
         rows.append(tuple(cells))
     columns = (Column("score", numeric=False), *(Column(name_of(x)) for x in xs))
-    told = f"[{laws.percent} interval]"
-    caption = f"Spearman's correlation with each predictor {told}; the strongest of each row in bold."
+    head = f"[{laws.percent} interval]"
+    caption = f"Spearman's correlation with each predictor {head}; the strongest of each row in bold."
     return Table(caption, columns, tuple(rows), empty="No correlation was computed.")
 
 

@@ -1,27 +1,27 @@
 """A designed sweep -> many runs -> one ledger -> laws."""
 
-from sonoscale.study._config import LawConfig, StudyConfig
-from sonoscale.study._design import PlannedRun, expand
-from sonoscale.study._execute import Failure
-from sonoscale.study._laws import fit_laws
-from sonoscale.study._ledger import build_ledger, run_table
-from sonoscale.study._prepare import RunJob, prepare
-from sonoscale.study._provenance import provenance
-from sonoscale.study._run import StudyOutcome, StudyWatcher, run_study
+from typing import TYPE_CHECKING
+
+from sonoscale._callable import make_callable
+from sonoscale._lazy import lazy
+
+if TYPE_CHECKING:
+    from sonoscale.study._config import LawConfig, StudyConfig
+    from sonoscale.study._design import PlannedRun, expand
+    from sonoscale.study._study import Study, study
+    from sonoscale.study._watch import Failure, Lines, Watcher
 
 __all__ = [
     "Failure",
     "LawConfig",
+    "Lines",
     "PlannedRun",
-    "RunJob",
+    "Study",
     "StudyConfig",
-    "StudyOutcome",
-    "StudyWatcher",
-    "build_ledger",
+    "Watcher",
     "expand",
-    "fit_laws",
-    "prepare",
-    "provenance",
-    "run_study",
-    "run_table",
+    "study",
 ]
+
+__getattr__ = lazy(__name__)
+make_callable(__name__)

@@ -6,19 +6,27 @@ from typing import Any
 
 import numpy as np
 
-from sonoscale.corpora import FeatureStore
-from sonoscale.probe import probe
+from sonoscale.results import plain
 from sonoscale.study._prepare import TaskJob
+
+__all__ = ["baseline_note", "logmel_baseline"]
 
 
 def logmel_baseline(tasks: tuple[TaskJob, ...]) -> dict[str, dict[str, Any]]:
-    """The same probe on the mean and deviation of each log-mel band over a clip, by task."""
+    """What the study's protocols score on the mean and deviation of each log-mel band over a clip.
+
+    Returns:
+        Task (`task:protocol` where there are several protocols) -> the result as plain values.
+    """
+    from sonoscale.corpora import FeatureStore
+    from sonoscale.probe import probe_store
+
     results = {}
     for task in tasks:
         store = FeatureStore.open(task.store)
-        clips = [store.clip(i).astype(np.float64) for i in range(len(store))]
-        features = np.stack([np.concatenate([clip.mean(axis=0), clip.std(axis=0)]) for clip in clips])
-        results[task.name] = probe(features, task.labels, task.folds, **task.how).as_dict()
+        found = probe_store("logmel:", store, task.labels, task.folds, protocols=list(task.keys), **task.how)
+        several = len(found) > 1
+        results |= {f"{task.name}:{one.protocol}" if several else task.name: plain(one) for one in found.values()}
     return results
 
 

@@ -40,6 +40,7 @@ class StudyConfig(Config):
     design: Literal["one-at-a-time", "grid"] = "one-at-a-time"  # vary each key from the base, or all combinations
     sweep: dict[str, tuple[Any, ...]] = Field(default_factory=dict)  # dotted key of the base run -> values
     tasks: tuple[TaskConfig, ...] = Field(min_length=1)
+    protocols: tuple[str, ...] = ("linear",)  # by which every task is scored; quality is the mean over all
     law: LawConfig = LawConfig()
     workers: int | None = Field(default=None, ge=1)  # processes; by default one per core
 
@@ -54,6 +55,22 @@ class StudyConfig(Config):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"tasks: the name '{twice[0]}' is used twice")
+        if not self.protocols or len(set(self.protocols)) != len(self.protocols):
+            raise ValueError(f"protocols = {list(self.protocols)}: give at least one, each once")
+        _check_protocols(self.protocols)
         if self.data.kind == "procedural" and any(isinstance(t, FolderTaskConfig) for t in self.tasks):
             raise ValueError("tasks of kind 'folder' need data of kind 'folder': their paths are relative to data.root")
         return self
+
+
+def _check_protocols(names: tuple[str, ...]) -> None:
+    """Raises:
+    ValueError: one is no protocol.
+    """
+    if names == ("linear",):
+        return  # without the import of all protocols
+    from sonoscale.probe import PROTOCOLS
+
+    for name in names:
+        if name not in PROTOCOLS:
+            raise ValueError(f"protocols: there is no {name!r}; there are {', '.join(PROTOCOLS)}")

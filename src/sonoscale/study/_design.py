@@ -34,6 +34,15 @@ def expand(study: StudyConfig) -> list[PlannedRun]:
 
     Raises:
         SonoscaleError: a swept key does not exist, or a point is not a valid run (named).
+
+    Example:
+        >>> study = StudyConfig.model_validate({
+        ...     "name": "grid", "data": {"kind": "procedural"}, "design": "grid", "seeds": [0],
+        ...     "sweep": {"encoder.width": [16, 32], "encoder.depth": [2, 4]},
+        ...     "tasks": [{"kind": "procedural", "name": "event"}],
+        ... })
+        >>> [run.label for run in expand(study)]
+        ['width=16 depth=2', 'width=16', 'width=32 depth=2', 'width=32']
     """
     base = {name: getattr(study, name).model_dump(mode="python") for name in _SECTIONS}
     runs: dict[str, PlannedRun] = {}

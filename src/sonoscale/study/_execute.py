@@ -5,44 +5,24 @@ from __future__ import annotations
 import errno
 import multiprocessing
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from queue import Empty
-from typing import Any, Protocol
+from typing import Any
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain import training_cost
-from sonoscale.processes import die_with_parent, interrupt_held_back, single_threaded
+from sonoscale.processes import WorkerPool, worker_pool
 from sonoscale.study._prepare import RunJob
+from sonoscale.study._watch import Failure, Watcher
 from sonoscale.study._worker import execute
 
-
-@dataclass(frozen=True)
-class Failure:
-    """A run that could not be finished, and why."""
-
-    label: str
-    seed: int
-    error: str
-
-
-class Watcher(Protocol):
-    """Is told how the runs fare."""
-
-    def progress(self, index: int, stage: str, done: int, total: int, loss: float) -> None:
-        """Job `index` is at `done` of `total`."""
-        ...
-
-    def finished(self, index: int, failure: Failure | None) -> None:
-        """Job `index` has ended."""
-        ...
+__all__ = ["run_jobs"]
 
 
 def run_jobs(jobs: Sequence[RunJob], workers: int, watcher: Watcher) -> list[Failure]:
     """Execute all jobs, the longest first.
 
-    A run that fails by itself (its loss diverges, say) is reported and the others go on; what concerns all runs (a
+    A run that fails by itself (its loss diverges, say) is reported and the others continue; what concerns all runs (a
     full disk, a worker that was killed, Ctrl-C) ends the whole, and finished runs stay.
 
     Raises:
@@ -50,50 +30,37 @@ def run_jobs(jobs: Sequence[RunJob], workers: int, watcher: Watcher) -> list[Fai
     """
     if not jobs:
         return []
-    context = multiprocessing.get_context("spawn")
-    messages = context.Queue()
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, _start, (messages,))
+    messages = multiprocessing.get_context("spawn").Queue()
     order = sorted(range(len(jobs)), key=lambda i: -_work(jobs[i]))
     failures: list[Failure] = []
     try:
-        with interrupt_held_back():  # the processes start here
-            futures: dict[Future[None], int] = {pool.submit(_run, i, jobs[i]): i for i in order}
-        pending = set(futures)
-        while pending:
-            done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
-            _drain(messages, watcher)
-            for future in done:
-                index = futures[future]
-                failure = _outcome(future, jobs[index])
-                if failure:
-                    failures.append(failure)
-                watcher.finished(index, failure)
-    except BaseException:
-        _kill(pool)
-        raise
+        with worker_pool(min(workers, len(jobs)), doing="training", setup=_keep, arguments=(messages,)) as pool:
+            futures = {pool.submit(_run, i, jobs[i]): i for i in order}
+            pending = set(futures)
+            while pending:
+                done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+                _drain(messages, watcher)
+                for future in done:
+                    index = futures[future]
+                    failure = _outcome(pool, future, jobs[index])
+                    if failure:
+                        failures.append(failure)
+                    watcher.finished(index, failure)
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
         messages.close()
     return failures
 
 
-def _outcome(future: Future[None], job: RunJob) -> Failure | None:
-    try:
-        future.result()
-    except SonoscaleError as error:
+def _outcome(pool: WorkerPool, future: Future[None], job: RunJob) -> Failure | None:
+    error = future.exception()
+    if isinstance(error, SonoscaleError):
         return Failure(job.plan.label, job.plan.config.seed, str(error))
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise SonoscaleError(
-                f"no space left on the disk of {job.folder.parent}: finished runs are kept; free some space and give "
-                "the same command again"
-            ) from error
-        raise
-    except BrokenProcessPool as error:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         raise SonoscaleError(
-            "a worker process was killed (out of memory?): finished runs are kept; give the same command again, "
-            "perhaps with fewer --workers"
+            f"no space left on the disk of {job.folder.parent}: finished runs are kept; free some space and run the "
+            "study again"
         ) from error
+    pool.result(future)
     return None
 
 
@@ -105,10 +72,8 @@ def _work(job: RunJob) -> int:
 _messages: Any = None
 
 
-def _start(messages: Any) -> None:
+def _keep(messages: Any) -> None:
     global _messages
-    die_with_parent()
-    single_threaded()
     _messages = messages
 
 
@@ -126,8 +91,3 @@ def _drain(messages: Any, watcher: Watcher) -> None:
             watcher.progress(*messages.get_nowait())
         except Empty:
             return
-
-
-def _kill(pool: ProcessPoolExecutor) -> None:
-    for process in list((getattr(pool, "_processes", None) or {}).values()):
-        process.kill()

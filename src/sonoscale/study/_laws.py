@@ -2,58 +2,74 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
+from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws import Correlation, compare, spearman
-from sonoscale.laws.audit import audit
 from sonoscale.study._config import LawConfig
-from sonoscale.study._ledger import run_table
 
-RISING = (
-    "rankme",
-    "rankme_centred",
-    "params_encoder",
-    "train_hours",
-    "flops_total",
-)  # quality should rise with these
+if TYPE_CHECKING:
+    from sonoscale.laws import Correlation, RunTable
+
+__all__ = ["fit_laws"]
+
+Columns = Mapping[str, list[Any]]
+
+RANKS = ("rankme", "rankme_centred")
+RISING = (*RANKS, "params_encoder", "train_hours", "flops_total")  # quality should rise with these
 FALLING = ("loss",)  # and fall with this, for which a saturating law in 1 / x has no meaning
+DESIGN = (
+    "params_encoder", "train_hours", "examples_seen", "mask_ratio", "clip_seconds", "depth", "batch_size", "lr",
+    "backbone", "objective",
+)  # fmt: skip
+"""What one chooses, of which the two-stage law takes whatever the study varies."""
 
 
-def fit_laws(ledger: pa.Table, config: LawConfig) -> dict[str, Any]:
+def fit_laws(ledger: Any, config: LawConfig) -> dict[str, Any]:
     """Quality against rank, and against what one knows without it, with the same forms and intervals.
 
     All budgets of all runs are fitted together; intervals come from resampling whole configurations, so that seeds
     and budgets of one configuration do not count as independent.
+
+    Arguments:
+        ledger: an Arrow table, or a mapping of column names to values: one row per run, checkpoint, task and protocol.
+        config: level of the intervals and number of resamples.
+
+    Returns:
+        What `laws.json` holds: `fits`, `correlations`, `best`, `skipped`, `per_task`, `audit` and `two_stage` by rank,
+        `seed_spread` and `notes`, as plain values.
     """
-    table = run_table(ledger)
-    tasks = sorted(set(ledger.column("task").to_pylist())) if ledger.num_rows else []
+    from sonoscale.laws import compare
+
+    scores = _listed(ledger.to_pydict() if hasattr(ledger, "to_pydict") else ledger)
+    runs = _runs(scores)
+    tasks = sorted(set(scores.get("task", ())))
     content: dict[str, Any] = {
         "y": "quality",
-        "y_meaning": f"mean accuracy of a linear probe over {len(tasks)} tasks: {', '.join(tasks)}",
+        "y_meaning": _meaning(scores, tasks),
         "fits": [],
         "correlations": {},
         "skipped": [],
         "best": {},
         "per_task": {},
         "audit": {},
-        "seed_spread": _seed_spread(table),
-        "notes": _notes(table),
+        "two_stage": {},
+        "seed_spread": {},
+        "notes": ["No run is finished: there is nothing to fit."],
     }
-    if not table:
+    if runs is None:
         return content
+    table = _listed(runs.columns)
+    content |= {"seed_spread": _seed_spread(table), "notes": [*runs.notes, *_notes(table)]}
     comparable = _loss_is_comparable(table)
     for x, forms in ((RISING, ("power", "saturating")), (FALLING if comparable else (), ("power",))):
         if not x:
             continue
         try:
-            comparison = compare(
-                table, y="quality", x=x, clusters="config", forms=forms, bootstrap=config.bootstrap,
-                level=config.level,
-            ).as_dict()  # fmt: skip
+            comparison = compare(runs, x, forms=forms, bootstrap=config.bootstrap, level=config.level).as_dict()
         except SonoscaleError as error:
             content["notes"].append(f"No law in {', '.join(x)} was fitted: {error}.")
             continue
@@ -61,39 +77,97 @@ def fit_laws(ledger: pa.Table, config: LawConfig) -> dict[str, Any]:
         content["skipped"] += comparison["skipped"]
         content["correlations"] |= comparison["correlations"]
         content["best"] |= comparison["best"]
-    content["audit"] = {rank: _audit(table, rank, config) for rank in ("rankme", "rankme_centred")}
+    content["audit"] = {rank: _audit(runs, rank, config) for rank in RANKS}
+    content["two_stage"] = {rank: _two_stage(runs, rank, config) for rank in RANKS}
     variables = (*RISING, *FALLING) if comparable else RISING
-    for task in tasks:
-        rows = [row for row in ledger.to_pylist() if row["task"] == task]
+    for name, rows in _by_task(scores).items():
         found = {x: _correlation(rows, x, "score", config) for x in variables}
-        content["per_task"][task] = {x: c.as_dict() for x, c in found.items() if c}
+        content["per_task"][name] = {x: c.as_dict() for x, c in found.items() if c}
     if not comparable:
         content["notes"].append(_loss_note(table, config))
     return content
 
 
-def _audit(table: dict[str, list[Any]], rank: str, config: LawConfig) -> dict[str, Any]:
+def _runs(ledger: Columns) -> RunTable | None:
+    """One row per run and checkpoint that is scored on all tasks, or None where there is none."""
+    from sonoscale.laws import read_runs
+
+    if not ledger.get("run"):
+        return None
+    return read_runs(ledger, y="quality", clusters="config", omit=True, higher_is_better=True).use("quality")
+
+
+def _meaning(ledger: Columns, tasks: Sequence[str]) -> str:
+    by = {name: sorted(set(map(str, ledger.get(name, ())))) for name in ("metric", "protocol")}
+    what = by["metric"][0] if len(by["metric"]) == 1 else "score"
+    return f"mean {what} over {len(tasks)} tasks ({', '.join(tasks)}) by {' and '.join(by['protocol'])}"
+
+
+def _by_task(ledger: Columns) -> dict[str, Columns]:
+    """The rows of each task, `task:protocol` where a task has several protocols."""
+    kinds = list(zip(ledger["task"], ledger["protocol"], strict=True))
+    several = {task for task, _ in set(kinds) if len({protocol for of, protocol in kinds if of == task}) > 1}
+    names = [f"{task}:{protocol}" if task in several else str(task) for task, protocol in kinds]
+    rows = {name: [i for i, one in enumerate(names) if one == name] for name in sorted(set(names))}
+    return {name: {column: [values[i] for i in of] for column, values in ledger.items()} for name, of in rows.items()}
+
+
+def _audit(runs: RunTable, rank: str, config: LawConfig) -> dict[str, Any]:
     """Whether this rank is to be trusted as a proxy of quality in this study, or why that cannot be asked."""
+    from sonoscale.laws.audit import audit
+
     try:
-        found = audit(table, rank=rank, y="quality", clusters="config", step="step", level=config.level).as_dict()
+        found = audit(runs, rank=rank, level=config.level).as_dict()
     except SonoscaleError as error:
         return {"verdict": None, "reason": str(error)}
     del found["rules"]  # the same in every study: see `sonoscale.laws.audit`
     return found
 
 
-def _correlation(rows: list[dict[str, Any]], x: str, y: str, config: LawConfig) -> Correlation | None:
+def _two_stage(runs: RunTable, rank: str, config: LawConfig) -> dict[str, Any]:
+    """Design -> rank -> quality against design -> quality, or why that cannot be fitted."""
+    from sonoscale.laws.loglinear import fit_two_stage
+
+    design = _design(_listed(runs.columns))
+    if not design:
+        return {"verdict": None, "reason": f"none of {', '.join(DESIGN)} varies"}
+    try:
+        found = fit_two_stage(runs, design, through=rank, bootstrap=config.bootstrap, level=config.level)
+    except SonoscaleError as error:
+        return {"verdict": None, "reason": str(error)}
+    content = found.as_dict()
+    return {"design": list(design)} | {name: content[name] for name in ("verdict", "routes", "warnings", "level")}
+
+
+def _design(table: Columns) -> tuple[str, ...]:
+    """Columns of the design that vary, none of which those before it determine."""
+    kept: list[str] = []
+    basis = np.ones((len(table["run"]), 1))
+    for name in DESIGN:
+        values = table.get(name, [None])
+        if all(isinstance(value, int | float) and value > 0 for value in values):
+            logs = np.log(np.asarray(values, dtype=np.float64))
+            columns = (logs - logs.mean())[:, None]
+        elif all(isinstance(value, str) for value in values):
+            columns = np.array(
+                [[value == one for one in sorted(set(values))[1:]] for value in values], dtype=np.float64
+            )
+        else:
+            continue
+        wider = np.column_stack([basis, columns])
+        if columns.shape[1] and np.linalg.matrix_rank(wider) == wider.shape[1]:
+            kept, basis = [*kept, name], wider
+    return tuple(kept)
+
+
+def _correlation(rows: Columns, x: str, y: str, config: LawConfig) -> Correlation | None:
     """Spearman's rho, or None where it has no meaning: x is constant, or there are too few configurations."""
-    if len({row[x] for row in rows}) < 2 or len({row[y] for row in rows}) < 2:
+    from sonoscale.laws import spearman
+
+    if len(set(rows[x])) < 2 or len(set(rows[y])) < 2:
         return None
     try:
-        return spearman(
-            [row[x] for row in rows],
-            [row[y] for row in rows],
-            clusters=[row["config"] for row in rows],
-            bootstrap=config.bootstrap,
-            level=config.level,
-        )
+        return spearman(rows[x], rows[y], clusters=rows["config"], bootstrap=config.bootstrap, level=config.level)
     except SonoscaleError:
         return None
 
@@ -105,52 +179,49 @@ def _show(value: Any) -> str:
     return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
-def _loss_is_comparable(table: dict[str, list[Any]]) -> bool:
+def _loss_is_comparable(table: Columns) -> bool:
     return len(set(zip(*(table[name] for name in _LOSS_KEY), strict=True))) == 1
 
 
-def _loss_note(table: dict[str, list[Any]], config: LawConfig) -> str:
-    """What the loss tells where it can be compared: among the runs of the commonest kind."""
+def _loss_note(table: Columns, config: LawConfig) -> str:
+    """What the loss says where it can be compared: among the runs of the commonest kind."""
     keys = list(zip(*(table[name] for name in _LOSS_KEY), strict=True))
     common = max(set(keys), key=lambda key: (keys.count(key), str(key)))
-    rows = [{name: table[name][i] for name in table} for i, key in enumerate(keys) if key == common]
+    rows = {name: [values[i] for i, key in enumerate(keys) if key == common] for name, values in table.items()}
     correlation = _correlation(rows, "loss", "quality", config)
     varied = [name for i, name in enumerate(_LOSS_KEY) if len({key[i] for key in keys}) > 1]
-    told = (
-        f"Spearman's correlation of quality with it is {correlation.value:.2f} "
-        f"[{correlation.low:.2f}, {correlation.high:.2f}] ({len(rows)} points)"
-        if correlation
+    found = correlation.as_dict() if correlation else None
+    said = (
+        f"Spearman's correlation of quality with it is {found['value']:.2f} "
+        f"[{found['low']:.2f}, {found['high']:.2f}] ({found['n']} points)"
+        if found
         else "there are too few points to correlate it with quality"
     )
     where = ", ".join(f"{name} = {_show(common[_LOSS_KEY.index(name)])}" for name in varied)
     return (
         f"The held-out loss cannot be compared where {' or '.join(varied)} differs, so it is left out of the laws; "
-        f"among runs with {where}, {told}."
+        f"among runs with {where}, {said}."
     )
 
 
-def _seed_spread(table: dict[str, list[Any]]) -> dict[str, float]:
+def _seed_spread(table: Columns) -> dict[str, float]:
     """Pooled standard deviation between seeds of one configuration and budget."""
-    if not table:
-        return {}
     groups: dict[tuple[str, int], list[int]] = {}
     for i, key in enumerate(zip(table["config"], table["step"], strict=True)):
         groups.setdefault(key, []).append(i)
-    replicated = [g for g in groups.values() if len(g) > 1]
-    if not replicated:
+    repeated = [g for g in groups.values() if len(g) > 1]
+    if not repeated:
         return {}
-    freedom = sum(len(g) - 1 for g in replicated)
+    freedom = sum(len(g) - 1 for g in repeated)
     spread = {}
-    for name in ("quality", "rankme", "rankme_centred", "loss"):
+    for name in ("quality", *RANKS, "loss"):
         values = np.asarray(table[name])
-        squares = sum(np.square(values[g] - values[g].mean()).sum() for g in replicated)
+        squares = sum(np.square(values[g] - values[g].mean()).sum() for g in repeated)
         spread[name] = float(np.sqrt(squares / freedom))
     return spread
 
 
-def _notes(table: dict[str, list[Any]]) -> list[str]:
-    if not table:
-        return ["No run is finished: there is nothing to fit."]
+def _notes(table: Columns) -> list[str]:
     notes = []
     short = sorted({w for w, n in zip(table["width"], table["rank_n"], strict=True) if n < 8 * w})
     if short:
@@ -161,3 +232,12 @@ def _notes(table: dict[str, list[Any]]) -> list[str]:
     if len(set(table["seed"])) == 1:
         notes.append("One seed only: differences cannot be held against the spread between seeds.")
     return notes
+
+
+def _listed(columns: Mapping[str, NDArray[Any] | list[Any]]) -> dict[str, list[Any]]:
+    """Columns as lists, None where a number is missing."""
+    lists = {name: v.tolist() if isinstance(v, np.ndarray) else list(v) for name, v in columns.items()}
+    return {
+        name: [None if isinstance(value, float) and np.isnan(value) else value for value in values]
+        for name, values in lists.items()
+    }

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from sonoscale.files import replacing
 from sonoscale.pretrain import RunConfig, read_record
 from sonoscale.study._prepare import RunJob
 from sonoscale.study._worker import read_probe
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["build_ledger", "write_ledger"]
+
 
 def build_ledger(jobs: list[RunJob]) -> pa.Table:
-    """Rows of all finished runs; runs without a record or a probe are left out."""
+    """Rows of all finished runs; runs without a record are left out, and so are tasks that were not probed yet."""
+    import pyarrow as pa
+
     rows: list[dict[str, Any]] = []
     for job in jobs:
         record = read_record(job.folder)
@@ -23,44 +27,25 @@ def build_ledger(jobs: list[RunJob]) -> pa.Table:
             continue
         fixed = _fixed(job, record)
         last = record["budgets"][-1]["step"]
+        found = {(task.name, key): read_probe(job.folder, key) for task in job.tasks for key in task.keys.values()}
         for budget in record["budgets"]:
-            measured = _measured(budget) | {"is_final": budget["step"] == last}
-            for task in job.tasks:
-                steps = read_probe(job.folder, task)
+            measured = _measured(budget, job.plan.config) | {"is_final": budget["step"] == last}
+            for (task, _), steps in found.items():
                 if steps is None:
                     continue
                 probe = steps[str(budget["step"])]
                 scores = {k: probe[k] for k in ("protocol", "metric", "score", "chance")}
-                rows.append({**fixed, **measured, "task": task.name, **scores})
+                ends = {"score_low": probe.get("low"), "score_high": probe.get("high")}
+                rows.append({**fixed, **measured, "task": task, **scores, **ends})
     return pa.Table.from_pylist(rows)
 
 
-def run_table(ledger: pa.Table) -> dict[str, list[Any]]:
-    """One row per run and checkpoint: quality is the mean score over tasks. Columns as lists."""
-    if ledger.num_rows == 0:
-        return {}
-    with duckdb.connect() as db:
-        db.register("ledger", ledger)
-        table = db.sql(
-            """
-            SELECT * EXCLUDE (task, protocol, metric, score, chance), avg(score) AS quality
-            FROM ledger GROUP BY ALL ORDER BY label, seed, step
-            """
-        ).to_arrow_table()
-    return table.to_pydict()
-
-
-def final_quality(ledger: pa.Table) -> list[float]:
-    """Quality of each run at its largest budget."""
-    table = run_table(ledger)
-    return [q for q, final in zip(table.get("quality", []), table.get("is_final", []), strict=True) if final]
-
-
 def write_ledger(ledger: pa.Table, path: Path) -> None:
-    """Write atomically."""
-    partial = path.with_name(f".{path.name}")
-    pq.write_table(ledger, partial, compression="zstd")
-    partial.replace(path)
+    """Replace the file at once."""
+    import pyarrow.parquet as pq
+
+    with replacing(path) as partial:
+        pq.write_table(ledger, partial, compression="zstd")
 
 
 def _fixed(job: RunJob, record: dict[str, Any]) -> dict[str, Any]:
@@ -106,11 +91,12 @@ def _loss_of(config: RunConfig) -> str:
     return f"contrastive, views of {part:.4g}, fades of {o.fade_db:g} dB, temperature {o.temperature:g}"
 
 
-def _measured(budget: dict[str, Any]) -> dict[str, Any]:
+def _measured(budget: dict[str, Any], config: RunConfig) -> dict[str, Any]:
     rank, centred = budget["rank"], budget["rank_centred"]
     return {
         "step": budget["step"],
         "budget_steps": budget["step"],
+        "examples_seen": budget["step"] * config.train.batch_size,  # of several clips each, where these are short
         "clips_seen": budget["clips_seen"],
         "hours_seen": budget["hours_seen"],
         "flops_encoder": budget["flops_encoder"],

@@ -154,7 +154,7 @@ def test_shards_that_cannot_be_used(shard, tmp_path):
     with pytest.raises(SonoscaleError, match=r"train_0-1.wav: no .json beside it"):
         open_task(folder)
     shard("odd.tar", [{"label": "a"}])
-    with pytest.raises(SonoscaleError, match=r"odd.tar: its name tells neither fold nor part"):
+    with pytest.raises(SonoscaleError, match=r"odd.tar: its name has neither fold nor part"):
         open_task(folder)
     shutil.rmtree(folder)
     with pytest.raises(SonoscaleError, match="no such file or folder"):

@@ -27,7 +27,7 @@ def table(audio):
 
 def test_labels_folds_and_audio_are_those_of_the_table(table, audio):
     task = open_task(table(lambda i: {"label": f"class{i // 3 % 4}", "fold": i % 3}), metric="aucroc")
-    assert task.name == "metadata"
+    assert task.name == audio.name
     assert task.labels == tuple(f"class{i // 3 % 4}" for i in range(60))
     assert task.folds == tuple(str(i % 3) for i in range(60))
     assert (task.scheme, task.kind, task.metric, task.own_folds, task.notes) == (
@@ -125,9 +125,16 @@ def test_a_metric_must_be_for_the_kind_that_the_header_tells(table):
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("absent.csv", "no such file"), ("absent", "no such file or folder; a task is"), ("00.wav", "not .wav"),
-     (".", "holds no task: neither task_metadata.json")],
-)  # fmt: skip
+    [("absent.csv", "no such file"), ("absent", "no such file or folder; a task is"), ("00.wav", "not .wav")],
+)
 def test_what_is_no_task(audio, name, expected):
     with pytest.raises(SonoscaleError, match=expected):
         open_task(audio / name)
+
+
+def test_a_folder_is_a_task_by_its_metadata_and_named_after_itself(table, audio, tmp_path):
+    table(lambda i: {"label": f"class{i // 3 % 4}", "fold": i % 3})
+    task = open_task(audio)
+    assert (task.name, task.labels) == (audio.name, open_task(audio / "metadata.csv").labels)
+    with pytest.raises(SonoscaleError, match=r"holds no task: neither task_metadata\.json"):
+        open_task(tmp_path)

@@ -5,8 +5,15 @@ A clip's way: `_corpus` plans it (`_constraints` say what is allowed); `_speech`
 makes its sound out of the elements in `_synthesis`; `_room` records it. `_tasks` cuts labelled tasks from it.
 """
 
-from sonoscale.corpora.procedural._corpus import VERSION, ProceduralCorpus
-from sonoscale.corpora.procedural._espeak import speech_available
-from sonoscale.corpora.procedural._tasks import TASKS, ProceduralTask
+from typing import TYPE_CHECKING
+
+from sonoscale._lazy import lazy
+
+if TYPE_CHECKING:
+    from sonoscale.corpora.procedural._corpus import VERSION, ProceduralCorpus
+    from sonoscale.corpora.procedural._espeak import speech_available
+    from sonoscale.corpora.procedural._tasks import TASKS, ProceduralTask
 
 __all__ = ["TASKS", "VERSION", "ProceduralCorpus", "ProceduralTask", "speech_available"]
+
+__getattr__ = lazy(__name__)

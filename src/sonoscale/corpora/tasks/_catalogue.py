@@ -88,13 +88,23 @@ class CatalogueEntry(Config):
 
 @cache
 def catalogue() -> tuple[CatalogueEntry, ...]:
-    """All entries, in the order of their suites."""
+    """All entries, in the order of their suites.
+
+    Example:
+        >>> sorted({entry.suite for entry in catalogue()})
+        ['hear', 'xares']
+    """
     text = resources.files("sonoscale.corpora.tasks").joinpath("catalogue.yaml").read_text(encoding="utf-8")
     return tuple(CatalogueEntry(**entry) for entry in yaml.safe_load(text)["tasks"])
 
 
 def entry_names() -> tuple[str, ...]:
-    """Names of all entries."""
+    """Names of all entries.
+
+    Example:
+        >>> "hear/esc50" in entry_names()
+        True
+    """
     return tuple(entry.name for entry in catalogue())
 
 
@@ -103,6 +113,10 @@ def entry_of(name: str) -> CatalogueEntry:
 
     Raises:
         SonoscaleError: there is none, or several suites have one.
+
+    Example:
+        >>> entry_of("hear/esc50").metric
+        'top1_acc'
     """
     matching = [entry for entry in catalogue() if name in (entry.name, entry.name.partition("/")[2])]
     if len(matching) == 1:
@@ -153,6 +167,10 @@ def locate_tasks(roots: Iterable[str | Path] | None = None) -> dict[str, list[Pa
 
     Returns:
         folders by the entry's name, for those found; several where a task has parts.
+
+    Example:
+        >>> locate_tasks([])
+        {}
     """
     by_folder: dict[str, list[CatalogueEntry]] = {}
     for entry in catalogue():

@@ -146,6 +146,11 @@ def folds_by_group(
 
     Raises:
         SonoscaleError: fewer groups than folds.
+
+    Example:
+        >>> folds = folds_by_group(["ann", "ann", "bob", "cid", "cid"], folds=3)
+        >>> folds[0] == folds[1] != folds[2], len(set(folds))
+        (True, 3)
     """
     names, codes, sizes = np.unique(np.asarray(groups, dtype=str), return_inverse=True, return_counts=True)
     if folds < 1:
@@ -173,11 +178,11 @@ def _classes_of(
     none = (np.empty(0, dtype=np.int64), np.empty(0))
     if classes is None:
         return [none] * groups
-    index = {name: i for i, name in enumerate(sorted({name for some in classes for name in some}))}
+    index = {name: i for i, name in enumerate(sorted({name for own in classes for name in own}))}
     totals = np.zeros(len(index))
     counts: list[dict[int, int]] = [{} for _ in range(groups)]
-    for group, some in zip(codes, classes, strict=True):
-        for name in some:
+    for group, own in zip(codes, classes, strict=True):
+        for name in own:
             totals[index[name]] += 1
             counts[group][index[name]] = counts[group].get(index[name], 0) + 1
     found = [(np.array(list(c), dtype=np.int64), np.array(list(c.values()), dtype=float)) for c in counts]

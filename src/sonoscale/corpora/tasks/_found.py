@@ -64,7 +64,7 @@ def task_of(
         labels: of each clip.
         folds: of each clip; None if there are none.
         scheme: of these folds.
-        options: what was asked for.
+        options: the options of `open_task`.
         kind: of the labels.
         classes: all of them, if they are known.
         metric: that of the source, if none was asked for.

@@ -43,7 +43,7 @@ def open_hear_task(folder: Path, options: Options, *, rate: int | None = None) -
     splits = [str(split) for split in meta["splits"]]
     audio = folder / str(_rate(folder, rate, options.sample_rate))
 
-    said: list[tuple[str, str, Any]] = []  # split, file, label
+    listed: list[tuple[str, str, Any]] = []  # split, file, label
     rule = LabelRule(kind)
     for split in splits:
         for file, value in _json(folder / f"{split}.json").items():
@@ -52,9 +52,9 @@ def open_hear_task(folder: Path, options: Options, *, rate: int | None = None) -
             unknown = next((name for name in names_of(label, kind) if name not in classes), None)
             if unknown is not None:
                 raise SonoscaleError(f"{where}: label {unknown!r} is not in {_VOCABULARY}, which has {len(classes)}")
-            said.append((split, file, label))
-    found = [(f"{audio.name}/{split}/{file}", audio / split / file) for split, file, _ in said]
-    rows = [{"split": split, "label": label} for split, _, label in said]
+            listed.append((split, file, label))
+    found = [(f"{audio.name}/{split}/{file}", audio / split / file) for split, file, _ in listed]
+    rows = [{"split": split, "label": label} for split, _, label in listed]
     clips, skipped = cut_all(found, headers(path for _, path in found), rows.__getitem__, None)
     notes = without_broken(str(folder), skipped, options)
     some(clips, skipped, str(folder))
@@ -68,7 +68,7 @@ def open_hear_task(folder: Path, options: Options, *, rate: int | None = None) -
         notes = (*notes, f"HEAR scores this by {metrics[0]}, which is not known here")
     return task_of(
         str(folder), corpus, [clip.row["label"] for clip in clips], folds, scheme, options, kind=kind,
-        classes=tuple(classes), metric=metric, notes=(*notes, *_twice(said)),
+        classes=tuple(classes), metric=metric, notes=(*notes, *_twice(listed)),
     )  # fmt: skip
 
 
@@ -123,9 +123,9 @@ def _vocabulary(file: Path) -> list[str]:
     return [names[i] for i in range(len(names))]
 
 
-def _twice(said: list[tuple[str, str, Any]]) -> tuple[str, ...]:
+def _twice(listed: list[tuple[str, str, Any]]) -> tuple[str, ...]:
     """A note on files of one name in several splits, which may be one recording."""
-    names = Counter(file for _, file, _ in said)
+    names = Counter(file for _, file, _ in listed)
     several = [file for file, count in names.items() if count > 1]
     return (f"{len(several)} file names are in several splits (such as {several[0]})",) if several else ()
 

@@ -24,7 +24,7 @@ METRICS_OF: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that is heard in a part of a clip, in milliseconds from its beginning."""
+    """A sound in a part of a clip, in milliseconds from its beginning."""
 
     label: str
     start_ms: float

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from sonoscale.corpora._hear import HEAR_MARK
 from sonoscale.corpora._hf import is_saved
-from sonoscale.corpora.tasks._catalogue import CatalogueEntry, entry_at, entry_of, folder_of
+from sonoscale.corpora.tasks._catalogue import CatalogueEntry, catalogue, entry_at, entry_of, folder_of
 from sonoscale.corpora.tasks._check import check_kind, names_of
 from sonoscale.corpora.tasks._found import Options
 from sonoscale.corpora.tasks._hear import open_hear_task, versioned_name
@@ -22,6 +23,7 @@ from sonoscale.corpora.tasks._task import Task
 from sonoscale.errors import SonoscaleError
 
 FORMS = ("table", "hear", "shards", "hf")
+TABLE = "metadata.csv"
 
 
 def open_task(
@@ -50,11 +52,13 @@ def open_task(
 
     What `spec` can be, and the form that is found:
 
-    - a CSV file with the columns path, label, and fold or split (`table`; see `read_task`);
+    - a CSV file with the columns path, label, and fold or split (`table`; see `read_task`), or a folder with such a
+      metadata.csv, which names the task;
     - a HEAR task folder (`hear`);
     - a folder of tar shards of audio and JSON, as X-ARES publishes them (`shards`). One that is called and made like a
       task of the catalogue is read as that says, other than where an option says otherwise;
-    - `hf:owner/name[:config][:split]`, or a folder that `datasets` saved or of Parquet files (`hf`).
+    - `hf:owner/name[:config][:split]`, or a folder that `datasets` saved or of Parquet files (`hf`);
+    - a name of the catalogue, such as `hear/esc50`, where no file or folder is called so; see `find_task`.
 
     Folds and splits are those of the data. Folds that are missing altogether, or the validation part of a split, are
     made here: by speaker or recording if these are known; `own_folds` and `notes` then say so.
@@ -84,9 +88,30 @@ def open_task(
 
     Raises:
         SonoscaleError: there is no task at `spec`, it cannot be used (see `Task`), or an option is not for its form.
+
+    Example:
+        >>> task = open_task("hear/esc50")  # doctest: +SKIP
+        >>> open_task("sounds.mp3")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        sonoscale.errors.SonoscaleError: sounds.mp3: no such file or folder; a task is ...
     """
     text = os.path.expanduser(spec)  # noqa: PTH111 (a Path would change hf:)
     path = Path(text)
+    if form is None and not path.exists() and _in_catalogue(text):
+        options_given = {
+            "name": name, "kind": kind, "label": label, "fold": fold, "group": group, "role": role, "metric": metric,
+            "splits": splits, "separator": separator, "label_map": label_map, "audio_root": audio_root, "key": key,
+            "rate": rate,
+        }  # fmt: skip
+        given = {option: value for option, value in options_given.items() if value is not None}
+        return find_task(
+            text, sample_rate=sample_rate, make_folds=make_folds, seed=seed, skip_broken=skip_broken, **given
+        )
+    if form in (None, "table") and (path / TABLE).is_file():
+        path = path / TABLE
+        text = str(path)
+    if path.name == TABLE and path.parent.name:
+        name = name or path.parent.name
     if form is not None and form not in FORMS:
         raise SonoscaleError(f"no form of task '{form}'; there are {', '.join(FORMS)}")
     form = form or _form(text)
@@ -120,21 +145,21 @@ def open_task(
     if not path.is_dir():
         raise SonoscaleError(f"{path}: no such folder of tar shards")
     entry = entry_at(path)
-    told = _told(entry, label, options)
-    if kind is not None and kind != told.rule.kind:
-        told = replace(told, rule=replace(told.rule, kind=kind), metric=None, classes=None)
+    source = _shard_task(entry, label, options)
+    if kind is not None and kind != source.rule.kind:
+        source = replace(source, rule=replace(source.rule, kind=kind), metric=None, classes=None)
     if label_map is not None:
-        told = replace(told, rule=replace(told.rule, mapping=label_map), classes=None)
+        source = replace(source, rule=replace(source.rule, mapping=label_map), classes=None)
     if separator is not None:
-        told = replace(told, rule=replace(told.rule, separator=separator))
+        source = replace(source, rule=replace(source.rule, separator=separator))
     if splits is not None:
-        told = replace(told, splits=splits, scheme=None)
-    task = open_shard_task(path, replace(told, group=group, key=key), options)
+        source = replace(source, splits=splits, scheme=None)
+    task = open_shard_task(path, replace(source, group=group, key=key), options)
     return _described(task, entry if label is None else None)
 
 
-def _told(entry: CatalogueEntry | None, label: str | None, options: Options) -> ShardTask:
-    """What the catalogue tells of a folder of shards; only their splits, if another label is asked for."""
+def _shard_task(entry: CatalogueEntry | None, label: str | None, options: Options) -> ShardTask:
+    """What the catalogue says of a folder of shards; only their splits, if another label is asked for."""
     if label is None and entry is None:
         return ShardTask(LabelRule("multiclass"))
     if label is None:
@@ -160,6 +185,12 @@ def find_task(
 
     Raises:
         SonoscaleError: there is no such task, it is not found, or as `open_task` does.
+
+    Example:
+        >>> find_task("hear/esc50", ["/data/hear"], sample_rate=32_000)  # doctest: +SKIP
+        >>> find_task("hear/esc51")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        sonoscale.errors.SonoscaleError: no task 'hear/esc51' in the catalogue; did you mean 'hear/esc50'? ...
     """
     entry = entry_of(name)
     if not entry.probed:
@@ -181,6 +212,14 @@ def _check_used(spec: str, form: str, **options: Any) -> None:
     for option, value in options.items():
         if value is not None and form not in _ONLY_FOR[option]:
             raise SonoscaleError(f"{spec}: is of form {form}; {option} is for {' and '.join(_ONLY_FOR[option])} only")
+
+
+def _in_catalogue(text: str) -> bool:
+    """Whether this can only be meant as a name of the catalogue: its suite, a slash and a name."""
+    suite, slash, rest = text.partition("/")
+    return (
+        bool(slash) and suite in {entry.suite for entry in catalogue()} and re.fullmatch(r"[\w.-]+", rest) is not None
+    )
 
 
 def _form(spec: str) -> str:
@@ -207,7 +246,7 @@ def _form(spec: str) -> str:
         return "table"
     raise SonoscaleError(
         f"{spec}: no such file or folder; a task is a CSV file, a HEAR task folder, a folder of tar shards, or "
-        "hf:owner/name (those of the catalogue: find_task)"
+        "hf:owner/name, or is called as in the catalogue: hear/esc50"
     )
 
 

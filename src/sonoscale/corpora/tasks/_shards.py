@@ -27,8 +27,8 @@ class ShardTask:
     Attributes:
         rule: how labels are written.
         label: JSON pointer to a clip's label, or a key; empty for all of the JSON.
-        splits: shards of each fold or part, as patterns; None to tell them by their names.
-        scheme: of these splits; None to tell it by their names.
+        splits: shards of each fold or part, as patterns; None to take them from their names.
+        scheme: of these splits; None to take it from their names.
         group: JSON pointer to the speaker or recording.
         key: extension of the audio in samples with several.
         classes: all names, if known.
@@ -47,27 +47,27 @@ class ShardTask:
     notes: tuple[str, ...] = ()
 
 
-def open_shard_task(folder: Path, told: ShardTask, options: Options) -> Task:
+def open_shard_task(folder: Path, source: ShardTask, options: Options) -> Task:
     """The task of a folder of tar shards, in which a sample is audio and a JSON of the same name.
 
-    Shards are told apart by their names: `...fold-3-...tar` is of fold 3, `..._valid_0.tar` of the validation part.
+    Shards are assigned by their names: `...fold-3-...tar` is of fold 3, `..._valid_0.tar` of the validation part.
 
     Arguments:
         folder: of the shards.
-        told: what it does not say.
+        source: what the folder does not say itself.
         options: see `open_task`.
 
     Raises:
         SonoscaleError: a shard is missing, broken, of no split or of two; a sample without a label.
     """
-    by_split = _by_pattern(folder, told.splits) if told.splits is not None else _by_name(folder)
-    notes = told.notes
+    by_split = _by_pattern(folder, source.splits) if source.splits is not None else _by_name(folder)
+    notes = source.notes
     parts: list[TarSegments] = []
     splits: list[str] = []
     skipped: list[Skipped] = []
     for split, shards in by_split.items():
         for shard in shards:
-            part = open_tars(str(shard), sample_rate=options.sample_rate, max_seconds=None, key=told.key)
+            part = open_tars(str(shard), sample_rate=options.sample_rate, max_seconds=None, key=source.key)
             parts.append(part)
             skipped += part.skipped
             splits += [split] * len(part)
@@ -79,32 +79,32 @@ def open_shard_task(folder: Path, told: ShardTask, options: Options) -> Task:
     groups: list[str] = []
     for i in range(len(corpus)):
         document, where = _document(corpus, i), corpus.name(i)
-        labels.append(told.rule.read(at_pointer(document, told.label, where), where))
-        if told.group is not None:
-            groups.append(str(at_pointer(document, told.group, where)))
+        labels.append(source.rule.read(at_pointer(document, source.label, where), where))
+        if source.group is not None:
+            groups.append(str(at_pointer(document, source.group, where)))
     names = list(by_split)
     if names == [""]:
         folds, scheme = None, "folds"
     else:
-        folds, scheme = splits, told.scheme or ("split" if set(names) <= {"train", "valid", "test"} else "folds")
-    if scheme == "split" and not {"train", "test"} <= set(names) and told.rule.kind != "retrieval":
+        folds, scheme = splits, source.scheme or ("split" if set(names) <= {"train", "valid", "test"} else "folds")
+    if scheme == "split" and not {"train", "test"} <= set(names) and source.rule.kind != "retrieval":
         raise SonoscaleError(
             f"{folder}: its shards are of {', '.join(names)}; train and test are needed: say which they are, such as "
             "splits={'train': 'train*.tar', 'test': 'dev*.tar'}"
         )
     return task_of(
-        str(folder), corpus, labels, folds, scheme, options, kind=told.rule.kind, classes=told.classes,
-        metric=told.metric, groups=tuple(groups) if told.group is not None else None, notes=notes,
+        str(folder), corpus, labels, folds, scheme, options, kind=source.rule.kind, classes=source.classes,
+        metric=source.metric, groups=tuple(groups) if source.group is not None else None, notes=notes,
     )  # fmt: skip
 
 
 def _document(corpus: TarSegments, index: int) -> Any:
     """The JSON of a sample: an object, or whatever it holds."""
     row = corpus.row(index)
-    said = {key: value for key, value in row.items() if key not in ("__key__", "__url__")}
-    if not said:
+    fields = {key: value for key, value in row.items() if key not in ("__key__", "__url__")}
+    if not fields:
         raise SonoscaleError(f"{corpus.name(index)}: no .json beside it in its shard, which would hold its label")
-    return said["json"] if set(said) == {"json"} else said
+    return fields["json"] if set(fields) == {"json"} else fields
 
 
 def _by_pattern(folder: Path, splits: Mapping[str, str]) -> dict[str, list[Path]]:
@@ -128,30 +128,30 @@ def _by_pattern(folder: Path, splits: Mapping[str, str]) -> dict[str, list[Path]
 
 
 def _by_name(folder: Path) -> dict[str, list[Path]]:
-    """Shards by the fold or part that their names tell; by "" if none of them tells any."""
+    """Shards by the fold or part in their names; by "" if none has any."""
     shards = sorted(file for file in folder.glob("*.tar") if not file.name.startswith(_ENCODED))
     if not shards:
         raise SonoscaleError(f"{folder}: no tar files")
-    told = {shard: _told(shard.stem) for shard in shards}
-    if not any(told.values()):
+    split_of = {shard: _split_of(shard.stem) for shard in shards}
+    if not any(split_of.values()):
         return {"": shards}
-    lost = next((shard for shard, split in told.items() if not split), None)
+    lost = next((shard for shard, split in split_of.items() if not split), None)
     if lost is not None:
         raise SonoscaleError(
-            f"{lost}: its name tells neither fold nor part (train, valid, test), as those of others do; give splits"
+            f"{lost}: its name has neither fold nor part (train, valid, test), as those of others do; give splits"
         )
-    if "eval" in told.values():
-        free = next((part for part in ("test", "valid") if part not in told.values()), None)
+    if "eval" in split_of.values():
+        free = next((part for part in ("test", "valid") if part not in split_of.values()), None)
         if free is None:
             raise SonoscaleError(f"{folder}: shards of valid, test and eval; say with splits which are to be tested")
-        told = {shard: free if split == "eval" else split for shard, split in told.items()}
+        split_of = {shard: free if split == "eval" else split for shard, split in split_of.items()}
     found: dict[str, list[Path]] = {}
     for shard in shards:
-        found.setdefault(told[shard], []).append(shard)
+        found.setdefault(split_of[shard], []).append(shard)
     return found
 
 
-def _told(stem: str) -> str:
+def _split_of(stem: str) -> str:
     """Fold or part in the name of a shard; eval may be either of two; empty if there is none."""
     fold = _FOLD.search(stem)
     if fold:

@@ -70,6 +70,24 @@ def read_task(
 
     Raises:
         SonoscaleError: the file, a column, a value or an audio file is missing; folds that cannot be used.
+
+    Example:
+        >>> import tempfile, wave
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> def silence(name):
+        ...     with wave.open(f"{folder.name}/{name}", "wb") as file:
+        ...         file.setparams((1, 2, 16_000, 0, "NONE", ""))
+        ...         file.writeframes(bytes(3200))
+        >>> names = [f"{i}.wav" for i in range(6)]
+        >>> for name in names:
+        ...     silence(name)
+        >>> rows = [f"{name},{'ab'[i % 2]},{i // 2}" for i, name in enumerate(names)]
+        >>> table = Path(folder.name, "metadata.csv")
+        >>> _ = table.write_text("\\n".join(["path,label,fold", *rows]))
+        >>> task = read_task("sounds", table, audio_root=folder.name)
+        >>> task.labels, task.folds, task.scheme
+        (('a', 'b', 'a', 'b', 'a', 'b'), ('0', '0', '1', '1', '2', '2'), 'folds')
+        >>> folder.cleanup()
     """
     metadata, audio_root = Path(metadata), Path(audio_root)
     check_kind(kind, metric, f"task {name}")

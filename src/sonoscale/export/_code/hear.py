@@ -47,7 +47,7 @@ def load_model(model_file_path: str = "") -> HearModel:
 def get_scene_embeddings(audio: Tensor, model: HearModel) -> Tensor:
     """One embedding per clip: the mean over all patches.
 
-    A clip shorter than one patch is followed by silence; one of more than 30 s is heard in pieces of 30 s.
+    A clip shorter than one patch is followed by silence; one of more than 30 s is taken in pieces of 30 s.
 
     Arguments:
         audio: `[sounds, samples]`, mono, in [-1, 1], at `model.sample_rate`, on the model's device.

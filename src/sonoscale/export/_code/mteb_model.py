@@ -45,7 +45,7 @@ class SonoscaleMteb(AbsEncoder):  # pyright: ignore[reportGeneralTypeIssues]
         """Batches of MTEB -> float32 `[clips, dim]`, in their order.
 
         Clips of other rates are resampled (which needs soxr), channels are averaged; a clip shorter than one patch is
-        followed by silence, one of more than 30 s is heard in pieces of 30 s.
+        followed by silence, one of more than 30 s is taken in pieces of 30 s.
 
         Arguments:
             inputs: mappings whose `audio` is a list of `{"array": [samples] or [channels, samples], "sampling_rate":

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sonoscale.encoders import AudioEncoder
 
-PIECE_SECONDS = 30  # heard at once: what attention costs grows with the square of it
+PIECE_SECONDS = 30  # taken at once: what attention costs grows with the square of it
 
 
 def at_least_one_patch(encoder: AudioEncoder, wave: Tensor) -> Tensor:
@@ -19,8 +19,8 @@ def at_least_one_patch(encoder: AudioEncoder, wave: Tensor) -> Tensor:
 def steps_in_pieces(encoder: AudioEncoder, wave: Tensor) -> Tensor:
     """Clips `[batch, samples]` -> float32 `[batch, steps, width]`, a step per patch length; steps may be 0.
 
-    Clips of more than `PIECE_SECONDS` are heard in pieces that follow one another without a gap; up to that, the mean
-    of the steps is the embedding of the whole clip. What is left after the last whole patch is not heard.
+    Clips of more than `PIECE_SECONDS` are taken in pieces that follow one another without a gap; up to that, the mean
+    of the steps is the embedding of the whole clip. What is left after the last whole patch is ignored.
     """
     c, front_end = encoder.config, encoder.config.front_end
     steps = front_end.frames(wave.shape[1]) // c.patch_frames

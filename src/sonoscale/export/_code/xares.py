@@ -38,7 +38,7 @@ class SonoscaleEncoder(nn.Module):
     def forward(self, audio: Tensor) -> Tensor:
         """Mono clips at `sampling_rate`, `[samples]` or `[batch, samples]` -> float32 `[batch, frames, output_dim]`.
 
-        A clip shorter than one patch is followed by silence; one of more than 30 s is heard in pieces of 30 s, whose
+        A clip shorter than one patch is followed by silence; one of more than 30 s is taken in pieces of 30 s, whose
         frames follow one another. No frame stems from padding alone.
         """
         wave = audio[None] if audio.ndim == 1 else audio

@@ -1,0 +1,183 @@
+"""The verb: from a configuration to a trained run, or to what it would cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from sonoscale.config import load_config, parse_override, set_key, validate
+from sonoscale.errors import SonoscaleError
+from sonoscale.files import default_cache
+from sonoscale.pretrain._config import RunConfig
+from sonoscale.pretrain._metric_logs import check_logger, metric_log
+from sonoscale.pretrain._results import Estimate, Run
+
+if TYPE_CHECKING:
+    from sonoscale.pretrain._prepare import PreparedRun
+    from sonoscale.pretrain._runtime import Runtime
+
+__all__ = ["Progress", "pretrain"]
+
+Progress = Callable[[str, int, int, float], None]
+"""Called with a stage ("train", or what is being computed), how much of it is done, of how much, and the loss (NaN
+but in training)."""
+
+
+@overload
+def pretrain(
+    config: RunConfig | Mapping[str, Any] | str | Path, out: str | Path | None = ..., *,
+    set: Iterable[str] | Mapping[str, Any] = ..., dry_run: Literal[False] = ..., cache: str | Path | None = ...,
+    resume: bool = ..., device: str = ..., devices: int | None = ..., strategy: str = ..., precision: str = ...,
+    compile: bool | None = ..., logger: str = ..., workers: int | None = ..., progress: Progress | None = ...,
+) -> Run: ...  # fmt: skip
+
+
+@overload
+def pretrain(
+    config: RunConfig | Mapping[str, Any] | str | Path, out: str | Path | None = ..., *,
+    set: Iterable[str] | Mapping[str, Any] = ..., dry_run: Literal[True], cache: str | Path | None = ...,
+    resume: bool = ..., device: str = ..., devices: int | None = ..., strategy: str = ..., precision: str = ...,
+    compile: bool | None = ..., logger: str = ..., workers: int | None = ..., progress: Progress | None = ...,
+) -> Estimate: ...  # fmt: skip
+
+
+def pretrain(
+    config: RunConfig | Mapping[str, Any] | str | Path,
+    out: str | Path | None = None,
+    *,
+    set: Iterable[str] | Mapping[str, Any] = (),  # noqa: A002 (the word of the command line)
+    dry_run: bool = False,
+    cache: str | Path | None = None,
+    resume: bool = True,
+    device: str = "auto",
+    devices: int | None = None,
+    strategy: str = "auto",
+    precision: str = "auto",
+    compile: bool | None = None,  # noqa: A002
+    logger: str = "tensorboard",
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Run | Estimate:
+    """Pre-train one encoder, with its rank beside the loss.
+
+    The run's folder is named after everything that decides its outcome. A finished run is returned as it is; one that
+    was interrupted resumes where it stopped.
+
+    Arguments:
+        config: the run: a configuration, a mapping of its keys, or a YAML file.
+        out: folder of runs; by default `results/runs`.
+        set: keys to override: strings `a.b=value`, or a mapping of dotted keys.
+        dry_run: count parameters, FLOPs, memory and time, and train nothing.
+        cache: folder of computed log-mels; by default that of `sonoscale.files.default_cache`.
+        resume: resume an unfinished run; False begins it anew.
+        device: `auto` (a GPU if there is one), `cpu` or `cuda`.
+        devices: processes on this machine; by default one, or those that torchrun started.
+        strategy: `auto`, `ddp`, or `fsdp`, which gives each process a part of the model.
+        precision: of the forward pass: `fp32`, `bf16`, or `auto` (bf16 on a GPU); weights stay in fp32.
+        compile: compile the blocks of the encoder; by default on a GPU.
+        logger: `tensorboard`, `mlflow`, `wandb` or `none`, besides the run's own `metrics.parquet`.
+        workers: processes that compute log-mels; by default one per core.
+        progress: see `Progress`; called in the first process only.
+
+    Returns:
+        The run, or with `dry_run` what it would cost.
+
+    Raises:
+        SonoscaleError: an unknown key or a bad value; audio that is not there or cannot be read; another process
+            trains this run; the loss became NaN or infinite; no such device; a missing package.
+
+    Example:
+        >>> from sonoscale.pretrain import pretrain
+        >>> pretrain({"train": {"batch_sise": 8}})
+        Traceback (most recent call last):
+        sonoscale.errors.SonoscaleError: configuration: unknown key 'train.batch_sise'; did you mean 'train.batch_size'?
+        >>> tiny = {"encoder": {"width": 16, "depth": 1}, "train": {"batch_size": 8}}
+        >>> cost = pretrain(tiny, dry_run=True, device="cpu")
+        >>> cost.cost.params_encoder
+        7424
+        >>> run = pretrain("run.yaml", set={"encoder.width": 128})  # doctest: +SKIP
+    """
+    run_config = _read(config, set)
+    for name, value, known in (
+        ("device", device, ("auto", "cpu", "cuda")),
+        ("strategy", strategy, ("auto", "ddp", "fsdp")),
+        ("precision", precision, ("auto", "fp32", "bf16")),
+    ):
+        if value not in known:
+            raise SonoscaleError(f"{name} = {value!r}: must be one of {', '.join(known)}")
+    if not dry_run:
+        check_logger(logger)
+
+    from sonoscale.pretrain._runtime import processes, start_runtime
+
+    run_config.train.share(math.prod(processes(devices)))
+    fabric = start_runtime(device, devices, strategy, precision)
+    compiled = compile if compile is not None else fabric.device.type == "cuda"
+    if dry_run:
+        from sonoscale.pretrain._estimate import estimate_run
+
+        return estimate_run(run_config, fabric, compiled=compiled)
+
+    from sonoscale.pretrain._loop import train_run
+    from sonoscale.pretrain._run_folder import read_record
+
+    first = fabric.global_rank == 0
+    report: Progress = progress if progress and first else lambda stage, done, total, loss: None
+    place = Path(out) if out is not None else Path("results/runs")
+    prepared = _prepared(run_config, Path(cache) if cache is not None else default_cache(), workers, fabric, report)
+    folder = place / prepared.name
+    if fabric.broadcast(read_record(folder) is None):
+        with metric_log(logger, place, prepared.name, first=first) as log:
+            train_run(
+                run_config, prepared.train, prepared.heldout, folder, identity=prepared.identity,
+                clips=prepared.identity["clips"], fabric=fabric, compiled=compiled, restart=not resume, log=log,
+                progress=lambda done, total, loss: report("train", done, total, loss),
+            )  # fmt: skip
+    return Run(folder, fabric.broadcast(read_record(folder)) or {})
+
+
+def _read(
+    config: RunConfig | Mapping[str, Any] | str | Path, overrides: Iterable[str] | Mapping[str, Any]
+) -> RunConfig:
+    """The configuration, with what is overridden."""
+    if isinstance(overrides, str):
+        overrides = [overrides]
+    if isinstance(config, str | Path) and not isinstance(overrides, Mapping):
+        return load_config(RunConfig, config, overrides)
+    pairs = overrides.items() if isinstance(overrides, Mapping) else map(parse_override, overrides)
+    pairs = list(pairs)
+    if isinstance(config, RunConfig) and not pairs:
+        return config
+    if isinstance(config, str | Path):
+        raw = load_config(RunConfig, config).model_dump(mode="json", exclude_unset=True)
+    elif isinstance(config, RunConfig):
+        raw = config.model_dump(mode="json", exclude_unset=True)
+    elif isinstance(config, Mapping):
+        raw = {key: dict(value) if isinstance(value, Mapping) else value for key, value in config.items()}
+    else:
+        raise SonoscaleError(f"config = {config!r}: give a YAML file, a mapping, or a RunConfig")
+    for key, value in pairs:
+        set_key(raw, key, value)
+    return validate(RunConfig, raw)
+
+
+def _prepared(config: RunConfig, cache: Path, workers: int | None, fabric: Runtime, report: Progress) -> PreparedRun:
+    """Log-mels, computed by the first process; if it cannot, no process continues."""
+    from sonoscale.pretrain._prepare import prepare_run
+    from sonoscale.processes import available_cores
+
+    def show(what: str, done: int, total: int) -> None:
+        report(what, done, total, math.nan)
+
+    problem, prepared = "", None
+    if fabric.global_rank == 0:
+        try:
+            prepared = prepare_run(config, cache, workers=workers or available_cores(), report=show)
+        except (SonoscaleError, OSError) as error:
+            problem = str(error)
+    problem = fabric.broadcast(problem)
+    if problem:
+        raise SonoscaleError(problem)
+    return prepared or prepare_run(config, cache, workers=1, report=show)

@@ -1,0 +1,107 @@
+"""Our own encoders on the kept log-mels of a task, as studies probe their checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from sonoscale.probe._embeddings import probe_embeddings
+from sonoscale.probe._protocols import find_protocol
+from sonoscale.probe._results import ProbeResult
+from sonoscale.probe._retrieval import Retrieval
+from sonoscale.probe._targets import Targets, make_targets
+
+if TYPE_CHECKING:
+    from sonoscale.corpora import FeatureStore
+    from sonoscale.encoders import AudioEncoder
+
+
+def probe_store(
+    encoder: AudioEncoder | Literal["logmel:"],
+    store: FeatureStore,
+    labels: Sequence[Any] | np.ndarray | Targets,
+    folds: Sequence[str] | np.ndarray,
+    *,
+    protocols: Sequence[str] = ("linear",),
+    scheme: str = "folds",
+    kind: str = "multiclass",
+    metric: str | None = None,
+    groups: Sequence[str] | None = None,
+    roles: Sequence[str] | None = None,
+    seed: int = 0,
+    device: str | None = None,
+    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+) -> dict[str, ProbeResult]:
+    """Score one of our encoders, or the log-mels themselves, on clips whose log-mels are computed already.
+
+    Each clip is embedded once, over its whole length, for all protocols.
+
+    Arguments:
+        encoder: in eval mode; or `"logmel:"` for the baseline, mean and deviation of each band over a clip.
+        store: log-mels of the clips, by the encoder's front end.
+        labels, folds, scheme, kind, groups, roles, seed: see `probe_embeddings`.
+        protocols: names of `PROTOCOLS`.
+        metric: name; see `probe_embeddings`. Retrieval on labels of another kind has metrics of its own.
+        device: that protocols may use for large products: cpu, cuda, cuda:1; by default that of the encoder.
+        progress: called with the protocol, how much of its fitting is done, and of how much.
+
+    Returns:
+        the result of each protocol, by its name.
+
+    Raises:
+        SonoscaleError: a clip is shorter than one patch; see `probe_embeddings`.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from sonoscale.audio import LogMelConfig
+        >>> from sonoscale.corpora import ProceduralTaskConfig, build_features
+        >>> task = ProceduralTaskConfig(name="pitch", train_clips=16, valid_clips=8, test_clips=8).load(None)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     store = build_features(task.corpus, LogMelConfig(), Path(folder), dtype="float32")
+        ...     results = probe_store("logmel:", store, task.labels, task.folds, scheme="split", protocols=["knn"])
+        >>> results["knn"].n
+        32
+    """
+    methods = [find_protocol(name) for name in protocols]
+    if isinstance(encoder, str):
+        embeddings, device = logmel_statistics(store), device or "cpu"
+    else:
+        from sonoscale.encoders import embed_store
+
+        embeddings, device = embed_store(encoder, store), device or str(encoder.mean.device)
+    targets = labels if isinstance(labels, Targets) else make_targets(labels, kind=kind)
+    results = {}
+    for method in methods:
+        own = isinstance(method, Retrieval) and kind != "retrieval"
+        results[method.name] = probe_embeddings(
+            embeddings, targets, folds, protocol=method.name, scheme=scheme, metric=None if own else metric,
+            groups=groups, roles=roles if isinstance(method, Retrieval) else None, seed=seed, device=device,
+            progress=lambda done, total, name=method.name: progress(name, done, total),
+        )  # fmt: skip
+    return results
+
+
+def logmel_statistics(store: FeatureStore) -> np.ndarray:
+    """The baseline embedding `logmel:BANDS` from kept log-mels: mean and deviation over time of each band.
+
+    Returns:
+        float32 `[clips, 2 * bands]`, in the order of the store.
+
+    Example:
+        >>> from sonoscale.corpora import FeatureStore
+        >>> frames, ends = np.array([[1, 5], [3, 5], [0, 2]], dtype=np.float32), np.array([0, 2, 3])
+        >>> logmel_statistics(FeatureStore(None, frames, ends, 0.01, 0.025, "")).tolist()
+        [[2.0, 5.0, 1.0, 0.0], [0.0, 2.0, 0.0, 0.0]]
+    """
+    import torch
+
+    from sonoscale.encoders._baseline import band_statistics
+
+    rows = np.empty((len(store), 2 * store.frames.shape[1]), dtype=np.float32)
+    for i in range(len(store)):
+        clip = torch.from_numpy(store.clip(i).astype(np.float64))  # [frames, bands]
+        rows[i] = band_statistics(clip.T[None])[0].numpy()
+    return rows

@@ -1,0 +1,274 @@
+"""A study from its file to its folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sonoscale.config import load_config
+from sonoscale.errors import SonoscaleError
+from sonoscale.extras import need
+from sonoscale.files import write_json, write_text
+from sonoscale.results import Result
+from sonoscale.study._config import StudyConfig
+from sonoscale.study._design import PlannedRun, expand
+from sonoscale.study._watch import Failure, Lines, Watcher
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from sonoscale.laws import RunTable
+
+__all__ = ["Study", "study"]
+
+
+def study(
+    source: str | os.PathLike[str] | StudyConfig,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    cache: str | os.PathLike[str] | None = None,
+    set: Sequence[str] = (),  # noqa: A002 (the command's word)
+) -> Study:
+    """A study, to be run or to be read: `study("study.yaml").run()`.
+
+    Arguments:
+        source: a YAML file; the folder of a study that was run before; or a configuration.
+        out: folder of the study, made by `run`. None: `results/NAME`, or the folder that was given.
+        cache: folder of computed log-mels, shared by studies. None: `$SONOSCALE_CACHE`, or `sonoscale` in
+            `$XDG_CACHE_HOME` or `~/.cache`.
+        set: keys to override, as `a.b=value`.
+
+    Returns:
+        The `Study`; nothing is trained yet.
+
+    Raises:
+        SonoscaleError: no such file, an unknown key (the nearest valid one is named), a value that is out of range.
+
+    Example:
+        >>> config = StudyConfig.model_validate({
+        ...     "name": "widths", "data": {"kind": "procedural"}, "sweep": {"encoder.width": [8, 16, 32]},
+        ...     "tasks": [{"kind": "procedural", "name": "event"}],
+        ... })
+        >>> widths = study(config, out="results/widths")
+        >>> [run.label for run in widths.plan() if run.config.seed == 0]
+        ['base', 'width=8', 'width=16', 'width=32']
+    """
+    folder = None
+    if isinstance(source, StudyConfig):
+        if set:
+            raise SonoscaleError(f"set = {list(set)}: overrides a file's keys; change the configuration itself")
+        config = source
+    else:
+        path = Path(source)
+        if path.is_dir():
+            path, folder = path / "study.yaml", path
+        config = load_config(StudyConfig, path, set)
+    where = Path(out) if out is not None else folder or Path("results") / config.name
+    return Study(config, where, Path(cache) if cache is not None else default_cache())
+
+
+def default_cache() -> Path:
+    """`$SONOSCALE_CACHE`, or `sonoscale` in `$XDG_CACHE_HOME` or `~/.cache`."""
+    given = os.environ.get("SONOSCALE_CACHE")
+    return Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sonoscale"
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Study(Result):
+    """A designed sweep of encoders: its runs, its ledger, its laws. Made by `study`.
+
+    Attributes:
+        config: what is swept.
+        folder: where its files are: `study.yaml`, `runs/`, `ledger.parquet`, `laws.json`, `baseline.json`,
+            `failed.json`, `provenance.json` and the report.
+        cache: folder of computed log-mels.
+    """
+
+    config: StudyConfig
+    folder: Path
+    cache: Path
+
+    def plan(self) -> list[PlannedRun]:
+        """All runs of the design.
+
+        Raises:
+            SonoscaleError: a swept key does not exist, or a point is not a valid run (named).
+        """
+        return expand(self.config)
+
+    def run(self, *, workers: int | None = None, progress: Watcher | Callable[[str], object] | None = None) -> Study:
+        """Train, probe and fit; finished runs are reused, so that the same call resumes.
+
+        Where no run is finished, there are no ledger, laws and report, and those of an earlier call are removed.
+
+        Arguments:
+            workers: processes. None: as the configuration says, or one per core.
+            progress: is notified: a `Watcher`, or a function such as `print` that takes a line for each run.
+
+        Returns:
+            The study itself.
+
+        Raises:
+            SonoscaleError: bad input (before anything is trained), a full disk, a dead worker, a number of workers
+                below 1. Finished runs stay. A run that fails by itself is in `failures`.
+        """
+        need("torch", what="a study")
+        if workers is not None and workers < 1:
+            raise SonoscaleError(f"workers = {workers}: give at least one process")
+        watcher = progress if isinstance(progress, Watcher) else Lines(progress)
+        _run(self, workers or self.config.workers, watcher)
+        return self
+
+    def report(self) -> Any:
+        """Write the page and the figures into the folder, as `sonoscale.report` does, and return their paths.
+
+        Raises:
+            SonoscaleError: the study was not run, or a file is unreadable.
+        """
+        import sonoscale  # the report is a floor above, which the package offers
+
+        return sonoscale.report(self.folder)
+
+    def runs(self) -> RunTable:
+        """One row per run and checkpoint, as `fit`, `audit` and `plan` read it.
+
+        Raises:
+            SonoscaleError: no run is finished.
+        """
+        from sonoscale.laws import read_runs
+
+        self._need("ledger.parquet")
+        return read_runs(self.folder)
+
+    @property
+    def ledger(self) -> pa.Table:
+        """One row per run, checkpoint, task and protocol.
+
+        Raises:
+            SonoscaleError: no run is finished.
+        """
+        import pyarrow.parquet as pq
+
+        return pq.read_table(self._need("ledger.parquet"))
+
+    @property
+    def laws(self) -> dict[str, Any]:
+        """What was fitted: the content of `laws.json`.
+
+        Raises:
+            SonoscaleError: no run is finished.
+        """
+        return json.loads(self._need("laws.json").read_text(encoding="utf-8"))
+
+    @property
+    def failures(self) -> list[Failure]:
+        """Runs that could not be finished, and why."""
+        file = self.folder / "failed.json"
+        return [Failure(**each) for each in json.loads(file.read_text())] if file.is_file() else []
+
+    def plot(self, x: str = "rankme") -> Any:
+        """Quality against a column of the ledger, a colour for each swept variable; returns matplotlib's axes.
+
+        Raises:
+            SonoscaleError: no run is finished, or there is no such column.
+        """
+        axes = need("matplotlib.pyplot", extra="report", what="a figure").subplots()[1]
+        runs = self.runs()
+        for axis in sorted(set(runs["axis"].tolist())):
+            of = runs["axis"] == axis
+            axes.plot(runs[x][of], runs["quality"][of], "o", label=axis)
+        axes.set(xlabel=x, ylabel="quality", title=self.config.name)
+        axes.legend()
+        return axes
+
+    @property
+    def headline(self) -> str:
+        """The design, and how far it is."""
+        runs = self.plan()
+        configurations = len({run.config_id for run in runs})
+        finished = len(list(self.folder.glob("runs/*/record.json")))
+        return (
+            f"Study {self.config.name}: {len(runs)} runs of {configurations} configurations, {finished} of them "
+            f"trained, in {self.folder}"
+        )
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per run and checkpoint, or per planned run where none is finished."""
+        if not (self.folder / "ledger.parquet").is_file():
+            return [{"label": run.label, "axis": run.axis, "seed": run.config.seed} for run in self.plan()]
+        names = ("label", "seed", "step", "params_encoder", "flops_total", "loss", "rankme", "quality")
+        columns = [self.runs()[name].tolist() for name in names]
+        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Name, folder, rows and laws."""
+        done = (self.folder / "laws.json").is_file()
+        return {
+            "name": self.config.name, "folder": str(self.folder), "rows": self.rows(),
+            "laws": self.laws if done else None,
+        }  # fmt: skip
+
+    def _need(self, name: str) -> Path:
+        file = self.folder / name
+        if not file.is_file():
+            raise SonoscaleError(f"{file} is missing: no run of this study is finished; run it first")
+        return file
+
+
+_RESULTS = ("ledger.parquet", "laws.json", "report.html")
+
+
+def _run(study: Study, workers: int | None, watcher: Watcher) -> None:
+    import yaml
+
+    from sonoscale.processes import available_cores, remove_leftovers
+    from sonoscale.provenance import provenance
+    from sonoscale.study._baseline import baseline_note, logmel_baseline
+    from sonoscale.study._execute import run_jobs
+    from sonoscale.study._laws import fit_laws
+    from sonoscale.study._ledger import build_ledger, write_ledger
+    from sonoscale.study._prepare import prepare
+    from sonoscale.study._worker import is_finished
+
+    started = time.perf_counter()
+    config, out = study.config, study.folder
+    runs = study.plan()
+    watcher.planned(runs)
+    workers = workers or available_cores()
+    jobs = prepare(config, runs, out, study.cache, workers, watcher.preparing)
+    (out / "runs").mkdir(parents=True, exist_ok=True)
+    remove_leftovers(out / "runs")
+    write_text(out / "study.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+    remaining = [job for job in jobs if not is_finished(job)]
+    reused = len(jobs) - len(remaining)
+    watcher.started(remaining, reused)
+    failures = run_jobs(remaining, workers, watcher)
+    write_json(out / "failed.json", [asdict(failure) for failure in failures])
+    ledger = build_ledger(jobs)
+    laws = fit_laws(ledger, config.law)
+    baseline = logmel_baseline(jobs[0].tasks)
+    write_json(out / "baseline.json", baseline)
+    if ledger.num_rows:
+        write_ledger(ledger, out / "ledger.parquet")
+        laws["baseline"] = baseline_note(baseline, _final_quality(study))
+        write_json(out / "laws.json", laws)
+    else:  # what is there was made of other runs
+        for stale in [*(out / name for name in _RESULTS), *(out / "figures").glob("*.png")]:
+            stale.unlink(missing_ok=True)
+    facts = provenance("torch", "numpy", "scipy", "pyarrow") | {
+        "seconds": round(time.perf_counter() - started, 1),
+        "runs_trained": len(remaining) - len(failures),
+        "runs_reused": reused,
+    }
+    write_json(out / "provenance.json", facts)
+
+
+def _final_quality(study: Study) -> list[float]:
+    """Quality of each run at its largest budget."""
+    runs = study.runs()
+    return runs["quality"][runs["is_final"].astype(bool)].tolist()

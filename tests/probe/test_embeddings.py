@@ -1,0 +1,115 @@
+"""One call for every protocol: what it takes, refuses and tells."""
+
+import json
+
+import numpy as np
+import pytest
+
+from sonoscale.errors import SonoscaleError
+from sonoscale.probe import PROTOCOLS, ProbeResult, find_protocol, probe_embeddings
+
+
+def blobs(n=300, dim=12, classes=4, distance=1.0, seed=0):
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % classes
+    x = distance * rng.standard_normal((classes, dim))[y] + rng.standard_normal((n, dim))
+    folds = rng.integers(1, 6, n)
+    return (x * 7 + 100).astype(np.float32), [f"class {c}" for c in y], [str(f) for f in folds]
+
+
+@pytest.mark.parametrize(("rare", "expected"), [(0.5, 0.5), (0.2, 0.8)])
+def test_chance_is_the_most_frequent_class_of_the_fitted_clips(rare, expected):
+    x, _, _ = blobs()
+    y = ["rare" if i % 10 < 10 * rare else "common" for i in range(300)]
+    folds = [str(i // 10 % 5) for i in range(300)]  # every fold has the classes in the same shares
+    assert probe_embeddings(x, y, folds).chance == pytest.approx(expected)
+
+
+def test_a_result_tells_what_it_is_of():
+    x, y, folds = blobs()
+    result = probe_embeddings(x, y, folds)
+    assert (result.n, result.classes, result.metric, result.kind) == (300, 4, "accuracy", "multiclass")
+    assert result.protocol == "linear/2"
+    assert list(result.per_fold) == list(result.chosen) == list("12345")
+    assert result.score == pytest.approx(np.mean(list(result.per_fold.values())))
+    assert result.fold_std == pytest.approx(np.std(list(result.per_fold.values()), ddof=1))
+    assert result.low < result.score < result.high
+    assert ProbeResult.from_dict(json.loads(json.dumps(result.as_dict()))) == result
+
+
+def test_a_split_is_tested_once():
+    x, y, _ = blobs(n=400)
+    result = probe_embeddings(x, y, ["train"] * 200 + ["valid"] * 100 + ["test"] * 100, scheme="split")
+    assert list(result.per_fold) == ["test"]
+    assert result.fold_std is None
+
+
+def test_groups_on_both_sides_are_told_and_those_of_one_fold_are_not():
+    x, y, folds = blobs()
+    (warning,) = probe_embeddings(x, y, folds, groups=[f"speaker {i % 7}" for i in range(300)]).warnings
+    assert "7 groups (such as 'speaker 0') are in fold '1'" in warning
+    assert probe_embeddings(x, y, folds, groups=[f"speaker {fold}" for fold in folds]).warnings == ()
+
+
+def test_progress_goes_to_the_end():
+    x, y, folds = blobs()
+    for protocol in ("linear", "knn", "few-shot"):
+        told = []
+        probe_embeddings(x, y, folds, protocol=protocol, progress=lambda *at, told=told: told.append(at))
+        assert told[-1] == (5, 5)
+
+
+def test_the_same_call_gives_the_same_result():
+    x, y, folds = blobs()
+    for protocol in ("linear", "knn", "knn-tuned", "few-shot"):
+        assert probe_embeddings(x, y, folds, protocol=protocol) == probe_embeddings(x, y, folds, protocol=protocol)
+
+
+def test_folds_and_labels_may_be_arrays_of_numbers():
+    x, y, folds = blobs()
+    numbers = probe_embeddings(x, np.array([int(name[-1]) for name in y]), np.array(folds, dtype=int))
+    assert numbers.per_fold == probe_embeddings(x, y, folds).per_fold
+
+
+def test_protocols_are_found_by_name_and_have_a_version_of_it():
+    for name, each in PROTOCOLS.items():
+        assert find_protocol(name) is each
+        assert each.version.rpartition("/")[0].startswith(name.partition("-")[0])
+    with pytest.raises(SonoscaleError, match="no protocol 'liner'; there are linear, knn"):
+        find_protocol("liner")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda x, y, f: (x, y, ["1"] * 150 + ["2"] * 150), "at least 3 folds"),
+        (lambda x, y, f: (x[:-1], y, f), r"embeddings \[299, 12\], 300 labels and 300 folds do not agree"),
+        (lambda x, y, f: (x[:, 0], y, f), "do not agree"),
+        (lambda x, y, f: (np.where(np.arange(300)[:, None] == 7, np.nan, x), y, f), "clip 7 is not finite"),
+        (lambda x, y, f: (np.where(np.arange(300)[:, None] == 9, np.inf, x), y, f), "clip 9 is not finite"),
+        (lambda x, y, f: (x, ["rare" if k == 0 else c for k, c in enumerate(y)], f), "'rare'.* is in no other fold"),
+        (lambda x, y, f: (x, ["same"] * 300, f), "every clip has the label 'same'"),
+        (lambda x, y, f: (x, [c if k == "1" else "class 0" for c, k in zip(y, f, strict=True)], f), "one class only"),
+        (lambda x, y, f: (["a"] * 300, y, f), "embeddings must be an array of numbers"),
+        (lambda x, y, f: (x, y, ["train", "test"] * 150), "a split needs train, valid and test"),
+    ],
+)
+def test_bad_input_is_named(change, expected):
+    x, y, folds = change(*blobs())
+    with pytest.raises(SonoscaleError, match=expected):
+        probe_embeddings(x, y, folds, scheme="split" if "train" in folds else "folds")
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"metric": "mAP50"}, "no metric 'mAP50' for multiclass tasks; there are accuracy"),
+        ({"kind": "regression"}, "no number"),
+        ({"groups": ["a"]}, "300 embeddings and 1 groups"),
+        ({"protocol": "mlp"}, "no protocol 'mlp'"),
+        ({"scheme": "fold"}, "scheme = 'fold': must be 'folds' or 'split'"),
+    ],
+)
+def test_bad_options_are_named(options, expected):
+    with pytest.raises(SonoscaleError, match=expected):
+        probe_embeddings(*blobs(), **options)

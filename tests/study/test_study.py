@@ -1,0 +1,129 @@
+"""The verb in Python: what a study returns, several protocols, the baseline."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import sonoscale as so
+from sonoscale.config import validate
+from sonoscale.corpora import FeatureStore
+from sonoscale.errors import SonoscaleError
+from sonoscale.laws._ledger import ledger_runs
+from sonoscale.study import StudyConfig, study
+from sonoscale.study._laws import fit_laws
+
+
+@pytest.fixture(scope="module")
+def done(finished, cache):
+    return study(finished[0], cache=cache)
+
+
+@pytest.fixture(scope="module")
+def columns(done):
+    return done.ledger.to_pydict()
+
+
+def test_a_finished_study_is_read_from_its_folder(done, finished):
+    assert done.folder == finished[0]
+    assert "5 runs of 5 configurations, 5 of them trained" in done.headline
+    assert len(done.rows()) == 5 * 2
+    assert "<table>" in done._repr_html_()
+    assert json.loads(done.to_json())["laws"]["y"] == "quality"
+    assert done.failures == []
+    assert sum(len(line.get_xdata()) for line in done.plot().lines) == 10
+
+
+def test_runs_are_what_every_law_reads(done):
+    runs = done.runs()
+    assert runs.counts == "10 runs of 5 configurations"
+    means = {}
+    for row in done.ledger.to_pylist():
+        means.setdefault((row["run"], row["step"]), []).append(row["score"])
+    for run, step, quality in zip(runs["run"], runs["step"], runs["quality"], strict=True):
+        assert quality == pytest.approx(np.mean(means[run, step]))
+
+
+def test_the_package_offers_the_verbs(tiny, finished):
+    assert so.study(tiny).config.name == "tiny"
+    assert callable(so.report)
+    assert so.study(finished[0]).report().page == finished[0] / "report.html"
+
+
+def test_several_protocols_give_a_row_each_and_linear_stays_as_it_was(done, finished, in_process, tmp_path):
+    folder = tmp_path / "out"
+    shutil.copytree(finished[0], folder)
+    records = {f: f.stat().st_mtime_ns for f in folder.glob("runs/*/record.json")}
+    both = study(folder, cache=done.cache, set=["protocols=[linear, knn]", "sweep={}"]).run()
+    assert {f: f.stat().st_mtime_ns for f in folder.glob("runs/*/record.json")} == records, "trained again"
+    rows = both.ledger.to_pylist()
+    before = [row for row in done.ledger.to_pylist() if row["label"] == "base"]
+    assert len(rows) == 2 * len(before)
+    assert [row for row in rows if row["protocol"].startswith("linear")] == before
+    for row in rows:
+        assert row["score_low"] <= row["score"] <= row["score_high"]
+    scores = [f"score:{task}:{p}" for task in ("event", "instrument") for p in sorted({r["protocol"] for r in rows})]
+    runs = both.runs()
+    np.testing.assert_allclose(runs["quality"], np.mean([runs[name] for name in scores], axis=0))
+    assert set(both.laws["per_task"]) == {name.removeprefix("score:") for name in scores}
+    assert set(json.loads((folder / "baseline.json").read_text())) == set(both.laws["per_task"])
+    assert all(task in both.report().page.read_text() for task in both.laws["per_task"])
+
+
+def test_a_protocol_that_does_not_exist(tiny):
+    with pytest.raises(SonoscaleError, match=r"protocols: there is no 'lineal'; there are linear, knn"):
+        study(tiny, set=["protocols=[lineal]"])
+
+
+def test_what_cannot_be_overridden_or_run(tiny, tmp_path):
+    with pytest.raises(SonoscaleError, match="unknown key 'protocol'; did you mean 'protocols'"):
+        study(tiny, set=["protocol=knn"])
+    with pytest.raises(SonoscaleError, match="workers = 0"):
+        study(tiny, out=tmp_path).run(workers=0)
+    with pytest.raises(SonoscaleError, match=r"missing: no run of this study is finished; run it first"):
+        study(tiny, out=tmp_path).runs()
+
+
+def test_a_run_without_all_its_scores_is_in_no_law(columns):
+    laws = fit_laws(columns, validate(StudyConfig, CONFIG).law)
+    run = columns["run"][0]
+    kinds = zip(columns["run"], columns["task"], strict=True)
+    rows = [i for i, kind in enumerate(kinds) if kind != (run, "event")]
+    fewer = {name: [values[i] for i in rows] for name, values in columns.items()}
+    lacking = ledger_runs(fewer)
+    assert np.isnan(lacking["quality"][lacking["run"] == run]).all()
+    found = fit_laws(fewer, validate(StudyConfig, CONFIG).law)
+    assert laws["fits"][0]["n"] == 10
+    assert found["fits"][0]["n"] == 8
+    assert any("left out: no value in quality" in note for note in found["notes"])
+
+
+CONFIG = {
+    "name": "bands",
+    "data": {"kind": "procedural", "clips": 16, "heldout_clips": 32, "seconds": 1.0, "domains": ["environment"]},
+    "encoder": {"width": 8, "depth": 1, "n_mels": 32},
+    "train": {"clip_seconds": 1.0, "batch_size": 4, "budgets": [2], "warmup_steps": 0},
+    "seeds": [0],
+    "law": {"bootstrap": 100},
+    "tasks": [{"kind": "procedural", "name": "event", "train_clips": 52, "valid_clips": 26, "test_clips": 26}],
+}
+
+
+def test_the_baseline_of_a_study_is_the_encoder_logmel(tmp_path, cache):
+    """With 32 bands, the log-mel statistics of the study's store are the embeddings of `logmel:32`."""
+    import torch
+
+    from sonoscale.encoders import load_encoder
+    from sonoscale.probe import logmel_statistics
+    from sonoscale.study._prepare import prepare
+
+    config = validate(StudyConfig, CONFIG)
+    runs = study(config, out=tmp_path).plan()
+    (job,) = prepare(config, runs, tmp_path, cache, 1, lambda what, done, total: None)
+    corpus = config.tasks[0].load(None).corpus
+    encoder = load_encoder("logmel:32")
+    expected = torch.cat([encoder.embed(torch.from_numpy(corpus.wave(i))[None]) for i in range(len(corpus))])
+    found = logmel_statistics(FeatureStore.open(job.tasks[0].store))
+    assert found.shape == (104, 64)
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-4)
