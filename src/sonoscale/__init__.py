@@ -66,15 +66,11 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module 'sonoscale' has no attribute {name!r}")
-    try:
-        module = importlib.import_module(_WHERE[name])
-    except ModuleNotFoundError as error:
-        from sonoscale.extras import missing
+    from sonoscale.extras import missing_named
 
-        if (lacking := missing(error, f"sonoscale.{name}")) is None:
-            raise
-        raise lacking from error
-    return module if _WHERE[name] == f"sonoscale.{name}" else getattr(module, name)
+    with missing_named(f"sonoscale.{name}"):
+        module = importlib.import_module(_WHERE[name])
+        return module if _WHERE[name] == f"sonoscale.{name}" else getattr(module, name)
 
 
 def __dir__() -> list[str]:

@@ -6,6 +6,8 @@ import sys
 import types
 from typing import Any
 
+from sonoscale.extras import missing_named
+
 __all__ = ["make_callable"]
 
 
@@ -13,7 +15,8 @@ class _Verb(types.ModuleType):
     """A module that is called as the function of its own name in it."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return getattr(self, self.__name__.rpartition(".")[2])(*args, **kwargs)
+        with missing_named(self.__name__):
+            return getattr(self, self.__name__.rpartition(".")[2])(*args, **kwargs)
 
 
 def make_callable(name: str) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 
 from sonoscale.errors import SonoscaleError
 
-__all__ = ["EXTRAS", "available", "missing", "need"]
+__all__ = ["EXTRAS", "available", "missing", "missing_named", "need"]
 
 EXTRAS: dict[str, tuple[str, ...]] = {
     "audio": ("soundfile", "soxr"),
@@ -90,6 +92,30 @@ def missing(error: ImportError, what: str = "this") -> SonoscaleError | None:
         return None
     package = error.name.partition(".")[0]
     return _missing(package, None, what, None) if package in _EXTRA_OF else None
+
+
+@contextmanager
+def missing_named(what: str) -> Iterator[None]:
+    """What is imported in the block and lacks an optional package raises the error for the user.
+
+    Arguments:
+        what: cannot be done without it, as for `need`.
+
+    Raises:
+        SonoscaleError: such a package is not installed.
+
+    Example:
+        >>> with missing_named("sonoscale.pretrain"):
+        ...     raise ModuleNotFoundError("No module named 'torch'", name="torch")
+        Traceback (most recent call last):
+        sonoscale.errors.SonoscaleError: sonoscale.pretrain needs torch: pip install 'sonoscale[train]'
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (lacking := missing(error, what)) is None:
+            raise
+        raise lacking from error
 
 
 def _missing(module: str, extra: str | None, what: str, error: Exception | None) -> SonoscaleError:
