@@ -42,7 +42,7 @@ def probe(
 
     from sonoscale.cli._console import console, progress_bars
     from sonoscale.cli._outputs import check_outputs
-    from sonoscale.cli.study import default_cache
+    from sonoscale.files import default_cache
     from sonoscale.probe import probe
 
     check_outputs([json], [Path(one) for one in task])

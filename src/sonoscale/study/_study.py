@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sonoscale.config import load_config
 from sonoscale.errors import SonoscaleError
 from sonoscale.extras import need
-from sonoscale.files import write_json, write_text
+from sonoscale.files import default_cache, write_json, write_text
 from sonoscale.results import Result
 from sonoscale.study._config import StudyConfig
 from sonoscale.study._design import PlannedRun, expand
@@ -70,12 +70,6 @@ def study(
         config = load_config(StudyConfig, path, set)
     where = Path(out) if out is not None else folder or Path("results") / config.name
     return Study(config, where, Path(cache) if cache is not None else default_cache())
-
-
-def default_cache() -> Path:
-    """`$SONOSCALE_CACHE`, or `sonoscale` in `$XDG_CACHE_HOME` or `~/.cache`."""
-    given = os.environ.get("SONOSCALE_CACHE")
-    return Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sonoscale"
 
 
 @dataclass(frozen=True, repr=False, eq=False)
