@@ -31,7 +31,7 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
     """Replace a file at once: a reader sees the old one or the new one."""
     with replacing(path) as partial:
         partial.write_bytes(content)

@@ -156,6 +156,7 @@ def test_absent_files(arguments):
 
 
 def test_version_and_help():
+<<<<<<< HEAD
     """Here alone by an interpreter of its own."""
 
     def command(*arguments):
@@ -164,3 +165,24 @@ def test_version_and_help():
 
     assert command("--version").startswith("sonoscale ")
     assert "preview" in command("data", "--help")
+=======
+    assert command("--version").stdout.startswith("sonoscale ")
+    assert "preview" in command("data", "--help").stdout
+
+
+@pytest.mark.parametrize("verb", [("pretrain",), ("study", "run")])
+def test_a_misspelt_key_is_answered_before_anything_heavy_is_imported(tmp_path, verb):
+    file = tmp_path / "run.yaml"
+    study = "name: x\ndata: {kind: procedural}\ntasks: [{kind: procedural, name: word}]\n"
+    file.write_text(study if verb[0] == "study" else "{}")
+    code = (
+        "import sys; from sonoscale.cli.main import run\n"
+        "try: run()\n"
+        "finally: print([m for m in ('torch', 'scipy', 'pyarrow', 'soundfile') if m in sys.modules])"
+    )
+    arguments = [sys.executable, "-c", code, *verb, file, "--set", "encoder.widht=64"]
+    result = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr == f"error: {file}: unknown key 'encoder.widht'; did you mean 'encoder.width'?\n"
+    assert result.stdout == "[]\n"
+>>>>>>> pretrain

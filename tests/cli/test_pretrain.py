@@ -148,7 +148,7 @@ def test_a_full_disk_is_one_line_and_keeps_the_state_before(pretrain, tmp_path, 
     write, written = Path.write_bytes, []
 
     def write_until_full(path, content):
-        if path.name == ".state.pt":
+        if path.name.endswith("-state.pt"):
             written.append(bytes(content))
             if len(written) == 6:
                 write(path, bytes(content)[:1000])

@@ -70,7 +70,7 @@ def test_a_run_goes_on_in_the_precision_it_began_with(train_tiny, killed, undist
     before = state.read_bytes()
     other = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
     other.launch()
-    with pytest.raises(SonoscaleError, match=r"begun with precision 32-true, not bf16-mixed.*--restart"):
+    with pytest.raises(SonoscaleError, match=r"begun with precision 32-true, not bf16-mixed.*resume=False"):
         train_tiny(folder, fabric=other)
     assert state.read_bytes() == before
     assert train_tiny(folder) == [3, 4, 5, 6]

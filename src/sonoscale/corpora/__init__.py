@@ -1,4 +1,4 @@
-"""What there is to hear: folders of files, labelled tasks, the procedural world, and their log-mels on disk."""
+"""Audio: folders of files, labelled tasks, the procedural world, and their log-mels on disk."""
 
 from typing import TYPE_CHECKING
 

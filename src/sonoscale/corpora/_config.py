@@ -152,7 +152,7 @@ def _length(header: AudioHeader | str) -> float | None:
 
 def _known(name: str, seconds: float | None) -> float:
     if seconds is None:
-        raise SonoscaleError(f"{name}: its header does not tell its length, which data.hours needs; give data.clips")
+        raise SonoscaleError(f"{name}: its header does not give its length, which data.hours needs; give data.clips")
     return seconds
 
 

@@ -52,7 +52,7 @@ def download(
 ) -> str:
     """Download one file to `target`, which appears only when it is complete and verified.
 
-    What has arrived lies beside it as `.part`, and a later call goes on from there if the server still has the
+    What has arrived lies beside it as `.part`, and a later call resumes from there if the server still has the
     same file. With several addresses, the next is tried when one fails.
 
     Arguments:

@@ -104,10 +104,10 @@ def clip_facts(wave: np.ndarray, rate: int, origin: _Origin = _Origin()) -> tupl
     frame = max(1, round(rate * _FRAME_SECONDS))
     frames = np.add.reduceat(np.square(wave, dtype=np.float64), np.arange(0, len(wave), frame))
     lengths = np.minimum(frame, len(wave) - np.arange(0, len(wave), frame))
-    heard = np.flatnonzero(decibels(np.sqrt(frames / lengths)) >= SILENT_DB)
+    sounding = np.flatnonzero(decibels(np.sqrt(frames / lengths)) >= SILENT_DB)
     seconds = len(wave) / rate
-    leading = heard[0] * frame / rate if len(heard) else seconds
-    trailing = (len(wave) - min(len(wave), (heard[-1] + 1) * frame)) / rate if len(heard) else seconds
+    leading = sounding[0] * frame / rate if len(sounding) else seconds
+    trailing = (len(wave) - min(len(wave), (sounding[-1] + 1) * frame)) / rate if len(sounding) else seconds
     rms = float(np.sqrt(frames.sum() / len(wave)))
     searched = wave[:, None] if origin.samples is None else origin.samples
     clipped_samples, clipped_runs = clipping(searched)

@@ -35,7 +35,7 @@ class PatchConvNeXt(nn.Module):
 
     A token stands in the place of each hidden patch from after the patch embedding on, learned and the same for all,
     as in SimMIM (Xie et al., arXiv 2111.09886): the convolutions run over the whole grid. There are no position
-    codes; places are told apart by the neighbourhood and by the zeros beyond the edges.
+    codes; places differ by their neighbourhood and by the zeros beyond the edges.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -55,10 +55,10 @@ class PatchConvNeXt(nn.Module):
         if visible is None:
             x = self.embed(patches)  # [B, N, D]
         else:
-            heard = self.embed(gather_rows(patches, visible))  # [B, k, D]
-            places = visible[:, :, None].expand_as(heard)
-            empty = self.mask_token.to(heard.dtype).expand(*patches.shape[:2], -1)  # [B, N, D]
-            x = empty.scatter(1, places, heard)
+            seen = self.embed(gather_rows(patches, visible))  # [B, k, D]
+            places = visible[:, :, None].expand_as(seen)
+            empty = self.mask_token.to(seen.dtype).expand(*patches.shape[:2], -1)  # [B, N, D]
+            x = empty.scatter(1, places, seen)
         x = self._grid(x)
         for block in self.blocks:
             x = block(x)

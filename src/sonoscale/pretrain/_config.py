@@ -158,7 +158,7 @@ class RunConfig(Config):
             raise ValueError("train.batch_size = 1: a contrast needs other clips in the batch; give 2 or more")
         if self.train.accumulate > 1:
             raise ValueError(
-                f"train.accumulate = {self.train.accumulate}: objective.kind = contrastive tells a clip from all "
+                f"train.accumulate = {self.train.accumulate}: objective.kind = contrastive contrasts a clip with all "
                 "others of its batch, which cannot be cut; set train.accumulate = 1, or lower train.batch_size"
             )
 
@@ -167,7 +167,7 @@ class RunConfig(Config):
         if sees == "hidden" and self.patches - self.kept < 2:
             raise ValueError(
                 f"objective.mask_ratio = {self.objective.mask_ratio} hides 1 of {self.patches} patches, but a teacher "
-                "that sees the hidden patches only tells them from each other: raise it, or set "
+                "that sees the hidden patches only needs two to contrast: raise it, or set "
                 "objective.teacher_sees = all"
             )
         if asked is not None and sees == "hidden" and asked > 1:

@@ -16,13 +16,14 @@ import pyarrow.parquet as pq
 import torch
 import yaml
 
-from sonoscale import __version__
 from sonoscale.errors import SonoscaleError
+from sonoscale.files import write_bytes, write_json, write_text
 from sonoscale.pretrain._config import RunConfig
 from sonoscale.pretrain._flops import Cost
 from sonoscale.pretrain._monitor import RankReading
 from sonoscale.pretrain._objective import Objective
 from sonoscale.processes import only_one_process
+from sonoscale.provenance import versions
 
 if TYPE_CHECKING:
     from sonoscale.pretrain._runtime import Runtime
@@ -97,6 +98,8 @@ class RunFolder:
         if read_record(self.folder) is not None:  # another process was faster
             self.discard()
             return True
+        for partial in self.unfinished.glob(".*-*"):  # of a process that was killed while it wrote
+            partial.unlink()
         if restart:
             for file in self.unfinished.iterdir():
                 if file.name != ".lock":
@@ -205,7 +208,7 @@ class RunFolder:
         spectra = {name: spectrum.numpy() for name, spectrum in self._spectra.items()}
         np.savez_compressed(self.unfinished / "spectra.npz", **spectra)  # pyright: ignore[reportArgumentType]
         content = self.config.model_dump(mode="json")
-        (self.unfinished / "config.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+        write_text(self.unfinished / "config.yaml", yaml.safe_dump(content, sort_keys=False))
         start = next(row for row in self._rows if "rankme" in row)
         record = {
             "identity": self.identity,
@@ -213,15 +216,13 @@ class RunFolder:
             "clips": clips,
             "hours": train_seconds / 3600,
             **{name: value for name, value in vars(cost).items() if name.startswith("params_")},
-            "versions": {"sonoscale": __version__, "torch": torch.__version__, "numpy": np.__version__},
+            "versions": versions("torch", "numpy"),
             "rank_start": {name: start[name] for name in ("rankme", "rankme_centred")},
             "warnings": self.warnings,
             **more,
             "budgets": self._budgets,
         }
-        partial = self.unfinished / ".record.json"  # the last file: with it, the run is complete
-        partial.write_text(json.dumps(record, indent=1))
-        partial.replace(self.unfinished / "record.json")
+        write_json(self.unfinished / "record.json", record)  # the last file: with it, the run is complete
         self._move()
 
     def _move(self) -> None:
@@ -267,6 +268,4 @@ def _replace(path: Path, content: Any) -> None:
     """Write by atomic rename."""
     buffer = io.BytesIO()  # through memory: on a full disk torch.save itself raises no OSError
     torch.save(content, buffer)
-    partial = path.with_name(f".{path.name}")
-    partial.write_bytes(buffer.getbuffer())
-    partial.replace(path)
+    write_bytes(path, buffer.getbuffer())

@@ -66,9 +66,6 @@ class OneProcess:
 Runtime: TypeAlias = "Fabric | OneProcess"
 
 
-DEVICES = ("auto", "cpu", "cuda")
-STRATEGIES = ("auto", "ddp", "fsdp")
-PRECISIONS = ("auto", "fp32", "bf16")
 PATIENCE = timedelta(days=2)
 """For which processes wait for one another: the first computes log-mels for all."""
 
@@ -77,10 +74,10 @@ def start_runtime(device: str, devices: int | None, strategy: str, precision: st
     """Device, precision and processes of a training, launched; under torchrun one of its processes.
 
     Arguments:
-        device: one of `DEVICES`.
+        device: auto, cpu or cuda.
         devices: processes on this machine; by default one, or those that torchrun started.
-        strategy: one of `STRATEGIES`; `fsdp` gives each process a part of the model.
-        precision: one of `PRECISIONS`, of the forward pass.
+        strategy: auto, ddp or fsdp; `fsdp` gives each process a part of the model.
+        precision: auto, fp32 or bf16, of the forward pass.
 
     Raises:
         SonoscaleError: there is no such device, or torchrun started another number of processes.

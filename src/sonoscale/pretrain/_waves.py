@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from sonoscale.config import config_hash
 from sonoscale.corpora import Corpus
 from sonoscale.corpora._crops import clip_samples, crop
 from sonoscale.errors import SonoscaleError
+from sonoscale.files import write_json
 from sonoscale.pretrain._batches import Part
 from sonoscale.processes import available_cores
 
@@ -209,10 +209,7 @@ class WaveStore:
         if self.cache is None:
             return
         file, (mean, std) = self._file(clips), self._statistics[clips]
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_name(f".{file.name}-{os.getpid()}")
-        partial.write_text(json.dumps({"mean": mean, "std": std}))
-        partial.replace(file)
+        write_json(file, {"mean": mean, "std": std})
 
     def _file(self, clips: int) -> Path:
         assert self.cache is not None
