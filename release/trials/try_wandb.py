@@ -6,10 +6,10 @@ from pathlib import Path
 from _common import sonoscale, tones
 
 os.environ |= {"WANDB_MODE": "offline", "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
-tones("clips", 48)
+tones("clips", 64)
 Path("run.yaml").write_text(
     """
-data: {kind: folder, root: ., audio: clips, heldout_clips: 16}
+data: {kind: folder, root: ., audio: clips, heldout_clips: 32}
 encoder: {width: 8, depth: 1}
 train: {clip_seconds: 0.4, batch_size: 8, budgets: [4], warmup_steps: 1, rank_points: 2}
 """

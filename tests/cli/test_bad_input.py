@@ -156,7 +156,6 @@ def test_absent_files(arguments):
 
 
 def test_version_and_help():
-<<<<<<< HEAD
     """Here alone by an interpreter of its own."""
 
     def command(*arguments):
@@ -165,9 +164,6 @@ def test_version_and_help():
 
     assert command("--version").startswith("sonoscale ")
     assert "preview" in command("data", "--help")
-=======
-    assert command("--version").stdout.startswith("sonoscale ")
-    assert "preview" in command("data", "--help").stdout
 
 
 @pytest.mark.parametrize("verb", [("pretrain",), ("study", "run")])
@@ -185,4 +181,3 @@ def test_a_misspelt_key_is_answered_before_anything_heavy_is_imported(tmp_path, 
     assert result.returncode == 1
     assert result.stderr == f"error: {file}: unknown key 'encoder.widht'; did you mean 'encoder.width'?\n"
     assert result.stdout == "[]\n"
->>>>>>> pretrain
