@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from sonoscale.laws import Estimate, Extrapolation, extrapolate, fit_groups, read_table
+from sonoscale.laws import Estimate, Extrapolation, extrapolate, fit, read_table
 from sonoscale.laws._newton import Objective, minimise
 from sonoscale.laws._search import search
 from sonoscale.laws.extrapolation import PANEL
@@ -90,9 +90,10 @@ def curves(table: Columns) -> list[str]:
     ]
     tasks: dict[str, list[float]] = {}
     for form in (*PANEL, "auto"):
-        laws = fit_groups(
-            table, x=["seen"], y="loss", group=["domain", "task", "model"], train="is_train", form=form, bootstrap=100
-        )
+        laws = fit(
+            table, "seen", y="loss", group=["domain", "task", "model"], held_out="is_train==0", clusters=(), form=form,
+            bootstrap=100,
+        ).groups  # fmt: skip
         errors = [law.rmse_log for law in laws if law.rmse_log is not None]
         assert len(errors) == len(laws)
         lines.append(
@@ -113,10 +114,12 @@ def curves(table: Columns) -> list[str]:
 
 def held_out(law: Extrapolation, x: np.ndarray, y: np.ndarray) -> tuple[int, int, int, float]:
     """Rows, those inside the interval, inside the naive one, and the sum of squared errors of log y."""
-    told = law.predict(x)
-    inside = (told.low <= y) & (y <= told.high)
-    naive = (told.naive_low <= y) & (y <= told.naive_high)
-    return len(y), int(inside.sum()), int(naive.sum()), float((np.log(told.value / y) ** 2).sum())
+    found = law.predict(x)
+    assert found.naive_low is not None
+    assert found.naive_high is not None
+    inside = (found.low <= y) & (y <= found.high)
+    naive = (found.naive_low <= y) & (y <= found.naive_high)
+    return len(y), int(inside.sum()), int(naive.sum()), float((np.log(found.value / y) ** 2).sum())
 
 
 def coverage(chinchilla: Columns, models: Columns) -> list[str]:

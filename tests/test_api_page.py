@@ -7,7 +7,8 @@ import pytest
 
 SCRIPT = Path(__file__).parents[1] / "docs" / "api.py"
 spec = importlib.util.spec_from_file_location("api_page", SCRIPT)
-assert spec and spec.loader
+assert spec
+assert spec.loader
 api = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(api)
 

@@ -7,6 +7,6 @@ from sonoscale.audio import read_audio
 
 assert importlib.util.find_spec("torch") is None
 tones("clips")
-assert len(read_audio("clips/00.wav", 16_000)) == 8000
+assert len(read_audio("clips/00.wav", sample_rate=8000)) == 4000
 assert "24" in sonoscale("data describe clips")
 print("read_audio, data describe")

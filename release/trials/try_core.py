@@ -28,18 +28,21 @@ assert "rankme" in sonoscale("audit runs.csv --rank rankme --y loss --clusters c
 assert "params" in sonoscale("plan runs.csv --flops 1e19 --y loss --clusters config")
 assert "rankme" in sonoscale("measure --embeddings a.npy b.npy --json records.json")
 
+Path("run.yaml").write_text("data: {kind: procedural}")
+Path("study.yaml").write_text("{name: tiny, data: {kind: procedural}, tasks: [{kind: procedural, name: event}]}")
+Path("run").mkdir()
 for command, extra in {
     "measure --embeddings a.npy --plot a.png": "report",
     "measure logmel: runs.csv": "train",
-    "pretrain runs.yaml": "train",
+    "pretrain run.yaml": "train",
     "probe run --task tasks/a": "train",
     "export run --to hear --out there": "train",
     "study run study.yaml": "train",
-    "data preview --out there": "audio",
+    "data preview --out there": "report",
+    "data describe .": "audio",
 }.items():
     told = sonoscale(command, status=1)
-    assert "pip install 'sonoscale[" in told, told
-    print(f"{command.split()[0]}: {told} ({extra} expected)")
+    assert f"pip install 'sonoscale[{extra}]'" in told, f"{command}: {told}"
 
 assert 10 < so.rankme(np.load("a.npy")).value < 32
 try:

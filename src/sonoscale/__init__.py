@@ -71,7 +71,7 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         from sonoscale.extras import missing
 
-        if (lacking := missing(error)) is None:
+        if (lacking := missing(error, f"sonoscale.{name}")) is None:
             raise
         raise lacking from error
     return module if _WHERE[name] == f"sonoscale.{name}" else getattr(module, name)

@@ -73,11 +73,12 @@ def available(module: str) -> bool:
     return found is not None and found.origin is not None  # a folder of that name has no origin
 
 
-def missing(error: ImportError) -> SonoscaleError | None:
+def missing(error: ImportError, what: str = "this") -> SonoscaleError | None:
     """The error for the user, if an import failed because an optional package is not installed, else None.
 
     Arguments:
         error: what an import raised.
+        what: cannot be done without it, as for `need`.
 
     Example:
         >>> missing(ModuleNotFoundError("No module named 'torch'", name="torch"))
@@ -88,7 +89,7 @@ def missing(error: ImportError) -> SonoscaleError | None:
     if not isinstance(error, ModuleNotFoundError) or not error.name:
         return None
     package = error.name.partition(".")[0]
-    return _missing(package, None, "this", None) if package in _EXTRA_OF else None
+    return _missing(package, None, what, None) if package in _EXTRA_OF else None
 
 
 def _missing(module: str, extra: str | None, what: str, error: Exception | None) -> SonoscaleError:

@@ -1,12 +1,13 @@
 """Bad input at the command: one clear line, a non-zero exit status, no traceback."""
 
-import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import soundfile
+
+from commands import run_command
 
 STUDY = """
 name: real
@@ -38,17 +39,10 @@ def data(tmp_path):
     return root
 
 
-def command(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "sonoscale", *map(str, arguments)], capture_output=True, text=True, timeout=120,
-        check=False, env=os.environ,
-    )  # fmt: skip
-
-
 def run_study(data, tmp_path, *arguments, text=STUDY):
     file = tmp_path / "study.yaml"
     file.write_text(text.replace("ROOT", str(data)))
-    return command("study", "run", file, "--out", tmp_path / "out", "--cache", tmp_path / "cache", *arguments)
+    return run_command("study", "run", file, "--out", tmp_path / "out", "--cache", tmp_path / "cache", *arguments)
 
 
 def lone_error(result):
@@ -158,12 +152,18 @@ def test_a_failed_run_is_said_and_the_others_are_kept(data, tmp_path):
 
 @pytest.mark.parametrize("arguments", [["study", "run", "absent.yaml"], ["study", "report", "absent"]])
 def test_absent_files(arguments):
-    assert "absent" in lone_error(command(*arguments))
+    assert "absent" in lone_error(run_command(*arguments))
 
 
 def test_version_and_help():
-    assert command("--version").stdout.startswith("sonoscale ")
-    assert "preview" in command("data", "--help").stdout
+    """Here alone by an interpreter of its own."""
+
+    def command(*arguments):
+        started = [sys.executable, "-m", "sonoscale", *arguments]
+        return subprocess.run(started, capture_output=True, text=True, timeout=120, check=True).stdout
+
+    assert command("--version").startswith("sonoscale ")
+    assert "preview" in command("data", "--help")
 
 
 @pytest.mark.parametrize("verb", [("pretrain",), ("study", "run")])

@@ -111,7 +111,8 @@ def test_a_law_for_each_group_in_json(runs, sonoscale, tmp_path):
 def test_the_parameters_and_predictions_of_one_group_are_shown(runs, sonoscale, tmp_path):
     file = tmp_path / "law.json"
     result = sonoscale(
-        "fit", runs / "one.csv", "--x", "params", "--y", "loss", "--held-out", "held", "--form", "M2", "--clusters", "run",
+        "fit", runs / "one.csv", "--x", "params", "--y", "loss", "--held-out", "held", "--form", "M2",
+        "--clusters", "run",
         "--bootstrap", "100", "--json", file,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr

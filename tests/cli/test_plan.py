@@ -159,13 +159,13 @@ def test_a_table_by_groups_with_the_largest_held_out(plan, tmp_path):
 @pytest.mark.skipif(not TABLES.is_dir(), reason=f"the published tables are not in {TABLES}")
 def test_the_published_tables(plan, tmp_path):
     out = tmp_path / "plan.json"
-    options = ["--group", "dataset", "--flops", "5.7e21", "--held-out", "params>1e9", "--bootstrap", "300"]
+    options = ["--group", "dataset", "--flops", "5.7e21", "--held-out", "params>1e9", "--bootstrap", "100"]
     loss = ("--y", "loss_val_tok_mult_paloma_c4_en_00000001")
     plan(TABLES / "mlfoundations_scaling_104models.csv", *options, *loss, "--json", out)
     checks = [one["check"] for one in json.loads(out.read_text())["plans"]]
     assert [len(one["runs"]) for one in checks] == [3, 3, 3]
     assert np.mean([one["coverage"] for one in checks]) >= 8 / 9
-    said = plan(TABLES / "chinchilla_fig4_epoch.csv", "--flops", "1e23", "--bootstrap", "200")
+    said = plan(TABLES / "chinchilla_fig4_epoch.csv", "--flops", "1e23", "--bootstrap", "100")
     assert "N_opt ~ C^a, a = 0.5" in said
 
 
@@ -208,14 +208,8 @@ def test_a_group_that_cannot_be_planned_is_named_beside_the_others(plan, refused
     plans = json.loads(out.read_text())["plans"]
     assert plans[0]["kind"] == "allocation"
     assert plans[1].keys() == {"error", "group"}
-    assert plans[1]["group"] == {"set": "two"}
-    assert plan(table, *quick, "--omit").count("Train params = ") == 2
-    table.write_text(grid_of(bad=[3, 30], cells={"loss": "nan"}))
-    assert "set = one: loss, row 3: no value" in refused(table, *quick)
     table.write_text(grid_of(bad=[30], cells={"set": ""}))
     assert "set, row 30: no value" in refused(table, *quick)
-    table.write_text(grid_of(bad=[49], cells={"loss": "nan"}))  # held out: it need not have been trained
-    assert plan(table, *quick, "--held-out", "fit==0").count("Train params = ") == 2
 
 
 @pytest.mark.parametrize("cell", ["2", "", "no"])
@@ -229,16 +223,15 @@ def test_what_is_held_out_must_be_said(refused, tmp_path, cell):
     assert "flops, row 33: no value" in refused(table, "--flops", "1e21", "--held-out", "flops>1e19")
 
 
-def test_both_modes_take_the_direction_from_the_flag_or_the_name(plan, refused, tmp_path):
+def test_the_direction_comes_from_the_flag_or_the_name(plan, refused, tmp_path):
     table = tmp_path / "runs.csv"
     table.write_text(grid_of().replace("loss", "accuracy"))
-    split, design = ("--flops", "1e21"), ("--design", "params,tokens", "--limit", "params=1e9")
-    for mode in (split, design):
-        options = (table, "--y", "accuracy", "--bootstrap", "100", "--next-runs", "0", *mode)
-        assert "accuracy falls with " in (said := refused(*options))
-        assert "by its name it is a score: say which is better" in said
-        assert plan(*options, "--lower-is-better").startswith("Train params ")
-    assert "does not improve" in refused(table, "--y", "accuracy", *split, "--higher-is-better")
+    options = (table, "--y", "accuracy", "--bootstrap", "100", "--next-runs", "0", "--flops", "1e21")
+    said = refused(*options)
+    assert "accuracy falls with " in said
+    assert "by its name it is a score: say which is better" in said
+    assert plan(*options, "--lower-is-better").startswith("Train params ")
+    assert "does not improve" in refused(*options, "--higher-is-better")
 
 
 def test_refusals(study, refused, tmp_path):

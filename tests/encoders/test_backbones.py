@@ -31,7 +31,7 @@ def random_patches(batch=3, patches=24, size=256, seed=0):
     return torch.randn(batch, patches, size, generator=torch.Generator().manual_seed(seed))
 
 
-def some(batch=3, patches=24, kept=6, seed=0):
+def visible_and_hidden(batch=3, patches=24, kept=6, seed=0):
     order = torch.rand(batch, patches, generator=torch.Generator().manual_seed(seed)).argsort(dim=1)
     return order[:, :kept].sort(dim=1).values, order[:, kept:].sort(dim=1).values
 
@@ -39,7 +39,7 @@ def some(batch=3, patches=24, kept=6, seed=0):
 @BOTH
 def test_shapes_and_layers(kind):
     backbone, patches = make(kind), random_patches()
-    visible, _ = some()
+    visible, _ = visible_and_hidden()
     assert backbone(patches, visible).shape == (3, 6, 32)
     everything = backbone(patches)
     layers = backbone.forward_layers(patches)
@@ -53,7 +53,7 @@ def test_shapes_and_layers(kind):
 @pytest.mark.parametrize("noise", [99.0, float("nan")])
 def test_what_lies_in_hidden_patches_reaches_neither_tokens_nor_gradients(kind, noise):
     backbone, patches = make(kind), random_patches()
-    visible, hidden = some()
+    visible, hidden = visible_and_hidden()
     changed = patches.scatter(1, hidden[:, :, None].expand(-1, -1, 256), noise)
     outcomes = []
     for given in (patches, changed):
@@ -70,7 +70,7 @@ def test_what_lies_in_hidden_patches_reaches_neither_tokens_nor_gradients(kind, 
 @BOTH
 def test_a_clip_alone_and_beside_others_masked_or_not(kind):
     backbone, patches = make(kind).eval(), random_patches(batch=5)
-    visible, _ = some(batch=5)
+    visible, _ = visible_and_hidden(batch=5)
     for mask in (None, visible):
         together = backbone(patches, mask)
         alone = torch.cat([backbone(patches[i : i + 1], None if mask is None else mask[i : i + 1]) for i in range(5)])
@@ -80,7 +80,7 @@ def test_a_clip_alone_and_beside_others_masked_or_not(kind):
 @BOTH
 def test_tokens_keep_the_order_and_the_places_of_visible_patches(kind):
     backbone, patches = make(kind), random_patches()
-    visible, _ = some()
+    visible, _ = visible_and_hidden()
     order = torch.tensor([4, 0, 5, 2, 1, 3])
     tokens = backbone(patches, visible)
     torch.testing.assert_close(backbone(patches, visible[:, order]), tokens[:, order], rtol=0, atol=2e-6)
@@ -114,7 +114,7 @@ def test_convolutions_reach_exactly_as_far_as_their_kernel():
 
 def test_the_mask_token_learns_and_stands_for_hidden_patches_only():
     backbone, patches = make("conv"), random_patches()
-    visible, _ = some()
+    visible, _ = visible_and_hidden()
     token = backbone.get_parameter("mask_token")
     backbone(patches).sum().backward()
     assert token.grad is None
@@ -135,7 +135,7 @@ def test_any_length_and_in_training_after_inference_mode(kind, patches):
     state = {name: value.shape for name, value in backbone.state_dict().items()}
     with torch.inference_mode():
         first = backbone(given)
-    visible, _ = some(patches=patches, kept=2)
+    visible, _ = visible_and_hidden(patches=patches, kept=2)
     backbone(given, visible).square().sum().backward()  # a position made in inference mode would fail here
     torch.testing.assert_close(first, backbone(given))
     assert {name: value.shape for name, value in backbone.state_dict().items()} == state
@@ -147,21 +147,21 @@ def test_elsewhere_and_in_other_precisions(kind):
     backbone, given = make(kind), random_patches()
     exact = backbone(given)
     on_meta = copy.deepcopy(backbone).to("meta")
-    assert on_meta(given.to("meta"), some()[0].to("meta")).device.type == "meta"
+    assert on_meta(given.to("meta"), visible_and_hidden()[0].to("meta")).device.type == "meta"
     double = copy.deepcopy(backbone).double()(given.double())
     assert double.dtype == torch.float64
     torch.testing.assert_close(double.float(), exact, rtol=0, atol=1e-5)
     assert copy.deepcopy(backbone).bfloat16()(given.bfloat16()).dtype == torch.bfloat16
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        rough = backbone(given, some()[0])
-    assert (rough.float() - backbone(given, some()[0])).abs().max() < 0.1
+        rough = backbone(given, visible_and_hidden()[0])
+    assert (rough.float() - backbone(given, visible_and_hidden()[0])).abs().max() < 0.1
     assert torch.equal(backbone(given), exact)
 
 
 @BOTH
 def test_compiled_as_one_graph_it_gives_the_same_tokens_and_gradients(kind):
     backbone, given = make(kind, width=40), random_patches()
-    visible, _ = some()
+    visible, _ = visible_and_hidden()
     compiled = torch.compile(backbone, fullgraph=True, dynamic=False, backend="aot_eager")
     with torch.inference_mode():
         torch.testing.assert_close(compiled(given), backbone(given))
@@ -214,7 +214,7 @@ def test_parameters_and_operations_are_those_that_torch_counts(kind, shape, time
     assert sum(p.numel() for p in encoder.parameters() if p.requires_grad) == encoder_params(config)
     patches = time_patches * config.mel_patches
     given = random_patches(batch=2, patches=patches, size=config.patch_size)
-    mask = None if visible == patches else some(batch=2, patches=patches, kept=visible)[0]
+    mask = None if visible == patches else visible_and_hidden(batch=2, patches=patches, kept=visible)[0]
     counter = FlopCounterMode(display=False)
     with counter, sdpa_kernel(SDPBackend.MATH):  # fused kernels are not counted on every device
         tokens = encoder.backbone(given, mask)

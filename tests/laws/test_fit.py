@@ -32,7 +32,7 @@ def changed(name, row, value, dtype=None):
     return {name: column}
 
 
-def laws_of(columns, x="params", **options) -> list[Any]:
+def laws_of(columns, x: str | list[str] = "params", **options) -> list[Any]:
     """The laws of the groups, whose optional fields are looked at without asking."""
     given: dict[str, Any] = {"y": "loss", "group": ["task"], "held_out": "held"} | options
     return list(fit(columns, x, **given))
@@ -97,14 +97,13 @@ def test_seeds_of_a_configuration_are_one_cluster():
 
 def test_copied_rows_count_once_and_are_named():
     rows = np.repeat(np.arange(28), 2)
-    found = fit(
-        {name: column[rows] for name, column in table().items()}, "params", y="loss", group="task", held_out="held"
-    )
-    (law, _), once = found.groups, laws_of(table())[0]
+    copied = {name: column[rows] for name, column in table().items()}
+    (law, _), once = laws_of(copied), laws_of(table())[0]
     assert (law.law.n, law.law.n_clusters) == (10, 10)
     np.testing.assert_array_equal(law.prediction.high, once.prediction.high)
     assert law.held.rows.tolist() == [20, 22, 24, 26]
-    assert found.notes[0].startswith("rows 1, 3, 5, 7, 9, 11, ... repeat others in every column")
+    notes = fit(copied, "params", y="loss", group="task", held_out="held").notes
+    assert notes[0].startswith("rows 1, 3, 5, 7, 9, 11, ... repeat others in every column")
 
 
 def test_several_variables_along_flops():

@@ -31,6 +31,7 @@ def test_of_a_line_in_logs_it_is_students_interval(name, sign, level):
         assert (level_of_a.low, level_of_a.high) == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_it_covers_the_truth_as_often_as_stated():
     """40 small tables with a floor: 95 % intervals of the exponent hold 88 % or more (95 % less 2 binomial s.d.)."""
     inside, widths = [], []

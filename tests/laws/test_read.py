@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -65,3 +68,11 @@ def test_refuses_and_says_what_it_wants(study, tmp_path):
     (study / "ledger.parquet").write_text("x")
     with pytest.raises(SonoscaleError, match="not readable as Parquet"):
         read_runs(study)
+
+
+def test_reading_tables_needs_no_slow_import():
+    """SciPy's statistics alone take most of a second."""
+    heavy = "{'scipy.stats', 'scipy.optimize', 'scipy.special', 'pyarrow', 'pandas', 'matplotlib'}"
+    code = f"import sys, sonoscale.laws; sys.exit(', '.join({heavy} & set(sys.modules)) or 0)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr

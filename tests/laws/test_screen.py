@@ -23,8 +23,8 @@ def table():
     }
 
 
-def screen(columns, x="params", y="quality", log=(), least=2, **reading) -> Screened:
-    runs = read_runs(columns, y=y, **({"clusters": ()} | reading))
+def screen(columns, x: str | list[str] = "params", y="quality", log=(), least=2, clusters=()) -> Screened:
+    runs = read_runs(columns, y=y, clusters=clusters)
     return screen_runs(runs, x=(x,) if isinstance(x, str) else x, log=log, least=least)
 
 

@@ -54,14 +54,14 @@ def test_both_minima_are_found_best_first(first, second):
 def test_a_rival_minimum_is_told_of():
     even = 2.0 + 0.5 * np.cos(2.0 * np.log(X))
     alone = fit_form(WAVE, X, even + 0.01 * np.random.default_rng(0).normal(size=30), bootstrap=100)
-    assert alone.diagnosis.rival is None
+    assert alone.diagnosis.ambiguity is None
     low, high = 0.3, 0.7
     for _ in range(40):  # the second amplitude at which both are as good
         middle = 0.5 * (low + high)
         found = search(Objective(form=WAVE, x=X, y=two_waves(0.5, middle)))
         low, high = (middle, high) if abs(found.params[0, 1] - 2) < 0.5 else (low, middle)
     torn = fit_form(WAVE, X, two_waves(0.5, 0.5002 * (low + high)), bootstrap=100)
-    assert torn.diagnosis.rival == pytest.approx(2.0, rel=0.1)
+    assert torn.diagnosis.ambiguity == pytest.approx(2.0, rel=0.1)
     assert any("another minimum fits as well within 1 %" in line for line in torn.warnings)
 
 

@@ -23,7 +23,7 @@ TOLERANCES = {"mae": 1e-5, "latent": 1e-5, "contrastive": 1e-4}
 CONFIG = {
     "data": {"kind": "procedural", "clips": 64, "heldout_clips": 72, "domains": ["music", "environment"]},
     "encoder": {"width": 16, "depth": 2},
-    "train": {"batch_size": 16, "budgets": [20], "warmup_steps": 4},
+    "train": {"batch_size": 16, "budgets": [8], "warmup_steps": 2},
 }
 
 
@@ -31,7 +31,7 @@ STRATEGIES = ("ddp", "fsdp")
 
 
 def command(folder, objective, processes, strategy="ddp"):
-    """20 steps of one batch of 16, in however many processes; torchrun knows how many, so need not be told."""
+    """8 steps of one batch of 16, in however many processes; torchrun knows how many, so need not be told."""
     return [
         "pretrain", str(folder / "run.yaml"), "--set", f"objective.kind={objective}", "--workers", "1",
         "--out", str(folder / f"{objective}-{strategy if processes > 1 else 1}"),

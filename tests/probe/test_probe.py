@@ -13,7 +13,9 @@ from sonoscale.corpora import build_features, open_task
 from sonoscale.encoders import AudioEncoder, EncoderConfig, embed_store, load_encoder
 from sonoscale.errors import SonoscaleError
 from sonoscale.probe import (
+    ProbeResult,
     ProbeResults,
+    Score,
     _knn,
     _logistic,
     _retrieval,
@@ -113,6 +115,9 @@ def test_an_encoder_may_be_an_object(folder):
         ({"device": "tpu9"}, "device tpu9: not there"),
         ({"out": "/no/where.json"}, r"out = /no/where\.json: must end in \.json"),
         ({"seed": -1}, "seed = -1: must be a whole number"),
+        ({"workers": 0}, "workers = 0: must be at least 1"),
+        ({"encoders": 5}, "encoders: 5 is neither a path or spec nor an encoder"),
+        ({"tasks": [None]}, "tasks: None is neither a path or name nor a Task"),
         ({"label": "colour"}, "no column 'colour'"),
         ({"encoders": "/no/such/run", "compare": "logmel:"}, "/no/such/run: no such run folder"),
         ({"tasks": "hear/esc51"}, r"did you mean 'hear/esc50'"),
@@ -152,10 +157,29 @@ def test_a_difference_is_that_of_each_clip():
 
 
 def _score(x, y, parts, name):
-    from sonoscale.probe import Score
-
     result = probe_embeddings(x, y, parts, protocol="knn", scheme="split")
     return Score(name, name, "points", 2, None, result, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("metric", "expected"),
+    [("accuracy", "better in 1 of 1 comparisons, worse in 0"), ("mae", "better in 0 of 1 comparisons, worse in 1")],
+)
+def test_the_headline_knows_which_way_is_better(metric, expected):
+    draws = np.random.default_rng(0).normal(0.8, 0.01, 1000)
+    scores = [
+        Score(name, name, "t", 2, None, ProbeResult(float(each.mean()), 0.7, 0.9, None, {}, {}, 0.1, 9, 2, metric,
+                                                    "multiclass", "knn/1", draws=each), 0.0, 0.0)
+        for name, each in (("high", draws), ("low", draws - 0.1))
+    ]  # fmt: skip
+    assert expected in make_results(scores, [], {}).headline
+
+
+def test_a_warning_is_said_once(folder):
+    """The remark of a protocol goes with every score, and is printed for the first."""
+    text = repr(probe(["logmel:16", "logmel:8"], folder, protocols="xares-asis", baselines=False))
+    assert text.count("scores are optimistic") == 1
+    assert "and 1 more scores" in text
 
 
 def test_an_encoder_does_not_differ_from_itself():
@@ -163,7 +187,7 @@ def test_an_encoder_does_not_differ_from_itself():
     results = make_results([_score(x, y, parts, name) for name in ("one", "same")], [], {})
     (found,) = results.differences
     assert (found.value, found.low, found.high, found.significant) == (0, 0, 0, False)
-    assert "significantly better in 0 of 1 comparisons" in results.headline
+    assert "significantly better in 0 of 1 comparisons, worse in 0" in results.headline
 
 
 def test_on_the_cpu_nothing_touches_a_gpu(monkeypatch):

@@ -1,6 +1,7 @@
 """Scores of rankings: scikit-learn's and every order of what is tied as references."""
 
 import itertools
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -47,14 +48,15 @@ def test_ties_are_the_mean_over_all_orders(seed):
     similar = rng.integers(0, 3, 7) / 10  # seven clips of at most three similarities
     relevant = rng.random(7) < 0.4
     relevant[rng.integers(7)] = True
-    orders = []
-    for order in itertools.permutations(range(7)):
-        if all(similar[a] >= similar[b] for a, b in itertools.pairwise(order)):
-            places = np.empty(7)
-            places[list(order)] = -np.arange(7.0)
-            orders.append(sklearn_scores(places, relevant))
+    orders = Counter(  # of what is relevant at each place; the same for many orders
+        tuple(relevant[list(order)])
+        for order in itertools.permutations(range(7))
+        if all(similar[a] >= similar[b] for a, b in itertools.pairwise(order))
+    )
+    each = [sklearn_scores(-np.arange(7.0), np.array(hits)) for hits in orders]
+    expected = np.average(each, axis=0, weights=list(orders.values()))
     found = score_rankings(similar[None], relevant[None], everything(relevant[None]))[0][0]
-    np.testing.assert_allclose(found, np.mean(orders, axis=0), atol=1e-12)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
     tied = ndcg_score(relevant[None].astype(float), similar[None], k=10)  # scikit-learn does the same for this one
     assert found[NAMES.index("ndcg@10")] == pytest.approx(tied)
 
@@ -136,20 +138,17 @@ def test_what_a_clip_does_is_the_mean_of_all_orders_of_what_is_tied(seed):
         if all(similar[a] >= similar[b] for a, b in itertools.pairwise(order))
     ])  # fmt: skip
 
-    def weighted(clip, step):
+    def weighted(clip, step, orders=orders):
         """Average precision of weighted clips, as scikit-learn has it, mean over the orders."""
         weights = (np.where(np.arange(6) == clip, 1 + step, 1.0) * there)[orders]  # [orders, places]
         hits = weights * relevant[orders]
         precision = hits.cumsum(axis=1) / np.maximum(weights.cumsum(axis=1), 1e-12)
         return ((hits * precision).sum(axis=1) / hits.sum(axis=1)).mean()
 
-    one = np.empty(6)
-    one[orders[0]] = -np.arange(6.0)
-    orders, every = orders[:1], orders
-    assert weighted(0, 0.5) == pytest.approx(
-        average_precision_score(relevant[there], one[there], sample_weight=(1 + 0.5 * (np.arange(6) == 0))[there])
-    )
-    orders = every
+    places, weights = np.empty(6), np.where(np.arange(6) == 0, 1.5, 1.0)
+    places[orders[0]] = -np.arange(6.0)
+    one = average_precision_score(relevant[there], places[there], sample_weight=weights[there])
+    assert weighted(0, 0.5, orders[:1]) == pytest.approx(one)
     expected = [(weighted(clip, 1e-5) - weighted(clip, -1e-5)) / 2e-5 for clip in range(6)]
     np.testing.assert_allclose(pull, expected, atol=1e-6)
     assert pull.sum() == pytest.approx(0, abs=1e-12)

@@ -62,15 +62,21 @@ def test_a_narrower_level_covers_less(trials):
     assert narrow.high - narrow.low < 0.5 * (wide.high - wide.low)
 
 
-@pytest.mark.parametrize("name", ["rankme", "rankme_centred", "participation_ratio", "nesum", "alpha_req"])
-def test_the_standard_error_is_the_spread_over_samples(name):
-    dim, values, halves = 30, [], []
+@pytest.fixture(scope="module")
+def samples():
+    """Sketches of 120 samples of 400 rows of one population."""
+    dim, made = 30, []
     for seed in range(120):
-        sketch = SpectralSketch(dim)
-        sketch.update(np.random.default_rng(seed).standard_normal((400, dim)) * np.arange(1, dim + 1) ** -0.7 + 0.2)
-        record = measure_rank(sketch, name)
-        values.append(record.value)
-        halves.append((record.high - record.low) / 2 / stats.t.ppf(0.975, 15))
+        made.append(SpectralSketch(dim))
+        made[-1].update(np.random.default_rng(seed).standard_normal((400, dim)) * np.arange(1, dim + 1) ** -0.7 + 0.2)
+    return made
+
+
+@pytest.mark.parametrize("name", ["rankme", "rankme_centred", "participation_ratio", "nesum", "alpha_req"])
+def test_the_standard_error_is_the_spread_over_samples(samples, name):
+    records = [measure_rank(sketch, name) for sketch in samples]
+    values = [record.value for record in records]
+    halves = [(record.high - record.low) / 2 / stats.t.ppf(0.975, 15) for record in records]
     assert np.mean(halves) == pytest.approx(np.std(values), rel=0.25)
 
 

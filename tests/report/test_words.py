@@ -120,7 +120,7 @@ def test_a_baseline_that_beats_the_models_is_in_the_summary(results: StudyResult
     [
         (
             {"verdict": "not_supported", "words": "Not supported: no", "reason": "rho is -0.4", "needed": "none"},
-            "Is rank to be trusted here? Not supported: no. rho is -0.4. Runs that would settle it: none.",
+            "Is rank to be trusted here? Not supported: no. Rho is -0.4. Runs that would settle it: none.",
         ),
         ({"verdict": None, "reason": "quality is constant"}, "Rank was not audited: quality is constant."),
     ],

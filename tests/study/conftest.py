@@ -1,12 +1,11 @@
 """The smallest study that ends in a law, and the command that runs it."""
 
 import os
-import subprocess
-import sys
 
 import pytest
 from typer.testing import CliRunner
 
+from commands import Command
 from sonoscale.cli.main import app
 from sonoscale.processes import single_threaded
 from sonoscale.study import _execute
@@ -49,15 +48,7 @@ def sonoscale(cache):
 @pytest.fixture(scope="session")
 def start(cache):
     """`start(...)`: the command in a process and a session of its own, to be interrupted."""
-
-    def call(*arguments):
-        return subprocess.Popen(
-            [sys.executable, "-m", "sonoscale", *map(str, arguments)],
-            env=os.environ | {"SONOSCALE_CACHE": str(cache)},
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        )  # fmt: skip
-
-    return call
+    return lambda *arguments: Command(*arguments, env=os.environ | {"SONOSCALE_CACHE": str(cache)}, session=True)
 
 
 def run_here(jobs, workers, watcher):

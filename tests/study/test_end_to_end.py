@@ -151,8 +151,9 @@ def test_interrupted_then_killed_then_the_same_command(finished, sonoscale, star
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    (line,) = errors.strip().splitlines()
-    assert line.startswith("error: interrupted: whatever was finished is kept; the same command")
+    assert errors.strip().splitlines() == [
+        "error: interrupted: whatever was finished is kept; the same command resumes"
+    ]
     wait_for(lambda: not children_of(process.pid), 20)
     first = kept(out)
     assert 1 <= len(first) < 5

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -74,6 +76,18 @@ def test_several_protocols_give_a_row_each_and_linear_stays_as_it_was(done, fini
 def test_a_protocol_that_does_not_exist(tiny):
     with pytest.raises(SonoscaleError, match=r"protocols: there is no 'lineal'; there are linear, knn"):
         study(tiny, set=["protocols=[lineal]"])
+
+
+def test_a_misspelt_key_is_answered_without_the_heavy_imports(tiny):
+    code = (
+        "import sys; from sonoscale.errors import SonoscaleError; from sonoscale.study import study\n"
+        f"try: study({str(tiny)!r}, set=['train.lrr=1'])\n"
+        "except SonoscaleError as error: print(error)\n"
+        "print({'torch', 'scipy', 'pyarrow', 'matplotlib'} & set(sys.modules))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines()[-1] == "set()"
+    assert "did you mean 'train.lr'?" in found.stdout
 
 
 def test_what_cannot_be_overridden_or_run(tiny, tmp_path):

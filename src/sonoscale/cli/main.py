@@ -59,7 +59,7 @@ def run() -> None:
     except _Terminated:
         _fail("terminated: whatever was finished is kept; the same command resumes", 143)
     except ModuleNotFoundError as error:
-        if (lacking := missing(error)) is None:
+        if (lacking := missing(error, " ".join(["sonoscale", *sys.argv[1:2]]))) is None:
             raise
         _fail(str(lacking), 1)
     except OSError as error:

@@ -14,5 +14,11 @@ def make_backbone(config: EncoderConfig) -> Backbone:
 
     Every backbone is called as `backbone(patches, visible=None)` and has `forward_layers(patches)`, see
     `PatchViT.forward`; what lies in hidden patches never reaches its result.
+
+    Example:
+        >>> import torch
+        >>> config = EncoderConfig(width=32, depth=1)
+        >>> make_backbone(config)(torch.zeros(2, 12, config.patch_size)).shape
+        torch.Size([2, 12, 32])
     """
     return PatchConvNeXt(config) if config.backbone == "conv" else PatchViT(config)

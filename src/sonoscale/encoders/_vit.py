@@ -19,6 +19,10 @@ def patchify(frames: Tensor, patch_frames: int, patch_mels: int) -> Tensor:
 
     Returns:
         `[batch, time_patches * mel_patches, patch_frames * patch_mels]`, time-major.
+
+    Example:
+        >>> patchify(torch.zeros(2, 35, 64), 16, 16).shape  # three frames are dropped
+        torch.Size([2, 8, 256])
     """
     b, t, m = frames.shape
     tp, mp = t // patch_frames, m // patch_mels

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse, stats
 
 from sonoscale.errors import SonoscaleError
 
@@ -27,6 +26,8 @@ def draw_counts(
     Raises:
         SonoscaleError: Where hardly any resample has enough values of x.
     """
+    from scipy import sparse
+
     groups = int(clusters.max()) + 1
     values, column = np.unique(x, axis=0, return_inverse=True)
     holds = sparse.csr_array((np.ones(len(clusters)), (clusters, column.reshape(-1))), shape=(groups, len(values)))
@@ -51,6 +52,8 @@ def small_sample_factor(groups: int, used: int, level: float, *, variance: bool 
     The ratio of Student's t with G - P degrees of freedom to the normal quantile and, if `variance`,
     sqrt(G / (G - P)) for the spread that fitting P parameters took out of the residuals.
     """
+    from scipy import stats
+
     tail = 0.5 * (1.0 + level)
     factor = float(stats.t.ppf(tail, groups - used) / stats.norm.ppf(tail))
     return factor * float(np.sqrt(groups / (groups - used))) if variance else factor

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._bootstrap import draw_counts, expanded_interval, small_sample_factor
@@ -70,6 +69,8 @@ def spearman(
     Raises:
         SonoscaleError: For malformed or constant columns and for fewer than 4 clusters.
     """
+    from scipy import stats
+
     check_draws(bootstrap, level)
     xs, ys = as_column(x, name=x_name), as_column(y, name=y_name)
     check_pair(xs, ys, x_name=x_name, y_name=y_name)

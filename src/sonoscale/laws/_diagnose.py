@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from sonoscale.laws._estimate import Estimate
 from sonoscale.laws._newton import Objective
@@ -89,6 +88,8 @@ def diagnose(
     places: Sequence[int] | NDArray[np.intp],
 ) -> Diagnosis:
     """What to be wary of in this fit; `places` [n] of the rows in the user's table."""
+    from scipy import stats
+
     form = objective.form
     notes = []
     for column, name in zip(np.atleast_2d(objective.x.T), names, strict=True):
@@ -161,6 +162,8 @@ def _at_bounds(objective: Objective, params: Array, draws: Array, x_name: str, y
 
 def _outliers(residual: Array, size: int) -> list[int]:
     """Rows beyond the Bonferroni limit of Student's t, in robust standard deviations, worst first."""
+    from scipy import stats
+
     n = len(residual)
     spread = 1.4826 * float(np.median(np.abs(residual - np.median(residual))))
     if n - size < 4 or spread <= 0:

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._data import as_column, as_variables
@@ -39,6 +38,8 @@ def profile_interval(fit: Fit, x: ArrayLike, y: ArrayLike, parameter: str, *, le
     Raises:
         SonoscaleError: For an unknown parameter, a fit with Huber's loss, or data that are not the fit's.
     """
+    from scipy import stats
+
     form = fit.form
     if parameter not in form.parameters:
         raise SonoscaleError(f"form {form.name!r} has no parameter {parameter!r}; it has {', '.join(form.parameters)}")

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._data import as_column, constant_column
@@ -118,6 +117,8 @@ def _slope(
     u: Array, v: Array, others: list[Array], groups: NDArray[np.intp], rows: NDArray[np.bool_]
 ) -> tuple[float, float] | None:
     """The slope of v in u over these rows, and the one-sided p-value of its sign with clustered errors."""
+    from scipy import stats
+
     rest = np.stack(others, axis=1)[rows]
     numbers = np.unique(groups[rows], return_inverse=True)[1]
     freedom = int(numbers.max(initial=-1)) - int(np.linalg.matrix_rank(rest))

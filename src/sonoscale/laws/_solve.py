@@ -14,7 +14,7 @@ __all__ = ["searched_bounds", "solve"]
 Array = NDArray[np.float64]
 
 # The search runs over t = b * ln(max x / min x), which does not depend on the unit of x. At |t| = 30 the
-# power of x changes by a factor e^30 over the data: a step at one end, not to be told from a steeper one.
+# power of x changes by a factor e^30 over the data: a step at one end, which looks like a steeper one.
 _STEEPEST = 30.0
 _LARGEST = 600.0  # x^b and a stay within e^600, which float64 holds
 _FLATTEST = 1e-3

@@ -8,7 +8,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._names import is_bounded, is_score, more_is_better
@@ -140,6 +139,8 @@ def find_target(
 
 def _trend(size: Array | None, y: Array, clusters: Index | None) -> tuple[float, float, int]:
     """Spearman's rho of y and size over means of clusters, its p-value, and how many there are."""
+    from scipy import stats
+
     if size is None:
         return 0.0, 1.0, 0
     known = np.isfinite(size) & np.isfinite(y) & (size > 0)

@@ -39,6 +39,17 @@ class EmbeddingWriter:
 
     Raises:
         SonoscaleError: the suffix is another.
+
+    Example:
+        >>> import soundfile, tempfile
+        >>> from sonoscale.corpora import open_corpus
+        >>> from sonoscale.rank import open_embeddings
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     soundfile.write(f"{folder}/a.wav", np.zeros(8000), 16_000)
+        ...     with EmbeddingWriter(Path(folder, "z.npy"), open_corpus(folder), dim=4) as writer:
+        ...         writer(np.array([0]), np.ones((1, 4)))
+        ...     open_embeddings(f"{folder}/z.npy").n
+        1
     """
 
     def __init__(self, path: Path, corpus: AudioCorpus, dim: int) -> None:

@@ -94,6 +94,9 @@ def probe(
             raise SonoscaleError(f"{what}: none given; at least one is needed")
     for name in names:
         find_protocol(name)
+    _check_types(specs, given)
+    if workers is not None and workers < 1:
+        raise SonoscaleError(f"workers = {workers}: must be at least 1")
     if not 0 <= seed < 2**32:
         raise SonoscaleError(f"seed = {seed}: must be a whole number from 0 to {2**32 - 1}")
     target, path = find_device(device), None if out is None else _checked_out(Path(out))
@@ -200,6 +203,15 @@ def _listed(given: Any) -> list[Any]:
     """One or several, paths as text."""
     several = [given] if isinstance(given, str | os.PathLike | Task) or not isinstance(given, Sequence) else given
     return [os.fspath(each) if isinstance(each, os.PathLike) else each for each in several]
+
+
+def _check_types(specs: Sequence[Any], tasks: Sequence[Any]) -> None:
+    for spec in specs:
+        if not isinstance(spec, str | Encoder):
+            raise SonoscaleError(f"encoders: {spec!r} is neither a path or spec nor an encoder")
+    for task in tasks:
+        if not isinstance(task, str | Task):
+            raise SonoscaleError(f"tasks: {task!r} is neither a path or name nor a Task")
 
 
 def _loaded(spec: Spec, device: str) -> Encoder:

@@ -167,7 +167,7 @@ class ProbeResults(Result):
 
     @property
     def headline(self) -> str:
-        """What the first encoder scores, and over how many of the others it is significantly better."""
+        """What the first encoder scores, and how often it is significantly better or worse than the others."""
         if not self.scores:
             return "no scores yet"
         first = self.scores[0]
@@ -177,11 +177,13 @@ class ProbeResults(Result):
             f"{one.task} {one.result.metric} {_cell(one.result)}" for one in kept if one.result.protocol == protocol
         )
         text = f"{_name(first.encoder)} by {protocol}: {found}"
-        worse = [each for each in self.differences if each.protocol == protocol]
-        if not worse:
+        others = [each for each in self.differences if each.protocol == protocol]
+        if not others:
             return text
-        better = sum(each.significant and (each.value > 0) == (each.metric in _LOWER) for each in worse)
-        return f"{text}; significantly better in {better} of {len(worse)} comparisons"
+        clear = [each for each in others if each.significant]
+        better = sum((each.value > 0) == (each.metric in _LOWER) for each in clear)
+        worse = len(clear) - better
+        return f"{text}; significantly better in {better} of {len(others)} comparisons, worse in {worse}"
 
     def rows(self) -> list[dict[str, Any]]:
         """A row for each encoder, task, protocol and layer."""
@@ -250,9 +252,13 @@ class ProbeResults(Result):
             f"{len(each.per_task)} tasks"
             for each in self.agreement
         ]
+        places: dict[str, list[str]] = {}
         for each in self.scores:
-            place = f"{each.encoder}, {each.task}, {each.result.protocol}"
-            lines += [f"warning  {place}: {warning}" for warning in each.result.warnings]
+            for warning in each.result.warnings:
+                places.setdefault(warning, []).append(f"{each.encoder}, {each.task}, {each.result.protocol}")
+        for warning, found in places.items():
+            more = f" and {len(found) - 1} more scores" if len(found) > 1 else ""
+            lines.append(f"warning  {found[0]}{more}: {warning}")
         lines += [f"note     {note}" for note in self.notes]
         return "\n\n".join([*parts, "\n".join(dict.fromkeys(lines))] if lines else parts)
 

@@ -175,6 +175,11 @@ def read_records(path: Path | str) -> list[RankRecord]:
 
     Raises:
         SonoscaleError: no such file, or not one of records.
+
+    Example:
+        >>> read_records("none.json")
+        Traceback (most recent call last):
+        sonoscale.errors.SonoscaleError: none.json: no such file
     """
     path = Path(path)
     try:

@@ -176,7 +176,8 @@ def _audit(raw: Mapping[str, Any] | None) -> str:
     if not raw or not raw.get("verdict"):
         return f"Rank was not audited: {raw['reason']}." if raw and raw.get("reason") else ""
     needed = f" Runs that would settle it: {raw['needed']}." if raw.get("needed") else ""
-    return f"Is rank to be trusted here? {raw['words']}. {raw['reason']}.{needed}"
+    reason = str(raw.get("reason") or "")
+    return f"Is rank to be trusted here? {raw['words']}. {reason[:1].upper()}{reason[1:]}.{needed}"
 
 
 def _two_stage(raw: Mapping[str, Any]) -> TwoStage:

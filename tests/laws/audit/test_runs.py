@@ -8,7 +8,8 @@ import pytest
 
 import sonoscale
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws import as_table, read_runs
+from sonoscale.laws import read_runs
+from sonoscale.laws._table import as_table
 from sonoscale.laws.audit import audit
 
 OPTIONS = {"rank": "rankme", "bootstrap": 80, "permutations": 80}

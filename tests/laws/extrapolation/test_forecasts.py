@@ -99,6 +99,7 @@ def test_the_unit_can_be_given():
     assert ends["fraction"] <= 1.0 < ends["none"]
 
 
+@pytest.mark.slow
 def test_prediction_intervals_cover_new_runs():
     """60 curves with noise of 2 %, of four kinds: 95 % intervals hold 89 % or more (95 % less 2 binomial s.d.).
 

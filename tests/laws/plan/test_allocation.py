@@ -58,7 +58,7 @@ def test_intervals_cover_the_truth():
     y = TRUTH["E"] + TRUTH["A"] / n ** TRUTH["alpha"] + TRUTH["B"] / d ** TRUTH["beta"]
     hits = []
     for seed in range(12):
-        found = plan(runs(seed=seed), level=0.8, bootstrap=100)
+        found = plan(runs(seed=seed), level=0.8, bootstrap=50)
         rng = np.random.default_rng(1000 + seed)
         new = y * np.exp(0.004 * rng.standard_normal())
         hits.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import sys
@@ -138,6 +139,9 @@ def test_groups_have_plans_of_their_own_or_say_why_not():
         plan(table, group="set", flops=1e21)
     left = plan(table, group="set", flops=1e21, omit=True, bootstrap=100, next_runs=0)
     assert len(left.best) == 2
+    table["set"][30] = None
+    with pytest.raises(SonoscaleError, match=r"^set, row 30: no value"):
+        plan(table, group="set", flops=1e21)
 
 
 def test_copies_count_once_and_rows_of_one_configuration_together():
@@ -159,6 +163,8 @@ def test_the_same_refusal_in_both_kinds(way):
     options: dict[str, Any] = {"bootstrap": 100, "next_runs": 0} | way | ({} if way else {"flops": 1e21})
     with pytest.raises(SonoscaleError, match=r"accuracy falls with .* by its name it is a score: say which is better"):
         plan(accuracy, **options)
+    with pytest.raises(SonoscaleError, match=r"does not improve") if not way else contextlib.nullcontext():
+        plan(accuracy, higher_is_better=True, **options)
     found = plan(accuracy, higher_is_better=False, **options)
     assert not isinstance(found, GroupPlans)
     assert found.target.words == "accuracy"

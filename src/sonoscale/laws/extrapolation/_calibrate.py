@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
-from scipy.optimize import minimize_scalar
 
 from sonoscale.laws.forms._form import Array
 
@@ -60,6 +58,8 @@ class Calibration:
             reach: [n] ln(size / largest size fitted), taken as 0 where it is below.
             spread: [n] standard deviation of z by the uncertainty of parameters and forms.
         """
+        from scipy import stats
+
         tail = 0.5 * (1.0 + self.level)
         wide = float(stats.t.ppf(tail, max(self.freedom, 1.0)))
         drifted = float(stats.t.ppf(tail, max(self.origins, 2))) * self.drift * np.maximum(reach, 0.0)
@@ -86,6 +86,8 @@ def calibrate(held: list[Held], *, noise: float, freedom: float, level: float) -
 
 def _drift(held: list[Held]) -> float:
     """The drift under which the errors are likeliest, every origin with the same weight."""
+    from scipy.optimize import minimize_scalar
+
     if not held:
         return 0.0
     error = np.concatenate([one.error for one in held])

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from sonoscale.laws._estimate import Estimate
 from sonoscale.laws._newton import Objective, minimise
@@ -57,6 +56,8 @@ class Member:
 
     def estimates(self, level: float) -> dict[str, Estimate]:
         """The parameters with their intervals by the same covariance, on the search scale, cut at the bounds."""
+        from scipy import stats
+
         u = self.objective.to_search(self.params[:1])
         half = stats.t.ppf(0.5 * (1.0 + level), max(self.freedom, 1.0)) * np.sqrt(
             np.maximum(np.diag(self._covariance()), 0.0)

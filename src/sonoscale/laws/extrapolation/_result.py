@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._data import as_column
@@ -92,6 +91,8 @@ class Extrapolation:
         Raises:
             SonoscaleError: For values that are not finite or not above zero, or a shape that does not fit.
         """
+        from scipy import stats
+
         points = np.asarray(x)
         wanted = len(self.x_names)
         if points.ndim != (1 if wanted == 1 else 2) or (wanted > 1 and points.shape[1] != wanted):

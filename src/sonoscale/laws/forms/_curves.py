@@ -6,7 +6,6 @@ import itertools
 from dataclasses import replace
 
 import numpy as np
-from scipy.special import expit, log_expit
 
 from sonoscale.laws.forms._form import FREE, POSITIVE, Array, Form
 from sonoscale.laws.forms._simple import SIMPLE
@@ -49,6 +48,8 @@ def _m3_starts(x: Array, y: Array) -> Array:
 
 def _m4_root(x: Array, params: Array) -> tuple[Array, Array]:
     """t and the slope of the left side there, each [..., n]."""
+    from scipy.special import expit, log_expit
+
     a, b, e, s, y0 = (params[..., i, None] for i in range(5))
     right = np.log(a) - b * np.log(x) - (1.0 - s) * np.log(y0 - e)
     # The left side is near t for t << 0 and near s * t for t >> 0: start on the nearer line, then Newton.
@@ -62,11 +63,15 @@ def _m4_root(x: Array, params: Array) -> tuple[Array, Array]:
 
 
 def _m4(x: Array, params: Array) -> Array:
+    from scipy.special import expit
+
     e, y0 = params[..., 2, None], params[..., 4, None]
     return e + (y0 - e) * expit(_m4_root(x, params)[0])
 
 
 def _m4_gradient(x: Array, params: Array) -> tuple[Array, Array]:
+    from scipy.special import expit, log_expit
+
     a, _, e, s, y0 = (params[..., i, None] for i in range(5))
     t, slope = _m4_root(x, params)
     up, down, reach = expit(t), expit(-t), y0 - e
@@ -127,6 +132,8 @@ def _broken(x: Array, params: Array) -> Array:
 
 def _broken_exponent(x: Array, params: Array) -> tuple[Array, list[tuple[Array, Array]]]:
     """log of the bare curve [..., n], and of each break log(1 + u) and u / (1 + u), u = (x / d)^(1 / f)."""
+    from scipy.special import expit, log_expit
+
     log_x = np.log(x)
     total = -params[..., 1, None] * log_x
     parts = []
@@ -193,11 +200,15 @@ def _hill_starts(x: Array, y: Array) -> Array:
 
 
 def _logistic(x: Array, params: Array) -> Array:
+    from scipy.special import expit
+
     high, k, low, m = (params[..., i, None] for i in range(4))
     return low + (high - low) * expit(k * (np.log(x) - np.log(m)))
 
 
 def _logistic_gradient(x: Array, params: Array) -> tuple[Array, Array]:
+    from scipy.special import expit
+
     high, k, low, m = (params[..., i, None] for i in range(4))
     far = np.log(x) - np.log(m)
     up = expit(k * far)

@@ -1,4 +1,4 @@
-"""What a design cannot tell apart, and which rows do not belong to the rest."""
+"""What a design cannot separate, and which rows do not belong to the rest."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from sonoscale.laws.loglinear._solve import Solved
 from sonoscale.laws.loglinear._terms import Term
@@ -66,6 +65,8 @@ def condition_number(X: Array, terms: Sequence[Term]) -> float:
 
 def find_outliers(solved: Solved, y: Array, rows: NDArray[np.intp]) -> tuple[Outlier, ...]:
     """Rows beyond the two-sided 5 % quantile of t, shared among all rows (Bonferroni), worst first."""
+    from scipy import stats
+
     n, size = solved.X.shape
     freedom = n - size - 1
     if freedom < 1:

@@ -7,7 +7,6 @@ from typing import Literal, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from sonoscale.laws._bootstrap import small_sample_factor
 from sonoscale.laws._data import check_draws
@@ -85,6 +84,8 @@ def fit_loglinear(
 
 def fit_prepared(data: Prepared, resamples: Resamples, level: float, runs: RunTable) -> LogLinear:
     """The fit and what a reader must know of it."""
+    from scipy import stats
+
     random = data.family is not None and data.effects == "random"
     solved = solve_prepared(data)
     count, size = int(data.clusters.max()) + 1, data.X.shape[1]

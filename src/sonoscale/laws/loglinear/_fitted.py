@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._bootstrap import expanded_interval
@@ -177,6 +176,8 @@ class LogLinear(Result):
 
     def _simulate(self, X: Array, places: NDArray[np.intp]) -> Array:
         """What new runs may be minus what is expected of them, on the scale of the sum: [R, m]."""
+        from scipy import stats
+
         beta = np.array([one.value for one in self.coefficients.values()])
         off = self._factor * (self._draws - beta) @ X.T + self._errors[self._resamples.rows][:, None]
         if self.between is None:

@@ -42,7 +42,17 @@ class Cost(Protocol):
 
 @dataclass(frozen=True)
 class PowerCost:
-    """FLOPs = factor * N^by_n * D^by_d."""
+    """FLOPs = factor * N^by_n * D^by_d.
+
+    Attributes:
+        factor, by_n, by_d: above zero.
+        words: where it comes from.
+
+    Example:
+        >>> import numpy as np
+        >>> PowerCost(6.0).flops(np.array([1e8]), np.array([2e9])).round(-10).tolist()
+        [1.2e+18]
+    """
 
     factor: float
     by_n: float = 1.0

@@ -161,24 +161,24 @@ def fit_surface(
     y = target.down(raw)
     objective = Objective(form=LAW, x=points, y=y, scale="log", huber=huber)
     best = _best(objective)
-    rng = np.random.default_rng(seed)
-    counts = draw_counts(_numbers(points), groups, bootstrap=bootstrap, distinct=size, rng=rng)
-    weights = counts[:, groups]
-    draws, _ = minimise(objective, weights, np.tile(best, (bootstrap, 1)), tolerance=1e-10)
     residual = np.log(y) - np.log(loss(best, n, d))
     noise = max(1.4826 * float(np.median(np.abs(residual))) * np.sqrt(len(n) / max(len(n) - size, 1)), 1e-12)
-    calibration = extrapolate(
-        points, raw, clusters=groups.tolist(), flops=flops, target=target, level=level, x_names=("N", "D"),
-        y_name=names[2], rows=runs.rows,
-    )  # fmt: skip
-    few = [] if count - size >= 5 else [f"{count} independent runs for {size} parameters: the intervals are rough"]
-    notes = [*screened.warnings, *few, *_effects(n, d, best, draws, names, level), *calibration.warnings]
     for i, name in enumerate(names[:2]):
         p = _chance(objective, best, noise, 1 - i, count)
         if p > _BY_CHANCE:
             raise SonoscaleError(
                 f"{names[2]} does not improve with {name} beyond chance (p = {p:.2g}): there is no best {name} to plan"
             )
+    rng = np.random.default_rng(seed)
+    counts = draw_counts(_numbers(points), groups, bootstrap=bootstrap, distinct=size, rng=rng)
+    weights = counts[:, groups]
+    draws, _ = minimise(objective, weights, np.tile(best, (bootstrap, 1)), tolerance=1e-10)
+    calibration = extrapolate(
+        points, raw, clusters=groups.tolist(), flops=flops, target=target, level=level, x_names=("N", "D"),
+        y_name=names[2], rows=runs.rows,
+    )  # fmt: skip
+    few = [] if count - size >= 5 else [f"{count} independent runs for {size} parameters: the intervals are rough"]
+    notes = [*screened.warnings, *few, *_effects(n, d, best, draws, names, level), *calibration.warnings]
     return Surface(
         n=n, d=d, names=names, params=best, draws=draws, noise=noise, n_clusters=count,
         factor=small_sample_factor(count, size, level), level=level, target=target, calibration=calibration,
