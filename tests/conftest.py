@@ -2,6 +2,9 @@
 
 import pytest
 
+# Started by tests in processes of their own, and no modules to look for examples in.
+collect_ignore_glob = ["*_worker.py"]
+
 # Files that share what is slow to set up once in a process: librosa compiles for 15 s in a new environment.
 TOGETHER = {
     "tests/audio/test_logmel.py": "librosa",

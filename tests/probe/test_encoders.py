@@ -10,7 +10,7 @@ import torch
 from sonoscale.corpora import open_corpus, open_task
 from sonoscale.encoders import load_encoder
 from sonoscale.errors import SonoscaleError
-from sonoscale.measure import _embed
+from sonoscale.measure import _forward
 from sonoscale.probe import ProbeResult, Score
 from sonoscale.probe._cache import embed_once
 from sonoscale.probe._encoders import score_encoder
@@ -42,13 +42,13 @@ def task(folder):
 
 def test_embeddings_are_made_once_and_shared(task, tmp_path, monkeypatch):
     calls = []
-    forward = _embed.Forward.__call__
+    forward = _forward.Forward.__call__
 
     def counted(self, *args):
         calls.append(args)
         return forward(self, *args)
 
-    monkeypatch.setattr(_embed.Forward, "__call__", counted)
+    monkeypatch.setattr(_forward.Forward, "__call__", counted)
     encoder = load_encoder("logmel:")
     first = score_encoder(encoder, "logmel", task, ["linear", "knn"], cache=tmp_path)
     made = len(calls)

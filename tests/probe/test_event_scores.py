@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from sonoscale.corpora.tasks import Event
 from sonoscale.errors import SonoscaleError
-from sonoscale.probe._event_scores import EVENT_METRICS, Event, count_segments, find_event_metric, match_events
+from sonoscale.probe._event_scores import EVENT_METRICS, count_segments, find_event_metric, match_events
 
 # Of sed_eval 0.2.1 (EventBasedMetrics, SegmentBasedMetrics, clip by clip, `results_overall_metrics`) for
 # `_cases(seed)`, in the order of EVENT_METRICS: F-measures, then the error rate.

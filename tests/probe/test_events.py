@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from sonoscale.corpora.tasks import Event
 from sonoscale.errors import SonoscaleError
-from sonoscale.probe._event_scores import Event
 from sonoscale.probe._events import find_events, label_frames, probe_events
 from sonoscale.probe._hear import GridPoint, Training
 

@@ -6,10 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from sonoscale.audio import LogMel
-from sonoscale.encoders._adapter import Adapter
 from sonoscale.encoders._backbone import make_backbone
 from sonoscale.encoders._config import EncoderConfig
-from sonoscale.encoders._identity import identity, weights_hash
+from sonoscale.encoders._identity import weights_hash
 from sonoscale.encoders._vit import patchify
 from sonoscale.errors import SonoscaleError
 
@@ -114,33 +113,3 @@ class AudioEncoder(nn.Module):
 
     def _frames(self, wave: Tensor) -> Tensor:
         return self.front_end(wave).transpose(1, 2)
-
-
-class OwnEncoder(Adapter):
-    """An `AudioEncoder`, in eval mode and on its device.
-
-    Its own frames are all its patches: only whole ones are made, nothing is padded, and there is no special token.
-    Log-mels stay in float32 under any precision.
-    """
-
-    def __init__(self, encoder: AudioEncoder, spec: str) -> None:
-        self._encoder = encoder
-        self.sample_rate, self.dim, self.layers = encoder.sample_rate, encoder.dim, encoder.layers
-        self.min_samples = encoder.min_samples
-        self.identity = identity(spec, encoder.identity)
-
-    def _logmel(self, wave: Tensor) -> Tensor:
-        with torch.autocast(wave.device.type, enabled=False):
-            return self._encoder.front_end(wave).transpose(1, 2)
-
-    def embed(self, wave: Tensor) -> Tensor:
-        return self._encoder.tokens(self._logmel(wave)).float().mean(dim=1)
-
-    def embed_layers(self, wave: Tensor) -> Tensor:
-        patches = self._encoder.patches(self._logmel(wave))
-        return self._encoder.backbone.forward_layers(patches).float().mean(dim=2)
-
-    def embed_frames(self, wave: Tensor) -> tuple[Tensor, Tensor]:
-        tokens = self._encoder.tokens(self._logmel(wave)).float()
-        steps = tokens.unflatten(1, (-1, self._encoder.config.mel_patches)).mean(dim=2)
-        return steps, self._encoder.centres(steps.shape[1])

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from sonoscale.audio import LogMel, LogMelConfig
 from sonoscale.encoders._adapter import Adapter
-from sonoscale.encoders._audio_encoder import AudioEncoder, OwnEncoder
+from sonoscale.encoders._audio_encoder import AudioEncoder
 from sonoscale.encoders._foreign import query
 from sonoscale.encoders._identity import identity
+from sonoscale.encoders._own import OwnEncoder
 from sonoscale.errors import SonoscaleError
 
 

@@ -11,13 +11,14 @@ from typing import Any, overload
 import torch
 
 from sonoscale.encoders._adapter import Adapter
-from sonoscale.encoders._audio_encoder import AudioEncoder, OwnEncoder
+from sonoscale.encoders._audio_encoder import AudioEncoder
 from sonoscale.encoders._baseline import LogMelStatistics, untrained
 from sonoscale.encoders._checked import CheckedEncoder, Precision, isolated
 from sonoscale.encoders._config import EncoderConfig
 from sonoscale.encoders._hear import HearEncoder
 from sonoscale.encoders._hf import load_hf
 from sonoscale.encoders._onnx import OnnxEncoder
+from sonoscale.encoders._own import OwnEncoder
 from sonoscale.encoders._python import load_python
 from sonoscale.encoders._xares import XaresEncoder
 from sonoscale.errors import SonoscaleError

@@ -47,6 +47,7 @@ def test_a_variable_far_outside_widens_the_interval_though_the_product_does_not_
     found = law.predict(np.array([centre, centre * [1e3, 1e-3]]))
     assert found.naive_low is not None
     assert found.naive_high is not None
+    assert found.reach is not None
     assert found.reach[0] == pytest.approx(found.reach[1])
     widths = np.log(found.high / found.low)
     assert widths[1] > 3 * widths[0]

@@ -29,10 +29,10 @@ from sonoscale.laws.plan._candidates import (
     plain_item,
     price_of,
 )
+from sonoscale.laws.plan._cost import Array
 from sonoscale.laws.plan._design_steps import design_doublings, design_next_runs, usual_value
 from sonoscale.laws.plan._evidence import TOO_FAR, Check, HeldRun, Reach, check_reach, edges_of
 from sonoscale.laws.plan._results import Designed
-from sonoscale.laws.plan._surface import Array
 
 __all__ = ["plan_design"]
 
