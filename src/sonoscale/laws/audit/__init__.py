@@ -29,9 +29,10 @@ the verdict, and where it speaks against it, as a caveat. How often the verdict 
 
 from sonoscale._callable import make_callable
 from sonoscale.laws.audit._audit import audit
+from sonoscale.laws.audit._groups import GroupAudit, GroupAudits, audit_groups
 from sonoscale.laws.audit._result import Audit
 from sonoscale.laws.audit._verdict import VERDICTS, Verdict
 
-__all__ = ["VERDICTS", "Audit", "Verdict", "audit"]
+__all__ = ["VERDICTS", "Audit", "GroupAudit", "GroupAudits", "Verdict", "audit", "audit_groups"]
 
 make_callable(__name__)
