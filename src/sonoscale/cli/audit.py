@@ -38,7 +38,7 @@ def audit(
     ] = 0.5,
     reliability: Annotated[
         float, typer.Option(help="Share of the variance of the recorded sizes that is true, 0.5 to 1.")
-    ] = 0.98,
+    ] = 0.97,
     omit: Annotated[bool, typer.Option("--omit", help="Leave out rows with a missing cell.")] = False,
     higher_is_better: Annotated[
         bool | None, typer.Option("--higher-is-better/--lower-is-better", help="Which is better (default: by name).")
@@ -89,7 +89,12 @@ def _print(found: Audit) -> None:
     robust = [] if isinstance(found.robustness, str) else [f"What would undo it: {found.robustness.words}."]
     if found.verdict != "supported":
         robust = []
-    for text in (reason, f"Runs that would settle it: {found.needed}.", *robust, *(f"caveat  {one}" for one in found.caveats)):
+    for text in (
+        reason,
+        f"Runs that would settle it: {found.needed}.",
+        *robust,
+        *(f"caveat  {one}" for one in found.caveats),
+    ):
         console.print(Text(text))
     for title, rows in {"evidence": found.rows(), **found.tables()}.items():
         if rows:

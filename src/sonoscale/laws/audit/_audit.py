@@ -28,7 +28,7 @@ from sonoscale.laws.audit._verdict import Ruling, Verdict, decide
 
 __all__ = ["audit", "rule"]
 
-RELIABILITY = 0.98
+RELIABILITY = 0.97
 """Of sizes, where none is stated."""
 _LEVELS = (0.5, 0.999)
 _MARGINS = (0.05, 0.95)

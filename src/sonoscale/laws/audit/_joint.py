@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+from threadpoolctl import threadpool_limits
 
 from sonoscale.laws._estimate import Estimate
-from sonoscale.laws.audit._kernels import Spectra, spectra
+from sonoscale.laws.audit._kernels import spectra
 
 __all__ = ["MOST_JOINT", "Joint", "joint_test"]
 
@@ -20,13 +21,15 @@ MOST_JOINT = 150
 """Configurations that the model takes; of more, so many are drawn, spread evenly over the sizes."""
 LEAST_LEFT = 5
 """Configurations beyond the linear columns, for there to be a test."""
-SHRINK = 3.0
+SHRINK = 1.0
 """The signed root is shortened by sqrt(1 - SHRINK / k), k configurations beyond the linear columns: for few of them
-the likelihood ratio is larger than its limit (Bartlett 1937). The number was chosen on simulated tables."""
+the likelihood ratio exceeds its limit (Bartlett 1937). Chosen on simulated tables."""
 STEPS, FOLLOWING = 60, 25
 """Iterations of expectation and maximisation, from the start and from a neighbouring solution."""
-GRID = np.tanh(np.linspace(-2.6, 2.6, 27))
-"""Correlations at which the likelihood is profiled."""
+GRID = np.array([-3.6, -2.6, -1.9, -1.2, -0.5, 0.5, 1.2, 1.9, 2.6, 3.6])
+"""Where the likelihood is profiled, in standard errors of the correlation on the scale of artanh."""
+NEGLIGIBLE = 18.0
+"""Kernels whose likelihood at its maximum is smaller than the best by this (log) are left out of the profile."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +39,11 @@ class Joint(Estimate):
     Attributes:
         value: correlation of what is peculiar to each configuration in rank and quality;
         low, high: its interval by likelihood.
-        at_least: the correlation that is claimed has to exceed this: what sizes recorded with the stated reliability,
-            and luck that a seed shares between rank and quality, would make by themselves.
-        z: signed root of the likelihood ratio against `at_least`, for few configurations corrected;
+        z: signed root of the likelihood ratio against no correlation (or that which the luck of seeds makes by
+            itself, where it is known);
         p: one-sided.
+        made: the correlation that errors of the sizes would make by themselves, at the stated reliability;
+        made_p: one-sided, of a correlation above that.
         bound: one-sided upper bound of the correlation at the audit's level.
         explained: share of the covariance of rank and quality that is not peculiar to a configuration.
         reliability: of the sizes, as stated;
@@ -52,9 +56,10 @@ class Joint(Estimate):
         df: those beyond the linear columns.
     """
 
-    at_least: float
     z: float
     p: float
+    made: float
+    made_p: float
     bound: float
     explained: float
     reliability: float
@@ -88,7 +93,8 @@ def joint_test(
     drawn = _spread(covariates, family)
     rank, quality, covariates = rank[drawn], quality[drawn], covariates[drawn]
     family = None if family is None else np.unique(family[drawn], return_inverse=True)[1]
-    found = spectra(covariates, family, sums)
+    with threadpool_limits(1):  # threads only get into the way of many small matrices
+        found = spectra(covariates, family, sums)
     k = found.values.shape[1]
     if k < LEAST_LEFT:
         return f"{len(rank)} configurations are too few beside {found.linear.shape[1]} columns of the covariates"
@@ -98,26 +104,33 @@ def joint_test(
     within = y - _means(y, family)
     total = within.T @ within / max(len(y) - (1 if family is None else int(family.max()) + 1), 1)
     free = _climb(found.values, rotated, None, STEPS, None)
-    likelihood, weights = _average(found, free.likelihood)
+    likelihood, weights = _average(found.weights, free.likelihood)
     noise = np.tensordot(weights, free.noise, axes=1)  # [3]: variance of rank, covariance, variance of quality
     size = float(np.sqrt(noise[0] * noise[2]))
     value = float(weights @ (free.noise[:, 1] / np.sqrt(free.noise[:, 0] * free.noise[:, 2])))
-    made = (1 - reliability) * max(total[0, 1], 0.0) + max(seeds, 0.0) / (scale[0] * scale[1])
-    at_least = float(min(made / size, 0.99))
-    shrink = np.sqrt(max(1 - SHRINK / k, 0.1))
+    shrink = np.sqrt(1 - SHRINK / k)
+    luck = max(seeds, 0.0) / (scale[0] * scale[1])
+    made = float(min(((1 - reliability) * max(total[0, 1], 0.0) + luck) / size, 0.99))
     alpha = 1 - level
 
-    def root(rho: float) -> float:
-        held = _climb(found.values, rotated, rho, FOLLOWING, free)
-        return float(np.sign(value - rho) * shrink * np.sqrt(max(2 * (likelihood - _average(found, held.likelihood)[0]), 0)))
+    posterior = free.likelihood + found.weights
+    kept_kernels = posterior > posterior.max() - NEGLIGIBLE
+    values, rotated, priors = found.values[kept_kernels], rotated[kept_kernels], found.weights[kept_kernels]
+    free = _Fit(free.likelihood[kept_kernels], free.smooth[kept_kernels], free.noise[kept_kernels])
 
-    z = root(at_least)
+    def root(rho: float) -> float:
+        held = _average(priors, _climb(values, rotated, rho, FOLLOWING, free).likelihood)[0]
+        return float(np.sign(value - rho) * shrink * np.sqrt(max(2 * (likelihood - held), 0)))
+
+    z, above = root(min(luck / size, 0.99)), root(made)
     if profile:
-        roots = np.minimum.accumulate([root(rho) for rho in GRID])
+        centre = np.arctanh(np.clip(value, -0.99, 0.99))
+        grid = centre + GRID / np.sqrt(max(k - 3, 1))
+        roots = np.minimum.accumulate([root(rho) for rho in np.tanh(np.clip(grid, -3.5, 3.5))])
 
         def where(quantile: float) -> float:
             """The correlation whose signed root is this: roots fall along the grid."""
-            return float(np.tanh(np.interp(-quantile, -roots, np.arctanh(GRID), left=-np.inf, right=np.inf)))
+            return float(np.tanh(np.interp(-quantile, -roots, grid, left=-np.inf, right=np.inf)))
 
         half = float(stats.norm.ppf(1 - alpha / 2))
         low, high, bound = where(half), where(-half), where(-float(stats.norm.ppf(level)))
@@ -132,7 +145,8 @@ def joint_test(
         kept = float(np.clip(1 - rank_error / scale[0] ** 2 / noise[0], 0.0, 1.0))
         attenuated = float(np.clip(value / np.sqrt(kept), -1, 1)) if kept > 0 else None
     return Joint(
-        value=value, low=min(low, value), high=max(high, value), at_least=at_least, z=z, p=float(stats.norm.sf(z)),
+        value=value, low=min(low, value), high=max(high, value), z=z, p=float(stats.norm.sf(z)),
+        made=made, made_p=float(stats.norm.sf(above)),
         bound=max(bound, value), explained=share, reliability=reliability, undone_by=undone, rank_reliability=kept,
         attenuated=attenuated, configurations=len(rank), df=k,
     )  # fmt: skip
@@ -165,24 +179,38 @@ def _climb(values: Array, y: Array, rho: float | None, steps: int, start: _Fit |
     if rho is not None:
         n01 = rho * np.sqrt(n00 * n11)
     least0, least1 = 1e-6 * s00, 1e-6 * s11
-    inverse = 1 / values
+    k = values.shape[1]
     for _ in range(steps):
-        l00, l01, l11 = values * b00[:, None], values * b01[:, None], values * b11[:, None]
-        v00, v01, v11 = l00 + n00[:, None], l01 + n01[:, None], l11 + n11[:, None]
-        det = v00 * v11 - v01 * v01
-        g00, g01 = (l00 * v11 - l01 * v01) / det, (l01 * v00 - l00 * v01) / det
-        g10, g11 = (l01 * v11 - l11 * v01) / det, (l11 * v00 - l01 * v01) / det
-        m0, m1 = g00 * y0 + g01 * y1, g10 * y0 + g11 * y1
-        c00 = l00 - g00 * l00 - g01 * l01
-        c01 = l01 - g00 * l01 - g01 * l11
-        c11 = l11 - g10 * l01 - g11 * l11
-        b00 = ((m0 * m0 + c00) * inverse).mean(axis=1) + 1e-10
-        b01 = ((m0 * m1 + c01) * inverse).mean(axis=1)
-        b11 = ((m1 * m1 + c11) * inverse).mean(axis=1) + 1e-10
-        e0, e1 = y0 - m0, y1 - m1
-        n00 = np.maximum((e0 * e0 + c00).mean(axis=1), least0)
-        n11 = np.maximum((e1 * e1 + c11).mean(axis=1), least1)
-        n01 = (e0 * e1 + c01).mean(axis=1)
+        # Coordinates in which the covariances of the noise and of the smooth part are I and diag(d): w'Nw, w'Bw.
+        root = np.sqrt(n00)
+        f10 = n01 / root
+        f11 = np.sqrt(np.maximum(n11 - f10 * f10, 1e-12 * n11))  # the noise is F F', F lower triangular
+        h00 = b00 / n00
+        h01 = (b01 - f10 * b00 / root) / (root * f11)
+        h11 = (b11 - 2 * f10 * b01 / root + f10 * f10 * h00) / (f11 * f11)
+        angle = 0.5 * np.arctan2(2 * h01, h00 - h11)
+        cos, sin = np.cos(angle), np.sin(angle)
+        middle, spread = 0.5 * (h00 + h11), np.hypot(0.5 * (h00 - h11), h01)
+        d0, d1 = middle + spread, np.maximum(middle - spread, 1e-300)
+        # y = a z, with a = F times the rotation; a is [M, 2, 2] by its entries
+        a00, a01 = root * cos, -root * sin
+        a10, a11 = f10 * cos + f11 * sin, f11 * cos - f10 * sin
+        det = a00 * a11 - a01 * a10
+        z0 = ((a11 / det)[:, None] * y0) - ((a01 / det)[:, None] * y1)
+        z1 = ((a00 / det)[:, None] * y1) - ((a10 / det)[:, None] * y0)
+        v0, v1 = 1 / (1 + values * d0[:, None]), 1 / (1 + values * d1[:, None])
+        r0, r1 = v0 * z0, v1 * z1  # what remains as noise
+        s0, s1 = values * r0, values * r1  # the smooth part is d times this, and over values once more
+        t00 = d0 * d0 * _sum(r0, s0) / k + d0 * v0.sum(axis=1) / k
+        t01 = d0 * d1 * _sum(r0, s1) / k
+        t11 = d1 * d1 * _sum(r1, s1) / k + d1 * v1.sum(axis=1) / k
+        u00 = _sum(r0, r0) / k + 1 - v0.sum(axis=1) / k
+        u01 = _sum(r0, r1) / k
+        u11 = _sum(r1, r1) / k + 1 - v1.sum(axis=1) / k
+        b00, b01, b11 = _turned(a00, a01, a10, a11, t00, t01, t11)
+        n00, n01, n11 = _turned(a00, a01, a10, a11, u00, u01, u11)
+        b00, b11 = b00 + 1e-10, b11 + 1e-10
+        n00, n11 = np.maximum(n00, least0), np.maximum(n11, least1)
         if rho is None:
             limit = 0.999 * np.sqrt(n00 * n11)
             n01 = np.clip(n01, -limit, limit)
@@ -197,9 +225,22 @@ def _climb(values: Array, y: Array, rho: float | None, steps: int, start: _Fit |
     return _Fit(likelihood, np.column_stack([b00, b01, b11]), np.column_stack([n00, n01, n11]))
 
 
-def _average(found: Spectra, likelihood: Array) -> tuple[float, Array]:
+def _sum(x: Array, y: Array) -> Array:
+    return np.einsum("mk,mk->m", x, y)
+
+
+def _turned(a00: Array, a01: Array, a10: Array, a11: Array, t00: Array, t01: Array, t11: Array) -> tuple[Array, ...]:
+    """a t a' of matrices by their entries, t symmetric: its entries 00, 01, 11."""
+    return (
+        a00 * a00 * t00 + 2 * a00 * a01 * t01 + a01 * a01 * t11,
+        a00 * a10 * t00 + (a00 * a11 + a01 * a10) * t01 + a01 * a11 * t11,
+        a10 * a10 * t00 + 2 * a10 * a11 * t01 + a11 * a11 * t11,
+    )
+
+
+def _average(priors: Array, likelihood: Array) -> tuple[float, Array]:
     """The logarithm of the likelihood averaged over kernels, and the weights [M] after the data."""
-    total = likelihood + found.weights
+    total = likelihood + priors
     most = total.max()
     weights = np.exp(total - most)
     return float(most + np.log(weights.sum())), weights / weights.sum()

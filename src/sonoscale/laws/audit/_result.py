@@ -16,6 +16,7 @@ from sonoscale.laws._estimate import Estimate
 from sonoscale.laws._runs import RunTable
 from sonoscale.laws._target import Target
 from sonoscale.laws.audit._baselines import Baseline, Regret
+from sonoscale.laws.audit._bases import bases, residual
 from sonoscale.laws.audit._course import Layers, Trajectory
 from sonoscale.laws.audit._decisions import Decisions
 from sonoscale.laws.audit._families import HeldOutFamilies
@@ -44,8 +45,8 @@ class Audit(Result):
         needed_observed: that show one as large as was observed, None where more than 1000 or where there was none;
         needed_margin: that show that the correlation is below the margin, if there is none;
         needed: the same in words, or what is missing.
-        p: one-sided, the largest of those on which `supported` rests (both bases of `adjusted`, and `joint`), None
-            where it did not come to them.
+        p: one-sided, below 1 - level where the tests on which `supported` rests agree: the larger of that of `joint`
+            and half of those of the bases in `adjusted`; None where it did not come to them.
         bound: one-sided upper bound of the correlation that was compared with the margin, None where none was.
         margin: correlation below which rank is taken to add nothing that matters.
         reliability: of the sizes, as stated.
@@ -187,7 +188,9 @@ class Audit(Result):
                 add(name, test, test.p, f"{test.df} degrees of freedom")
         if not isinstance(self.joint, str):
             joint = self.joint
-            add("correlation beyond any common effect of size", joint, joint.p, f"{joint.configurations} configurations")
+            add(
+                "correlation beyond any common effect of size", joint, joint.p, f"{joint.configurations} configurations"
+            )
             if joint.attenuated is not None:
                 add("the same, if rank were measured without error", joint.attenuated, None, "")
         if not isinstance(self.robustness, str):
@@ -289,25 +292,51 @@ class Audit(Result):
         return found
 
     def plot(self, ax: Any = None) -> Any:
-        """Quality against rank, a point for each configuration, under the verdict.
+        """Quality against rank, a point for each configuration, under the verdict; beside it, both at equal covariates.
 
         Colour is the size that matched pairs share (parameters, else the first covariate that is a logarithm), the
-        shape of a point its family.
+        shape of a point its family. The second panel shows what the basis of the partial correlation leaves of both.
 
         Arguments:
-            ax: the Matplotlib axes to draw on; None: new ones.
+            ax: the Matplotlib axes to draw the first panel on, and nothing else; None: new ones, two panels.
 
         Returns:
-            The axes.
+            The axes, or an array of the two.
         """
         plt = need("matplotlib.pyplot", what="a figure")
 
-        if ax is None:
-            ax = plt.subplots(figsize=(6.0, 4.2), layout="constrained")[1]
         points = self.points
         rank = np.exp(points.rank)
         quality = points.quality if self.target.higher_is_better else -points.quality
-        size = points.size_by
+        both = ax is None and isinstance(self.adjusted, Adjusted) and bool(points.names)
+        if ax is None:
+            width = 9.6 if both else 6.0
+            axes = plt.subplots(1, 2 if both else 1, figsize=(width, 4.2), layout="constrained", squeeze=False)[1][0]
+        else:
+            axes = np.array([ax])
+        drawn = self._scatter(axes[0], rank, quality)
+        if drawn is not None and points.size_by is not None:
+            axes[0].figure.colorbar(drawn, ax=axes[-1], label=points.names[points.size_by].name)
+        if points.family is not None:
+            axes[0].legend(title=self.runs.family_by, frameon=False)
+        axes[0].set(xscale="log", xlabel=self.rank, ylabel=self.target.name)
+        axes[0].set_title(self.words.replace(": ", ":\n", 1), fontsize="medium", loc="left")
+        if not both or not isinstance(self.adjusted, Adjusted):
+            return axes[0]
+        partial = self.adjusted.partial
+        several = points.family is not None and int(points.family.max()) > 0
+        basis = dict(bases(points.covariates, points.family if several else None))[partial.basis]
+        self._scatter(axes[1], residual(basis, points.rank), residual(basis, quality))
+        given = ", ".join(partial.given)
+        axes[1].set(xlabel=f"log {self.rank}, given {given}", ylabel=f"{self.target.name}, given {given}")
+        joint = "" if isinstance(self.joint, str) else f"; joint model {self.joint.value:.2f}"
+        axes[1].set_title(
+            f"at equal covariates\npartial correlation {partial.value:.2f}{joint}", fontsize="medium", loc="left"
+        )
+        return axes
+
+    def _scatter(self, ax: Any, x: Any, y: Any) -> Any:
+        points, size = self.points, self.points.size_by
         colour = None if size is None else np.exp(points.covariates[:, size])
         family = np.zeros(len(points), dtype=int) if points.family is None else points.family
         drawn = None
@@ -318,14 +347,8 @@ class Audit(Result):
                 options["label"] = points.family_labels[number]
             if colour is not None:
                 options |= {"c": colour[mine], "norm": "log", "vmin": colour.min(), "vmax": colour.max()}
-            drawn = ax.scatter(rank[mine], quality[mine], **options)
-        if size is not None and drawn is not None:
-            ax.figure.colorbar(drawn, ax=ax, label=points.names[size].name)
-        if points.family is not None:
-            ax.legend(title=self.runs.family_by, frameon=False)
-        ax.set(xscale="log", xlabel=self.rank, ylabel=self.target.name)
-        ax.set_title(self.words.replace(": ", ":\n", 1), fontsize="medium", loc="left")
-        return ax
+            drawn = ax.scatter(x[mine], y[mine], **options)
+        return drawn
 
 
 EVIDENCE = {

@@ -31,6 +31,10 @@ SPARE_CONFIGURATIONS = 4
 """Configurations beyond the columns of the covariates."""
 ASSUMED = 0.5
 """The partial correlation that an audit should be able to detect."""
+LENIENT = 2.0
+"""By how much the p of the parametric bases may exceed that of the joint model, which holds the level."""
+EXCUSE = 3.0
+"""By how much the p may, with which the correlation exceeds what errors of the sizes would make."""
 POWER = 0.8
 """Probability with which the number of runs is to show the effect."""
 MOST = 1000
@@ -44,7 +48,8 @@ class Ruling:
     Attributes:
         verdict: one of `VERDICTS`; reason: the sentence why.
         needed_assumed, needed_observed, needed_margin: configurations (see `Audit`); needed: in words.
-        p: the largest of the one-sided p on which `supported` rests, None where it did not come to them.
+        p: one-sided, below 1 - level where the tests on which `supported` rests agree, None where it did not come to
+            them.
         bound: one-sided upper bound of the correlation that was compared with the margin, or None.
     """
 
@@ -139,33 +144,33 @@ def _beyond(
     alpha = 1 - level
     at_equal = f"at equal covariates the partial correlation is {partial.value:.2f} ({_p(partial.p)})"
     own = max(one.p / 2 if one.value > 0 else 1.0 for one in (partial, richer))
-    p = own if joint is None else max(own, joint.p)
     bound = max(upper_bound(one.value, one.df, level) for one in (partial, richer))
-    both = ""
+    p, excused, both = own, False, ""
     if joint is not None:
-        bound = max(bound, joint.bound)
+        p, bound = max(own / LENIENT, joint.p), max(bound, joint.bound)
+        excused = joint.made_p >= EXCUSE * alpha
         both = f"beyond any common bend or step in size the correlation is {joint.value:.2f} (one-sided {_p(joint.p)})"
     found: dict[str, Any] = {"observed": partial.value if joint is None else joint.value, "p": p, "bound": bound}
-    if p < alpha and adjusted.gain > 0:
+    gain = adjusted.gain
+    if p < alpha and gain > 0 and not excused:
         if adjusted.exhausted:
             return ruled(
                 "insufficient_data",
                 f"{at_equal}, but there are too few runs to separate rank from a bend in the covariates' effect",
                 **found,
             )
-        words = [at_equal, *([both] if both else []), f"rank lowers the leave-one-out error by {adjusted.gain:.0%}"]
+        words = [at_equal, *([both] if both else []), f"rank lowers the leave-one-out error by {gain:.0%}"]
         return ruled("supported", f"{rho}; {', '.join(words[:-1])}, and {words[-1]}", **found)
     why = at_equal
-    if own < alpha and adjusted.gain <= 0:
-        why += ", and rank does not lower the leave-one-out error"
-    elif partial.p < 2 * alpha and partial.value > 0 and own >= alpha:
-        why += f", and {richer.value:.2f} ({_p(richer.p)}) once a little more curvature is allowed"
-    elif both and own < alpha:
+    if own >= LENIENT * alpha:
+        if partial.value > 0 and partial.p < 2 * LENIENT * alpha:
+            why += f", and {richer.value:.2f} ({_p(richer.p)}) once a little more curvature is allowed"
+    elif joint is not None and joint.p >= alpha:
         why += f", but {both}"
-        if joint is not None and joint.at_least > 0.005:
-            why += f", where {joint.at_least:.2f} may come of errors in the sizes"
-    elif partial.p < alpha and partial.value < 0:
-        why += ", against rank"
+    elif gain <= 0:
+        why += ", but rank does not lower the leave-one-out error"
+    elif joint is not None and excused:
+        why += f", of which errors in the sizes may make {joint.made:.2f} if {joint.reliability:.0%} of their variance is true"
     why += f"; {_bounded(bound, margin, level)}"
     if bound < margin:
         return ruled("only_through_capacity", f"{rho}, but {why}", **found)
