@@ -25,7 +25,6 @@ from threadpoolctl import threadpool_limits
 from sonoscale import __version__
 from sonoscale.files import write_json, write_text
 from sonoscale.laws import read_runs
-from sonoscale.laws.audit import VERDICTS
 from sonoscale.laws.audit._audit import RELIABILITY, rule
 from sonoscale.laws.audit._gather import gather
 
@@ -159,8 +158,8 @@ def write_page(done: dict[str, Any]) -> None:
     lines = [
         "# How often the audit is right",
         "",
-        "Shares of verdicts over simulated tables of which the truth is known, ± the standard error. What it means is in",
-        "[what-the-audit-can-say.md](what-the-audit-can-say.md); the rules are the docstring of `sonoscale.laws.audit`.",
+        "Shares of verdicts over simulated tables of which the truth is known, ± the standard error. What it means:",
+        "[what-the-audit-can-say.md](what-the-audit-can-say.md); the rules: the docstring of `sonoscale.laws.audit`.",
         f"Sizes are a (parameters) and b (data), uniform in [0, 1] on a log scale; noise {NOISE:g}; level 0.95, margin",
         f"0.5, reliability of sizes {RELIABILITY:g}.",
         "",
@@ -182,9 +181,9 @@ def write_page(done: dict[str, Any]) -> None:
     counted = {n: sorted({len(found) for cell, found in cells.items() if cell.endswith(f"|{n}")}) for n in COUNTS}
     number = "; ".join(f"n = {n}: {' to '.join(map(str, {c[0]: 0, c[-1]: 0}))}" for n, c in counted.items() if c)
     lines += [
-        f"*`python benchmarks/audit_verdicts.py --seed {done['seed']}`: tables per cell: {number}; the seeds are not those "
-        f"on which constants were chosen. sonoscale {__version__}, python {platform.python_version()}, numpy "
-        f"{np.__version__}, scipy {scipy.__version__}; {platform.machine()}, {os.cpu_count()} cores, one process, "
+        f"*`python benchmarks/audit_verdicts.py --seed {done['seed']}`: tables per cell: {number}; the "
+        f"seeds are not those on which constants were chosen. sonoscale {__version__}, python "
+        f"{platform.python_version()}, numpy {np.__version__}, scipy {scipy.__version__}; {platform.machine()}, {os.cpu_count()} cores, one process, "
         f"{done['seconds']:.0f} s.*",
         "",
     ]

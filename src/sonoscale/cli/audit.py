@@ -86,9 +86,9 @@ def _print(found: Audit) -> None:
 
     words, _, reason = found.headline.partition(". ")
     console.print(Text(f"{words}.", style="bold"))
-    robust = [] if isinstance(found.robustness, str) else [f"What would undo it: {found.robustness.words}."]
-    if found.verdict != "supported":
-        robust = []
+    robust = []
+    if found.verdict == "supported" and not isinstance(found.robustness, str):
+        robust = [f"What would undo it: {found.robustness.words}."]
     for text in (
         reason,
         f"Runs that would settle it: {found.needed}.",

@@ -1,6 +1,7 @@
 """Decisions, reliability, robustness values and verdicts for groups: against hand counts and published numbers."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from sonoscale.laws.audit._pairs import SeedFloor
 from sonoscale.laws.audit._robustness import robustness_value
 from sonoscale.laws.audit._seeds import errors, reliability_of
 
-OPTIONS = {"bootstrap": 80, "permutations": 80}
+OPTIONS: dict[str, Any] = {"bootstrap": 80, "permutations": 80}
 
 
 def test_pairs_counted_by_hand():
@@ -40,7 +41,8 @@ def test_intraclass_correlation_of_shrout_and_fleiss():
     """Six targets, four ratings each (Psychological Bulletin 86, 1979, table 2): ICC(1,1) = .17, ICC(1,4) = .44."""
     ratings = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]], float)
     table = {
-        "config": np.repeat(np.arange(6), 4), "params": np.repeat([1.0, 2, 4, 8, 16, 32], 4), "quality": ratings.ravel(),
+        "config": np.repeat(np.arange(6), 4), "params": np.repeat([1.0, 2, 4, 8, 16, 32], 4),
+        "quality": ratings.ravel(),
         "rank": np.exp(ratings.ravel()), "seed": np.tile(np.arange(4), 6),
     }  # fmt: skip
     runs = gather(read_runs(table, y="quality", clusters="config", higher_is_better=True), rank="rank")

@@ -23,7 +23,7 @@ MOST_DECIDED = 500
 
 @dataclass(frozen=True, kw_only=True)
 class Decisions:
-    """Pairs of configurations that a column orders as their qualities do (decision accuracy: Magnusson and others, 2025).
+    """Pairs of configurations that a column orders as quality does (decision accuracy: Magnusson and others, 2025).
 
     Attributes:
         by: the column; more is taken as better, but less of a loss or an error.

@@ -113,7 +113,6 @@ class GroupAudits(Result):
 def audit_groups(
     source: Source,
     *,
-    group: str | Sequence[str],
     rank: str,
     covariates: str | Sequence[str] | None = None,
     baselines: str | Sequence[str] = (),
@@ -130,8 +129,8 @@ def audit_groups(
     """An audit for each group of a table (a task, a protocol, a layer), with the p-values corrected for their number.
 
     Arguments:
-        group: columns whose values make the groups.
-        others: as in `audit`.
+        source: as in `audit`, as are `rank` to `seed`.
+        **reading: the options of `read_runs`; `group` names the columns whose values make the groups.
 
     Returns:
         The `GroupAudits`. A group that cannot be audited is in it with the reason.
@@ -153,9 +152,9 @@ def audit_groups(
         >>> found.tested, found.groups[0].verdict, found.groups[1].verdict != "supported"
         (2, 'supported', True)
     """
-    if not group:
+    runs = as_runs(source, **reading)
+    if not runs.group_by:
         raise SonoscaleError("group: name the columns whose values make the groups")
-    runs = as_runs(source, **(reading | {"group": group}))  # pyright: ignore[reportArgumentType]
     names = runs.group_by
     options: dict[str, Any] = {
         "rank": rank, "covariates": covariates, "baselines": baselines, "warmup": warmup, "layer": layer,

@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
 LENGTHS = (1.5, 6.0)
-"""Of a kernel along each axis, in standard deviations of it. Shorter ones take what is peculiar to one configuration."""
+"""Of a kernel along each axis, in its standard deviations. Shorter ones take what is peculiar to a configuration."""
 MOST_AXES = 3
 """Axes with lengths of their own; with more, all have the same."""
 STEP = 30.0

@@ -301,7 +301,7 @@ class Audit(Result):
             ax: the Matplotlib axes to draw the first panel on, and nothing else; None: new ones, two panels.
 
         Returns:
-            The axes, or an array of the two.
+            The axes of the first panel.
         """
         plt = need("matplotlib.pyplot", what="a figure")
 
@@ -333,7 +333,7 @@ class Audit(Result):
         axes[1].set_title(
             f"at equal covariates\npartial correlation {partial.value:.2f}{joint}", fontsize="medium", loc="left"
         )
-        return axes
+        return axes[0]
 
     def _scatter(self, ax: Any, x: Any, y: Any) -> Any:
         points, size = self.points, self.points.size_by

@@ -15,7 +15,7 @@ __all__ = ["Robustness", "robustness", "robustness_value"]
 
 @dataclass(frozen=True, kw_only=True)
 class Robustness:
-    """How strong an omission would have to be (Cinelli and Hazlett, Journal of the Royal Statistical Society B 82, 2020).
+    """How strong an omission would have to be (Cinelli and Hazlett, Journal of the Royal Statistical Society B, 2020).
 
     Attributes:
         third: share of what the covariates leave of rank, and of quality, that an unrecorded covariate would have to
