@@ -181,10 +181,10 @@ def write_page(done: dict[str, Any]) -> None:
     counted = {n: sorted({len(found) for cell, found in cells.items() if cell.endswith(f"|{n}")}) for n in COUNTS}
     number = "; ".join(f"n = {n}: {' to '.join(map(str, {c[0]: 0, c[-1]: 0}))}" for n, c in counted.items() if c)
     lines += [
-        f"*`python benchmarks/audit_verdicts.py --seed {done['seed']}`: tables per cell: {number}; the "
-        f"seeds are not those on which constants were chosen. sonoscale {__version__}, python "
-        f"{platform.python_version()}, numpy {np.__version__}, scipy {scipy.__version__}; {platform.machine()}, {os.cpu_count()} cores, one process, "
-        f"{done['seconds']:.0f} s.*",
+        f"*`python benchmarks/audit_verdicts.py --seed {done['seed']}`: tables per cell: {number}; the seeds are not "
+        f"those on which constants were chosen. sonoscale {__version__}, python {platform.python_version()}, "
+        f"numpy {np.__version__}, scipy {scipy.__version__}; {platform.machine()}, {os.cpu_count()} cores, one "
+        f"process, {done['seconds']:.0f} s.*",
         "",
     ]
     write_text(PAGE, "\n".join(lines))

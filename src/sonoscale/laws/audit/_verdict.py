@@ -169,8 +169,33 @@ def _beyond(
         why += f", but {both}"
     elif gain <= 0:
         why += ", but rank does not lower the leave-one-out error"
+    elif joint is not None and excused:
         why += f", of which errors in the sizes may make {joint.made:.2f}"
         why += f" if {joint.reliability:.0%} of their variance is true"
+    why += f"; {_bounded(bound, margin, level)}"
+    if bound < margin:
+        return ruled("only_through_capacity", f"{rho}, but {why}", **found)
+    return ruled("insufficient_data", f"{rho}, but whether beyond capacity is open: {why}", **found)
+
+
+def _bounded(bound: float, margin: float, level: float) -> str:
+    side = "below" if bound < margin else "not below"
+    return f"the correlation is at most {bound:.2f} ({level:.0%}, one-sided), {side} the margin of {margin:g}"
+
+
+def _ruling(
+    verdict: Verdict, reason: str, count: int, parameters: int, observed: float | None, level: float, margin: float,
+    least: int, p: float | None, bound: float | None,
+) -> Ruling:  # fmt: skip
+    assumed = configurations_needed(ASSUMED, parameters, level)
+    assumed = None if assumed is None else max(assumed, least)
+    found = None if observed is None else configurations_needed(observed, parameters, level)
+    found = None if found is None else max(found, least)
+    excluded = configurations_needed(margin, parameters, level)
+    excluded = None if excluded is None else max(excluded, least)
+    settled = verdict in ("supported", "only_through_capacity") or (
+        verdict == "not_supported" and (bound is not None or (found or MOST + 1) <= count)
+    )
     if settled:
         words = f"settled by these {count} configurations"
     else:
