@@ -11,7 +11,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Result", "plain"]
+__all__ = ["Result"]
 
 _ROWS_SHOWN = 20
 
