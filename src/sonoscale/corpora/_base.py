@@ -116,5 +116,18 @@ class Joined:
 
 
 def take(corpus: Corpus, indices: Sequence[int]) -> Subset:
-    """The clips of `corpus` at `indices`."""
+    """The clips of `corpus` at `indices`.
+
+    Arguments:
+        corpus: any corpus.
+        indices: of clips, in the order wanted.
+
+    Returns:
+        The clips, read from `corpus` when they are needed.
+
+    Example:
+        >>> from sonoscale.corpora import open_corpus
+        >>> len(take(open_corpus("procedural?clips=8&seconds=0.5"), [5, 0, 2]))
+        3
+    """
     return Subset(corpus, tuple(int(i) for i in indices))

@@ -56,9 +56,17 @@ def open_corpus(
         audio_root: what a manifest's paths are relative to; by default its own folder.
         key: extension of the audio in tar samples with several, or column of audio of a Hugging Face data set.
 
+    Returns:
+        The clips, each decoded when it is read.
+
     Raises:
         SonoscaleError: there is nothing of this kind at `spec`, or no clip at all in it; an argument is out of its
             range or not for this kind.
+
+    Example:
+        >>> corpus = open_corpus("procedural?clips=8&seconds=0.5")
+        >>> len(corpus), corpus.sample_rate
+        (8, 16000)
     """
     text = os.path.expanduser(spec)  # noqa: PTH111 (a Path would change patterns)
     if sample_rate < 1:

@@ -247,8 +247,18 @@ def unfinished_run(folder: Path) -> Path:
 def read_record(folder: Path) -> dict[str, Any] | None:
     """The record of a finished run, or None where there is none.
 
+    Arguments:
+        folder: of the run.
+
+    Returns:
+        The content of its `record.json`.
+
     Raises:
         SonoscaleError: the record is there but cannot be read.
+
+    Example:
+        >>> read_record(Path("no-run")) is None
+        True
     """
     file = folder / "record.json"
     if not file.is_file():

@@ -173,6 +173,12 @@ def write_records(
 def read_records(path: Path | str) -> list[RankRecord]:
     """Read what `write_records` wrote.
 
+    Arguments:
+        path: a `.json` or `.parquet` file.
+
+    Returns:
+        The records, in the order of the file.
+
     Raises:
         SonoscaleError: no such file, or not one of records.
 
