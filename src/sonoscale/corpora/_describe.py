@@ -52,7 +52,7 @@ class Duplicates:
 
 @dataclass(frozen=True)
 class Description:
-    """What `describe_scan` tells. Quantiles are keyed by share, "0" the least and "1" the largest; levels in dBFS,
+    """What `describe_scan` finds. Quantiles are keyed by share, "0" the least and "1" the largest; levels in dBFS,
     0 = an RMS, or a peak, of full scale."""
 
     clips: int  # that can be read

@@ -70,7 +70,7 @@ def nt_xent(views: Tensor, everything: Tensor, first: int, temperature: float) -
 
     Arguments:
         views: unit vectors `[2B, P]`; the twin of row i is row i + B or i - B.
-        everything: unit vectors `[n, P]`, `views` among them: what a view is told apart from.
+        everything: unit vectors `[n, P]`, `views` among them: what each view is compared with.
         first: row of `everything` at which `views` begin.
         temperature: cosines are divided by it.
 

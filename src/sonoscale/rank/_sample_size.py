@@ -94,7 +94,7 @@ def rank_curve(sketch: SpectralSketch, estimator: str | Estimator = "rankme") ->
     chosen = get_estimator(estimator) if isinstance(estimator, str) else estimator
     parts = [part for part in sketch.parts() if part.count]
     if not parts:
-        raise SonoscaleError("the sketch is empty: it has seen no embeddings")
+        raise SonoscaleError("the sketch is empty: it holds no embeddings")
     points, level = [], [part.copy() for part in parts]
     while level:
         found = [(part.count, _value(part, chosen, sketch.dim)) for part in level]
@@ -131,7 +131,7 @@ def extrapolate(sketch: SpectralSketch, estimator: str | Estimator = "rankme", *
 
     Raises:
         SonoscaleError: n is under 2 * dim, from which nothing can be extrapolated; too few rows for an error; or the
-            estimator is infinite or not defined for what was seen.
+            estimator is infinite or not defined for these embeddings.
 
     Example:
         >>> import numpy as np
@@ -168,7 +168,7 @@ def extrapolate(sketch: SpectralSketch, estimator: str | Estimator = "rankme", *
 def clips_needed(
     sketch: SpectralSketch, tolerance: float = 0.01, estimator: str | Estimator = "rankme", *, level: float = 0.95
 ) -> ClipsNeeded:
-    """How many clips, of the kind seen, bring the estimator within `tolerance` of the truth.
+    """How many clips like these bring the estimator within `tolerance` of the truth.
 
     The interval shrinks as 1/sqrt(n), and the bias as 1/n, from what this sketch shows.
 
