@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def fit(
     table: Runs,
-    x: Annotated[str, typer.Option(help="Column that the law depends on; several with commas between.")],
+    x: Annotated[str, typer.Option(help="Columns that the law depends on, comma-separated.")],
     y: Annotated[str | None, typer.Option(help="Column that the law predicts (default: quality, score, ...).")] = None,
     form: Annotated[str, typer.Option(help="Form of the law, or auto.")] = "auto",
     flops: Annotated[
@@ -27,14 +27,12 @@ def fit(
     through: Annotated[
         str | None, typer.Option(help="Column, such as rankme, through which x acts on y: a law in two stages.")
     ] = None,
-    at: Annotated[
-        list[str] | None, typer.Option(help="Predict here: params=1e9,hours=100. May be given several times.")
-    ] = None,
+    at: Annotated[list[str] | None, typer.Option(help="Predict here: params=1e9,hours=100; repeatable.")] = None,
     clusters: Clusters = None,
     held_out: Annotated[
         str | None, typer.Option(help="Rows to predict, not to fit: a column that is 1 there, or such as params>1e9.")
     ] = None,
-    group: Annotated[str, typer.Option(help="Columns whose values make groups, a law for each.")] = "",
+    group: Annotated[str, typer.Option(help="Columns that define groups; a law is fitted to each.")] = "",
     family: Annotated[
         str | None, typer.Option(help="Column of families, with effects of their own (--through).")
     ] = None,

@@ -48,7 +48,7 @@ def plan(
     seed: Seed = 0,
     json: Json = None,
 ) -> None:
-    """What to train next for a budget, how sure that is, and which runs would make it surer."""
+    """What to train next for a budget, how certain that is, and which runs would make it more certain."""
     from sonoscale.cli._console import console
     from sonoscale.files import write_json
     from sonoscale.laws.plan import GroupPlans

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 from sonoscale._lazy import lazy
 
 if TYPE_CHECKING:
-    from sonoscale.corpora._audio_corpus import AudioCorpus
-    from sonoscale.corpora._base import Corpus, take
+    from sonoscale.corpora._base import AudioCorpus, Corpus, take
     from sonoscale.corpora._config import (
         CorpusData,
         DataConfig,

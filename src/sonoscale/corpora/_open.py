@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sonoscale.audio import AUDIO_SUFFIXES
-from sonoscale.corpora._audio_corpus import AudioCorpus
+from sonoscale.corpora._base import AudioCorpus
 from sonoscale.corpora._hear import HEAR_MARK, open_hear
 from sonoscale.corpora._hf import is_saved, open_hf
 from sonoscale.corpora._manifest import MANIFEST_SUFFIXES, has_bytes, open_manifest
@@ -31,7 +31,7 @@ def open_corpus(
     audio_root: str | Path | None = None,
     key: str | None = None,
 ) -> AudioCorpus:
-    """Open audio, whatever it lies in, without decoding it.
+    """Open audio of any kind without decoding it.
 
     What `spec` can be, and the kind that is found:
 

@@ -190,7 +190,7 @@ class _Shards:
         if self._stream.tell() < self.bytes:
             raise SonoscaleError(
                 f"{out / shard_name(self.number)}: {self._stream.tell()} bytes where the journal has {self.bytes}; "
-                f"delete {out} and pack anew"
+                f"delete {out} and pack again"
             )
         self._stream.truncate(self.bytes)
 

@@ -74,7 +74,7 @@ class Described(Result):
         return rows
 
     def warnings(self) -> list[dict[str, Any]]:
-        """The rows about what deserves a second look."""
+        """The rows about what looks suspicious."""
         from sonoscale.corpora._describe import warning_rows
 
         return [{"what": what, "value": value} for what, value in warning_rows(self.description)]

@@ -132,7 +132,7 @@ def number(value: float) -> str:
 def write_records(
     records: Iterable[RankRecord], path: Path | str, *, subsets: Sequence[str] | None = None, **more: Any
 ) -> None:
-    """Write records to a `.json` file (`{"records": [...]}`) or a `.parquet` file, at once.
+    """Write records to a `.json` file (`{"records": [...]}`) or a `.parquet` file, atomically.
 
     Arguments:
         records: what to write.

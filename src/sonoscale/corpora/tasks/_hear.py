@@ -115,7 +115,7 @@ def _vocabulary(file: Path) -> list[str]:
     if sorted(names) != list(range(len(rows))):
         missing = next((i for i in range(len(rows)) if i not in names), len(rows))
         raise SonoscaleError(
-            f"{file}: idx must run from 0 to {len(rows) - 1} without a gap, and {missing} is missing; number them anew"
+            f"{file}: idx must run from 0 to {len(rows) - 1} without a gap, and {missing} is missing; renumber them"
         )
     twice = [name for name, count in Counter(names.values()).items() if count > 1]
     if twice:

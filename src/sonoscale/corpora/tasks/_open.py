@@ -48,7 +48,7 @@ def open_task(
     seed: int = 0,
     skip_broken: bool = False,
 ) -> Task:
-    """Open a labelled task, whatever it lies in, without decoding its audio.
+    """Open a labelled task of any kind without decoding its audio.
 
     What `spec` can be, and the form that is found:
 
