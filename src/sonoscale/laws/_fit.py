@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
+from sonoscale.laws._data import as_names, check_draws, check_level
 from sonoscale.laws._estimate import Prediction
 from sonoscale.laws._fit_form import fit_form
 from sonoscale.laws._laws import Law, Laws
@@ -76,16 +77,20 @@ def fit(
         >>> law.predict({"params": 3.2e7}).value.round(1).tolist()
         [1.7]
     """
-    names = (x,) if isinstance(x, str) else tuple(x)
+    names = as_names(x, "x")
     if not names:
         raise SonoscaleError("x names no column")
-    if not 0 < level < 1:
-        raise SonoscaleError(f"level must lie between 0 and 1 (such as 0.95), not {level!r}")
+    if isinstance(form, str) and form == "auto" and through is None:
+        check_level(level)
+    else:
+        check_draws(bootstrap, level, seed)
+    if huber is not None and not (isinstance(huber, (int, float, np.number)) and 0 < huber < np.inf):
+        raise SonoscaleError(f"huber must be a number above zero, not {huber!r}")
     if huber is not None and (form == "auto" or through is not None):
         raise SonoscaleError("huber is for a named form: auto has a delta of its own")
     if flops is not None and through is not None:
         raise SonoscaleError("flops is for a law without through: origins roll along it")
-    if form != "auto":
+    if not isinstance(form, str) or form != "auto":
         find_form(form)
     runs = as_runs(source, **reading)
     special = [name for name in (runs.y, flops, through) if name is not None]

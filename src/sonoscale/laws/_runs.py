@@ -83,6 +83,10 @@ class RunTable:
             SonoscaleError: With the name and the columns that there are.
         """
         for name in names:
+            if not isinstance(name, str):
+                raise SonoscaleError(
+                    f"a column is called by its name, not {name!r}; there are: {', '.join(self.columns)}"
+                )
             if name not in self.columns:
                 raise SonoscaleError(f"the table has no column {name!r}; there are: {', '.join(self.columns)}")
 
@@ -116,7 +120,7 @@ class RunTable:
         """
         if not self.group_by:
             return [({}, self)]
-        part = self.use(labels=self.group_by)
+        part = replace(self.use(labels=self.group_by), group_by=())
         keys = list(zip(*(part.columns[name].tolist() for name in self.group_by), strict=True))
         return [
             (
@@ -125,6 +129,16 @@ class RunTable:
             )
             for key in dict.fromkeys(keys)
         ]
+
+    def whole(self, what: str) -> RunTable:
+        """The table as it is; `what` a verb does with one table, for the message.
+
+        Raises:
+            SonoscaleError: The table has groups.
+        """
+        if self.group_by:
+            raise SonoscaleError(f"group ({', '.join(self.group_by)}): {what}: take each group by itself")
+        return self
 
     def use(
         self, *numbers: str, positive: Iterable[str] = (), labels: Iterable[str] = (), with_y: bool = False
@@ -162,6 +176,8 @@ class RunTable:
                 f"{name}, row {self.rows[row]}: no value; fill it in, leave the row out, or leave out every such row "
                 "(omit)"
             )
+        for name in labels:
+            _check_labels(self.columns[name][~lacking], name, self.rows[~lacking])
         if lacking.all():
             raise SonoscaleError(f"{self.source}: no row has a value in all of {', '.join(wanted)}")
         table = self if first is None else self.take(~lacking, _omitted(self, lacking, first[0]))
@@ -252,6 +268,14 @@ def missing(values: NDArray[Any]) -> NDArray[np.bool_]:
         [one is None or one == "" or (isinstance(one, float) and math.isnan(one)) for one in values.tolist()],
         dtype=bool,
     )
+
+
+def _check_labels(values: NDArray[Any], name: str, rows: Index) -> None:
+    for row, value in zip(rows.tolist(), values.tolist() if values.dtype.kind == "O" else (), strict=False):
+        try:
+            hash(value)
+        except TypeError:
+            raise SonoscaleError(f"{name}, row {row}: {value!r} is a {type(value).__name__}, not a label") from None
 
 
 def _omitted(table: RunTable, lacking: NDArray[np.bool_], name: str) -> str:

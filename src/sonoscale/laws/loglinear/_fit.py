@@ -75,8 +75,8 @@ def fit_loglinear(
         >>> round(law.coefficients["log params"].value, 2)
         -0.18
     """
-    check_draws(bootstrap, level)
-    runs = checked(as_runs(source, **reading), x).fitted
+    check_draws(bootstrap, level, seed)
+    runs = checked(as_runs(source, **reading).whole("fit_loglinear fits one law"), x).fitted
     prepared = prepare(runs, y=runs.y, x=x, log=log, y_scale=y_scale, effects=effects, interactions=interactions)
     prepared = prepared.ordered(canonical_order(prepared.X, prepared.z, prepared.members))
     return fit_prepared(prepared, resample(prepared.clusters, bootstrap=bootstrap, seed=seed), level, runs)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._bootstrap import expanded_interval
-from sonoscale.laws._data import check_draws
+from sonoscale.laws._data import as_names, check_draws
 from sonoscale.laws._estimate import Prediction
 from sonoscale.laws._fit_form import fit_form
 from sonoscale.laws._fitted import Fit
@@ -182,9 +182,10 @@ def fit_two_stage(
         >>> sorted(law.routes)
         ['direct', 'direct with rank', 'measured rank', 'through rank']
     """
-    check_draws(bootstrap, level)
-    names = (x,) if isinstance(x, str) else tuple(x)
-    read = as_runs(source, **reading)
+    check_draws(bootstrap, level, seed)
+    names = as_names(x, "x")
+    read = as_runs(source, **reading).whole("fit_two_stage fits one law")
+    read.need(through)
     if through == read.y or through in names:
         raise SonoscaleError(f"{through!r} is {'y' if through == read.y else 'in x'} and is to be gone through")
     read = checked(read, names, through)

@@ -142,7 +142,7 @@ def fit_surface(
         SonoscaleError: For too few rows or clusters, and a law that does not depend on N or on
             D.
     """
-    check_draws(bootstrap, level)
+    check_draws(bootstrap, level, seed)
     size = len(LAW.parameters)
     screened = screen_runs(runs, x=names[:2], log=names[:2], least=size + 1)
     n, d, raw = (screened.columns[name] for name in names)
