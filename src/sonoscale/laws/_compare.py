@@ -135,6 +135,9 @@ def compare(
     names = as_names(x, "x")
     if not names:
         raise SonoscaleError("x names no column")
+    twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
+    if twice is not None:
+        raise SonoscaleError(f"x names {twice!r} twice")
     read = as_runs(source, **reading).whole("compare fits one set of laws").use(positive=names, with_y=True)
     target = read.target(along=names)
     runs = read.fitted
@@ -143,7 +146,7 @@ def compare(
     given = (forms,) if isinstance(forms, (str, Form)) or not isinstance(forms, Iterable) else tuple(forms)
     if not given:
         raise SonoscaleError("forms names no form")
-    chosen = [find_form(form) for form in given]
+    chosen = list({found.name: found for found in map(find_form, given)}.values())
     y = runs[read.y]
     constant = constant_column(y, name=read.y)
     if constant:

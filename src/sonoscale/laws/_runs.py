@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._data import as_column
-from sonoscale.laws._names import find_sizes
-from sonoscale.laws._target import Target, Unit, find_target
+from sonoscale.laws._names import find_sizes, is_score
+from sonoscale.laws._target import Target, Unit, find_target, mixed_units
 
 __all__ = ["RunTable", "missing", "numbered"]
 
@@ -179,7 +179,8 @@ class RunTable:
         for name in labels:
             _check_labels(self.columns[name][~lacking], name, self.rows[~lacking])
         if lacking.all():
-            raise SonoscaleError(f"{self.source}: no row has a value in all of {', '.join(wanted)}")
+            shown = dict.fromkeys((*wanted, *([self.y] if with_y else [])))
+            raise SonoscaleError(f"{self.source}: no row has a value in all of {', '.join(shown)}")
         table = self if first is None else self.take(~lacking, _omitted(self, lacking, first[0]))
         columns = dict(table.columns)
         for name in dict.fromkeys((*numbers, *positive)):
@@ -201,7 +202,7 @@ class RunTable:
 
         Raises:
             SonoscaleError: Where nothing says so, or the name says one and the data the other; where fractions and
-                percentages are mixed.
+                percentages are mixed; where y of a held-out row is out of range.
         """
         known = self.use(with_y=True) if self.omit else self
         values = _y_column(known)
@@ -219,7 +220,24 @@ class RunTable:
                 f"nothing says whether more {self.y} is better, neither its name nor a column of size: say it "
                 "(higher_is_better)"
             )
+        _check_held(known, found, values)
         return found
+
+
+def _check_held(table: RunTable, target: Target, values: Array) -> None:
+    """Refuse y of held-out rows [n] that is outside its range, or not in the unit of the fitted rows."""
+    known = np.isfinite(values) & table.held
+    if is_score(table.y) and known.any():
+        used = known | ~table.held
+        reason = mixed_units(values[used], f"{table.y} of fitted and held-out rows together", table.rows[used])
+        if reason:
+            raise SonoscaleError(reason)
+    outside = (values > target.ceiling) | (values < 0) if target.direction == "score" else values <= 0
+    outside &= known
+    if outside.any():
+        i = int(outside.argmax())
+        why = f"is outside 0 to {target.ceiling:g}" if target.direction == "score" else "is not above zero"
+        raise SonoscaleError(f"{table.y}, row {table.rows[i]}: {values[i]:g} {why}")
 
 
 def _size(table: RunTable, along: Sequence[str]) -> tuple[Array | None, str]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
 
-__all__ = ["as_table", "frame_columns", "read_table"]
+__all__ = ["as_point", "as_table", "frame_columns", "read_table"]
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _NUMBERS = (bool, int, float, np.number, Decimal, Fraction)
@@ -47,10 +47,12 @@ def read_table(path: str | PathLike[str]) -> dict[str, NDArray[Any]]:
     """
     file = Path(path)
     suffix = file.suffix.lower()
+    if not file.exists():
+        raise SonoscaleError(f"{file}: no such table")
     if suffix not in (*_DELIMITERS, ".parquet"):
         raise SonoscaleError(f"{file}: a table is read from .csv, .tsv or .parquet, not from {suffix or 'no suffix'!r}")
     if not file.is_file():
-        raise SonoscaleError(f"{file}: {'is a folder, not a table' if file.is_dir() else 'no such table'}")
+        raise SonoscaleError(f"{file}: {'is a folder' if file.is_dir() else 'no file'}, not a table")
     if file.stat().st_size == 0:
         raise SonoscaleError(f"{file}: the file is empty")
     return _read_parquet(file) if suffix == ".parquet" else _read_text(file, _DELIMITERS[suffix])
@@ -81,6 +83,20 @@ def frame_columns(frame: Any) -> dict[str, NDArray[Any]] | None:
         if names.count(name) > 1:
             raise SonoscaleError(f"the table has {names.count(name)} columns called {name!r}")
     return as_table(dict(zip(names, listed, strict=True)))
+
+
+def as_point(at: Any, what: str) -> dict[str, Any]:
+    """What a prediction is asked at: column -> a number or a sequence of them, from a mapping or a data frame.
+
+    Raises:
+        SonoscaleError: For anything else.
+    """
+    if isinstance(at, Mapping):
+        return {str(name): value for name, value in at.items()}
+    columns = frame_columns(at)
+    if columns is None:
+        raise SonoscaleError(f"{what} is asked with a mapping of columns to numbers, or a data frame, not {at!r}")
+    return dict(columns)
 
 
 def _array(values: list[Any]) -> NDArray[Any]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._data import as_column, as_names
+from sonoscale.laws._names import is_size
 from sonoscale.laws._screen import as_given
 
 __all__ = ["Part", "Term", "family_terms", "is_categorical", "labels_of", "make_terms", "term_matrix"]
@@ -79,7 +80,7 @@ def make_terms(
             parts[name] = tuple(Part(name, "level", level) for level in levels[name][1:])
         else:
             column = as_column(table[name], name=name, rows=rows)
-            if log is not None and name in log:
+            if is_size(name) if log is None else name in log:
                 as_column(column, name=name, positive=True, rows=rows)
             logged = name in log if log is not None else _can_be_logged(table[name], column)
             parts[name] = (Part(name, "log" if logged else "number"),)
@@ -106,8 +107,8 @@ def family_terms(families: Sequence[Hashable], name: str) -> tuple[tuple[Hashabl
     return labels, tuple(Term((Part(name, "level", label),)) for label in labels[1:])
 
 
-def term_matrix(terms: Sequence[Term], table: Table, n: int) -> Array:
-    """The columns of the terms, after a column of ones: [n, 1 + terms]."""
+def term_matrix(terms: Sequence[Term], table: Table, n: int, rows: NDArray[np.intp] | None = None) -> Array:
+    """The columns of the terms, after a column of ones: [n, 1 + terms]; `rows` [n] are places, for messages."""
     columns = [np.ones(n)]
     numbers: dict[tuple[str, bool], Array] = {}
     for term in terms:
@@ -118,7 +119,7 @@ def term_matrix(terms: Sequence[Term], table: Table, n: int) -> Array:
             else:
                 key = part.column, part.kind == "log"
                 if key not in numbers:
-                    numbers[key] = as_column(table[part.column], name=part.column, positive=key[1])
+                    numbers[key] = as_column(table[part.column], name=part.column, positive=key[1], rows=rows)
                 column = column * (np.log(numbers[key]) if key[1] else numbers[key])
         columns.append(column)
     return np.stack(columns, axis=1)

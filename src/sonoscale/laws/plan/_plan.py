@@ -22,6 +22,7 @@ from sonoscale.laws.plan._results import Allocation, Designed, GroupPlans
 
 __all__ = ["plan"]
 
+LEDGER_FILE = "ledger.parquet"
 AMOUNTS = ("examples_seen", "step", "hours_seen", "clips_seen")
 """Columns that say how much was trained on; costs are counted by training examples."""
 
@@ -116,6 +117,8 @@ def plan(
     if base is not None and not isinstance(base, (str, PathLike)):
         raise SonoscaleError(f"base must be the path of a YAML file, not {base!r}")
     named = {"flops": flops, "params": params, "hours": hours, "clips": clips, "latency": latency, "memory": memory}
+    for name in set(limits or {}) & {name for name, value in named.items() if value is not None}:
+        raise SonoscaleError(f"{name} is given twice: as a budget and in limits")
     chosen = _Options(
         budgets=_budgets(named | dict(limits or {})), n=n, d=d, design=_names(design, "design"),
         curved=_names(curved, "curved"), base=base,
@@ -200,7 +203,8 @@ class _Options:
                 raise SonoscaleError("no column of a design differs between these runs: name some (design)")
         runs.need(*chosen)
         base, cost = self.base, None
-        if base is None and (file := Path(runs.source) / "study.yaml").is_file():
+        folder = Path(runs.source).parent if Path(runs.source).name == LEDGER_FILE else Path(runs.source)
+        if base is None and (file := folder / "study.yaml").is_file():
             base = file
         if base is not None:
             cost, more = base_costs(base, runs.columns, chosen)

@@ -100,8 +100,11 @@ class Surface:
         ends = span(loss(self.draws[:, None, :], n, d), law, level=self.level, factor=self.factor, log=True)
         centre = np.log(law)
         below, above = (np.hypot(half, np.log(end) - centre) for end in ends)
-        low, high = self.target.ends(np.exp(centre - below), np.exp(centre + above))
-        return self.target.up(np.exp(centre)), low, high
+        ends = self.target.ends(np.exp(centre - below), np.exp(centre + above))
+        found = self.target.up(np.exp(centre)), *ends
+        least = 0.0 if self.target.direction == "score" else -np.inf
+        y, low, high = (np.maximum(one, least) for one in found)
+        return y, low, high
 
 
 def span(draws: Array, estimate: Any, *, level: float, factor: float, log: bool = False) -> tuple[Array, Array]:
