@@ -79,6 +79,8 @@ def _point(text: str) -> dict[str, Any]:
         name, sign, value = (word.strip() for word in part.partition("="))
         if not sign or not name or not value:
             raise SonoscaleError(f"at: {part!r}: give name=value, such as params=1e9,hours=100")
+        if name in point:
+            raise SonoscaleError(f"at: {text!r} gives {name} twice")
         try:
             point[name] = float(value)
         except ValueError:

@@ -76,7 +76,7 @@ def spearman(
     """
     from scipy import stats
 
-    check_draws(bootstrap, level)
+    check_draws(bootstrap, level, seed)
     xs, ys = as_column(x, name=x_name), as_column(y, name=y_name)
     check_pair(xs, ys, x_name=x_name, y_name=y_name)
     groups = as_clusters(clusters, len(xs))

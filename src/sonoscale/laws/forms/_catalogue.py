@@ -36,6 +36,8 @@ def find_form(form: str | Form) -> Form:
     """
     if isinstance(form, Form):
         return form
+    if not isinstance(form, str):
+        raise SonoscaleError(f"form must be the name of a form or a Form, not {form!r}; there are: {', '.join(FORMS)}")
     if form in FORMS:
         return FORMS[form]
     breaks = re.fullmatch(r"BNSL([1-9])", form)
