@@ -68,6 +68,11 @@ def spearman(
 
     Raises:
         SonoscaleError: For malformed or constant columns and for fewer than 4 clusters.
+
+    Example:
+        >>> rank, accuracy = [12, 18, 25, 31, 40, 44], [0.31, 0.30, 0.42, 0.47, 0.55, 0.53]
+        >>> print(f"{spearman(rank, accuracy).value:.2f}")
+        0.89
     """
     from scipy import stats
 

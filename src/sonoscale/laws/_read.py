@@ -69,7 +69,7 @@ def read_runs(
             are one, unless all are equal. An empty sequence: each row is its own.
         held_out: rows to predict and not to fit: a column that is true or 1 there, a comparison (`fitted==0`,
             `params>1e9`), or a mask [n].
-        group: columns whose values make the parts that are fitted or judged apart.
+        group: columns whose values make the groups that are fitted or judged separately.
         family: the column of families (architectures, objectives).
         step: the column of training steps; of a study, `step`.
         omit: leave out rows in which a needed cell is missing; else they are refused.

@@ -34,7 +34,8 @@ class RunTable:
         clusters: [n] number of the cluster of each row: rows of one (seeds and checkpoints of a configuration) are
             dependent.
         clusters_by: the columns that say so; empty where each row is its own.
-        group_by: columns of the parts that are fitted or judged apart. family_by: the column of families, or None.
+        group_by: columns of the groups that are fitted or judged separately.
+        family_by: the column of families, or None.
         step_by: the column of training steps, or None.
         omit: rows with a missing cell are left out, and not refused.
         higher_is_better, unit: what was asked of y, or None.

@@ -41,7 +41,7 @@ def audit(
     seed: int = 0,
     **reading: Unpack[Reading],
 ) -> Audit:
-    """Whether rank is to be trusted as a stand-in for quality, by the rules in the docstring of this package.
+    """Whether rank can be trusted as a proxy for quality, by the rules in the docstring of this package.
 
     Arguments:
         source: a table of runs, or whatever `read_runs` reads; its y is the quality, and its clusters are the

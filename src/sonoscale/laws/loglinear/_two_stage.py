@@ -164,7 +164,7 @@ def fit_two_stage(
     seed: int = 0,
     **reading: Unpack[Reading],
 ) -> TwoStage:
-    """Fit rank ~ x and y ~ rank, and ask what the detour gains or loses against y ~ x.
+    """Fit rank ~ x and y ~ rank, and compare it with y ~ x.
 
     That design variables act on quality through the rank is the claim of Deng, Sun, Dou and Xu, arXiv
     2510.10948 (2025). If it holds, the detour costs nothing, and the design adds nothing to a measured rank.

@@ -1,4 +1,4 @@
-"""The verb: what to train next for a budget, how sure that is, and which runs would make it surer."""
+"""The verb: what to train next for a budget, how certain that is, and which runs would make it more certain."""
 
 from __future__ import annotations
 
