@@ -97,7 +97,7 @@ def _with_options(message: str) -> str:
 
 
 _OPTIONS = {"higher_is_better": "--higher-is-better or --lower-is-better"} | {
-    name: f"--{name}" for name in ("clusters", "group", "omit", "unit", "y")
+    name: f"--{name}" for name in ("clusters", "force", "group", "omit", "unit", "y")
 }
 
 

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from sonoscale.arguments import check_arguments
 from sonoscale.audio import AUDIO_SUFFIXES
 from sonoscale.corpora._audio_corpus import AudioCorpus
 from sonoscale.corpora._hear import HEAR_MARK, open_hear
@@ -60,6 +61,7 @@ def open_corpus(
         SonoscaleError: there is nothing of this kind at `spec`, or no clip at all in it; an argument is out of its
             range or not for this kind.
     """
+    check_arguments(open_corpus, locals())
     text = os.path.expanduser(spec)  # noqa: PTH111 (a Path would change patterns)
     if sample_rate < 1:
         raise SonoscaleError(f"sample_rate = {sample_rate}: a rate in Hz is needed, such as 16000")

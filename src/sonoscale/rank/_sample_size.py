@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sonoscale.arguments import check_arguments
 from sonoscale.errors import SonoscaleError
 from sonoscale.rank._estimators import Estimator, get_estimator
 from sonoscale.rank._interval import Compute, check_level, jackknife
@@ -84,6 +85,7 @@ def rank_curve(sketch: SpectralSketch, estimator: str | Estimator = "rankme") ->
     Raises:
         SonoscaleError: the sketch is empty.
     """
+    check_arguments(rank_curve, locals())
     chosen = get_estimator(estimator) if isinstance(estimator, str) else estimator
     parts = [part for part in sketch.parts() if part.count]
     if not parts:
@@ -127,6 +129,7 @@ def extrapolate(sketch: SpectralSketch, estimator: str | Estimator = "rankme", *
         SonoscaleError: n is under 2 * dim, from which nothing can be extrapolated; too few rows for an error; or the
             estimator is infinite or not defined for what was seen.
     """
+    check_arguments(extrapolate, locals())
     check_level(level)
     chosen = get_estimator(estimator) if isinstance(estimator, str) else estimator
     n, dim = sketch.n, sketch.dim
@@ -170,6 +173,7 @@ def clips_needed(
         >>> clips_needed(sketch, 0.01).n < 10_000
         True
     """
+    check_arguments(clips_needed, locals())
     if not tolerance > 0:
         raise SonoscaleError(f"tolerance must be a positive share such as 0.01, not {tolerance}")
     limit = extrapolate(sketch, estimator, level=level)
