@@ -82,7 +82,8 @@ def _union(node: ast.expr, scope: Mapping[str, Any]) -> list[tuple[str, _Test]] 
         return [(f"a {name}" if name[0] not in "AEIO" else f"an {name}", lambda value: isinstance(value, alias))]
     if getattr(alias, "__origin__", None) is collections.abc.Callable:
         return [_FUNCTION]
-    if getattr(alias, "__args__", None) and all(isinstance(one, str) for one in alias.__args__):  # of Literal
+    of = getattr(alias, "__args__", ())
+    if of and all(isinstance(one, str) for one in of):  # of Literal
         return [_PLAIN["str"]]
     return None
 
