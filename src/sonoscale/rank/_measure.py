@@ -122,7 +122,7 @@ def measure_rank(
 
 
 def measure_all(
-    sketch: SpectralSketch, estimators: Iterable[str | Estimator] | None = None, **about: Any
+    sketch: Any, estimators: Iterable[str | Estimator] | None = None, **about: Any
 ) -> tuple[list[RankRecord], dict[str, str]]:
     """Every estimator on one sketch.
 
