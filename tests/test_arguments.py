@@ -41,6 +41,7 @@ NOT_FOR = {  # what is of any type, or of no use beside the rest that is given
     "rankme": {"embeddings"},
     "RankMonitor": {"probe", "group"},
     "measure": {"precision"},
+    "measure_all": {"sketch"},
 }
 
 
