@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-__all__ = ["default_cache", "replacing", "write_bytes", "write_json", "write_text"]
+from sonoscale.errors import SonoscaleError
+
+__all__ = ["default_cache", "make_folder", "replacing", "write_bytes", "write_json", "write_text"]
 
 
 def default_cache() -> Path:
@@ -21,29 +24,56 @@ def default_cache() -> Path:
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A path beside `path` to write to, which takes its place when the block ends, and is removed if it fails."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     partial = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         yield partial
         partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in _NOT_TO_BE_WRITTEN and _about(error, path, partial):
+            raise SonoscaleError(f"{path}: cannot be written: {(error.strerror or str(error)).lower()}") from error
         raise
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, unless it is there.
+
+    Raises:
+        SonoscaleError: it cannot be made there; the path and the reason.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno not in _NOT_TO_BE_WRITTEN:
+            raise  # such as a full disk
+        raise SonoscaleError(f"{path}: cannot be made a folder: {(error.strerror or str(error)).lower()}") from error
+
+
+_NOT_TO_BE_WRITTEN = {
+    errno.EACCES, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.EPERM, errno.EROFS,
+}  # fmt: skip
+"""Errors of the system that are about a place, and not about the disk."""
+
+
+def _about(error: OSError, *paths: Path) -> bool:
+    return error.filename is not None and any(os.fspath(error.filename) == str(path) for path in paths)
+
+
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
-    """Replace a file at once: a reader sees the old one or the new one."""
+    """Replace a file atomically: a reader sees the old one or the new one."""
     with replacing(path) as partial:
         partial.write_bytes(content)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace a text file (UTF-8) at once."""
+    """Replace a text file (UTF-8) atomically."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: Path, content: Any, *, indent: int | None = 1) -> None:
-    """Replace a JSON file at once; the content as `sonoscale.results.plain` leaves it, without NaN or infinity."""
+    """Replace a JSON file atomically; the content as `sonoscale.results.plain` leaves it, without NaN or infinity."""
     from sonoscale.results import plain
 
     write_text(path, json.dumps(plain(content), indent=indent, allow_nan=False))

@@ -15,6 +15,7 @@ from sonoscale.corpora._download import Patience, download, read_json
 from sonoscale.corpora._recipes import Recipe, RecipeFile
 from sonoscale.corpora._unpack import is_archive, merge_into, unpack
 from sonoscale.errors import SonoscaleError
+from sonoscale.files import make_folder
 from sonoscale.processes import only_one_process
 
 __all__ = ["RECEIPT", "Fetched", "fetch_corpus"]
@@ -98,7 +99,7 @@ def fetch_corpus(
     fetched = Fetched(folder, [])
     if not wanted:
         return fetched
-    work.mkdir(parents=True, exist_ok=True)
+    make_folder(work)
     with only_one_process(work, "fetches into"):
         _check_space(out, wanted)
         for unit in _units(wanted):
@@ -114,7 +115,7 @@ def fetch_corpus(
 
 
 class _Receipt:
-    """The file that tells what is complete."""
+    """The file that lists what is complete."""
 
     def __init__(self, folder: Path, name: str, recipe: Recipe) -> None:
         self._file = folder / RECEIPT
@@ -200,7 +201,7 @@ def _units(files: list[RecipeFile]) -> list[list[RecipeFile]]:
 
 
 def _items(file: RecipeFile, recipe: Recipe, patience: Patience | None) -> list[_Item]:
-    """The files to download for an entry of the recipe; of a Zenodo record, as the record tells."""
+    """The files to download for an entry of the recipe; of a Zenodo record, as the record lists them."""
     if not file.zenodo:
         return [_Item(file.filename, file.filename, file.urls, file.checksum, file.size, file)]
     url = f"{recipe.zenodo_api}/{file.zenodo}"

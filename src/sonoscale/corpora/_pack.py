@@ -17,6 +17,7 @@ from sonoscale.corpora._pack_journal import Journal, Progressed
 from sonoscale.corpora._packed import META_FILE, STEP, VERSION, PackedCorpus, is_pack, shard_name
 from sonoscale.corpora._parallel import map_chunks
 from sonoscale.errors import SonoscaleError
+from sonoscale.files import make_folder
 from sonoscale.processes import only_one_process
 
 __all__ = ["PackedCorpus", "TooManyBrokenError", "pack_corpus"]
@@ -61,7 +62,7 @@ def pack_corpus(
     max_broken: float = 0.05,
     progress: Progress | None = None,
 ) -> PackedCorpus:
-    """Write a corpus as a pack, or go on with one that was interrupted.
+    """Write a corpus as a pack, or resume one that was interrupted.
 
     However often it was interrupted, even by a kill, the files come out the same to the byte. A finished pack of
     the same corpus and settings is left as it is.
@@ -89,7 +90,8 @@ def pack_corpus(
     }
     if is_pack(out):
         return _finished(out, settings)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
+    Journal.check_place(out)
     with only_one_process(out, "packs into"):
         if is_pack(out):  # another process was faster
             return _finished(out, settings)
@@ -190,7 +192,7 @@ class _Shards:
         if self._stream.tell() < self.bytes:
             raise SonoscaleError(
                 f"{out / shard_name(self.number)}: {self._stream.tell()} bytes where the journal has {self.bytes}; "
-                f"delete {out} and pack anew"
+                f"delete {out} and pack again"
             )
         self._stream.truncate(self.bytes)
 

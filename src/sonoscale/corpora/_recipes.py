@@ -12,6 +12,7 @@ from typing import Self
 import yaml
 from pydantic import Field, field_validator, model_validator
 
+from sonoscale.arguments import check_arguments
 from sonoscale.config import Config, validate
 from sonoscale.errors import SonoscaleError
 
@@ -26,7 +27,7 @@ class RecipeFile(Config):
     """One file to download, or the files of a Zenodo record."""
 
     url: str | list[str] | None = None  # http or https; a list holds mirrors of the same file
-    zenodo: str | None = None  # number of a Zenodo record, instead of url: it tells files, sizes and checksums itself
+    zenodo: str | None = None  # number of a Zenodo record, instead of url: it lists files, sizes and checksums itself
     match: str = "*"  # with zenodo: which of the record's files, as a shell pattern
     name: str | None = None  # with url: what the file is called; by default the end of the url
     checksum: str | None = None  # with url: md5:... or sha256:... as published; null if none is known
@@ -132,6 +133,7 @@ def load_recipes(extra: str | Path | None = None) -> dict[str, Recipe]:
     Raises:
         SonoscaleError: a file is missing, is not YAML, or a recipe in it is not valid (its key is named).
     """
+    check_arguments(load_recipes, locals())
     shipped = resources.files("sonoscale.corpora").joinpath("recipes.yaml").read_text(encoding="utf-8")
     recipes = _parse(shipped, "recipes.yaml")
     for file in (os.environ.get(RECIPES_VARIABLE), extra):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sonoscale.arguments import check_arguments
 from sonoscale.errors import SonoscaleError
 from sonoscale.results import Result, plain
 
@@ -74,7 +75,7 @@ class Described(Result):
         return rows
 
     def warnings(self) -> list[dict[str, Any]]:
-        """The rows about what deserves a second look."""
+        """The rows about what looks suspicious."""
         from sonoscale.corpora._describe import warning_rows
 
         return [{"what": what, "value": value} for what, value in warning_rows(self.description)]
@@ -147,6 +148,9 @@ def describe(
         workers: processes that decode; by default one per core if it is worth their start.
         progress: called with (clips done, clips in all).
 
+    Returns:
+        What the audio is like; it prints as a table.
+
     Raises:
         SonoscaleError: there is no audio.
 
@@ -157,6 +161,7 @@ def describe(
         >>> found.rows()[0]
         {'what': 'clips', 'value': '4'}
     """
+    check_arguments(describe, locals())
     from sonoscale.corpora._describe import describe_scan
     from sonoscale.corpora._open import open_corpus
     from sonoscale.corpora._scan import scan_corpus
@@ -174,6 +179,9 @@ def check(audio: str | Path, *, max_broken: float = 0.05, **options: Any) -> Des
         max_broken: the largest share of clips that may be unreadable.
         options: as of `describe`.
 
+    Returns:
+        What `describe` finds.
+
     Raises:
         SonoscaleError: more than `max_broken` of the clips cannot be read.
 
@@ -181,6 +189,7 @@ def check(audio: str | Path, *, max_broken: float = 0.05, **options: Any) -> Des
         >>> check("procedural?clips=4&seconds=0.5").broken
         []
     """
+    check_arguments(check, locals())
     found = describe(audio, max_broken=max_broken, **options)
     if found.problem:
         raise SonoscaleError("\n".join([found.problem, *(f"  {line}" for line in found.broken)]))
@@ -212,6 +221,9 @@ def pack(
         workers: processes that decode; by default one per core if it is worth their start.
         progress: called with (clips done, clips in all).
 
+    Returns:
+        The pack, with what was left out.
+
     Raises:
         SonoscaleError: there is no audio, too much of it is broken (`TooManyBrokenError`), or `out` holds something
             else.
@@ -223,6 +235,7 @@ def pack(
         >>> len(made.corpus), made.rows()
         (4, [])
     """
+    check_arguments(pack, locals())
     from sonoscale.corpora._open import open_corpus
     from sonoscale.corpora._pack import pack_corpus
 
@@ -250,6 +263,9 @@ def fetch(
         recipes: YAML file of further recipes, besides those of `$SONOSCALE_RECIPES`.
         progress: called with (file, bytes there, bytes in all if known).
 
+    Returns:
+        Where the corpus is, and what was downloaded.
+
     Raises:
         SonoscaleError: no such corpus or part, a licence that was not accepted, a download that fails or is not what
             was published.
@@ -258,6 +274,7 @@ def fetch(
         >>> fetch("esc50", "corpora").folder  # doctest: +SKIP
         PosixPath('corpora/esc-50')
     """
+    check_arguments(fetch, locals())
     from sonoscale.corpora._fetch import fetch_corpus
     from sonoscale.corpora._recipes import find_recipe, load_recipes
 

@@ -10,6 +10,7 @@ from typing import Any, overload
 
 import torch
 
+from sonoscale.arguments import check_arguments
 from sonoscale.encoders._adapter import Adapter
 from sonoscale.encoders._audio_encoder import AudioEncoder
 from sonoscale.encoders._baseline import LogMelStatistics, untrained
@@ -64,6 +65,9 @@ def load_encoder(
         precision: `fp32`, or `bf16` or `fp16` by autocast; pooling is in float32.
         layer: embed with this layer, see `CheckedEncoder`.
 
+    Returns:
+        The encoder: `sample_rate`, `dim`, `embed(waves)`, `embed_layers`, `embed_frames`.
+
     Raises:
         SonoscaleError: nothing there, not what the kind of spec asks for, or the device, precision or layer is not to
             be had.
@@ -76,6 +80,7 @@ def load_encoder(
         >>> encoder.embed(torch.zeros(2, 16_000)).shape  # waves [clips, samples] to embeddings [clips, dim]
         torch.Size([2, 64])
     """
+    check_arguments(load_encoder, locals())
     target = _device(device)
     if isinstance(spec, Path):
         if precision != "fp32" or layer is not None:
@@ -98,8 +103,8 @@ def _device(device: str | torch.device) -> torch.device:
     try:
         target = torch.device(device)
         torch.empty(0, device=target)
-    except (RuntimeError, AssertionError) as error:  # AssertionError: torch without CUDA
-        raise SonoscaleError(f"device {device}: not there; use cpu, cuda or cuda:1") from error
+    except (RuntimeError, AssertionError, TypeError) as error:  # AssertionError: torch without CUDA
+        raise SonoscaleError(f"device {device!s:.80}: not there; use cpu, cuda or cuda:1") from error
     return target
 
 

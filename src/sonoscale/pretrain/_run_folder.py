@@ -17,7 +17,7 @@ import torch
 import yaml
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.files import write_bytes, write_json, write_text
+from sonoscale.files import make_folder, write_bytes, write_json, write_text
 from sonoscale.pretrain._config import RunConfig
 from sonoscale.pretrain._flops import Cost
 from sonoscale.pretrain._monitor import RankReading
@@ -41,7 +41,7 @@ _METRICS = pa.schema(
 
 
 class RunFolder:
-    """Collects what a run produces, keeps the state to resume from, and lets everything appear at once.
+    """Collects what a run produces, keeps the state to resume from, and lets everything appear atomically.
 
     Arguments:
         config: the run.
@@ -93,7 +93,7 @@ class RunFolder:
         """Lock the folder; whether the run is finished already."""
         if self.folder.is_dir() and any(self.folder.iterdir()) and not (self.folder / "record.json").is_file():
             raise SonoscaleError(f"{self.folder}: is no run folder, and would be overwritten; name another")
-        self.unfinished.mkdir(parents=True, exist_ok=True)
+        make_folder(self.unfinished)
         stack.enter_context(only_one_process(self.unfinished, "trains in"))
         if read_record(self.folder) is not None:  # another process was faster
             self.discard()
@@ -180,13 +180,13 @@ class RunFolder:
             kept = torch.load(file, map_location="cpu", weights_only=True)
             begun, precision, written = kept["run"], kept["precision"], kept["written"]
         except Exception as error:
-            raise SonoscaleError(f"{file}: cannot be read; delete it to begin this run anew ({error})") from error
+            raise SonoscaleError(f"{file}: cannot be read; delete it to restart this run ({error})") from error
         if begun != self._digest():
             return None
         if precision != self.precision:
             raise SonoscaleError(
                 f"{self.unfinished}: was begun with precision {precision}, not {self.precision}: resume with that, or "
-                "begin anew (resume=False)"
+                "restart it (resume=False)"
             )
         self._rows, self._spectra = written["rows"], written["spectra"]
         self._budgets, self.warnings = written["budgets"], written["warnings"]
@@ -247,8 +247,18 @@ def unfinished_run(folder: Path) -> Path:
 def read_record(folder: Path) -> dict[str, Any] | None:
     """The record of a finished run, or None where there is none.
 
+    Arguments:
+        folder: of the run.
+
+    Returns:
+        The content of its `record.json`.
+
     Raises:
         SonoscaleError: the record is there but cannot be read.
+
+    Example:
+        >>> read_record(Path("no-run")) is None
+        True
     """
     file = folder / "record.json"
     if not file.is_file():

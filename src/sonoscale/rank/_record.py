@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sonoscale.arguments import check_arguments
 from sonoscale.errors import SonoscaleError
 from sonoscale.files import replacing, write_json
 from sonoscale.rank._estimators import title_of
@@ -132,7 +133,7 @@ def number(value: float) -> str:
 def write_records(
     records: Iterable[RankRecord], path: Path | str, *, subsets: Sequence[str] | None = None, **more: Any
 ) -> None:
-    """Write records to a `.json` file (`{"records": [...]}`) or a `.parquet` file, at once.
+    """Write records to a `.json` file (`{"records": [...]}`) or a `.parquet` file, atomically.
 
     Arguments:
         records: what to write.
@@ -152,6 +153,7 @@ def write_records(
         ...     read_records(f"{folder}/records.json") == [record]
         True
     """
+    check_arguments(write_records, locals())
     path, rows = Path(path), [record.as_dict() for record in records]
     if path.suffix == ".json":
         write_json(path, {"records": rows, **more})
@@ -173,6 +175,12 @@ def write_records(
 def read_records(path: Path | str) -> list[RankRecord]:
     """Read what `write_records` wrote.
 
+    Arguments:
+        path: a `.json` or `.parquet` file.
+
+    Returns:
+        The records, in the order of the file.
+
     Raises:
         SonoscaleError: no such file, or not one of records.
 
@@ -181,6 +189,7 @@ def read_records(path: Path | str) -> list[RankRecord]:
         Traceback (most recent call last):
         sonoscale.errors.SonoscaleError: none.json: no such file
     """
+    check_arguments(read_records, locals())
     path = Path(path)
     try:
         if path.suffix == ".parquet":

@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from sonoscale.arguments import check_arguments
 from sonoscale.errors import SonoscaleError
 from sonoscale.extras import need
 from sonoscale.files import write_bytes, write_text
@@ -59,7 +60,7 @@ class Report(Result):
 def report(folder: str | PathLike[str]) -> Report:
     """Write `report.html` and `figures/*.png` into the folder of a finished study.
 
-    Each file is replaced at once: a reader sees the old one or the new one, never a part. A figure without
+    Each file is replaced atomically: a reader sees the old one or the new one, never a part. A figure without
     anything to draw has no PNG, and the page says why; its PNG from an earlier report is removed.
 
     Arguments:
@@ -76,6 +77,7 @@ def report(folder: str | PathLike[str]) -> Report:
         >>> report("results/quickstart").page  # doctest: +SKIP
         PosixPath('results/quickstart/report.html')
     """
+    check_arguments(report, locals())
     need("plotly", what="a report")
     need("matplotlib", what="a report")
     from sonoscale.report._matplotlib import figure_png

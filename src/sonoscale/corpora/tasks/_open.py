@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sonoscale.arguments import check_arguments
 from sonoscale.corpora._hear import HEAR_MARK
 from sonoscale.corpora._hf import is_saved
 from sonoscale.corpora.tasks._catalogue import CatalogueEntry, catalogue, entry_at, entry_of, folder_of
@@ -48,7 +49,7 @@ def open_task(
     seed: int = 0,
     skip_broken: bool = False,
 ) -> Task:
-    """Open a labelled task, whatever it lies in, without decoding its audio.
+    """Open a labelled task of any kind without decoding its audio.
 
     What `spec` can be, and the form that is found:
 
@@ -86,6 +87,9 @@ def open_task(
         seed: of what is made.
         skip_broken: leave out clips whose audio is missing or broken, and say so; otherwise they are an error.
 
+    Returns:
+        The task.
+
     Raises:
         SonoscaleError: there is no task at `spec`, it cannot be used (see `Task`), or an option is not for its form.
 
@@ -95,6 +99,7 @@ def open_task(
         Traceback (most recent call last):
         sonoscale.errors.SonoscaleError: sounds.mp3: no such file or folder; a task is ...
     """
+    check_arguments(open_task, locals())
     text = os.path.expanduser(spec)  # noqa: PTH111 (a Path would change hf:)
     path = Path(text)
     if form is None and not path.exists() and _in_catalogue(text):
@@ -182,6 +187,9 @@ def find_task(
         roots: folders to look for it in; by default those of the environment variable SONOSCALE_TASKS.
         part: name of the folder, for a task that is the mean of several.
         options: as of `open_task`.
+
+    Returns:
+        The task.
 
     Raises:
         SonoscaleError: there is no such task, it is not found, or as `open_task` does.

@@ -68,6 +68,9 @@ def read_task(
         seed: of what is made.
         sample_rate: of the waves, in Hz.
 
+    Returns:
+        The task.
+
     Raises:
         SonoscaleError: the file, a column, a value or an audio file is missing; folds that cannot be used.
 
@@ -167,7 +170,7 @@ def _check_rows(metadata: Path, audio_root: Path, rows: Sequence[dict[str, Any]]
             raise SonoscaleError(f"{metadata}: line {line}: no such audio file {audio_root / row['path']}")
         if row["path"] in first_line:
             raise SonoscaleError(
-                f"{metadata}: line {line}: {row['path']} stands in line {first_line[row['path']]} already; a clip that "
+                f"{metadata}: line {line}: {row['path']} is in line {first_line[row['path']]} already; a clip that "
                 "is in two folds would be tested on what was trained on"
             )
         first_line[row["path"]] = line
