@@ -143,7 +143,7 @@ def _law(
         raise SonoscaleError("no row to fit: all are held out")
     screened = screen_runs(fitted, x=names, log=names)
     target = part.target(along=names)
-    groups = fitted.clusters.tolist()
+    groups = fitted.clusters
     points, values = _points(fitted, names), fitted[part.y]
     started = time.perf_counter()
     law = extrapolate(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,6 +22,7 @@ from sonoscale.laws._data import (
     check_draws,
     check_pair,
     constant_column,
+    numbered,
     shortfall,
 )
 from sonoscale.laws._diagnose import diagnose, information_criterion
@@ -29,6 +31,7 @@ from sonoscale.laws._fitted import Fit
 from sonoscale.laws._newton import Objective
 from sonoscale.laws._search import search
 from sonoscale.laws._solve import solve
+from sonoscale.laws._thin import MOST_RESAMPLED, polished, shrunk, thinned, thinned_note
 from sonoscale.laws.forms import Form, Scale, find_form
 
 __all__ = ["fit_form"]
@@ -61,7 +64,9 @@ def fit_form(
     Their distances from the estimate are stretched by sqrt(G / (G - P)) * t(G - P) / z for G clusters and P
     parameters, on a log scale for a coefficient, and for an exponent that is bounded to be above zero. In
     simulations with 10 clusters of 2 they cover the truth as often as stated, and more often for a saturating
-    law, whose parameters few clusters determine badly.
+    law, whose parameters few clusters determine badly. Of more than 5,000 rows, about so many are searched and
+    resampled, drawn by cluster; the law is fitted to all from there, and the deviations of resamples shrink by the
+    root of the share of clusters drawn. A warning says so.
 
     Arguments:
         form: a name in `FORMS`, or a `Form`.
@@ -134,8 +139,13 @@ def _fit(
     y_name: str,
     places: Sequence[int] | NDArray[np.intp],
 ) -> Fit:
-    form, x, y = objective.form, objective.x, objective.y
-    n, size, count = len(x), len(form.parameters), int(clusters.max()) + 1
+    form, n, size = objective.form, len(objective.x), len(objective.form.parameters)
+    count, kept = int(clusters.max()) + 1, thinned(clusters, MOST_RESAMPLED, seed)
+    whole = objective
+    if kept is not None:  # a large table: searched and resampled by some of its rows
+        objective = replace(whole, x=whole.x[kept], y=whole.y[kept])
+        clusters = numbered(clusters[kept])
+    x, y, drawn, groups = objective.x, objective.y, len(objective.x), int(clusters.max()) + 1
     rng = np.random.default_rng(seed)
     global_minimum = form.power_term is not None and objective.scale == "linear" and objective.huber is None
     found = None if global_minimum else search(objective)
@@ -143,19 +153,22 @@ def _fit(
     def solved(weights: Array) -> Array:
         return solve(form, x, y, weights, scale=objective.scale, huber=objective.huber, around=found)
 
-    best = solved(np.ones((1, n)))[0] if found is None else found.params[0]
+    about = solved(np.ones((1, drawn)))[0] if found is None else found.params[0]
+    best = about if kept is None else polished(whole, about)
     z = objective.target
     residual = z - objective.at(best)
 
-    folds = np.arange(count) if count <= _ONE_BY_ONE else np.random.default_rng(seed).permutation(count) % _FOLDS
+    folds = np.arange(groups) if groups <= _ONE_BY_ONE else np.random.default_rng(seed).permutation(groups) % _FOLDS
     fold = folds[clusters]
     others = solved((fold != np.arange(int(folds.max()) + 1)[:, None]).astype(np.float64))
-    missed = z - objective.at(others)[fold, np.arange(n)]
+    missed = z - objective.at(others)[fold, np.arange(drawn)]
     predictable = min(len(np.unique(x[fold != one], axis=0)) for one in range(int(folds.max()) + 1)) >= size
 
     counts = draw_counts(x, clusters, bootstrap=bootstrap, distinct=size, rng=rng)
-    step = max(1, _NUMBERS // n)
+    step = max(1, _NUMBERS // drawn)
     draws = np.concatenate([solved(counts[i : i + step, clusters]) for i in range(0, len(counts), step)])
+    if kept is not None:
+        draws = shrunk(whole, draws, about, best, groups / count)
     factor = small_sample_factor(count, size, level)
     params = {}
     for i, (name, ends) in enumerate(zip(form.parameters, form.bounds, strict=True)):
@@ -169,9 +182,11 @@ def _fit(
     noise = _draw_errors(errors, clusters, bootstrap, rng)
     noise *= small_sample_factor(count, size, level, variance=False)
 
+    z = whole.target
+    residual = z - whole.at(best)
     squares = float(residual @ residual)
     diagnosis = diagnose(
-        objective,
+        whole,
         best,
         draws,
         slopes,
@@ -182,12 +197,15 @@ def _fit(
         y_name=y_name,
         places=places,
     )
+    if kept is not None:
+        note = thinned_note(n, drawn, "intervals and the error over clusters left out are")
+        diagnosis = replace(diagnosis, warnings=(*diagnosis.warnings, note))
     return Fit(
         form=form,
         params=params,
         scale=objective.scale,
         huber=objective.huber,
-        objective=float(objective.value(objective.to_search(best[None]), np.ones((1, n)))[0]),
+        objective=float(whole.value(whole.to_search(best[None]), np.ones((1, n)))[0]),
         n=n,
         n_clusters=count,
         rmse=float(np.sqrt(squares / n)),
@@ -195,7 +213,7 @@ def _fit(
         aicc=information_criterion(squares, n, size),
         loo_rmse=float(np.sqrt(np.mean(missed**2))) if predictable else np.inf,
         diagnosis=diagnosis,
-        x_ranges=tuple((float(column.min()), float(column.max())) for column in np.atleast_2d(x.T)),
+        x_ranges=tuple((float(column.min()), float(column.max())) for column in np.atleast_2d(whole.x.T)),
         level=level,
         x_names=names,
         y_name=y_name,

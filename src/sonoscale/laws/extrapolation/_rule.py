@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws._data import as_clusters, as_column, constant_column
+from sonoscale.laws._data import as_clusters, as_column, constant_column, distinct_rows, numbered
 from sonoscale.laws._target import Target, Unit, find_target
+from sonoscale.laws._thin import thinned, thinned_note
 from sonoscale.laws.extrapolation._calibrate import Held, calibrate
-from sonoscale.laws.extrapolation._member import Member, fit_member
+from sonoscale.laws.extrapolation._member import Member, fit_member, fitted_to_all
 from sonoscale.laws.extrapolation._result import Extrapolation, PanelMember
 from sonoscale.laws.extrapolation._windows import rolling_windows
 from sonoscale.laws.forms import FORMS, Form, Term, find_form, sum_of_powers
@@ -23,6 +24,7 @@ PANEL = ("M2", "M3", "M4", "BNSL1", "HILL", "logistic")
 """The forms whose predictions `auto` averages where there is one variable."""
 
 _HOPELESS = 10.0  # a form whose rolling-origin error is so many times the best one's is left out
+_MOST_ROWS = 10_000  # on which origins roll and forms are searched; of larger tables, about so many are drawn
 _NEAR = 2.0  # rolling-origin errors are of rows up to twice the origin
 
 
@@ -86,7 +88,7 @@ def extrapolate(
 
     wanted = _panel(form, names)
     linear = wanted[0].scale == "linear" and form != "auto"
-    distinct = len(np.unique(points, axis=0))
+    distinct = distinct_rows(points, 1 + max(len(one.parameters) for one in wanted))
     count = int(groups.max()) + 1
     able = [one for one in wanted if min(distinct, count) > len(one.parameters)]
     if not able and form == "auto" and len(names) == 1 and min(distinct, count) > len(FORMS["M1"].parameters):
@@ -110,8 +112,14 @@ def extrapolate(
     else:
         target.check(values, rows)
     least = min(len(one.parameters) for one in able) + 1
-    windows = rolling_windows(sizes, groups, least)
     fallen = values if linear else target.down(values)
+    everything = points, fallen, groups
+    some = thinned(groups, _MOST_ROWS)
+    if some is not None:
+        ends = [one(column) for one in (np.argmin, np.argmax) for column in (*np.atleast_2d(points.T), sizes)]
+        some = np.union1d(some, ends)
+        points, fallen, sizes, groups = points[some], fallen[some], sizes[some], numbered(groups[some])
+    windows = rolling_windows(sizes, groups, least)
     members = [fit_member(one, points, fallen, windows, groups, "linear" if linear else "log") for one in able]
     z = members[0].objective.target
     predicted = np.array([member.predict(points) for member in members])  # [M, W, n]
@@ -129,6 +137,8 @@ def extrapolate(
         takes_part = np.where(falling.any(axis=0), falling, takes_part)
     takes_part = np.where(takes_part.any(axis=0), takes_part, enough)
     kept = takes_part[:, 0]
+    if some is not None:
+        members = [fitted_to_all(member, *everything) for member in members]
     used = [member for member, keep in zip(members, kept, strict=True) if keep]
 
     noise = np.sqrt(np.mean([member.noise**2 for member in members], axis=0, where=takes_part))
@@ -161,7 +171,9 @@ def extrapolate(
         drift=calibration.drift,
         largest=float(sizes.max()),
         level=level,
-        warnings=_warnings(wanted, able, held, coverage, level),
+        warnings=_warnings(wanted, able, held, coverage, level) + (
+            () if some is None else (thinned_note(len(values), len(some), "rolling origins are"),)
+        ),
         x_names=names,
         y_name=y_name,
         _members=tuple(used),
