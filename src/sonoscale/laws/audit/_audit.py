@@ -97,7 +97,7 @@ def audit(
         raise SonoscaleError(f"warmup={warmup:g} needs the column of steps (step)")
     found = gather(
         runs, rank=rank, covariates=None if covariates is None else _names(covariates), baselines=_names(baselines),
-        layer=layer,
+        layer=layer, seed=seed,
     )  # fmt: skip
     draws: dict[str, Any] = {"level": level, "bootstrap": bootstrap, "seed": seed}
     spearman, adjusted, floors, ruling = rule(found, permutations=permutations, **draws)
