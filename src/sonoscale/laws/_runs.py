@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._data import as_column, numbered
-from sonoscale.laws._names import find_sizes
+from sonoscale.laws._names import find_sizes, is_loss
 from sonoscale.laws._target import Target, Unit, find_target
 
 __all__ = ["RunTable", "missing", "numbered"]
@@ -216,7 +216,8 @@ def _size(table: RunTable, along: Sequence[str]) -> tuple[Array | None, str]:
         names = [found["compute"]]
     else:
         names = [found[kind] for kind in found if kind != "data" or "data seen" not in found]
-    size = _product(table, names) or _product(table, [name for name in along if name in table.columns])
+    along = [name for name in along if name in table.columns and not is_loss(name)]  # a loss falls with size
+    size = _product(table, names) or _product(table, along)
     return (None, "") if size is None else size
 
 
