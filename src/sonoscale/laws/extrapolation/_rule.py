@@ -139,6 +139,7 @@ def extrapolate(
     kept = takes_part[:, 0]
     if some is not None:
         members = [fitted_to_all(member, *everything) for member in members]
+        predicted = np.array([member.predict(points) for member in members])
     used = [member for member, keep in zip(members, kept, strict=True) if keep]
 
     noise = np.sqrt(np.mean([member.noise**2 for member in members], axis=0, where=takes_part))
