@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from public_tables import DOCS, find_table, made_by
 
 import sonoscale as so
+from public_tables import DOCS, find_table, made_by
+from sonoscale.laws import Laws, Prediction
 
 PAGE = DOCS / "ladder.md"
 SEED = 0
@@ -81,14 +82,18 @@ def with_ideal(table: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def fit(table: dict[str, Any], y: str, x: str | list[str], **options: Any) -> so.laws.Laws:
+def fit(table: dict[str, Any], y: str, x: str | list[str], **options: Any) -> Laws:
     """A law of y for each task, fitted to the small models."""
     return so.fit(
-        so.read_runs(table, y=y, held_out="train==0", group="task", clusters=()), x=x, seed=SEED, bootstrap=400, **options
+        so.read_runs(table, y=y, held_out="train==0", group="task", clusters=()),
+        x=x,
+        seed=SEED,
+        bootstrap=400,
+        **options,
     )
 
 
-def predicted(laws: so.laws.Laws) -> Found:
+def predicted(laws: Laws) -> Found:
     """Of the large models, by these laws."""
     found = [law.prediction for law in laws]
     return Found(*(np.array([getattr(one, name) for one in found]) for name in ("value", "low", "high")))
@@ -107,14 +112,18 @@ def chained(table: dict[str, Any], x: str | list[str], form: str, *, ideal: bool
     of_accuracy = fit(with_ideal(table) if ideal else table, "accuracy", "bpb", form="sigmoid", flops="flops")
     out = []
     for law, task in zip(of_bpb, TASKS, strict=True):
-        first = law.prediction
-        flops = law.held["flops"]
+        assert law.prediction is not None
+        assert law.held is not None
+        first, flops = law.prediction, law.held["flops"]
         if resampled:
+            assert law.fit is not None
             first = law.fit.predict(np.stack([law.held[name] for name in x], axis=1))
 
-        def second(bpb: np.ndarray, task: str = task, flops: np.ndarray = flops) -> so.laws.Prediction:
+        def second(bpb: np.ndarray, task: str = task, flops: np.ndarray = flops) -> Prediction:
             if resampled:
-                return next(one for one in of_accuracy if one.group["task"] == task).fit.predict(bpb)
+                law = next(one for one in of_accuracy if one.group["task"] == task)
+                assert law.fit is not None
+                return law.fit.predict(bpb)
             return of_accuracy.predict({"task": task, "bpb": bpb, "flops": flops})
 
         at, better, worse = (second(bpb) for bpb in (first.value, first.low, first.high))
@@ -131,7 +140,8 @@ METHODS: dict[str, tuple[str, Callable[[dict[str, Any]], Found]]] = {
         lambda table: chained(table, ["params", "tokens"], "chinchilla", ideal=True),
     ),
     "two stages, resampled": (
-        "the same forms by least squares, with intervals by resampling runs alone (`Law.fit.predict`), which suppose that "
+        "the same forms by least squares, with intervals by resampling runs alone (`Law.fit.predict`), which suppose "
+        "that "
         "the form is right",
         lambda table: chained(table, ["params", "tokens"], "chinchilla", ideal=True, resampled=True),
     ),
@@ -144,7 +154,8 @@ METHODS: dict[str, tuple[str, Callable[[dict[str, Any]], Found]]] = {
         lambda table: chained(table, "flops", "M2", ideal=True),
     ),
     "auto, params and tokens": (
-        "`so.fit(runs, x=[\"params\", \"tokens\"], y=\"accuracy\")`: accuracy as its distance from 1, a floor and a power "
+        "`so.fit(runs, x=[\"params\", \"tokens\"], y=\"accuracy\")`: accuracy as its distance from 1, a floor and a "
+        "power "
         "of each",
         lambda table: predicted(fit(table, "accuracy", ["params", "tokens"])),
     ),
@@ -190,9 +201,7 @@ def main() -> None:
         for j, name in enumerate(names)
     ]
     error = {name: np.abs(found.value / observed - 1)[:, 1].mean() for name, found in every.items()}
-    missed = {
-        name: int(((found.low > observed) | (observed > found.high)).sum()) for name, found in every.items()
-    }
+    missed = {name: int(((found.low > observed) | (observed > found.high)).sum()) for name, found in every.items()}
     width = {name: float(np.mean(found.high - found.low)) for name, found in every.items()}
     tasks, widest = list(TASKS), (best.high - best.low).max(axis=1)
     reach = _reach(table)
@@ -206,7 +215,8 @@ def main() -> None:
                 "# Accuracy of large models from a ladder of small ones",
                 "",
                 "Sixteen language models of 190M to 1.3B parameters, trained on 1 to 10 times Chinchilla's data, are "
-                f"fitted; a 7B and a 13B model, of {reach} times the FLOPs of the largest of these, are predicted: eight "
+                f"fitted; a 7B and a 13B model, of {reach} times the FLOPs of the largest of these, are predicted: "
+                "eight "
                 "tasks, multiple choice (Bhagia et al., arXiv 2412.04403).",
                 "",
                 "| method | error, 7B | error, 13B | both | published, 13B | 95% intervals that hold | mean width |",
@@ -222,7 +232,8 @@ def main() -> None:
                 f"With two stages the error on the 13B model is {error['two stages']:.1%}, {smaller} the published "
                 f"{PUBLISHED['two stages']:.1%}; from FLOPs alone it is {error['two stages from FLOPs']:.1%}, "
                 f"{of_flops} the published {PUBLISHED['two stages from FLOPs']:.1%}. The authors fit the sigmoid to "
-                "intermediate checkpoints too, and average over five evaluations (by the options in their scripts); here there are final "
+                "intermediate checkpoints too, and average over five evaluations (by the options in their scripts); "
+                "here there are final "
                 "evaluations only, so that the numbers are near theirs but not a repetition. MMLU is the plain mean of "
                 "its four parts.",
                 "",
@@ -230,8 +241,10 @@ def main() -> None:
                 "do not say where accuracy ends.",
                 "",
                 f"**The intervals hold since they are wide.** Of {observed.size} intervals at 95%, {allowed:.1f} would "
-                f"miss on average; with two stages {missed['two stages']} do, at a mean width of {width['two stages']:.2f} "
-                f"on a scale of 0 to 1, and for {tasks[widest.argmax()]} the interval is {widest.max():.2f} wide, which "
+                f"miss on average; with two stages {missed['two stages']} do, at a mean width of "
+                f"{width['two stages']:.2f} "
+                f"on a scale of 0 to 1, and for {tasks[widest.argmax()]} the interval is {widest.max():.2f} wide, "
+                "which "
                 "says nothing. Rolling origins "
                 "among sixteen models reach a factor of 16 in FLOPs, and what they got wrong is carried on to a factor "
                 f"of {reach}. Intervals by resampling alone are {width['two stages, resampled']:.2f} wide and miss "

@@ -16,9 +16,9 @@ import time
 from typing import Any
 
 import numpy as np
-from public_tables import DOCS, made_by
 
 import sonoscale as so
+from public_tables import DOCS, made_by
 
 PAGE = DOCS / "laws-scale.md"
 SEED = 0

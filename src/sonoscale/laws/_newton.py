@@ -116,9 +116,7 @@ class Objective:
         return [replace(self, x=self.x[rows], y=self.y[rows]) for rows in places]
 
     def _with(self, weights: Array) -> list[tuple[Objective, Array]]:
-        return [
-            (part, weights[:, i * _ROWS : (i + 1) * _ROWS]) for i, part in enumerate(self.parts())
-        ]
+        return [(part, weights[:, i * _ROWS : (i + 1) * _ROWS]) for i, part in enumerate(self.parts())]
 
     def _sums(self, u: Array, weights: Array) -> tuple[Array, Array, Array, Array]:
         if len(self.y) > _ROWS:

@@ -137,9 +137,7 @@ def fitted_to_all(member: Member, x: Array, y: Array, clusters: NDArray[np.intp]
     objective = replace(member.objective, x=x, y=y)
     size, n, count = len(member.form.parameters), len(y), int(clusters.max()) + 1
     params, _ = minimise(objective, np.ones((1, n)), member.params[:1], tolerance=1e-6, iterations=3)
-    squares = sum(
-        float(((part.at(params[0]) - part.target) ** 2).sum()) for part in objective.parts()
-    )
+    squares = sum(float(((part.at(params[0]) - part.target) ** 2).sum()) for part in objective.parts())
     noise = float(np.sqrt(squares / n * count / max(count - size, 1)))
     return replace(
         member,

@@ -172,9 +172,8 @@ def extrapolate(
         drift=calibration.drift,
         largest=float(sizes.max()),
         level=level,
-        warnings=_warnings(wanted, able, held, coverage, level) + (
-            () if some is None else (thinned_note(len(values), len(some), "rolling origins are"),)
-        ),
+        warnings=_warnings(wanted, able, held, coverage, level)
+        + (() if some is None else (thinned_note(len(values), len(some), "rolling origins are"),)),
         x_names=names,
         y_name=y_name,
         _members=tuple(used),

@@ -325,7 +325,7 @@ CURVES = (
         gradient=_sigmoid_gradient,
         starts=lambda x, y: _level_starts(float(x.min()), float(x.max()), y),
         linear=("high", "low"),
-        citation="Bhagia et al., Establishing Task Scaling Laws via Compute-Efficient Model Ladders, arXiv 2412.04403 (2024)",
+        citation="Bhagia et al., Establishing Task Scaling Laws via Compute-Efficient Model Ladders, arXiv 2412.04403",
         doc="A score of a loss x: it climbs from one level to another as x falls, half of the way at x = m.",
     ),
 )
