@@ -1,4 +1,4 @@
-"""Published learning curves, fitted below the split that comes with them and foretold beyond it."""
+"""Published learning curves, fitted below the split that comes with them and predicted beyond it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CURVES = DATA / "laws" / "learning_curves_36.csv"
 
 
 @pytest.mark.skipif(not CURVES.is_file(), reason="no learning curves: set SONOSCALE_TEST_DATA to a folder with laws/")
-def test_the_panel_foretells_better_than_each_of_its_forms():
+def test_the_panel_predicts_better_than_each_of_its_forms():
     """12 of 36 curves of image classifiers and language models (every third, for time), by RMSE of log loss."""
     curves: dict[tuple[str, ...], list[list[float]]] = {}
     with CURVES.open() as stream:
@@ -28,10 +28,10 @@ def test_the_panel_foretells_better_than_each_of_its_forms():
         seen, loss, train = np.array(rows).T
         new = train == 0
         for form, found in errors.items():
-            told = extrapolate(seen[~new], loss[~new], form=form).predict(seen[new])
-            found.append(np.sqrt(np.mean(np.log(told.value / loss[new]) ** 2)))
+            reported = extrapolate(seen[~new], loss[~new], form=form).predict(seen[new])
+            found.append(np.sqrt(np.mean(np.log(reported.value / loss[new]) ** 2)))
             if form == "auto":
-                inside.append(np.mean((told.low <= loss[new]) & (loss[new] <= told.high)))
+                inside.append(np.mean((reported.low <= loss[new]) & (loss[new] <= reported.high)))
     means = {form: float(np.mean(found)) for form, found in errors.items()}
     assert means["auto"] < min(means[form] for form in PANEL), means
     assert np.mean(inside) >= 0.85
