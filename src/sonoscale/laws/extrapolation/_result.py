@@ -54,6 +54,8 @@ class Extrapolation:
         coverage: share of the held-out rows that intervals calibrated on the other origins cover, or None.
         noise, drift: standard deviation of a new run about the fitted law within the data, and of the law for each
             e-fold beyond them; of log y unless the form is on the linear scale.
+        correction: what is added to the mean of the panel at the top of the data and beyond, on that scale: observed
+            less fitted over the top factor of 2 in x. Zero for a named form and for several variables.
         largest: largest size fitted, in FLOPs where they were given.
         level: of the intervals.
         warnings: one sentence each.
@@ -68,6 +70,7 @@ class Extrapolation:
     coverage: float | None
     noise: float
     drift: float
+    correction: float
     largest: float
     level: float
     warnings: tuple[str, ...]
@@ -111,7 +114,7 @@ class Extrapolation:
         reach = np.log(sizes / self.largest)
         predicted = np.array([member.predict(points)[0] for member in self._members])
         counted = self._still_falling(predicted, points)
-        z = np.mean(predicted, axis=0, where=counted)
+        z = np.mean(predicted, axis=0, where=counted) + self._corrected(points)
         between = np.std(predicted, axis=0, where=counted)
         spread = np.hypot(between, self._naive.parameter_spread(points))
         trusted = self.origins > 2  # drift speaks for all that lies no further out than the size does
@@ -143,6 +146,12 @@ class Extrapolation:
             counted = np.where(falling.any(axis=0), falling, counted)
         return np.where(counted.any(axis=0), counted, True)
 
+    def _corrected(self, points: Array) -> Array | float:
+        """The correction at each point: whole in the top factor of 2 and beyond, none a factor of 2 below that."""
+        if self._edge is None:
+            return 0.0
+        return self.correction * np.clip(np.log2(points / self._edge) + 2.0, 0.0, 1.0)
+
     @property
     def scale(self) -> Scale:
         """Whether forms were fitted to the logarithm of what falls, or to y as it is."""
@@ -164,12 +173,9 @@ class Extrapolation:
         return values if self.scale == "linear" else self.target.down(values)
 
     def _to_y(self, z: Array) -> Array:
-        low, high = self._members[0].form.y_range
         with np.errstate(over="ignore"):
-            if self.scale == "linear":
-                return np.clip(z, low, high)
-            y = self.target.up(np.exp(z))
-        return np.maximum(y, 0.0) if self.target.direction == "score" else y
+            y = np.clip(z, *self._members[0].form.y_range) if self.scale == "linear" else self.target.up(np.exp(z))
+        return self.target.clip(y)
 
     def _ends(self, low: Array, high: Array) -> tuple[Array, Array]:
         if self.scale == "log" and self.target.direction != "falling":
@@ -197,6 +203,7 @@ class Extrapolation:
             "coverage_rolling": self.coverage,
             "noise": plain(self.noise),
             "drift": plain(self.drift),
+            "correction": plain(self.correction),
             "largest": self.largest,
             "level": self.level,
             "warnings": list(self.warnings),
