@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sonoscale.cli._console import console, progress_bars
+from sonoscale.cli._plot import Plot, check_plot, save_plot
 from sonoscale.errors import SonoscaleError
 
 if TYPE_CHECKING:
@@ -48,12 +49,18 @@ def fit(
     ] = None,
     unit: Annotated[str | None, typer.Option(help="Of a score: fraction, percent or none.")] = None,
     huber: Annotated[
-        float | None, typer.Option(help="Delta of Huber's loss, for a named form (default: least squares).")
+        float | None,
+        typer.Option(help="Delta of Huber's loss, for a named form (default: as its source; inf: least squares)."),
+    ] = None,
+    fix: Annotated[list[str] | None, typer.Option(help="Parameter of a named form that is known: E=1.8.")] = None,
+    tie: Annotated[
+        list[str] | None, typer.Option(help="Parameters of a named form that are equal: alpha=beta.")
     ] = None,
     bootstrap: Annotated[int, typer.Option(min=80, max=100_000, help="Resamples, for a named form.")] = 1000,
     level: Annotated[float, typer.Option(help="Of all intervals.")] = 0.95,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of resampling.")] = 0,
     json: Annotated[Path | None, typer.Option(help="Write everything to this .json file.")] = None,
+    plot: Plot = None,
 ) -> None:
     """Fit a scaling law to a table of runs, and predict those held out."""
     from sonoscale import laws
@@ -63,43 +70,64 @@ def fit(
 
     if json and (json.suffix != ".json" or not json.parent.is_dir()):
         raise SonoscaleError(f"{json}: must end in .json, in a folder that exists")
-    check_outputs([json], [table])
+    check_outputs([json, plot], [table])
+    check_plot(plot)
     points = [_point(text) for text in at or []]
     with progress_bars() as bars:
         task = bars.add_task("fitting", total=None)
         found = laws.fit(
-            table, _names(x), form=form, flops=flops, through=through, huber=huber, bootstrap=bootstrap, level=level,
-            seed=seed, progress=lambda done, total: bars.update(task, completed=done, total=total),
+            table, _names(x), form=form, flops=flops, through=through, huber=huber, fix=_numbers(fix),
+            tie=[pair for text in tie or [] for pair in _names(text)], bootstrap=bootstrap, level=level, seed=seed,
+            progress=lambda done, total: bars.update(task, completed=done, total=total),
             y=y, clusters=None if clusters is None else _names(clusters), held_out=held_out, group=_names(group),
             family=family, omit=omit, higher_is_better=higher_is_better,
             unit=unit,  # pyright: ignore[reportArgumentType]
         )  # fmt: skip
     predictions = found.predict_rows(points)
     _print(found, predictions)
+    save_plot(found, plot)
     if json:
-        options = {"huber": huber, "bootstrap": bootstrap, "seed": seed, "held_out": held_out}
+        options = {
+            "huber": huber,
+            "fix": _numbers(fix),
+            "tie": tie or [],
+            "bootstrap": bootstrap,
+            "seed": seed,
+            "held_out": held_out,
+        }
         content = found.as_dict() | options | {"at": predictions, "provenance": provenance("numpy", "scipy")}
         write_json(json, content)
         console.print(f"everything  {json}", soft_wrap=True, markup=False)
+
+
+def _numbers(texts: Sequence[str] | None) -> dict[str, float]:
+    """`E=1.8,alpha=0.34` as a mapping."""
+    found = {}
+    for text in texts or []:
+        for name, value in _point(text, "fix", "E=1.8").items():
+            if not isinstance(value, float):
+                raise SonoscaleError(f"fix: {name}={value}: {value} is no number")
+            found[name] = value
+    return found
 
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _point(text: str) -> dict[str, Any]:
+def _point(text: str, option: str = "at", such: str = "params=1e9,hours=100") -> dict[str, Any]:
     """`params=1e9,task=music` as a mapping, numbers where they are numbers."""
     point: dict[str, Any] = {}
     for part in _names(text):
         name, sign, value = (word.strip() for word in part.partition("="))
         if not sign or not name or not value:
-            raise SonoscaleError(f"at: {part!r}: give name=value, such as params=1e9,hours=100")
+            raise SonoscaleError(f"{option}: {part!r}: give name=value, such as {such}")
         try:
             point[name] = float(value)
         except ValueError:
             point[name] = value
     if not point:
-        raise SonoscaleError("at: no column: give name=value, such as params=1e9,hours=100")
+        raise SonoscaleError(f"{option}: nothing named: give name=value, such as {such}")
     return point
 
 
@@ -112,7 +140,7 @@ def _print(found: Laws, predictions: Sequence[dict[str, Any]]) -> None:
     console.print(_table("", [law.summary() for law in found.groups]))
     if len(fitted) == 1:
         law = fitted[0]
-        console.print(_table(f"parameters, {level} intervals", law.parameters()))
+        console.print(_table(f"parameters, {level} intervals", [_noted(row) for row in law.parameters()]))
         if law.two_stage is not None:
             console.print(_table("routes, errors of clusters left out", law.two_stage.rows()))
         if law.prediction is not None:
@@ -121,6 +149,15 @@ def _print(found: Laws, predictions: Sequence[dict[str, Any]]) -> None:
         console.print(_table(f"{found.runs.y} predicted, {level} intervals", predictions))
     for note in found.notes:
         console.print(Text(f"! {note}", style="yellow"))
+
+
+def _noted(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of a parameter with its note in the place of its value, or beside it."""
+    note = row.get("note")
+    shown = {name: value for name, value in row.items() if name != "note"}
+    if note:
+        shown["value"] = note if note == "not identified" else f"{row['value']:.4g} ({note})"
+    return shown
 
 
 def _table(title: str, rows: Sequence[dict[str, Any]]) -> Table:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sonoscale.cli._plot import Plot, check_plot, save_plot
 from sonoscale.errors import SonoscaleError
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def plan(
     level: Annotated[float, typer.Option(help="Of intervals.")] = 0.95,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of resampling.")] = 0,
     json: Annotated[Path | None, typer.Option(help="Write everything to this .json file.")] = None,
+    plot: Plot = None,
 ) -> None:
     """What to train next for a budget, how sure that is, and which runs would make it surer."""
     from sonoscale.cli._console import console
@@ -60,7 +62,8 @@ def plan(
 
     if json and (json.suffix != ".json" or not json.parent.is_dir()):
         raise SonoscaleError(f"{json}: must end in .json, in a folder that exists")
-    check_outputs([json], [table])
+    check_outputs([json, plot], [table])
+    check_plot(plot)
     if unit not in (None, "fraction", "percent", "none"):
         raise SonoscaleError(f"unit must be one of fraction, percent, none, not {unit!r}")
     found = make_plan(
@@ -83,6 +86,7 @@ def plan(
                 _print(one)
     else:
         _print(found)
+    save_plot(found, plot)
     if json:
         console.print(f"\neverything  {json}", soft_wrap=True, markup=False)
 
