@@ -55,13 +55,13 @@ class Recorder:
     """An encoder that keeps what it is given."""
 
     def __init__(self, encoder: Any) -> None:
-        self.encoder, self.heard = encoder, []
+        self.encoder, self.waves = encoder, []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.encoder, name)
 
     def embed(self, wave: torch.Tensor) -> torch.Tensor:
-        self.heard.append(wave)
+        self.waves.append(wave)
         return self.encoder.embed(wave)
 
 
@@ -111,7 +111,7 @@ def end_to_end(spec: str, folder: Path, *, workers: int, threads: int, device: s
         deque(clips(corpus, range(len(corpus)), workers=workers), maxlen=0)
 
     def forward() -> None:
-        for wave in recorder.heard:
+        for wave in recorder.waves:
             encoder.embed(wave).float().cpu().numpy()
 
     def whole() -> Taken:
@@ -130,7 +130,7 @@ def end_to_end(spec: str, folder: Path, *, workers: int, threads: int, device: s
     work = statistics.median(w.cpu / (d.cpu + f.cpu) for d, f, w in found)
     count = len(corpus)
     return [
-        f"{workers} + {threads}", f"{len(recorder.heard)}", f"{count / statistics.median(opened):,.0f}",
+        f"{workers} + {threads}", f"{len(recorder.waves)}", f"{count / statistics.median(opened):,.0f}",
         f"{count / a:,.0f}", f"{count / b:,.0f}", f"{count / both:,.0f}", f"{share:.0%}", f"{slower:.2f}",
         f"{bound:.2f}", f"{work:.2f}",
     ]  # fmt: skip

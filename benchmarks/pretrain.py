@@ -146,7 +146,7 @@ def in_turns(found: dict[str, list[float]], works: dict[str, Callable[[], object
 def shares(ours: Ours, steps: int = 20) -> dict[str, float]:
     """The time of a step by part, seconds."""
     found = dict.fromkeys(("data", "draw and rest", "forward", "backward", "optimiser"), 0.0)
-    with profile(activities=[ProfilerActivity.CPU]) as told:
+    with profile(activities=[ProfilerActivity.CPU]) as reported:
         started = time.perf_counter()
         for _ in range(steps):
             before = time.perf_counter()
@@ -154,7 +154,7 @@ def shares(ours: Ours, steps: int = 20) -> dict[str, float]:
             found["data"] += time.perf_counter() - before
             ours.step(frames)
         total = time.perf_counter() - started
-    for event in told.key_averages():
+    for event in reported.key_averages():
         if event.key in found:
             found[event.key] = event.cpu_time_total / 1e6
     found["draw and rest"] = total - sum(found.values())
@@ -216,8 +216,8 @@ def main() -> None:
         console.print(f"end to end over the usual loop ({best}): {ratio('ours, end to end', best):.2f} (target 3)")
         console.print(f"step alone over ViTMAE's: {ratio('ours, step alone', 'usual, step alone'):.2f} (target 1.3)")
         console.print(f"data alone over the step: {ratio('ours, data alone', 'ours, step alone'):.1f} (target 5)")
-        told = ", ".join(f"{name} {share:.0%}" for name, share in shares(ours).items())
-        console.print(f"time of a step: {told}")
+        reported = ", ".join(f"{name} {share:.0%}" for name, share in shares(ours).items())
+        console.print(f"time of a step: {reported}")
         console.print(provenance("torch", "numpy", "scipy"))
 
 

@@ -82,7 +82,7 @@ def synthetic(name: str, dim: int) -> Case:
 
 
 def many_labels(clips: int, dim: int = 768, labels: int = 200, folds: int = 5) -> Case:
-    """Labels between 0.3% and 5% of the clips, in part told by what 60 factors do to the features."""
+    """Labels between 0.3% and 5% of the clips, predictable in part from 60 factors of the features."""
     rng = np.random.default_rng(0)
     factors = rng.standard_normal((clips, 60))
     x = 0.5 * factors @ rng.standard_normal((60, dim)) + rng.standard_normal((clips, dim))
@@ -234,9 +234,9 @@ def main() -> None:
     for case in cases:
         several = case.targets.kind == "multilabel"
         labels = 0 if arguments.skip_sklearn_multilabel else arguments.sklearn_labels
-        cells, told = row(case, 1 if several else arguments.rounds, labels, arguments.sklearn_threads)
+        cells, reported = row(case, 1 if several else arguments.rounds, labels, arguments.sklearn_threads)
         table.add_row(*cells)
-        remarks += told
+        remarks += reported
     console = Console(width=150)
     console.print(table)
     for remark in remarks:

@@ -127,9 +127,9 @@ def paired(readers: dict[str, Reader], files: Sequence[Path], rounds: int) -> di
 def footer() -> str:
     """The machine, the versions and what else was running."""
     facts = provenance("torch", "numpy", "scipy")
-    told = [f"{key} {facts[key]}" for key in ("sonoscale", "python", "torch", "numpy", "cpu", "cores")]
-    told += [f"{name} {importlib.metadata.version(name)}" for name in ("soundfile", "soxr", "librosa", "datasets")]
-    return ", ".join(told)
+    reported = [f"{key} {facts[key]}" for key in ("sonoscale", "python", "torch", "numpy", "cpu", "cores")]
+    reported += [f"{name} {importlib.metadata.version(name)}" for name in ("soundfile", "soxr", "librosa", "datasets")]
+    return ", ".join(reported)
 
 
 def main() -> None:

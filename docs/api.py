@@ -18,13 +18,10 @@ MODULES = [
     "sonoscale.measure",
     "sonoscale.laws",
     "sonoscale.laws.forms",
-    "sonoscale.laws.extrapolation",
-    "sonoscale.laws.loglinear",
     "sonoscale.laws.audit",
     "sonoscale.laws.plan",
     "sonoscale.audio",
     "sonoscale.corpora",
-    "sonoscale.corpora.tasks",
     "sonoscale.corpora.procedural",
     "sonoscale.encoders",
     "sonoscale.pretrain",
@@ -33,9 +30,7 @@ MODULES = [
     "sonoscale.report",
     "sonoscale.export",
     "sonoscale.results",
-    "sonoscale.config",
     "sonoscale.errors",
-    "sonoscale.extras",
 ]
 HEAD = """# Public names
 
@@ -44,9 +39,8 @@ HEAD = """# Public names
 **Stable** are the names below, imported from the module that lists them, with their keyword arguments and the
 attributes that their docstrings document; so are the commands and options of `sonoscale --help`, the keys of study and
 run files, the columns of a ledger, and the keys of JSON files. Until version 1.0 a minor version may change them, and
-the [changelog](../CHANGELOG.md) says how. **Not stable** are modules whose names begin with an underscore, everything
-else that a module happens to contain, `sonoscale.cli`, `sonoscale.files`, `sonoscale.processes` and
-`sonoscale.provenance`.
+the [changelog](../CHANGELOG.md) says how. **Not stable** is everything else: modules that are not listed or whose names
+begin with an underscore, and names that a module holds for other modules but does not list in `__all__`.
 """
 
 
@@ -74,8 +68,8 @@ def described(module: Any, public: str) -> str:
         return first_sentence((inner or value).__doc__ if callable(inner) else value.__doc__)
     if inspect.isclass(value) or inspect.isroutine(value):
         return first_sentence(value.__doc__)
-    if told := first_sentence(assigned_docstring(module, public)):
-        return told
+    if text := first_sentence(assigned_docstring(module, public)):
+        return text
     if values := get_args(value):  # of a Literal, a union or an Annotated union
         union = get_args(values[0]) or values
         return "One of " + ", ".join(f"`{getattr(one, '__name__', repr(one))}`" for one in union) + "."

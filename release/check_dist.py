@@ -139,18 +139,18 @@ class Row:
     megabytes: float = 0.0
     seconds: float = 0.0
     trial: float = 0.0
-    told: str = ""
+    reported: str = ""
 
     @property
     def text(self) -> str:
         sizes = f"{self.megabytes:6.0f} MB {self.seconds:5.0f} s install {self.trial:5.1f} s trial"
-        return f"Python {self.python}  {self.extra:<10} {self.outcome:<9} {sizes}  {self.told}".rstrip()
+        return f"Python {self.python}  {self.extra:<10} {self.outcome:<9} {sizes}  {self.reported}".rstrip()
 
 
 def attempt(version: str, python: Path, wheel: Path, extra: str, no_torch: str | None) -> Row:
     """Install the wheel with an extra into an empty environment and run its trial there."""
     if no_torch and needs_torch(extra):
-        return Row(version, extra, "not tried", told=no_torch)
+        return Row(version, extra, "not tried", reported=no_torch)
     with tempfile.TemporaryDirectory() as folder:
         made = venv(python, Path(folder, "venv"))
         empty, start = megabytes(made), time.perf_counter()
@@ -160,7 +160,7 @@ def attempt(version: str, python: Path, wheel: Path, extra: str, no_torch: str |
         )
         seconds = time.perf_counter() - start
         if installed.returncode:
-            return Row(version, extra, "failed", told=f"pip: {installed.stderr.strip().splitlines()[-1]}")
+            return Row(version, extra, "failed", reported=f"pip: {installed.stderr.strip().splitlines()[-1]}")
         size, start = megabytes(made) - empty, time.perf_counter()
         place = Path(folder, "place")
         place.mkdir()

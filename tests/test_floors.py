@@ -75,3 +75,23 @@ def test_a_lazy_floor_has_all_the_names_that_it_offers(file: Path):
     assert dir(floor) == sorted(floor.__all__)
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = floor.no_such_name
+
+
+@pytest.mark.parametrize("file", sorted(SOURCE.glob("*/**/__init__.py")), ids=lambda f: f.parent.name)
+def test_a_floor_holds_no_name_that_it_neither_offers_nor_another_module_needs(file: Path):
+    floor = ".".join(("sonoscale", *file.parent.relative_to(SOURCE).parts))
+    held = {name for module, name in imported_names(file) if module.startswith(f"{floor}.")}
+    needed = {name for module, name in IMPORTED if module == floor}
+    assert held - needed <= set(getattr(importlib.import_module(floor), "__all__", held))
+
+
+def imported_names(file: Path) -> set[tuple[str, str]]:
+    """`from module import name` anywhere in a file."""
+    nodes = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.ImportFrom)]
+    return {(node.module or "", alias.name) for node in nodes for alias in node.names}
+
+
+ROOT = Path(__file__).parents[1]
+IMPORTED = set[tuple[str, str]]().union(
+    *(imported_names(file) for part in ("src", "tests", "benchmarks", "docs") for file in (ROOT / part).rglob("*.py"))
+)

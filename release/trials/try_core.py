@@ -41,14 +41,14 @@ for command, extra in {
     "data preview --out there": "report",
     "data describe .": "audio",
 }.items():
-    told = sonoscale(command, status=1)
-    assert any(f"pip install 'sonoscale[{one}]'" in told for one in extra.split("|")), f"{command}: {told}"
+    reported = sonoscale(command, status=1)
+    assert any(f"pip install 'sonoscale[{one}]'" in reported for one in extra.split("|")), f"{command}: {reported}"
 
 assert 10 < so.rankme(np.load("a.npy")).value < 32
 try:
     so.load_encoder("logmel:")
-    told = "an encoder without torch"
+    reported = "an encoder without torch"
 except so.SonoscaleError as error:
-    told = str(error)
-assert "pip install 'sonoscale[train]'" in told, told
+    reported = str(error)
+assert "pip install 'sonoscale[train]'" in reported, reported
 print("fit, audit, plan, measure --embeddings; the others name the extra that they need")

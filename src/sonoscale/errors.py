@@ -6,7 +6,7 @@ __all__ = ["SonoscaleError"]
 
 
 class SonoscaleError(Exception):
-    """A problem with the user's input or machine, told in one line.
+    """A problem with the user's input or machine, in one line.
 
     The message names the offending file, key or value, and what would be right. The command line prints the
     message alone and exits with status 1; anything else that escapes is a defect of Sonoscale.

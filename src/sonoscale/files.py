@@ -32,18 +32,18 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
-    """Replace a file at once: a reader sees the old one or the new one."""
+    """Replace a file atomically: a reader sees the old one or the new one."""
     with replacing(path) as partial:
         partial.write_bytes(content)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace a text file (UTF-8) at once."""
+    """Replace a text file (UTF-8) atomically."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: Path, content: Any, *, indent: int | None = 1) -> None:
-    """Replace a JSON file at once; the content as `sonoscale.results.plain` leaves it, without NaN or infinity."""
+    """Replace a JSON file atomically; the content as `sonoscale.results.plain` leaves it, without NaN or infinity."""
     from sonoscale.results import plain
 
     write_text(path, json.dumps(plain(content), indent=indent, allow_nan=False))

@@ -11,7 +11,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Result", "plain"]
+__all__ = ["Result"]
 
 _ROWS_SHOWN = 20
 
@@ -58,7 +58,7 @@ class Result:
         raise NotImplementedError
 
     def to_json(self, path: str | PathLike[str] | None = None) -> str:
-        """Everything as JSON text; also written to `path`, if one is given, at once."""
+        """Everything as JSON text; also written to `path`, if one is given, atomically."""
         from sonoscale.files import write_text
 
         text = json.dumps(plain(self.as_dict()), indent=1, allow_nan=False)

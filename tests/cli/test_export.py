@@ -32,8 +32,8 @@ def test_exported_and_measured_as_the_run_itself(sonoscale, measure, run, audio,
         assert result.returncode == 0, result.stderr
         assert f"wrote    {tmp_path / to / 'README.md'}" in result.stdout
         assert "differs from the run's encoder by at most " in result.stdout
-        told = next(line for line in result.stdout.splitlines() if line.startswith("measure  sonoscale measure "))
-        specs.append(told.split("'")[1])
+        reported = next(line for line in result.stdout.splitlines() if line.startswith("measure  sonoscale measure "))
+        specs.append(reported.split("'")[1])
     again = sonoscale("export", run, "--to", "hear", "--out", tmp_path / "hear")
     assert (again.returncode, again.stdout) == (1, "")
     assert "is there already and not empty" in again.stderr

@@ -37,9 +37,9 @@ def test_records_of_every_estimator(tmp_path, files, embeddings, measure):
     out = tmp_path / "o.json"
     result = measure("--embeddings", files[0], "--all", "--json", out, "--plot", tmp_path / "o.png")
     assert result.returncode == 0, result.stderr
-    told = json.loads(out.read_text())
-    records = {record["estimator"]: record for record in told["records"]}
-    assert set(records) | set(told["files"][0]["undefined"]) == {*ESTIMATORS, "two_nn", "uniformity"}
+    reported = json.loads(out.read_text())
+    records = {record["estimator"]: record for record in reported["records"]}
+    assert set(records) | set(reported["files"][0]["undefined"]) == {*ESTIMATORS, "two_nn", "uniformity"}
     expected = rankme(embeddings[0]).value
     assert records["rankme"]["value"] == pytest.approx(expected, rel=1e-9)
     assert records["rankme"]["low"] < expected < records["rankme"]["high"]
@@ -48,7 +48,7 @@ def test_records_of_every_estimator(tmp_path, files, embeddings, measure):
     assert len(read_records(out)) == len(records)
     assert (tmp_path / "o.png").read_bytes().startswith(b"\x89PNG")
     assert "rankme_centred" in result.stdout
-    limit = told["files"][0]["limit"]
+    limit = reported["files"][0]["limit"]
     assert limit["trusted"]
     assert limit["low"] < limit["value"] < limit["high"]
     assert limit["value"] > records["rankme"]["value"]
@@ -58,9 +58,9 @@ def test_two_encoders_on_the_same_clips_are_different_by_pairing(tmp_path, files
     out = tmp_path / "o.json"
     result = measure("--embeddings", *files, "--json", out)
     assert result.returncode == 0, result.stderr
-    told = json.loads(out.read_text())
-    first, second = (r for r in told["records"] if r["estimator"] == "rankme")
-    (found,) = (c["difference"] for c in told["differences"] if c["estimator"] == "rankme")
+    reported = json.loads(out.read_text())
+    first, second = (r for r in reported["records"] if r["estimator"] == "rankme")
+    (found,) = (c["difference"] for c in reported["differences"] if c["estimator"] == "rankme")
     assert found["paired"]
     assert found["value"] == pytest.approx(second["value"] - first["value"])
     assert 0 < found["low"] < found["high"]
@@ -142,9 +142,9 @@ def test_estimators_without_an_interval_or_a_limit_are_no_failure(tmp_path, embe
 def test_every_estimator_asked_for_is_measured_and_compared(tmp_path, files, measure):
     result = measure("--embeddings", *files, "--all", "--estimator", "renyi_3", "--json", tmp_path / "o.json")
     assert result.returncode == 0, result.stderr
-    told = json.loads((tmp_path / "o.json").read_text())
-    assert {c["estimator"] for c in told["differences"]} == {*ESTIMATORS, "renyi_3"}
-    assert "renyi_3" in {r["estimator"] for r in told["records"]}
+    reported = json.loads((tmp_path / "o.json").read_text())
+    assert {c["estimator"] for c in reported["differences"]} == {*ESTIMATORS, "renyi_3"}
+    assert "renyi_3" in {r["estimator"] for r in reported["records"]}
 
 
 def test_names_are_printed_as_they_are_on_any_terminal(tmp_path, embeddings, monkeypatch, measure):

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 
-def told(result, out):
+def reported(result, out):
     assert result.returncode == 0, (result.stdout, result.stderr)
     return json.loads(out.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
 
@@ -54,7 +54,7 @@ def test_a_broken_clip_among_many_is_left_out_and_listed(tmp_path, measure, enco
     make, reason = BROKEN[fault]
     make(good / "zz.wav")
     result = measure(f"python:{encoders}:Bands", good, "--json", tmp_path / "o.json")
-    found = told(result, tmp_path / "o.json")
+    found = reported(result, tmp_path / "o.json")
     (skipped,) = found["encoders"][0]["skipped"]
     assert skipped["name"].endswith("zz.wav")
     assert reason in skipped["reason"]
@@ -73,7 +73,7 @@ def test_too_many_broken_clips_are_listed_and_can_be_let_through(tmp_path, measu
     for name in ("40.wav", "41.wav", "42.wav"):
         assert any(name in line and listed[name] in line for line in error.splitlines())
     assert not (tmp_path / "o.json").exists()
-    found = told(measure(*command, "--max-skipped", 0.5), tmp_path / "o.json")
+    found = reported(measure(*command, "--max-skipped", 0.5), tmp_path / "o.json")
     skipped = {each["name"].rsplit("/", 1)[-1]: each["reason"] for each in found["encoders"][0]["skipped"]}
     assert (found["records"][0]["n"], set(skipped)) == (40, set(listed))
     assert all(reason in skipped[name] for name, reason in listed.items())
@@ -94,7 +94,7 @@ def test_unusual_audio_is_taken_as_what_it_is(tmp_path, measure, encoders, good,
     noise = 0.2 * rng.standard_normal(8000)
     soundfile.write(good / "n.wav", noise, 16_000, format="FLAC")
     write(good / "o.wav", np.zeros(8000))
-    found = told(measure(f"python:{encoders}:Bands", good, "--json", tmp_path / "o.json"), tmp_path / "o.json")
+    found = reported(measure(f"python:{encoders}:Bands", good, "--json", tmp_path / "o.json"), tmp_path / "o.json")
     assert found["encoders"][0]["skipped"] == []
     flac = np.round(noise * 2**15) / 2**15
     expected = by_hand([*waves[:40], channels.mean(axis=1), flac, np.zeros(8000)])
@@ -109,7 +109,7 @@ def test_names_that_are_not_utf_8(tmp_path, measure, encoders, good, waves, by_h
         except OSError:
             pytest.skip("the file system takes UTF-8 alone")
     result = measure(f"python:{encoders}:Bands", good, "--json", tmp_path / "o.json")
-    found = told(result, tmp_path / "o.json")
+    found = reported(result, tmp_path / "o.json")
     assert [os.fsencode(each["name"])[-5:] for each in found["encoders"][0]["skipped"]] == [b"\xfe.wav"]
     assert found["records"][0]["value"] == pytest.approx(by_hand([*waves[:40], waves[39]])[0], rel=1e-5)
 
@@ -124,7 +124,7 @@ def test_another_rate_is_taken_as_the_encoders(tmp_path, measure, encoders, rate
             t = np.arange(each // 2) / each
             write(folder / f"{i:02d}.wav", sum(np.sin(2 * np.pi * f * t) for f in rng.uniform(200, 3500, 3)) / 4, each)
         out = tmp_path / f"{each}.json"
-        found = told(measure(f"python:{encoders}:Bands", folder, "--layers", "--json", out), out)
+        found = reported(measure(f"python:{encoders}:Bands", folder, "--layers", "--json", out), out)
         assert found["encoders"][0]["seconds"] == pytest.approx(8.0)
         ranks.append(found["encoders"][0]["layers"][0]["value"])
     assert ranks[1] == pytest.approx(ranks[0], rel=2e-3)
@@ -136,7 +136,7 @@ def test_silence_alone_has_a_rank_of_one_and_none_about_its_mean(tmp_path, measu
         write(tmp_path / f"{i:02d}.wav", np.zeros(8000))
     out = tmp_path / "o.json"
     result = measure(f"python:{encoders}:Bands", tmp_path, "--json", out)
-    found = told(result, out)
+    found = reported(result, out)
     assert {r["estimator"]: r["value"] for r in found["records"]} == pytest.approx({"rankme": 1.0})
     assert "all equal" in found["encoders"][0]["undefined"]["rankme_centred"]
     assert "all equal" in " ".join(result.stdout.split())

@@ -11,7 +11,7 @@ from commands import run_command
 from sonoscale.rank import read_records
 
 
-def told(result, out):
+def reported(result, out):
     """What was written, once the command is seen to have gone well."""
     assert result.returncode == 0, (result.stdout, result.stderr)
     assert result.stderr == ""
@@ -29,7 +29,7 @@ def words(result):
 def test_ranks_of_a_folder_are_those_of_all_embeddings_at_once(tmp_path, measure, encoders, audio, waves, by_hand):
     arguments = [f"python:{encoders}:Bands", audio, "--json", tmp_path / "o.json"]
     result = run_command("measure", *arguments)
-    found = told(result, tmp_path / "o.json")
+    found = reported(result, tmp_path / "o.json")
     uncentred, centred = by_hand(waves)
     assert values(found)["rankme"] == pytest.approx(uncentred, rel=1e-5)
     assert values(found)["rankme_centred"] == pytest.approx(centred, rel=1e-5)
@@ -44,7 +44,7 @@ def test_ranks_of_a_folder_are_those_of_all_embeddings_at_once(tmp_path, measure
     assert encoder["wall_seconds"] > encoder["forward_seconds"] > 0
     for part in ("n = 60 clips of 0.75 s", "dim = 8", "rankme_centred", "per hour of audio"):
         assert part in words(result)
-    again = told(measure(*arguments, "--workers", 1), tmp_path / "o.json")
+    again = reported(measure(*arguments, "--workers", 1), tmp_path / "o.json")
     assert again["records"] == found["records"]
     assert len(read_records(tmp_path / "o.json")) == 3
 
@@ -55,7 +55,7 @@ def test_layers_groups_and_beginnings(tmp_path, measure, encoders, audio, waves,
         f"python:{encoders}:Bands", audio / "clips.csv", "--layers", "--group", "kind", "--durations", "0.25,0.75",
         "--json", out,
     )  # fmt: skip
-    (encoder,) = told(result, out)["encoders"]
+    (encoder,) = reported(result, out)["encoders"]
     assert [record["layer"] for record in encoder["layers"]] == [0, 1]
     for layer, record in enumerate(encoder["layers"]):
         assert record["value"] == pytest.approx(by_hand(waves, layer)[0], rel=1e-5)
@@ -74,21 +74,21 @@ def test_layers_groups_and_beginnings(tmp_path, measure, encoders, audio, waves,
 def test_two_encoders_are_compared_clip_by_clip(tmp_path, measure, encoders, audio):
     specs, out = [f"python:{encoders}:{name}" for name in ("Bands", "Flatter")], tmp_path / "o.json"
     result = measure(specs[0], audio, "--compare", specs[1], "--json", out, "--plot", tmp_path / "o.png")
-    found = told(result, out)
+    found = reported(result, out)
     first, second = (r for r in found["records"] if r["estimator"] == "rankme")
     assert [each["encoder"].split()[0] for each in found["encoders"]] == specs
     (difference,) = (c["difference"] for c in found["differences"] if c["estimator"] == "rankme")
     assert difference["paired"]
     assert difference["value"] == pytest.approx(second["value"] - first["value"])
     assert difference["low"] < difference["value"] < difference["high"]
-    alone = told(measure(specs[1], audio, "--json", out), out)
+    alone = reported(measure(specs[1], audio, "--json", out), out)
     assert [r["value"] for r in alone["records"]] == [r["value"] for r in found["records"][3:]]
     assert (tmp_path / "o.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_baselines_are_measured_beside_it(tmp_path, measure, encoders, audio):
     out = tmp_path / "o.json"
-    found = told(measure(f"python:{encoders}:Bands", audio, "--baselines", "--json", out), out)
+    found = reported(measure(f"python:{encoders}:Bands", audio, "--baselines", "--json", out), out)
     lidar = "lidar(delta=0.0001, views=6)"
     assert {"rankme", "two_nn", "uniformity", lidar} <= set(values(found))
     assert 1 <= values(found)[lidar] <= 8
@@ -98,10 +98,10 @@ def test_baselines_are_measured_beside_it(tmp_path, measure, encoders, audio):
 
 def test_saved_embeddings_give_the_same_ranks(tmp_path, measure, encoders, audio):
     saved, out = tmp_path / "z.parquet", tmp_path / "o.json"
-    found = told(measure(f"python:{encoders}:Bands", audio, "--save-embeddings", saved, "--json", out), out)
+    found = reported(measure(f"python:{encoders}:Bands", audio, "--save-embeddings", saved, "--json", out), out)
     table = pq.read_table(saved).to_pydict()
     assert sorted(table["name"]) == sorted(map(str, audio.glob("*.wav")))
-    again = told(measure("--embeddings", saved, "--json", out), out)
+    again = reported(measure("--embeddings", saved, "--json", out), out)
     assert values(again) == pytest.approx(values(found), rel=1e-6)
 
 
@@ -110,14 +110,14 @@ def test_long_recordings_are_cut_and_their_pieces_stay_together(tmp_path, measur
     pieces = [wave[:8000] for wave in waves[:24]]
     out, spec = tmp_path / "o.json", f"python:{encoders}:Bands"
     soundfile.write(tmp_path / "long" / "0.wav", np.concatenate(pieces), 16_000, subtype="FLOAT")
-    one = told(measure(spec, tmp_path / "long", "--max-seconds", 0.5, "--json", out), out)
+    one = reported(measure(spec, tmp_path / "long", "--max-seconds", 0.5, "--json", out), out)
     assert (one["records"][0]["n"], one["encoders"][0]["seconds"]) == (24, pytest.approx(12.0))
     assert values(one)["rankme"] == pytest.approx(by_hand(pieces)[0], rel=1e-5)
     assert any("no interval" in warning for warning in one["records"][0]["warnings"])  # all are in one block
     (tmp_path / "short").mkdir()
     for i, piece in enumerate(pieces):
         soundfile.write(tmp_path / "short" / f"{i:02d}.wav", piece, 16_000, subtype="FLOAT")
-    many = told(measure(spec, tmp_path / "short", "--json", out), out)
+    many = reported(measure(spec, tmp_path / "short", "--json", out), out)
     assert values(many)["rankme"] == pytest.approx(values(one)["rankme"], rel=1e-6)
     assert not any("no interval" in warning for warning in many["records"][0]["warnings"])
 
@@ -177,7 +177,7 @@ def test_modules_of_hear_and_x_ares(tmp_path, measure, kind, text):
     share = np.linalg.svd(np.stack(rows), compute_uv=False)
     share /= share.sum()
     out = tmp_path / "o.json"
-    found = told(measure(f"{kind}:{tmp_path / 'entry.py'}", tmp_path / "audio", "--json", out), out)
+    found = reported(measure(f"{kind}:{tmp_path / 'entry.py'}", tmp_path / "audio", "--json", out), out)
     assert values(found)["rankme"] == pytest.approx(np.exp(-(share * np.log(share)).sum()), rel=1e-5)
     assert (found["records"][0]["n"], found["records"][0]["dim"]) == (40, len(rows[0]))
 

@@ -66,8 +66,8 @@ def test_of_encoders(folder, monkeypatch):
     for name in ("overview", "layers", "durations", "groups", "estimators", "differences"):
         assert f'<section id="{name}">' in page
     assert 'id="skipped"' not in page
-    for told in (*specs, "24 clips", "<dt>blocks</dt><dd>4</dd>", "<dt>durations</dt><dd>0.25, 0.5</dd>"):
-        assert told in page
+    for reported in (*specs, "24 clips", "<dt>blocks</dt><dd>4</dd>", "<dt>durations</dt><dd>0.25, 0.5</dd>"):
+        assert reported in page
     assert "o.html" not in page
     assert not list(folder.glob(".*"))
 

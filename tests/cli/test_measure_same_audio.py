@@ -37,8 +37,8 @@ class Fixed(Whole):
 
 class Counted(Whole):
     def embed(self, wave):
-        with open(__file__ + ".batches", "a") as told:
-            told.write(f"{len(wave)}\\n")
+        with open(__file__ + ".batches", "a") as log:
+            log.write(f"{len(wave)}\\n")
         return super().embed(wave)
 
 class Full(Whole):
@@ -66,7 +66,7 @@ def clips(tmp_path):
     return tmp_path / "clips"
 
 
-def told(result, out):
+def reported(result, out):
     assert result.returncode == 0, (result.stdout, result.stderr)
     return json.loads(out.read_text())
 
@@ -74,7 +74,7 @@ def told(result, out):
 def test_what_is_too_long_or_short_for_one_is_cut_or_left_out_for_all(tmp_path, measure, picky, clips):
     whole, short, patient = (f"python:{picky}:{name}" for name in ("Whole", "Short", "Patient"))
     out = tmp_path / "o.json"
-    found = told(measure(whole, clips, "--compare", short, "--compare", patient, "--json", out), out)
+    found = reported(measure(whole, clips, "--compare", short, "--compare", patient, "--json", out), out)
     assert [each["clips"] for each in found["encoders"]] == [40, 40, 40]  # halves, and none of 0.3 s
     assert [each["seconds"] for each in found["encoders"]] == pytest.approx([20, 20, 20])
     for each in found["encoders"]:
@@ -82,7 +82,7 @@ def test_what_is_too_long_or_short_for_one_is_cut_or_left_out_for_all(tmp_path, 
         assert left_out["name"].endswith("20.wav")
     assert all(each["difference"] for each in found["differences"])
     assert (found["options"]["max_seconds"], found["options"]["min_seconds"]) == (0.5, 0.375)
-    alone = told(measure(whole, clips, "--json", out), out)
+    alone = reported(measure(whole, clips, "--json", out), out)
     assert (alone["encoders"][0]["clips"], alone["options"]["max_seconds"]) == (21, 30.0)
 
 
@@ -92,7 +92,7 @@ def test_an_encoder_of_one_length_alone_takes_what_is_cut_to_it_at_another_rate(
         noise = np.random.default_rng(i).uniform(-0.1, 0.1, 44_100)
         soundfile.write(tmp_path / "clips" / f"{i:02d}.wav", noise, 44_100, "FLOAT")
     out, fixed = tmp_path / "o.json", f"python:{picky}:Fixed"
-    found = told(measure(fixed, tmp_path / "clips", "--json", out, "--max-skipped", 0), out)
+    found = reported(measure(fixed, tmp_path / "clips", "--json", out, "--max-skipped", 0), out)
     assert (found["encoders"][0]["clips"], found["encoders"][0]["seconds"]) == (12, pytest.approx(12 * 10_001 / 16_000))
 
 
@@ -104,7 +104,7 @@ def test_lengths_that_suit_no_clip(refused, picky, clips):
 
 def test_everything_to_measure_again_is_kept(tmp_path, measure, picky, clips):
     out, spec = tmp_path / "o.json", f"python:{picky}:Whole"
-    found = told(
+    found = reported(
         measure(
             spec, clips / "clips.csv", "--group", "kind", "--durations", "0.1,0.5", "--blocks", 4, "--batch-seconds", 2,
             "--workers", 1, "--audio-root", clips, "--max-skipped", 0.1, "--device", "cpu", "--json", out,
@@ -132,7 +132,7 @@ def test_parquet_holds_all_that_json_does(tmp_path, measure, encoders, audio):
     ]  # fmt: skip
     rows, plain = tmp_path / "o.parquet", tmp_path / "o.json"
     assert measure(*command, rows).returncode == 0
-    found, table = told(measure(*command, plain), plain), pq.read_table(rows)
+    found, table = reported(measure(*command, plain), plain), pq.read_table(rows)
     (encoder,) = found["encoders"]
     by_subset: dict[str, list] = {}
     for row in table.to_pylist():
@@ -155,7 +155,7 @@ def test_parquet_holds_all_that_json_does(tmp_path, measure, encoders, audio):
 
 def test_batches_are_as_large_as_asked_for(tmp_path, measure, refused, picky, clips):
     out = tmp_path / "o.json"
-    told(measure(f"python:{picky}:Counted", clips, "--batch-seconds", 5, "--json", out), out)
+    reported(measure(f"python:{picky}:Counted", clips, "--batch-seconds", 5, "--json", out), out)
     assert (tmp_path / "picky.py.batches").read_text().split() == ["5", "1", "5", "5", "5", "1"]
     assert "batch_seconds" in refused(f"python:{picky}:Full", clips)
 
@@ -174,7 +174,7 @@ def test_over_ray_the_encoder_is_only_asked_here_for_its_numbers(tmp_path, monke
     monkeypatch.setattr("sonoscale.measure._ray.cluster_device", lambda device: device.split(":")[0])
     out, spec = tmp_path / "o.json", f"python:{picky}:Whole"
     options = ["--executor", "ray", "--device", "cuda:1", "--precision", "fp16"]
-    found = told(measure(spec, clips, *options, "--json", out), out)
+    found = reported(measure(spec, clips, *options, "--json", out), out)
     assert asked == [{"device": "cuda", "precision": "fp16"}]
     assert found["encoders"][0]["encoder"] == f"{load_encoder(spec).identity} fp16"
     assert (found["options"]["device"], found["options"]["executor"]) == ("cuda", "ray")

@@ -99,18 +99,18 @@ def test_a_study_is_planned_with_what_its_models_cost(study, plan, tmp_path):
     assert said.startswith("Train width ")
     assert "another version" in said
     assert "differ from the column" not in said
-    told = json.loads((tmp_path / "plan.json").read_text())
-    assert told["columns"]["x"] == ["width", "depth", "mask_ratio", "examples_seen"]
-    assert told["best"] == told["plan"]["design"]
-    best = told["choice"]["shown"][0]
+    reported = json.loads((tmp_path / "plan.json").read_text())
+    assert reported["columns"]["x"] == ["width", "depth", "mask_ratio", "examples_seen"]
+    assert reported["best"] == reported["plan"]["design"]
+    best = reported["choice"]["shown"][0]
     d = best["design"]
     params, flops = counted(d["width"], d["depth"], d["mask_ratio"], d["examples_seen"])
     assert best["costs"]["flops"] == pytest.approx(flops)
     assert best["costs"]["params"] == params
     assert flops <= 3e10
     assert set(best["costs"]) == {"flops", "params", "memory", "latency", "clips", "hours"}
-    assert len(told["next_runs"]["runs"]) == 4
-    assert told["versions"]["sonoscale"]
+    assert len(reported["next_runs"]["runs"]) == 4
+    assert reported["versions"]["sonoscale"]
 
 
 def test_all_budgets_bind(study, plan, tmp_path):

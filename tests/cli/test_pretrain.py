@@ -1,4 +1,4 @@
-"""`sonoscale pretrain`: what is refused before any audio is read, a full disk, and what loggers are told."""
+"""`sonoscale pretrain`: what is refused before any audio is read, a full disk, and what loggers get."""
 
 import errno
 import os
@@ -71,7 +71,7 @@ def only_run(out):
 
 
 def told_to_tensorboard(folder):
-    """Name and step of each number, and the number, in the order in which they were told."""
+    """Name and step of each number, and the number, in the order in which they were logged."""
     (file,) = folder.iterdir()
     content, events = file.read_bytes(), []
     while content:  # length, its checksum, an event, its checksum
@@ -95,18 +95,20 @@ def test_each_measurement_is_told_once_however_often_the_run_was_killed(pretrain
     killed_at(8)  # of 9, in the second branch, with the first one ended
     assert pretrain().returncode == 0
     folder = only_run(tmp_path / "out")
-    told = told_to_tensorboard(tmp_path / "out" / "tensorboard" / folder.name)
-    assert len(told) == len(dict(told))
-    assert dict(told) == pytest.approx(told_in_the_folder(folder))
-    assert {"trunk/loss", "trunk/rankme", "branch-4/lr", "branch-8/rankme_centred"} < {name for (name, _), _ in told}
+    reported = told_to_tensorboard(tmp_path / "out" / "tensorboard" / folder.name)
+    assert len(reported) == len(dict(reported))
+    assert dict(reported) == pytest.approx(told_in_the_folder(folder))
+    assert {"trunk/loss", "trunk/rankme", "branch-4/lr", "branch-8/rankme_centred"} < {
+        name for (name, _), _ in reported
+    }
 
 
 def test_what_a_run_that_is_begun_anew_had_told_is_forgotten(pretrain, killed_at, tmp_path):
     killed_at(3)
     assert pretrain("--restart").returncode == 0
     folder = only_run(tmp_path / "out")
-    told = told_to_tensorboard(tmp_path / "out" / "tensorboard" / folder.name)
-    assert len(told) == len(dict(told)) == len(told_in_the_folder(folder))
+    reported = told_to_tensorboard(tmp_path / "out" / "tensorboard" / folder.name)
+    assert len(reported) == len(dict(reported)) == len(told_in_the_folder(folder))
 
 
 @pytest.mark.parametrize("package", ["mlflow", "wandb"])

@@ -1,4 +1,4 @@
-"""What is told of a corpus is what was put into it."""
+"""What is reported of a corpus is what was put into it."""
 
 import base64
 import re

@@ -111,7 +111,7 @@ def get(server, mode, target, **options):
         ("drop", [None, f"bytes={len(DATA) // 2}-"]),
         ("norange", [None, f"bytes={len(DATA) // 2}-"]),
         ("changing", [None, f"bytes={len(DATA) // 2}-"]),  # another file by now: all of it again
-        ("untagged", [None, None]),  # nothing tells whether it is the same file
+        ("untagged", [None, None]),  # nothing shows whether it is the same file
         ("busy", [None, None, None]),
     ],
 )

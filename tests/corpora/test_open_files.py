@@ -1,4 +1,4 @@
-"""Folders, patterns and single files: what is found, how it is cut, what is told of and not fatal."""
+"""Folders, patterns and single files: what is found, how it is cut, what is reported and not fatal."""
 
 import multiprocessing
 import os
@@ -104,11 +104,11 @@ def test_what_cannot_be_read_is_told_and_not_fatal(folder):
     soundfile.write(folder / "none.wav", np.zeros(0), 16_000)
     corpus = open_corpus(folder)
     assert len(corpus) == 3
-    told = dict(corpus.skipped)
-    assert sorted(told) == ["empty.wav", "none.wav", "talk.m4a", "text.wav"]
-    assert told["none.wav"] == "holds no audio samples"
-    assert told["talk.m4a"] == ".m4a cannot be decoded here; convert it to FLAC or WAV"
-    assert told["text.wav"].startswith("cannot be decoded as audio (")
+    reported = dict(corpus.skipped)
+    assert sorted(reported) == ["empty.wav", "none.wav", "talk.m4a", "text.wav"]
+    assert reported["none.wav"] == "holds no audio samples"
+    assert reported["talk.m4a"] == ".m4a cannot be decoded here; convert it to FLAC or WAV"
+    assert reported["text.wav"].startswith("cannot be decoded as audio (")
 
 
 def test_what_breaks_later_is_an_error_of_its_clip_alone(folder):
@@ -141,8 +141,8 @@ def test_a_file_that_does_not_say_how_long_it_is_gives_one_clip_and_a_word(tmp_p
     some = open_corpus(tmp_path, max_seconds=2)
     assert (len(some), len(some.wave(0))) == (1, 32_000)
     note = "its header does not say how long it is; nothing after 2.0 s is used"
-    assert [(name.rsplit("/", 1)[-1], told) for name, told in some.notes] == [("x.flac@0.0-2.0s", note)]
-    assert some.skipped == whole.skipped == whole.notes == ()  # it is heard, and no broken clip
+    assert [(name.rsplit("/", 1)[-1], reported) for name, reported in some.notes] == [("x.flac@0.0-2.0s", note)]
+    assert some.skipped == whole.skipped == whole.notes == ()  # it is decoded, and no broken clip
 
 
 def test_identity_follows_content_and_cutting_and_not_the_place(folder, tmp_path):

@@ -1,4 +1,4 @@
-"""Tables of paths: every format gives the same clips, and a bad row is told with its line."""
+"""Tables of paths: every format gives the same clips, and a bad row is reported with its line."""
 
 import csv
 import json

@@ -63,7 +63,7 @@ def check_contract(encoder, samples):
 
 
 def save_pretrained(folder, model, extractor, scale=3.0):
-    """Save as `save_pretrained` does, the matrices enlarged so that random weights tell clips apart."""
+    """Save as `save_pretrained` does, the matrices enlarged so that random weights separate clips."""
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:

@@ -77,9 +77,9 @@ def test_what_changes_stands_at_its_time(module, ours, name, at):
     after, _ = module.get_timestamp_embeddings(click, model)
     changed = (after - before)[0].norm(dim=1)
     half_patch = ours(name).min_samples / 2 / 16  # ms
-    heard = (times[0] - 1000 * at).abs() <= half_patch
+    near = (times[0] - 1000 * at).abs() <= half_patch
     # Attention and convolutions spread a little of it; where it sounds it is plainest.
-    assert changed[heard].mean() > 2 * changed[~heard].mean()
+    assert changed[near].mean() > 2 * changed[~near].mean()
     assert (times[0, changed.argmax()] - 1000 * at).abs() <= half_patch
 
 
@@ -93,7 +93,7 @@ def test_clips_shorter_than_a_patch_are_followed_by_silence(module, name, ours, 
     assert times.shape == (2, 1)
 
 
-def test_long_clips_are_heard_in_pieces_without_a_gap(ours, clips, name):
+def test_long_clips_are_near_in_pieces_without_a_gap(ours, clips, name):
     encoder, wave = ours(name), clips(1, 65 * RATE)
     with torch.no_grad():
         found = steps_in_pieces(encoder, wave)

@@ -61,7 +61,7 @@ def test_clips_of_unlike_lengths_in_one_batch_are_each_as_alone(model, extractor
     with torch.no_grad():
         kept = model(**others).pooler_output
     torch.testing.assert_close(kept[[0, 2, 3, 4]], out.pooler_output[[0, 2, 3, 4]], rtol=0, atol=1e-6)
-    others["input_values"][others["attention_mask"] == 0] = 7.0  # what the padding holds is not heard
+    others["input_values"][others["attention_mask"] == 0] = 7.0  # what the padding holds is ignored
     with torch.no_grad():
         torch.testing.assert_close(model(**others).pooler_output, kept, rtol=0, atol=0)
 

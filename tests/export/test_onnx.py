@@ -65,7 +65,7 @@ def test_the_file_is_valid_and_holds_its_metadata(export, name):
     made = export(name, "onnx")
     model = onnx.load(made.folder / "encoder.onnx")
     onnx.checker.check_model(model, full_check=True)
-    told = {entry.key: entry.value for entry in model.metadata_props}
-    assert told["sample_rate"] == "16000"
-    assert told["sonoscale"] == made.hash
-    assert set(told) == {"sample_rate", "min_samples", "sonoscale", "shape"}
+    reported = {entry.key: entry.value for entry in model.metadata_props}
+    assert reported["sample_rate"] == "16000"
+    assert reported["sonoscale"] == made.hash
+    assert set(reported) == {"sample_rate", "min_samples", "sonoscale", "shape"}

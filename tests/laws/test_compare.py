@@ -75,13 +75,13 @@ def test_losses_take_the_falling_forms(table):
 
 
 def test_as_dict_survives_json(table):
-    told = json.loads(
+    reported = json.loads(
         json.dumps(compare(table, y="quality", x=NAMES, clusters="config", bootstrap=100).as_dict(), allow_nan=False)
     )
-    assert told["best"]["rankme"] == "saturating"
-    assert len(told["fits"]) == 4
-    assert {row["x"] for row in told["skipped"]} == {"hours_seen"}
-    assert told["correlations"]["rankme"]["low"] <= told["correlations"]["rankme"]["value"]
+    assert reported["best"]["rankme"] == "saturating"
+    assert len(reported["fits"]) == 4
+    assert {row["x"] for row in reported["skipped"]} == {"hours_seen"}
+    assert reported["correlations"]["rankme"]["low"] <= reported["correlations"]["rankme"]["value"]
 
 
 @pytest.mark.parametrize(

@@ -86,10 +86,10 @@ def test_extrapolation_is_less_sure_than_interpolation():
 
 
 def test_as_dict_survives_json_with_no_special_floats():
-    told = json.loads(json.dumps(fit_form("power", X, Y, clusters=RUNS).as_dict(), allow_nan=False))
-    assert told["formula"] == "y = a * x^b"
-    assert told["params"]["b"]["low"] < told["params"]["b"]["value"] < told["params"]["b"]["high"]
-    curve = told["curve"]
+    reported = json.loads(json.dumps(fit_form("power", X, Y, clusters=RUNS).as_dict(), allow_nan=False))
+    assert reported["formula"] == "y = a * x^b"
+    assert reported["params"]["b"]["low"] < reported["params"]["b"]["value"] < reported["params"]["b"]["high"]
+    curve = reported["curve"]
     assert {len(curve[key]) for key in ("x", "y", "low", "high")} == {100}
     assert (curve["x"][0], curve["x"][-1]) == pytest.approx((10 / 1.1, 1100))
     assert np.ptp(np.diff(np.log(curve["x"]))) < 1e-9

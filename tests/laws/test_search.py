@@ -1,4 +1,4 @@
-"""Minima from many starts: which are one, which are rivals, and what there is to say where none is found."""
+"""Minima from many starts: which are one, which are alternatives, and what there is to say where none is found."""
 
 from __future__ import annotations
 

@@ -39,8 +39,8 @@ def test_the_fit_is_that_of_curve_fit_on_log_y(found):
     params, covariance = curve_fit(
         log_surface, XY.T, np.log(y), p0=(6.0, 0.34, 6.0, 0.28, 1.7), xtol=1e-14, ftol=1e-14, gtol=1e-14, maxfev=10**5
     )
-    told = found.values
-    mine = [np.log(told["A"]), told["alpha"], np.log(told["B"]), told["beta"], told["E"]]
+    reported = found.values
+    mine = [np.log(reported["A"]), reported["alpha"], np.log(reported["B"]), reported["beta"], reported["E"]]
     assert mine == pytest.approx(params, rel=1e-4)
     residual = np.log(y) - log_surface(XY.T, *params)
     assert found.rmse == pytest.approx(np.sqrt(np.mean(residual**2)), rel=1e-6)
@@ -98,12 +98,12 @@ def test_predictions_warn_of_the_variable_that_lies_outside(found):
 
 
 def test_as_dict_of_several_variables_is_json(found):
-    told = json.loads(json.dumps(found.as_dict(), allow_nan=False))
-    assert told["x_names"] == list(NAMES)
-    assert told["x_ranges"] == [pytest.approx([1e6, 1e9]), pytest.approx([1e8, 1e11])]
-    assert (told["scale"], told["huber"]) == ("log", None)
-    assert "curve" not in told
-    assert told["diagnosis"]["agreed"] >= 1
+    reported = json.loads(json.dumps(found.as_dict(), allow_nan=False))
+    assert reported["x_names"] == list(NAMES)
+    assert reported["x_ranges"] == [pytest.approx([1e6, 1e9]), pytest.approx([1e8, 1e11])]
+    assert (reported["scale"], reported["huber"]) == ("log", None)
+    assert "curve" not in reported
+    assert reported["diagnosis"]["agreed"] >= 1
     assert found.x_name == "params, tokens"
 
 
@@ -154,8 +154,8 @@ def test_a_curve_that_leaves_the_numbers_is_none_in_json():
     """exp of a wide interval overflows: JSON holds None for it, and no Infinity."""
     x = np.geomspace(1.0, 4.0, 6)
     y = np.exp(np.array([0.0, 200, -200, 300, -300, 100]))
-    told = json.loads(json.dumps(fit_form("power", x, y, scale="log", bootstrap=80).as_dict(), allow_nan=False))
-    assert None in [*told["curve"]["low"], *told["curve"]["high"]]
+    reported = json.loads(json.dumps(fit_form("power", x, y, scale="log", bootstrap=80).as_dict(), allow_nan=False))
+    assert None in [*reported["curve"]["low"], *reported["curve"]["high"]]
 
 
 @pytest.mark.parametrize(

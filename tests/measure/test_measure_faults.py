@@ -110,7 +110,7 @@ def test_a_file_that_is_gone_is_a_broken_clip_and_stops_nothing(folder):
     (folder / "20.wav").unlink()
     measured = measure_encoder(Bands(), corpus, durations=[0.5])
     assert (measured.sketch.n, ["20.wav" in name for name, _ in measured.skipped]) == (39, [True])
-    assert (measured.durations[0].n, measured.undefined) == (39, {})  # not tried, nor told, again
+    assert (measured.durations[0].n, measured.undefined) == (39, {})  # not tried, nor reported, again
     assert measured.corpus != measure_encoder(Bands(), open_corpus(folder)).corpus
 
 

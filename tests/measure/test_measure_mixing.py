@@ -1,4 +1,4 @@
-"""An encoder that mixes the clips of a batch is told so, and one that does not is left alone."""
+"""An encoder that mixes the clips of a batch is reported, and one that does not is left alone."""
 
 import numpy as np
 import pytest

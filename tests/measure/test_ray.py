@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.e2e]
 
 CLIPS = 48
 ENCODER = '''
-"""Energy in eight bands; tells who is at work on which batch."""
+"""Energy in eight bands; records which process works on which batch."""
 
 import os
 import time

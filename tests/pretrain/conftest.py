@@ -49,7 +49,7 @@ def make_log_mels():
 
 @pytest.fixture(scope="session")
 def train_tiny(make_log_mels, tmp_path_factory):
-    """`train_tiny(folder)`: 6 steps, 5 on the trunk; steps that were done, as they are told.
+    """`train_tiny(folder)`: 6 steps, 5 on the trunk; steps that were done, as they are reported.
 
     `until=n` kills the run at step n, after the state of step n - 1 was kept. Other keys are those of `train`.
     """

@@ -1,4 +1,4 @@
-"""Trains a model that is cut among two processes, keeps its state, and goes on from it."""
+"""Trains a model that is cut among two processes, keeps its state, and resumes from it."""
 
 import copy
 from pathlib import Path

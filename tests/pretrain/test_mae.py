@@ -38,20 +38,20 @@ def with_hidden_patches_changed(model, frames, hidden, by=99.0):
 @pytest.mark.parametrize("mask", MASKS)
 def test_hidden_patches_never_reach_the_encoder(backbone, mask):
     model, frames, draw = model_and_example(backbone=backbone, mask=mask)
-    heard = []
-    model.encoder.backbone.register_forward_hook(lambda module, inputs, output: heard.append(output))
+    outputs = []
+    model.encoder.backbone.register_forward_hook(lambda module, inputs, output: outputs.append(output))
     model(frames, draw)
     changed = with_hidden_patches_changed(model, frames, draw["hidden"])
     model(changed, draw)
-    assert torch.equal(heard[0], heard[1])
+    assert torch.equal(outputs[0], outputs[1])
     model(with_hidden_patches_changed(model, frames, draw["visible"][:, :1]), draw)
-    assert not torch.equal(heard[0], heard[2])
+    assert not torch.equal(outputs[0], outputs[2])
 
 
 @BACKBONES
 def test_visible_patches_are_not_what_is_predicted(backbone):
     model, frames, draw = model_and_example(backbone=backbone)
-    torch.nn.init.zeros_(model.decoder.predict.weight)  # the prediction is 0 whatever is heard
+    torch.nn.init.zeros_(model.decoder.predict.weight)  # the prediction is 0 whatever is visible
     changed = with_hidden_patches_changed(model, frames, draw["visible"], by=torch.rand(()).item())
     assert torch.equal(model(frames, draw), model(changed, draw))
 

@@ -166,9 +166,9 @@ def test_hidden_patches_are_where_they_are_said_to_be(strategy):
     assert torch.equal(gone.all(dim=2), gone.any(dim=2))
     assert torch.equal(gone.all(dim=2).nonzero()[:, 1].view(8, -1), hidden)
     silent = frames.isnan().numpy()
-    if strategy == "time":  # every frame is heard in all its mels or in none
+    if strategy == "time":  # every frame is visible in all its mels or in none
         assert (silent.all(axis=2) == silent.any(axis=2)).all()
-    if strategy == "frequency":  # every mel is heard in all frames or in none
+    if strategy == "frequency":  # every mel is visible in all frames or in none
         assert (silent.all(axis=1) == silent.any(axis=1)).all()
 
 

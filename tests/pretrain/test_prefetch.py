@@ -79,7 +79,7 @@ def test_what_is_given_comes_from_log_mels_too(corpus, tmp_path):
 
 
 class Slow(WaveStore):
-    """A store that takes its time, and tells how often it read."""
+    """A store that takes its time, and counts its reads."""
 
     reads = 0
 

@@ -31,7 +31,7 @@ STRATEGIES = ("ddp", "fsdp")
 
 
 def command(folder, objective, processes, strategy="ddp"):
-    """8 steps of one batch of 16, in however many processes; torchrun knows how many, so need not be told."""
+    """8 steps of one batch of 16, in however many processes; torchrun knows how many, so it need not be given."""
     return [
         "pretrain", str(folder / "run.yaml"), "--set", f"objective.kind={objective}", "--workers", "1",
         "--out", str(folder / f"{objective}-{strategy if processes > 1 else 1}"),
@@ -76,7 +76,7 @@ def folder(tmp_path_factory):
     held = unfinished_run(folder / "held" / name)
     held.mkdir(parents=True)
     with only_one_process(held, "trains in"):
-        told = subprocess.run(
+        reported = subprocess.run(
             [
                 sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
                 Path(__file__).with_name("pretrain_worker.py"), folder / "commands",
@@ -84,7 +84,7 @@ def folder(tmp_path_factory):
             env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
             capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
-    assert told.returncode == 0, (told.stdout[-2000:], told.stderr[-4000:])
+    assert reported.returncode == 0, (reported.stdout[-2000:], reported.stderr[-4000:])
     return folder
 
 
@@ -117,7 +117,7 @@ def test_two_processes_train_what_one_trains(folder, objective, strategy):
     for name in one:
         ours, theirs = (without_key_biases(name, each[name]) for each in (two, one))
         torch.testing.assert_close(
-            ours, theirs, rtol=1e-5, atol=TOLERANCES[objective], msg=lambda told, name=name: f"{name}: {told}"
+            ours, theirs, rtol=1e-5, atol=TOLERANCES[objective], msg=lambda reported, name=name: f"{name}: {reported}"
         )
 
 

@@ -149,4 +149,6 @@ def test_a_batch_in_parts_trains_what_it_trains_as_one(train_tiny, undisturbed, 
         mine = ours[name]
         if name.endswith("qkv.bias"):  # the gradient of the keys' is rounding alone, which Adam makes large
             (*mine,), (*value,) = (torch.stack([each.chunk(3)[i] for i in (0, 2)]) for each in (mine, value))
-        torch.testing.assert_close(mine, value, rtol=0, atol=1e-5, msg=lambda told, name=name: f"{name}: {told}")
+        torch.testing.assert_close(
+            mine, value, rtol=0, atol=1e-5, msg=lambda reported, name=name: f"{name}: {reported}"
+        )

@@ -124,12 +124,12 @@ def test_log_mels_agree_with_librosa(folder):
 
 
 def test_mean_and_deviation_are_those_of_the_log_mels(corpora, cached, tmp_path, monkeypatch):
-    corpus, told = corpora["files"], []
+    corpus, reported = corpora["files"], []
     store = WaveStore(corpus, FRONT_END, cache=tmp_path / "cache")
-    assert store.statistics(30, progress=lambda *done: told.append(done)) == pytest.approx(
+    assert store.statistics(30, progress=lambda *done: reported.append(done)) == pytest.approx(
         cached(corpus).statistics(30), rel=1e-5
     )
-    assert told[-1] == (30, 30)
+    assert reported[-1] == (30, 30)
     assert store.statistics(30) != pytest.approx(store.statistics(10), rel=1e-3)
     monkeypatch.setattr(WaveStore, "_measure", lambda *args: pytest.fail("measured again"))
     again = WaveStore(corpus, FRONT_END, cache=tmp_path / "cache")
@@ -145,11 +145,11 @@ def test_of_many_clips_some_are_measured_all_along(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     for i in range(100):
         noise = 10 ** (-4 + 3 * i / 99) * rng.standard_normal(RATE)
-        noise[: RATE // 4] = noise[-RATE // 4 :] = 0  # only the middle is heard
+        noise[: RATE // 4] = noise[-RATE // 4 :] = 0  # only the middle sounds
         soundfile.write(tmp_path / f"{i:02}.wav", noise, RATE, subtype="FLOAT")
-    told = []
-    mean, _ = WaveStore(FileCorpus.from_folder(tmp_path), FRONT_END).statistics(progress=lambda *d: told.append(d))
-    assert told[-1] == (10, 10)
+    reported = []
+    mean, _ = WaveStore(FileCorpus.from_folder(tmp_path), FRONT_END).statistics(progress=lambda *d: reported.append(d))
+    assert reported[-1] == (10, 10)
     front = LogMel(FRONT_END)
     loudness = [front(torch.randn(1, RATE) * 10 ** (-4 + 3 * i / 99)).mean() for i in range(0, 100, 11)]
     assert mean == pytest.approx(float(np.mean(loudness)), abs=0.1)
@@ -205,21 +205,21 @@ def test_what_is_too_short_or_at_another_rate_is_said(tmp_path, corpora):
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "reported"),
     [
         (lambda file: file.unlink(), "no such audio file"),
         (lambda file: file.write_bytes(b"not audio"), "cannot be decoded as audio"),
         (lambda file: soundfile.write(file, np.zeros(20_000), RATE), "ends at sample .*, before its header says"),
     ],
 )
-def test_a_file_that_changes_in_mid_run_is_named(tmp_path, damage, told):
+def test_a_file_that_changes_in_mid_run_is_named(tmp_path, damage, reported):
     for name in "ab":
         soundfile.write(tmp_path / f"{name}.wav", 0.1 * np.ones(2 * RATE), RATE)
     store = WaveStore(FileCorpus.from_folder(tmp_path), FRONT_END)
     store.read([[(1, 100, 50)]])
     damage(tmp_path / "b.wav")
     store.read([[(0, 100, 50)]])
-    with pytest.raises(SonoscaleError, match=rf"b\.wav: {told}"):
+    with pytest.raises(SonoscaleError, match=rf"b\.wav: {reported}"):
         store.read([[(1, 100, 50)]])
 
 
@@ -253,16 +253,16 @@ class StopError(Exception):
 
 
 def train(config, cache, folder, stop_at=None):
-    told = []
+    reported = []
 
     def progress(done, total, loss):
         if done == stop_at and not folder.exists():
             raise StopError
 
-    prepared = prepare_run(config, cache, workers=1, report=lambda what, done, total: told.append(what))
+    prepared = prepare_run(config, cache, workers=1, report=lambda what, done, total: reported.append(what))
     torch.set_num_threads(1)
     train_run(config, prepared.train, prepared.heldout, folder, identity=prepared.identity, progress=progress)
-    return prepared, set(told)
+    return prepared, set(reported)
 
 
 def weights(folder):
@@ -271,9 +271,9 @@ def weights(folder):
 
 def test_a_run_from_waveforms(pack, tmp_path):
     """It caches held-out log-mels only, is another run than the cached one, and ends close to it."""
-    ours, told = train(run_config(pack, log_mels="on_device"), tmp_path / "cache", tmp_path / "ours")
+    ours, reported = train(run_config(pack, log_mels="on_device"), tmp_path / "cache", tmp_path / "ours")
     assert isinstance(ours.train, WaveStore)
-    assert told == {"mean and deviation", "held-out audio"}
+    assert reported == {"mean and deviation", "held-out audio"}
     assert len(list((tmp_path / "cache").glob("logmel-*"))) == 1
     theirs, _ = train(run_config(pack), tmp_path / "cache", tmp_path / "theirs")
     assert isinstance(theirs.train, FeatureStore)

@@ -1,4 +1,4 @@
-"""One call for every protocol: what it takes, refuses and tells."""
+"""One call for every protocol: what it takes, refuses and returns."""
 
 import json
 
@@ -54,9 +54,9 @@ def test_groups_on_both_sides_are_told_and_those_of_one_fold_are_not():
 def test_progress_goes_to_the_end():
     x, y, folds = blobs()
     for protocol in ("linear", "knn", "few-shot"):
-        told = []
-        probe_embeddings(x, y, folds, protocol=protocol, progress=lambda *at, told=told: told.append(at))
-        assert told[-1] == (5, 5)
+        reported = []
+        probe_embeddings(x, y, folds, protocol=protocol, progress=lambda *at, reported=reported: reported.append(at))
+        assert reported[-1] == (5, 5)
 
 
 def test_the_same_call_gives_the_same_result():

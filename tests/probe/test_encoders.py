@@ -84,9 +84,9 @@ def test_training_audio_is_found_at_the_rate_of_the_encoder(folder, tmp_path):
     for i in (1, 2):
         (tmp_path / f"{i}.wav").write_bytes((folder / f"{i}.wav").read_bytes())
     slow = open_task(folder / "metadata.csv", sample_rate=8000)
-    heard = [content_hashes(open_corpus(tmp_path, sample_rate=rate)) for rate in (8000, RATE)]
-    assert overlap(content_hashes(slow.corpus), heard[0]).tolist() == [1, 2]
-    assert overlap(content_hashes(slow.corpus), heard[1]).tolist() == []  # other samples: rates must agree
+    hashes = [content_hashes(open_corpus(tmp_path, sample_rate=rate)) for rate in (8000, RATE)]
+    assert overlap(content_hashes(slow.corpus), hashes[0]).tolist() == [1, 2]
+    assert overlap(content_hashes(slow.corpus), hashes[1]).tolist() == []  # other samples: rates must agree
 
 
 def test_training_audio_in_a_task_of_events_is_found(folder, tmp_path, monkeypatch):

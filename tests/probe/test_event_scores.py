@@ -30,7 +30,7 @@ def _cases(seed, clips=3, n=6):
     rng = np.random.default_rng(seed)
     reference, estimated = [], []
     for _ in range(clips):
-        there, told = [], []
+        there, reported = [], []
         for _ in range(rng.integers(0, n)):
             start, length = 10 * int(rng.integers(0, 300)), 10 * int(rng.integers(5, 120))
             label = "abc"[rng.integers(3)]
@@ -38,13 +38,13 @@ def _cases(seed, clips=3, n=6):
             if rng.random() < 0.8:
                 shifted = max(0, start + 10 * int(rng.integers(-12, 13)))
                 label = label if rng.random() < 0.8 else "abc"[rng.integers(3)]
-                told.append(Event(label, shifted, shifted + max(10, length + 10 * int(rng.integers(-15, 16)))))
+                reported.append(Event(label, shifted, shifted + max(10, length + 10 * int(rng.integers(-15, 16)))))
         for _ in range(rng.integers(0, 3)):
             start = 10 * int(rng.integers(0, 400))
             label = "abc"[rng.integers(3)]
-            told.append(Event(label, start, start + 10 * int(rng.integers(1, 90))))
+            reported.append(Event(label, start, start + 10 * int(rng.integers(1, 90))))
         reference.append(there)
-        estimated.append(told)
+        estimated.append(reported)
     return reference, estimated
 
 

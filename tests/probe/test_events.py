@@ -21,7 +21,7 @@ HOP = 50.0
 
 
 def _clips(n=9, noise=0.05, seed=0, shortest=300):
-    """Frames whose embedding tells what sounds, times, events, folds."""
+    """Frames whose embedding encodes what sounds, times, events, folds."""
     rng = np.random.default_rng(seed)
     shown = rng.normal(size=(2, 6))
     frames, times, events = [], [], []

@@ -217,12 +217,12 @@ def test_lower_scores_are_better_where_the_metric_says_so():
 
 def test_progress_ends_at_its_total():
     x, targets = _clips()
-    told = []
+    reported = []
     z = torch.from_numpy(x)
     tasks = [Lesson(n, z, torch.from_numpy(targets.values), 3, z, z, lambda p: (0.0, {}), True) for n in "ab"]
-    fit_grid(tasks, TINY, 0, lambda done, total: told.append((done, total)))
-    assert told[-1] == (63, 63)
-    assert told == sorted(told)
+    fit_grid(tasks, TINY, 0, lambda done, total: reported.append((done, total)))
+    assert reported[-1] == (63, 63)
+    assert reported == sorted(reported)
 
 
 def test_probe_names_protocol_and_remark(monkeypatch):

@@ -13,7 +13,7 @@ def interval(folds, metric, *, level=0.95, **settings):
 
 
 def coins(n, p, rng, groups=None, repeats=1):
-    """Clips of which a share p is told right, alike within a group."""
+    """Clips of which a share p is classified correctly, alike within a group."""
     names = np.arange(n) if groups is None else np.arange(n) % groups
     right = (rng.random(names.max() + 1) < p)[names]
     targets = Targets("multiclass", rng.integers(2, size=n), ("a", "b"))

@@ -39,8 +39,8 @@ def test_ranking_metrics_are_scikit_learns(make, n, ties):
     there = truth.any(axis=0)
     expected = sk.average_precision_score(truth[:, there], predictions[:, there], average="macro")
     assert METRICS["mAP"].of(targets, predictions) == pytest.approx(expected)
-    told = there & ~truth.all(axis=0)
-    areas = [sk.roc_auc_score(*pair) for pair in zip(truth[:, told].T, predictions[:, told].T, strict=True)]
+    reported = there & ~truth.all(axis=0)
+    areas = [sk.roc_auc_score(*pair) for pair in zip(truth[:, reported].T, predictions[:, reported].T, strict=True)]
     assert METRICS["aucroc"].of(targets, predictions) == pytest.approx(np.mean(areas))
 
 
@@ -59,7 +59,7 @@ def test_d_prime_of_an_area(area, expected):
     truth = np.array([[True]] * 4 + [[False]] * 4)
     right = {0.75: [1, 1, 1, 0], 0.25: [-1, -1, -1, 0], 0.5: [0, 0, 0, 0]}[area]
     predictions = np.array([*right, 0, 0, 0, 0], dtype=float)[:, None]
-    if area != 0.5:  # the fourth positive is told from no negative, for half of the pairs each
+    if area != 0.5:  # the fourth positive is above no negative, for half of the pairs each
         predictions[3] = -1 if area == 0.75 else 1
     targets = Targets("multilabel", np.hstack([truth, ~truth]), ("a", "b"))
     found = METRICS["d_prime"].of(targets, np.hstack([predictions, -predictions]))

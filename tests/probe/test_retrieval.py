@@ -148,7 +148,7 @@ def test_separation_is_perfect_and_noise_is_chance():
 @pytest.mark.parametrize("value", [0.0, 1.0, 0.1, -3e4])
 def test_an_encoder_to_which_all_is_alike_scores_as_chance(value):
     _, y, folds = clips()
-    y = sorted(y)  # not even if the order of the clips tells the class
+    y = sorted(y)  # not even if the order of the clips gives the class away
     folds = [str(i % 4) for i in range(120)]
     flat = find(np.full((120, 7), value, dtype=np.float32), y, folds)
     assert flat.score == flat.chance
@@ -186,11 +186,11 @@ def test_another_metric_may_be_the_main_one():
 
 def test_progress_goes_to_the_end(monkeypatch):
     monkeypatch.setattr(_retrieval, "BLOCK", 300)
-    told = []
-    find(*clips(), progress=lambda *at: told.append(at))
-    assert told == sorted(told)
-    assert len(told) > 8
-    assert told[-1] == (120, 120)
+    reported = []
+    find(*clips(), progress=lambda *at: reported.append(at))
+    assert reported == sorted(reported)
+    assert len(reported) > 8
+    assert reported[-1] == (120, 120)
 
 
 def test_folds_in_which_nothing_is_found_do_not_count():

@@ -35,8 +35,8 @@ def recordings(n=300):
     return [f"recording {i // 3}" for i in range(n)]
 
 
-def told(sketch):
-    """Everything that a sketch tells."""
+def reported(sketch):
+    """Everything that a sketch reports."""
     return {
         "spectra": {
             "uncentred": sketch.spectrum(),
@@ -98,7 +98,7 @@ def train(rank, monitor=None):
 def reduced(rank, method, **about):
     sketch = shard(rank, method, **about)
     sketch.all_reduce()
-    return told(sketch)
+    return reported(sketch)
 
 
 def run_gram(rank):
@@ -125,7 +125,7 @@ def run_goes_on_after(rank):
         sketch = SpectralSketch(24)
     sketch.update(rows()[:10], recordings()[:10])
     sketch.all_reduce()
-    return told(sketch)
+    return reported(sketch)
 
 
 def run_omitted(rank):

@@ -42,7 +42,7 @@ def processes(tmp_path_factory):
         for each in started:
             each.wait(max(0.0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
-        pass  # the tests of what is missing tell
+        pass  # the tests of what is missing fail
     finally:
         for each in started:
             each.kill()
@@ -63,17 +63,17 @@ def of(processes, name):
 def of_one_process(method):
     sketch = SpectralSketch(24, method=method)
     sketch.update(worker.rows(), worker.recordings())
-    return worker.told(sketch)
+    return worker.reported(sketch)
 
 
 def check_same(found, expected):
-    """All that `told` tells, to 1e-10."""
+    """All that `reported` returns, to 1e-10."""
     for about, spectrum in expected["spectra"].items():
         np.testing.assert_allclose(found["spectra"][about], spectrum, rtol=1e-10)
     for name, record in expected["records"].items():
         same = found["records"][name]
         assert (same.value, same.low, same.high) == pytest.approx((record.value, record.low, record.high), rel=1e-10)
-        assert 0 < record.high - record.low < 2  # the interval tells something
+        assert 0 < record.high - record.low < 2  # the interval is informative
         assert (same.n, same.dim, same.method) == (record.n, record.dim, record.method)
     assert found["counts"] == expected["counts"]
     np.testing.assert_allclose(found["mean"], expected["mean"], rtol=1e-10)
@@ -110,7 +110,7 @@ def test_all_reduce_can_be_gone_on_from(processes):
     for rows, groups in [(worker.rows(), worker.recordings())] + [(worker.rows()[:10], worker.recordings()[:10])] * 2:
         expected.update(rows, groups)
     for found in of(processes, "goes_on_after"):
-        check_same(found, worker.told(expected))
+        check_same(found, worker.reported(expected))
 
 
 @in_a_group
@@ -120,17 +120,17 @@ def test_all_reduce_adds_up_what_was_omitted(processes):
 
 @in_a_group
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "reported"),
     [
         ("other_dim", "process 0: dim 24, 16 blocks, gram; process 1: dim 25, 16 blocks, gram"),
         ("other_blocks", "process 0: dim 24, 8 blocks, gram; process 1: dim 24, 16 blocks, gram"),
         ("other_method", "process 0: dim 24, 16 blocks, gram; process 1: dim 24, 16 blocks, qr"),
     ],
 )
-def test_all_reduce_refuses_other_sketches_in_both_processes(processes, name, told):
+def test_all_reduce_refuses_other_sketches_in_both_processes(processes, name, reported):
     for kind, message in of(processes, name):
         assert kind == "SonoscaleError"
-        assert told in message
+        assert reported in message
 
 
 def test_all_reduce_needs_a_group():
@@ -205,7 +205,7 @@ def test_what_one_process_raises_the_other_tells(processes):
 
 @in_a_group
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "reported"),
     [
         ("nan_in_one", "1 of the 47 embeddings of batch 3 hold NaN"),
         ("magnitude_in_one", "e+200 cannot be squared"),
@@ -213,11 +213,11 @@ def test_what_one_process_raises_the_other_tells(processes):
         ("steps_of_each", "process 0 is at step 30, process 1 is at step 40"),
     ],
 )
-def test_both_processes_refuse_a_reading(processes, name, told):
+def test_both_processes_refuse_a_reading(processes, name, reported):
     for kind, message in of(processes, name):
         assert kind == "SonoscaleError"
         assert "step 30" in message or "step 40" in message
-        assert told in message
+        assert reported in message
 
 
 @in_a_group
@@ -252,8 +252,8 @@ def test_sketches_of_ray_tasks_merge_into_that_of_one_process(ray_cluster, metho
     found = ray.get([sketched.remote(shared[i], groups[i::3]) for i in range(3)], timeout=60)
     assert os.getpid() not in {pid for pid, _ in found}
     merged = functools.reduce(SpectralSketch.merge, [sketch for _, sketch in found])
-    check_same(worker.told(merged), of_one_process(method))
-    check_numpy(worker.told(merged))
+    check_same(worker.reported(merged), of_one_process(method))
+    check_numpy(worker.reported(merged))
 
 
 @in_ray
@@ -277,5 +277,5 @@ def test_sketches_streamed_in_two_ray_actors_merge_into_that_of_one_process(ray_
         last[i % 2] = actors[i % 2].embed.remote(rows[batch], [groups[j] for j in batch])
     first, second = ray.get([last[0], last[1]], timeout=60)
     assert min(first.n, second.n) > 100
-    check_same(worker.told(first.merge(second)), of_one_process("gram"))
-    check_same(worker.told(second.merge(first)), of_one_process("gram"))
+    check_same(worker.reported(first.merge(second)), of_one_process("gram"))
+    check_same(worker.reported(second.merge(first)), of_one_process("gram"))

@@ -505,7 +505,7 @@ def write_fixed_lists(path, a):
     pq.write_table(pa.table({"e": lists}), path, use_dictionary=False, compression="none")
 
 
-@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="Linux tells a peak of resident memory")
+@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="Linux reports a peak of resident memory")
 @pytest.mark.parametrize(
     "form",
     ["npy", "npy, Fortran", "npz", "npz, compressed", "npz, Fortran", "parquet, fixed", "safetensors", "torch", "hdf5"],

@@ -278,7 +278,7 @@ def test_random_numbers_of_the_device_are_as_before(where):
 
 
 @pytest.mark.parametrize(
-    ("probe", "settings", "told"),
+    ("probe", "settings", "reported"),
     [
         (torch.zeros(0, 12), {}, "empty"),
         ([], {}, "empty"),
@@ -293,8 +293,8 @@ def test_random_numbers_of_the_device_are_as_before(where):
         (torch.zeros(3, 12), {"estimators": "rang"}, "'rang'"),
     ],
 )
-def test_refuses_what_could_never_be_read(probe, settings, told):
-    with pytest.raises(SonoscaleError, match=told):
+def test_refuses_what_could_never_be_read(probe, settings, reported):
+    with pytest.raises(SonoscaleError, match=reported):
         RankMonitor(probe, **settings)
 
 
@@ -305,7 +305,7 @@ def nan_in_row_3(model, batch):
 
 
 @pytest.mark.parametrize(
-    ("embed", "told"),
+    ("embed", "reported"),
     [
         (lambda model, batch: batch[:, None, :], r"float32 \[50, 1, 12\] \(batch 0\)"),
         (lambda model, batch: batch.long(), r"int64 \[50, 12\]"),
@@ -319,9 +319,9 @@ def nan_in_row_3(model, batch):
         (lambda model, batch: batch.double() * 1e200, "magnitude"),
     ],
 )
-def test_refuses_embeddings_and_names_the_step(embed, told):
+def test_refuses_embeddings_and_names_the_step(embed, reported):
     monitor = RankMonitor(inputs(99), embed=embed, batch_size=50)
-    with pytest.raises(SonoscaleError, match=f"^rank at step 40: .*{told}") as caught:
+    with pytest.raises(SonoscaleError, match=f"^rank at step 40: .*{reported}") as caught:
         monitor(nn.Identity(), 40)
     assert "\n" not in str(caught.value)
     assert monitor.history == []

@@ -47,9 +47,9 @@ def test_round_trip(tmp_path, population, sketch_of, record, suffix):
 
 def test_files_are_plain_json_and_parquet(tmp_path, record):
     write_records([record], tmp_path / "r.json", more=[1])
-    told = json.loads((tmp_path / "r.json").read_text())
-    assert told["more"] == [1]
-    assert told["records"][0]["n_per_dim"] == 50.0
+    reported = json.loads((tmp_path / "r.json").read_text())
+    assert reported["more"] == [1]
+    assert reported["records"][0]["n_per_dim"] == 50.0
     write_records([record], tmp_path / "r.parquet")
     row = pq.read_table(tmp_path / "r.parquet").to_pylist()[0]
     assert (row["value"], row["layer"], row["warnings"]) == (record.value, 3, [])

@@ -132,17 +132,17 @@ def test_numbers_that_were_measured_are_on_the_page(page, everything):
     assert parsed.rows["groups"][1][4] == "123"
     assert [row[0] for row in parsed.rows["estimators"][1:]] == [name for name in NAMES for _ in range(2)]
     assert parsed.rows["skipped"][1] == ["broken.wav", "it is empty", "all"]
-    for told in ("first weights:0", "folder, 401 clips, abc", "fp32"):
-        assert told in parsed.words
+    for reported in ("first weights:0", "folder, 401 clips, abc", "fp32"):
+        assert reported in parsed.words
 
 
 def test_differences_are_shown_or_why_there_are_none(page, everything):
     found = everything.differences[0].difference
-    told, untold = Page(page).rows["differences"][1:]
-    assert told[:3] == ["rankme", "second", "first"]
-    assert told[3] == f"−{-found.value:#.4g}"
-    assert told[5:] == ["yes", "paired"]
-    assert untold[3:] == ["–", "", "", "too few values"]
+    reported, unreported = Page(page).rows["differences"][1:]
+    assert reported[:3] == ["rankme", "second", "first"]
+    assert reported[3] == f"−{-found.value:#.4g}"
+    assert reported[5:] == ["yes", "paired"]
+    assert unreported[3:] == ["–", "", "", "too few values"]
     assert f"second minus first: −{-found.value:#.4g} in RankMe" in Page(page).words
 
 

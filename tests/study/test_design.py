@@ -63,7 +63,7 @@ def test_sections_and_keys_are_combined_in_a_grid(study):
     ]
 
 
-def test_replicates_share_their_configuration_and_nothing_else_does(study):
+def test_seeds_share_their_configuration_and_nothing_else_does(study):
     runs = expand(study(seeds=[0, 1]))
     by_config = {}
     for run in runs:

@@ -9,6 +9,6 @@ if TYPE_CHECKING:
     from sonoscale.audio._logmel import LogMel, mel_filterbank
     from sonoscale.audio._read import AUDIO_SUFFIXES, read_audio
 
-__all__ = ["AUDIO_SUFFIXES", "LogMel", "LogMelConfig", "mel_filterbank", "read_audio"]
+__all__ = ["LogMel", "LogMelConfig", "mel_filterbank", "read_audio"]
 
 __getattr__ = lazy(__name__)

@@ -20,6 +20,10 @@ def mel_filterbank(sample_rate: int, n_fft: int, n_mels: int) -> np.ndarray:
 
     Returns:
         float64 `[n_mels, n_fft // 2 + 1]`, each row with unit area in Hz.
+
+    Example:
+        >>> mel_filterbank(16_000, n_fft=512, n_mels=40).shape
+        (40, 257)
     """
     linear_step, log_start, log_step = 200 / 3, 1000.0, np.log(6.4) / 27  # linear below 1 kHz, log above
 

@@ -123,6 +123,15 @@ def read_audio(
     Raises:
         SonoscaleError: the source is missing, is not audio that can be decoded, holds no samples (between start
             and stop), or holds NaN or infinity there.
+
+    Example:
+        >>> import io, wave
+        >>> file = io.BytesIO()
+        >>> with wave.open(file, "wb") as out:  # a second of silence in stereo
+        ...     out.setparams((2, 2, 8000, 0, "NONE", ""))
+        ...     out.writeframes(bytes(4 * 8000))
+        >>> read_audio(file.getvalue(), sample_rate=16_000).shape
+        (16000,)
     """
     name = _name(source, name)
     with _translated(name):

@@ -14,18 +14,21 @@ __all__ = ["Plot", "check_plot", "save_plot"]
 Plot = Annotated[Path | None, typer.Option(help="Draw the result into this .png, .pdf or .svg file.")]
 
 
-def check_plot(file: Path | None) -> None:
+def check_plot(file: Path | None, json: Path | None, table: Path) -> None:
     """Refuse a figure that could not be written, before the work begins.
 
     Raises:
-        SonoscaleError: Its name has another ending, its folder does not exist, or matplotlib is not installed.
+        SonoscaleError: Its name has another ending, its folder does not exist, it is the JSON file or the table, or
+            matplotlib is not installed.
     """
     if file is None:
         return
+    from sonoscale.cli._outputs import check_outputs
     from sonoscale.extras import need
 
     if file.suffix not in (".png", ".pdf", ".svg") or not file.parent.is_dir():
         raise SonoscaleError(f"{file}: must end in .png, .pdf or .svg, in a folder that exists")
+    check_outputs([json, file], [table])
     need("matplotlib", what="a figure").use("agg")
 
 

@@ -19,9 +19,9 @@ def audit(
     rank: Annotated[str, typer.Option(help="Column of the rank.")],
     y: Annotated[str | None, typer.Option(help="Column of the quality (default: quality, score, ...).")] = None,
     covariates: Annotated[
-        str | None, typer.Option(help="Columns to hold equal, commas between (default: sizes and loss).")
+        str | None, typer.Option(help="Columns to control for, comma-separated (default: sizes and loss).")
     ] = None,
-    baselines: Annotated[str, typer.Option(help="Columns to try in the place of rank, commas between.")] = "",
+    baselines: Annotated[str, typer.Option(help="Columns to compare with rank, comma-separated.")] = "",
     clusters: Annotated[
         str | None, typer.Option(help="Columns that name the configuration; its rows (seeds, steps) are dependent.")
     ] = None,

@@ -15,12 +15,12 @@ from sonoscale.errors import SonoscaleError
 app = typer.Typer(help="Look at, listen to, check, pack and fetch audio.", no_args_is_help=True)
 
 Audio = Annotated[str, typer.Argument(help="Folder, file, pattern, manifest, tar shards, HEAR task, hf:..., pack.")]
-Kind = Annotated[str | None, typer.Option(help="What the audio is, if not what it looks like.")]
+Kind = Annotated[str | None, typer.Option(help="Kind of audio, where the guess is wrong.")]
 AudioRoot = Annotated[Path | None, typer.Option(help="Folder that a manifest's paths are relative to.")]
-MaxSeconds = Annotated[float, typer.Option(min=0.1, help="Cut longer recordings into clips.")]
+MaxSeconds = Annotated[float, typer.Option(min=0.1, help="Cut recordings longer than this into clips.")]
 MaxBroken = Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of clips that may fail.")]
 MinSeconds = Annotated[float, typer.Option(min=0.0, help="Clips below count as too short.")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Processes that decode (default: as it pays).")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Decoding processes (default: by the amount of audio).")]
 MIN_SECONDS = 0.2
 """The default of `describe_scan`, here so that the command starts without it."""
 
@@ -110,7 +110,7 @@ def check(
     min_seconds: MinSeconds = MIN_SECONDS,
     workers: Workers = None,
 ) -> None:
-    """Decode everything; name what is broken and count what deserves a second look."""
+    """Decode everything; name what is broken and count what looks suspicious."""
     from sonoscale.corpora import describe as look_at
 
     with stage_bars() as progress:
@@ -126,13 +126,13 @@ def check(
 
 @app.command("fetch")
 def fetch(
-    name: Annotated[str | None, typer.Argument(help="Which corpus; --list shows them.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Name of a corpus; --list shows them.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of all corpora; this one gets a folder in it.")] = None,
     list_: Annotated[bool, typer.Option("--list", help="Show the recipes and do nothing.")] = False,
-    part: Annotated[list[str] | None, typer.Option(help="A part of it alone; can be given again.")] = None,
-    accept_licence: Annotated[bool, typer.Option("--accept-licence", help="Its licence is accepted.")] = False,
+    part: Annotated[list[str] | None, typer.Option(help="Only this part; repeatable.")] = None,
+    accept_licence: Annotated[bool, typer.Option("--accept-licence", help="Accept its licence.")] = False,
     recipes: Annotated[
-        Path | None, typer.Option(help="YAML file of further recipes [also: $SONOSCALE_RECIPES].")
+        Path | None, typer.Option(help="YAML file of further recipes, besides $SONOSCALE_RECIPES.")
     ] = None,
 ) -> None:
     """Download a public corpus, verify and unpack it. If interrupted, the same command resumes."""

@@ -93,11 +93,12 @@ def _terminate(*_: object) -> None:
 
 def _with_options(message: str) -> str:
     """The message with `(omit)` and its like, keywords of the functions below, as the options of the commands."""
-    return re.sub(rf"\(({'|'.join(_OPTIONS)})\b", lambda found: f"({_OPTIONS[found[1]]}", message)
+    return re.sub(rf"\(({'|'.join(_OPTIONS)})(?=[):])", lambda found: f"({_OPTIONS[found[1]]}", message)
 
 
 _OPTIONS = {"higher_is_better": "--higher-is-better or --lower-is-better"} | {
-    name: f"--{name}" for name in ("clusters", "group", "omit", "unit", "y")
+    name: f"--{name.replace('_', '-')}"
+    for name in ("base", "clusters", "d", "design", "group", "held_out", "n", "omit", "step", "unit", "y")
 }
 
 

@@ -61,13 +61,13 @@ def measure(
         list[str] | None,
         typer.Argument(metavar="[ENCODER AUDIO | FILE...]", help="An encoder and audio, or more files to compare."),
     ] = None,
-    compare: Annotated[list[str] | None, _encoders(help="Another encoder for the same audio; can be repeated.")] = None,
+    compare: Annotated[list[str] | None, _encoders(help="Another encoder for the same audio; repeatable.")] = None,
     layers: Annotated[bool, _encoders("--layers", help="Measure every layer.")] = False,
-    group: Annotated[str | None, _encoders(help="Column of the audio whose values are measured apart.")] = None,
-    durations: Annotated[str | None, _encoders(help="Beginnings of clips to measure, in seconds: 1,2,5.")] = None,
-    kind: Annotated[str | None, _encoders(help="What the audio is, if not what it looks like.")] = None,
+    group: Annotated[str | None, _encoders(help="Column of the audio whose groups are measured separately.")] = None,
+    durations: Annotated[str | None, _encoders(help="Also measure the first seconds of each clip: 1,2,5.")] = None,
+    kind: Annotated[str | None, _encoders(help="Kind of audio, where the guess is wrong.")] = None,
     audio_root: Annotated[Path | None, _encoders(help="Folder that a manifest's paths are relative to.")] = None,
-    max_seconds: Annotated[float, _encoders(min=0.1, help="Cut longer recordings into clips.")] = 30.0,
+    max_seconds: Annotated[float, _encoders(min=0.1, help="Cut recordings longer than this into clips.")] = 30.0,
     max_skipped: Annotated[
         float, _encoders(min=0.0, max=1.0, help="Share of clips that may fail and be skipped.")
     ] = 0.05,
@@ -84,7 +84,7 @@ def measure(
     method: Annotated[Method, _files(help="qr resolves smaller singular values, more slowly.")] = Method.GRAM,
     nan_policy: Annotated[NanPolicy, _files(help="Rows with NaN or infinity.")] = NanPolicy.RAISE,
     force: Annotated[bool, _files("--force", help="Compare also files that were measured differently.")] = False,
-    estimator: Annotated[list[str] | None, _both(help="Estimator; can be repeated.")] = None,
+    estimator: Annotated[list[str] | None, _both(help="Estimator; repeatable.")] = None,
     all_: Annotated[bool, _both("--all", help="Every estimator, and the baselines.")] = False,
     baselines: Annotated[
         bool,
@@ -97,7 +97,9 @@ def measure(
     plot: Annotated[Path | None, _both(help="Draw the spectra into this .png file.")] = None,
     out: Annotated[Path | None, _both(help="Write a page with spectra and tables to this .html file.")] = None,
     level: Annotated[float, _both(min=0.5, max=0.999, help="Coverage of the intervals.")] = 0.95,
-    tolerance: Annotated[float, _both(min=1e-5, max=1.0, help="Relative error that clips are counted for.")] = 0.01,
+    tolerance: Annotated[
+        float, _both(min=1e-5, max=1.0, help="Relative error for which the clips needed are counted.")
+    ] = 0.01,
     blocks: Annotated[int, _both(min=2, max=256, help="Groups for the jackknife.")] = 16,
 ) -> None:
     """Effective rank of an encoder's embeddings of audio, or of embeddings in files, with interval and provenance."""

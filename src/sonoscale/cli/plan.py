@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sonoscale.cli._laws import Clusters, HigherIsBetter, Json, Omit, Runs, Seed, Unit, check_json, names, print_table
 from sonoscale.cli._plot import Plot, check_plot, save_plot
 from sonoscale.errors import SonoscaleError
 
@@ -19,7 +20,7 @@ _HELD = "Rows to predict, not to fit: a column that is 1 there, or a comparison 
 
 
 def plan(
-    table: Annotated[Path, typer.Argument(help="Runs: a CSV or Parquet file, or the folder of a study.")],
+    table: Runs,
     flops: Annotated[float | None, typer.Option(help="Budget: FLOPs of the training.")] = None,
     params: Annotated[float | None, typer.Option(help="Budget: parameters of the encoder.")] = None,
     hours: Annotated[float | None, typer.Option(help="Budget: hours of audio.")] = None,
@@ -34,43 +35,38 @@ def plan(
     curved: Annotated[str | None, typer.Option(help="Columns of the design whose best may lie inside.")] = None,
     base: Annotated[Path | None, typer.Option(help="YAML of a run or study: exact costs for a table.")] = None,
     flops_column: Annotated[str | None, typer.Option(help="Column of FLOPs (default: 6 N D).")] = None,
-    higher_is_better: Annotated[
-        bool | None, typer.Option("--higher-is-better/--lower-is-better", help="Which is better (default: by name).")
-    ] = None,
-    unit: Annotated[str | None, typer.Option(help="Of a score: fraction, percent or none (no ceiling).")] = None,
-    clusters: Annotated[str | None, typer.Option(help="Columns that name a configuration.")] = None,
+    higher_is_better: HigherIsBetter = None,
+    unit: Unit = None,
+    clusters: Clusters = None,
     group: Annotated[str | None, typer.Option(help="Columns: a plan for each of their values.")] = None,
     held_out: Annotated[str | None, typer.Option(help=_HELD)] = None,
-    omit: Annotated[bool, typer.Option("--omit", help="Leave out rows with a missing cell.")] = False,
+    omit: Omit = False,
     next_runs: Annotated[int, typer.Option(min=0, max=50, help="How many next runs to suggest.")] = 4,
     next_flops: Annotated[float | None, typer.Option(help="The most that one may cost (default: as tried).")] = None,
     force: Annotated[bool, typer.Option("--force", help="Plan more than 100x beyond the data.")] = False,
     bootstrap: Annotated[int, typer.Option(min=10, max=100_000, help="Resamples.")] = 1000,
     level: Annotated[float, typer.Option(help="Of intervals.")] = 0.95,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of resampling.")] = 0,
-    json: Annotated[Path | None, typer.Option(help="Write everything to this .json file.")] = None,
+    seed: Seed = 0,
+    json: Json = None,
     plot: Plot = None,
 ) -> None:
-    """What to train next for a budget, how sure that is, and which runs would make it surer."""
+    """What to train next for a budget, how certain that is, and which runs would make it more certain."""
     from sonoscale.cli._console import console
-    from sonoscale.cli._outputs import check_outputs
     from sonoscale.files import write_json
     from sonoscale.laws.plan import GroupPlans
     from sonoscale.laws.plan import plan as make_plan
     from sonoscale.provenance import versions
     from sonoscale.results import plain
 
-    if json and (json.suffix != ".json" or not json.parent.is_dir()):
-        raise SonoscaleError(f"{json}: must end in .json, in a folder that exists")
-    check_outputs([json, plot], [table])
-    check_plot(plot)
+    check_json(json, table)
+    check_plot(plot, json, table)
     if unit not in (None, "fraction", "percent", "none"):
         raise SonoscaleError(f"unit must be one of fraction, percent, none, not {unit!r}")
     found = make_plan(
         table, flops=flops, params=params, hours=hours, clips=clips, latency=latency, memory=memory,
-        limits=_limits(limit or []), n=n, d=d, design=_names(design), curved=_names(curved) or (), base=base,
+        limits=_limits(limit or []), n=n, d=d, design=names(design), curved=names(curved) or (), base=base,
         flops_column=flops_column, next_runs=next_runs, next_flops=next_flops, force=force, bootstrap=bootstrap,
-        level=level, seed=seed, y=y, clusters=_names(clusters), held_out=held_out, group=_names(group) or (),
+        level=level, seed=seed, y=y, clusters=names(clusters), held_out=held_out, group=names(group) or (),
         omit=omit, higher_is_better=higher_is_better, unit=unit,
     )  # fmt: skip
     if json:
@@ -104,13 +100,7 @@ def _limits(texts: Sequence[str]) -> dict[str, float]:
     return found
 
 
-def _names(text: str | None) -> list[str] | None:
-    return [name.strip() for name in text.split(",") if name.strip()] if text is not None else None
-
-
 def _print(found: Allocation | Designed) -> None:
-    from rich.markup import escape
-    from rich.table import Table
     from rich.text import Text
 
     from sonoscale.cli._console import console
@@ -119,23 +109,7 @@ def _print(found: Allocation | Designed) -> None:
     for sentence in (*found.details, f"fitted: {found.fitted}"):
         console.print(Text(sentence))
     for title, rows in found.tables():
-        table = Table(show_edge=False, pad_edge=False)
-        names = list(dict.fromkeys(name for row in rows for name in row))
-        for i, name in enumerate(names):
-            table.add_column(escape(name), justify="right" if i else "left", overflow="fold")
-        for row in rows:
-            table.add_row(*(escape(_cell(row.get(name))) for name in names))
-        console.print()
-        console.print(Text(title, style="italic"))
-        console.print(table)
+        print_table(rows, title)
     console.print()
     for note in found.warnings:
         console.print(Text(f"warning  {note}", style="yellow"))
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str) or (isinstance(value, int) and abs(value) < 1e6):
-        return str(value)
-    return f"{value:.4g}"

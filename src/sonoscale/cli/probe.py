@@ -25,7 +25,7 @@ def probe(
     layers: Annotated[bool, typer.Option("--layers", help="Score every layer.")] = False,
     trained_on: Annotated[
         str | None,
-        typer.Option(help="What ENCODER was trained on, to find test audio in it (default: a run's own)."),
+        typer.Option(help="Audio that ENCODER was trained on, to look for test clips in it (default: a run's own)."),
     ] = None,
     kind: Annotated[str | None, typer.Option(help="Of the tasks, if their tables do not say: retrieval.")] = None,
     label: Annotated[str | None, typer.Option(help="Column of labels, if not the usual one.")] = None,

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def tasks(
-    name: Annotated[str | None, typer.Argument(help="A task, such as hear/esc50: all that is known of it.")] = None,
+    name: Annotated[str | None, typer.Argument(help="A task, such as hear/esc50, to describe in full.")] = None,
     root: Annotated[
         list[Path] | None,
-        typer.Option(help="Folder to look for tasks in, any number of times; by default those of SONOSCALE_TASKS."),
+        typer.Option(help="Folder to look for tasks in; repeatable (default: those of SONOSCALE_TASKS)."),
     ] = None,
     suite: Annotated[str | None, typer.Option(help="Only those of hear or xares.")] = None,
-    found: Annotated[bool, typer.Option("--found", help="Only those that are found.")] = False,
+    found: Annotated[bool, typer.Option("--found", help="Only those found on this machine.")] = False,
 ) -> None:
     """List the public tasks that can be opened by name, and which are found on this machine.
 

@@ -14,8 +14,7 @@ from sonoscale.errors import SonoscaleError
 
 if TYPE_CHECKING:
     from sonoscale.audio._read import AudioHeader
-    from sonoscale.corpora._audio_corpus import AudioCorpus
-    from sonoscale.corpora._base import Corpus
+    from sonoscale.corpora._base import AudioCorpus, Corpus
     from sonoscale.corpora._folder import FileCorpus
     from sonoscale.corpora.tasks import Task
 

@@ -64,6 +64,6 @@ def crop(corpus: Corpus, index: int, start: int, stop: int) -> np.ndarray:
     if len(part) != stop - start:
         raise SonoscaleError(
             f"{corpus.name(index)}: ends at sample {start + len(part)}, before its header says (sample {stop} was "
-            "asked for); leave this file out, or decode it anew"
+            "asked for); leave this file out, or decode it again"
         )
     return part

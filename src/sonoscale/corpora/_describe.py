@@ -1,4 +1,4 @@
-"""What a corpus is like, and what in it deserves a second look."""
+"""What a corpus is like, and what in it looks suspicious."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Duplicates:
 
 @dataclass(frozen=True)
 class Description:
-    """What `describe_scan` tells. Quantiles are keyed by share, "0" the least and "1" the largest; levels in dBFS,
+    """What `describe_scan` finds. Quantiles are keyed by share, "0" the least and "1" the largest; levels in dBFS,
     0 = an RMS, or a peak, of full scale."""
 
     clips: int  # that can be read
@@ -142,7 +142,7 @@ def summary_rows(d: Description) -> list[tuple[str, str]]:
 
 
 def warning_rows(d: Description) -> list[tuple[str, str]]:
-    """What deserves a second look: what, and in how many clips."""
+    """What looks suspicious, and in how many clips."""
 
     def share(count: int) -> str:
         return f"{count:,} ({count / d.clips:.1%})" if d.clips else "0"

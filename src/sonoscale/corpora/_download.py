@@ -177,7 +177,7 @@ def _resume(url: str, part: Path, state_file: Path) -> tuple[int, dict[str, str]
         validator = state["validator"] if state["url"] == url else None
     except (OSError, ValueError, KeyError, TypeError):
         validator = None
-    if not start or not validator or validator.startswith("W/"):  # nothing tells that it is the same file
+    if not start or not validator or validator.startswith("W/"):  # nothing shows that it is the same file
         _forget(part)
         return 0, {}
     return start, {"Range": f"bytes={start}-", "If-Range": validator}
@@ -199,8 +199,8 @@ def _open(url: str, headers: dict[str, str], patience: Patience) -> Any:
         if error.code == 416:
             match = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range", ""))
             raise _NotSatisfiableError(int(match[1]) if match else None) from error
-        told = f"the server answers {error.code} {error.reason}"
-        raise (_PassingError if error.code in _RETRIED else _FinalError)(told) from error
+        reported = f"the server answers {error.code} {error.reason}"
+        raise (_PassingError if error.code in _RETRIED else _FinalError)(reported) from error
     except (OSError, http.client.HTTPException) as error:
         raise _PassingError(f"no connection ({getattr(error, 'reason', None) or error})") from error
 

@@ -114,7 +114,7 @@ def fetch_corpus(
 
 
 class _Receipt:
-    """The file that tells what is complete."""
+    """The file that lists what is complete."""
 
     def __init__(self, folder: Path, name: str, recipe: Recipe) -> None:
         self._file = folder / RECEIPT
@@ -200,7 +200,7 @@ def _units(files: list[RecipeFile]) -> list[list[RecipeFile]]:
 
 
 def _items(file: RecipeFile, recipe: Recipe, patience: Patience | None) -> list[_Item]:
-    """The files to download for an entry of the recipe; of a Zenodo record, as the record tells."""
+    """The files to download for an entry of the recipe; of a Zenodo record, as the record lists them."""
     if not file.zenodo:
         return [_Item(file.filename, file.filename, file.urls, file.checksum, file.size, file)]
     url = f"{recipe.zenodo_api}/{file.zenodo}"

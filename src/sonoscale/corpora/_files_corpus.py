@@ -251,7 +251,7 @@ def cut_all(
 def file_digest(file: Path) -> bytes:
     """SHA-256 over a file's size and its first and last 64 KiB; for a file that cannot be read, of a word for that.
 
-    A file may be listed and go, or be closed to this user: its clips are then told as broken when they are read.
+    A file may be listed and go, or be closed to this user: its clips then count as broken when they are read.
     """
     try:
         with file.open("rb") as stream:
@@ -264,7 +264,7 @@ def file_digest(file: Path) -> bytes:
     return hashlib.sha256(f"{size}\0".encode() + content).digest()
 
 
-def some(clips: Sequence[Clip], skipped: Sequence[Skipped], place: str, hint: str = "") -> None:
+def need_clips(clips: Sequence[Clip], skipped: Sequence[Skipped], place: str, hint: str = "") -> None:
     """Check that there are clips at all.
 
     Raises:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sonoscale.corpora._files_corpus import Segments, Skipped, cut_all, headers, some
+from sonoscale.corpora._files_corpus import Segments, Skipped, cut_all, headers, need_clips
 from sonoscale.errors import SonoscaleError
 
 HEAR_MARK = "task_metadata.json"
@@ -40,7 +40,7 @@ def open_hear(folder: Path, *, sample_rate: int, max_seconds: float | None) -> S
             found.append((f"{rate}/{split}/{file}", audio / split / file))
             rows.append({"task": meta.get("task_name", folder.name), "split": split, **_labels(said)})
     clips, skipped = cut_all(found, headers(path for _, path in found), rows.__getitem__, max_seconds)
-    some(clips, skipped, str(folder))
+    need_clips(clips, skipped, str(folder))
     return Segments("hear", str(folder), tuple(clips), sample_rate, max_seconds, tuple(skipped))
 
 

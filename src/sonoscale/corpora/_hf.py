@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow
 
 from sonoscale.audio._read import Source
-from sonoscale.corpora._files_corpus import Recording, Segments, cut_all, headers, some
+from sonoscale.corpora._files_corpus import Recording, Segments, cut_all, headers, need_clips
 from sonoscale.errors import SonoscaleError
 from sonoscale.extras import need
 
@@ -85,7 +85,7 @@ def rows_of(
         found.append((f"[{i}]{' ' + said if said else ''}", i))
         sources.append(source)
     clips, skipped = cut_all(found, headers(sources), lambda i: {}, max_seconds)
-    some(clips, skipped, spec)
+    need_clips(clips, skipped, spec)
     return HfSegments(
         "hf", spec, tuple(clips), sample_rate, max_seconds, tuple(skipped),
         dataset=dataset, column=column, fingerprint=fingerprint,

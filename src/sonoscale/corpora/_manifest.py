@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 
-from sonoscale.corpora._files_corpus import Clip, Recording, Segments, Skipped, cut, headers, some
+from sonoscale.corpora._files_corpus import Clip, Recording, Segments, Skipped, cut, headers, need_clips
 from sonoscale.errors import SonoscaleError
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
@@ -75,7 +75,7 @@ def open_manifest(
             continue
         first_place[path, start, stop] = place
     hint = "" if audio_root else f" (paths are taken relative to {root}; give another folder as audio_root)"
-    some(clips, skipped, str(file), hint)
+    need_clips(clips, skipped, str(file), hint)
     return Segments("manifest", str(root), tuple(clips), sample_rate, max_seconds, tuple(skipped))
 
 

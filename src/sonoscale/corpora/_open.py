@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sonoscale.audio import AUDIO_SUFFIXES
-from sonoscale.corpora._audio_corpus import AudioCorpus
+from sonoscale.corpora._base import AudioCorpus
 from sonoscale.corpora._hear import HEAR_MARK, open_hear
 from sonoscale.corpora._hf import is_saved, open_hf
 from sonoscale.corpora._manifest import MANIFEST_SUFFIXES, has_bytes, open_manifest
@@ -31,7 +31,7 @@ def open_corpus(
     audio_root: str | Path | None = None,
     key: str | None = None,
 ) -> AudioCorpus:
-    """Open audio, whatever it lies in, without decoding it.
+    """Open audio of any kind without decoding it.
 
     What `spec` can be, and the kind that is found:
 
@@ -56,9 +56,17 @@ def open_corpus(
         audio_root: what a manifest's paths are relative to; by default its own folder.
         key: extension of the audio in tar samples with several, or column of audio of a Hugging Face data set.
 
+    Returns:
+        The clips, each decoded when it is read.
+
     Raises:
         SonoscaleError: there is nothing of this kind at `spec`, or no clip at all in it; an argument is out of its
             range or not for this kind.
+
+    Example:
+        >>> corpus = open_corpus("procedural?clips=8&seconds=0.5")
+        >>> len(corpus), corpus.sample_rate
+        (8, 16000)
     """
     text = os.path.expanduser(spec)  # noqa: PTH111 (a Path would change patterns)
     if sample_rate < 1:

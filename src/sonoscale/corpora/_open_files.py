@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from sonoscale.audio import AUDIO_SUFFIXES
-from sonoscale.corpora._files_corpus import Segments, cut_all, headers, some
+from sonoscale.corpora._files_corpus import Segments, cut_all, headers, need_clips
 from sonoscale.errors import SonoscaleError
 
-# Audio that libsndfile does not decode: told of rather than passed over.
+# Audio that libsndfile does not decode: reported rather than ignored.
 OTHER_AUDIO = (".m4a", ".aac", ".mp4", ".wma", ".webm", ".amr", ".ape", ".wv", ".mka")
 
 
@@ -40,7 +40,7 @@ def _open_files(
         return {"path": name, "folder": name.rpartition("/")[0]}
 
     clips, skipped = cut_all(known, headers(file for _, file in known), row, max_seconds)
-    some(clips, skipped + other, spec)
+    need_clips(clips, skipped + other, spec)
     return Segments(kind, str(root), tuple(clips), sample_rate, max_seconds, tuple(skipped + other))
 
 

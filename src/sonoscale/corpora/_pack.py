@@ -61,7 +61,7 @@ def pack_corpus(
     max_broken: float = 0.05,
     progress: Progress | None = None,
 ) -> PackedCorpus:
-    """Write a corpus as a pack, or go on with one that was interrupted.
+    """Write a corpus as a pack, or resume one that was interrupted.
 
     However often it was interrupted, even by a kill, the files come out the same to the byte. A finished pack of
     the same corpus and settings is left as it is.
@@ -190,7 +190,7 @@ class _Shards:
         if self._stream.tell() < self.bytes:
             raise SonoscaleError(
                 f"{out / shard_name(self.number)}: {self._stream.tell()} bytes where the journal has {self.bytes}; "
-                f"delete {out} and pack anew"
+                f"delete {out} and pack again"
             )
         self._stream.truncate(self.bytes)
 

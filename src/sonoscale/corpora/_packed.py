@@ -196,11 +196,13 @@ class PackedCorpus:
         try:
             found = shard.stat().st_size
         except OSError as error:
-            raise SonoscaleError(f"{shard}: this shard of the pack is missing; copy it again or pack anew") from error
+            raise SonoscaleError(
+                f"{shard}: this shard of the pack is missing; copy it again or pack it again"
+            ) from error
         if found != expected:
             raise SonoscaleError(
                 f"{shard}: {found} bytes where the pack recorded {expected}: the shard is truncated or changed; copy "
-                "it again or pack anew"
+                "it again or pack it again"
             )
 
 
@@ -225,7 +227,9 @@ def _load(folder: Path, *stamps: int) -> _Index:  # `stamps`: a pack made anew i
     except (OSError, pa.ArrowException) as error:
         raise SonoscaleError(f"{index_file}: not readable as the index of a pack ({error})") from error
     if table.num_rows != meta["clips"]:
-        raise SonoscaleError(f"{index_file}: {table.num_rows} clips where {META_FILE} has {meta['clips']}; pack anew")
+        raise SonoscaleError(
+            f"{index_file}: {table.num_rows} clips where {META_FILE} has {meta['clips']}; pack it again"
+        )
     numbers = {name: table[name].to_numpy() for name in ("shard", "offset", "samples", "scale")}
     return _Index(meta, **numbers, words=table.drop_columns([*numbers, "seconds", "peak"]).combine_chunks())
 

@@ -55,7 +55,7 @@ class PoolData(Config):
 
     @property
     def clips_asked(self) -> int | None:
-        """Training clips as far as the configuration alone tells."""
+        """Training clips as far as the configuration alone determines them."""
         return self.clips if self.hours is None else None
 
     def training(self) -> Corpus:

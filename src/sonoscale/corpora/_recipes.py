@@ -26,7 +26,7 @@ class RecipeFile(Config):
     """One file to download, or the files of a Zenodo record."""
 
     url: str | list[str] | None = None  # http or https; a list holds mirrors of the same file
-    zenodo: str | None = None  # number of a Zenodo record, instead of url: it tells files, sizes and checksums itself
+    zenodo: str | None = None  # number of a Zenodo record, instead of url: it lists files, sizes and checksums itself
     match: str = "*"  # with zenodo: which of the record's files, as a shell pattern
     name: str | None = None  # with url: what the file is called; by default the end of the url
     checksum: str | None = None  # with url: md5:... or sha256:... as published; null if none is known

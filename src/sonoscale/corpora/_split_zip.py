@@ -1,6 +1,6 @@
 """Zip archives in several segments (.z01, .z02, ..., .zip), which Python's zipfile does not read.
 
-After PKWARE's APPNOTE 6.3.10. Such an archive is one run of bytes, cut; places in it are told as a segment and an
+After PKWARE's APPNOTE 6.3.10. Such an archive is one run of bytes, cut; places in it are given as a segment and an
 offset there.
 """
 

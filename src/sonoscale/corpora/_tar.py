@@ -15,7 +15,7 @@ from typing import Any
 
 from sonoscale.audio import AUDIO_SUFFIXES
 from sonoscale.audio._slice import FileSlice
-from sonoscale.corpora._files_corpus import Segments, Skipped, cut_all, file_digest, headers, some
+from sonoscale.corpora._files_corpus import Segments, Skipped, cut_all, file_digest, headers, need_clips
 from sonoscale.errors import SonoscaleError
 
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"\xfd7": "xz", b"\x28\xb5": "zstd"}
@@ -130,8 +130,8 @@ def open_tars(spec: str, *, sample_rate: int, max_seconds: float | None, key: st
     root = Path(os.path.commonpath([shard.parent for shard in shards]))
     for shard in shards:
         place = shard.relative_to(root).as_posix()
-        index, told = _index(shard)
-        skipped += told
+        index, reported = _index(shard)
+        skipped += reported
         before = len(found)
         for sample, members in index.items():
             extension = _audio(members, key, f"{shard}: sample '{sample}'")
@@ -140,11 +140,11 @@ def open_tars(spec: str, *, sample_rate: int, max_seconds: float | None, key: st
             found.append((f"{place}/{sample}.{extension}", members.pop(extension)))
             texts = {e: part for e, part in members.items() if e.rpartition(".")[2] in ("json", "txt", "cls")}
             rows.append({"__key__": sample, "__url__": place, **texts})
-        if len(found) == before and not told:
+        if len(found) == before and not reported:
             skipped.append((place, "no audio in this shard" if key is None else f"no member '.{key}' in this shard"))
     clips, unreadable = cut_all(found, headers(part for _, part in found), rows.__getitem__, max_seconds)
     skipped += unreadable
-    some(clips, skipped, spec)
+    need_clips(clips, skipped, spec)
     return TarSegments("webdataset", str(root), tuple(clips), sample_rate, max_seconds, tuple(skipped))
 
 

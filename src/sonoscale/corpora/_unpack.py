@@ -109,7 +109,7 @@ def _write(path: Path, blocks: Iterable[bytes]) -> None:
 
 
 def _regular(mode: int) -> bool:
-    """A file or a folder by its Unix mode; 0 where the archive does not tell."""
+    """A file or a folder by its Unix mode; 0 where the archive has none."""
     return stat.S_IFMT(mode) in (0, stat.S_IFREG, stat.S_IFDIR)
 
 

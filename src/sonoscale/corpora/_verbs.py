@@ -74,7 +74,7 @@ class Described(Result):
         return rows
 
     def warnings(self) -> list[dict[str, Any]]:
-        """The rows about what deserves a second look."""
+        """The rows about what looks suspicious."""
         from sonoscale.corpora._describe import warning_rows
 
         return [{"what": what, "value": value} for what, value in warning_rows(self.description)]
@@ -147,6 +147,9 @@ def describe(
         workers: processes that decode; by default one per core if it is worth their start.
         progress: called with (clips done, clips in all).
 
+    Returns:
+        What the audio is like; it prints as a table.
+
     Raises:
         SonoscaleError: there is no audio.
 
@@ -173,6 +176,9 @@ def check(audio: str | Path, *, max_broken: float = 0.05, **options: Any) -> Des
         audio: whatever `open_corpus` opens.
         max_broken: the largest share of clips that may be unreadable.
         options: as of `describe`.
+
+    Returns:
+        What `describe` finds.
 
     Raises:
         SonoscaleError: more than `max_broken` of the clips cannot be read.
@@ -212,6 +218,9 @@ def pack(
         workers: processes that decode; by default one per core if it is worth their start.
         progress: called with (clips done, clips in all).
 
+    Returns:
+        The pack, with what was left out.
+
     Raises:
         SonoscaleError: there is no audio, too much of it is broken (`TooManyBrokenError`), or `out` holds something
             else.
@@ -249,6 +258,9 @@ def fetch(
         accept_licence: a licence that restricts commercial use is accepted.
         recipes: YAML file of further recipes, besides those of `$SONOSCALE_RECIPES`.
         progress: called with (file, bytes there, bytes in all if known).
+
+    Returns:
+        Where the corpus is, and what was downloaded.
 
     Raises:
         SonoscaleError: no such corpus or part, a licence that was not accepted, a download that fails or is not what

@@ -18,22 +18,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AudioEncoder",
-    "Block",
-    "CheckedEncoder",
     "Encoder",
     "EncoderConfig",
-    "block_flops",
-    "block_params",
-    "embed_store",
     "encoder_flops",
     "encoder_params",
-    "gather_rows",
-    "init_weights",
-    "linear_params",
     "load_encoder",
     "make_backbone",
-    "patchify",
-    "sincos_positions",
 ]
 
 __getattr__ = lazy(__name__)

@@ -15,6 +15,12 @@ def make_backbone(config: EncoderConfig) -> Backbone:
     Every backbone is called as `backbone(patches, visible=None)` and has `forward_layers(patches)`, see
     `PatchViT.forward`; what lies in hidden patches never reaches its result.
 
+    Arguments:
+        config: shape of the encoder.
+
+    Returns:
+        The backbone, in training mode.
+
     Example:
         >>> import torch
         >>> config = EncoderConfig(width=32, depth=1)

@@ -13,6 +13,12 @@ from sonoscale.errors import SonoscaleError
 def encoder_params(config: EncoderConfig) -> int:
     """Trainable parameters of an `AudioEncoder`.
 
+    Arguments:
+        config: shape of the encoder.
+
+    Returns:
+        The number, without the fixed positions and the front end.
+
     Example:
         >>> encoder_params(EncoderConfig(width=32, depth=2))
         33696
@@ -37,6 +43,9 @@ def encoder_flops(config: EncoderConfig, time_patches: int, visible: int) -> tup
         config: shape of the encoder.
         time_patches: patches along time.
         visible: visible patches, at most `time_patches * config.mel_patches`; all of them at inference.
+
+    Returns:
+        Operations of the forward and of the backward pass; a multiplication and an addition count as two.
 
     Raises:
         SonoscaleError: there are not that many patches.

@@ -64,6 +64,9 @@ def load_encoder(
         precision: `fp32`, or `bf16` or `fp16` by autocast; pooling is in float32.
         layer: embed with this layer, see `CheckedEncoder`.
 
+    Returns:
+        The encoder: `sample_rate`, `dim`, `embed(waves)`, `embed_layers`, `embed_frames`.
+
     Raises:
         SonoscaleError: nothing there, not what the kind of spec asks for, or the device, precision or layer is not to
             be had.

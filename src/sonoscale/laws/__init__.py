@@ -13,7 +13,7 @@ from sonoscale.laws._fit_form import fit_form
 from sonoscale.laws._fitted import Fit
 from sonoscale.laws._laws import Law, Laws
 from sonoscale.laws._profile import profile_interval
-from sonoscale.laws._read import as_runs, read_runs
+from sonoscale.laws._read import read_runs
 from sonoscale.laws._runs import RunTable
 from sonoscale.laws._table import read_table
 from sonoscale.laws._target import Target
@@ -36,7 +36,6 @@ __all__ = [
     "RunTable",
     "Target",
     "TwoStage",
-    "as_runs",
     "compare",
     "extrapolate",
     "fit",
@@ -45,6 +44,5 @@ __all__ = [
     "fit_two_stage",
     "profile_interval",
     "read_runs",
-    "read_table",
     "spearman",
 ]

@@ -47,7 +47,7 @@ def draw_counts(
 
 
 def small_sample_factor(groups: int, used: int, level: float, *, variance: bool = True) -> float:
-    """By how much deviations seen with few clusters are to be stretched.
+    """By how much deviations observed with few clusters are to be stretched.
 
     The ratio of Student's t with G - P degrees of freedom to the normal quantile and, if `variance`,
     sqrt(G / (G - P)) for the spread that fitting P parameters took out of the residuals.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Unpack
 
+import numpy as np
+
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._correlation import Correlation, spearman
-from sonoscale.laws._data import constant_column, shortfall
+from sonoscale.laws._data import as_names, check_draws, constant_column, shortfall
 from sonoscale.laws._fit_form import fit_form
 from sonoscale.laws._fitted import Fit
 from sonoscale.laws._read import Reading, Source, as_runs
@@ -19,7 +21,8 @@ from sonoscale.results import Result, plain
 
 __all__ = ["Comparison", "compare"]
 
-_SCORES = ("power", "saturating")
+_SCORES = {1.0: ("power", "saturating"), 100.0: ("power", "saturating_percent"), np.inf: ("power",)}
+"""Ceiling of y -> the forms that are compared where none is named."""
 _LOSSES = ("power_loss", "saturating_loss")
 
 
@@ -98,7 +101,7 @@ def compare(
     source: Source,
     x: str | Sequence[str],
     *,
-    forms: Sequence[str | Form] | None = None,
+    forms: str | Form | Sequence[str | Form] | None = None,
     bootstrap: int = 1000,
     seed: int = 0,
     level: float = 0.95,
@@ -109,8 +112,8 @@ def compare(
     Arguments:
         source: a `RunTable`, or whatever `read_runs` reads. Held-out rows are left aside.
         x: the columns to compare, their values above zero.
-        forms: names or `Form`s. None: `power` and `saturating` for a score, and `power_loss` and `saturating_loss`
-            where less is better.
+        forms: names or `Form`s. None: `power` and `saturating` for a score (`saturating_percent` for a percentage),
+            `power` alone for what has no ceiling, and `power_loss` and `saturating_loss` where less is better.
         bootstrap, seed, level: as in `fit_form`.
         reading: how the table is read (see `read_runs`).
 
@@ -128,13 +131,22 @@ def compare(
         >>> found.best("params").loo_rmse < found.best("hours").loo_rmse
         True
     """
-    names = (x,) if isinstance(x, str) else tuple(x)
+    check_draws(bootstrap, level, seed)
+    names = as_names(x, "x")
     if not names:
         raise SonoscaleError("x names no column")
-    read = as_runs(source, **reading).use(positive=names, with_y=True)
+    twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
+    if twice is not None:
+        raise SonoscaleError(f"x names {twice!r} twice")
+    read = as_runs(source, **reading).whole("compare fits one set of laws").use(positive=names, with_y=True)
     target = read.target(along=names)
     runs = read.fitted
-    chosen = [find_form(form) for form in (forms or (_SCORES if target.higher_is_better else _LOSSES))]
+    if forms is None:
+        forms = _SCORES[target.ceiling] if target.higher_is_better else _LOSSES
+    given = (forms,) if isinstance(forms, (str, Form)) or not isinstance(forms, Iterable) else tuple(forms)
+    if not given:
+        raise SonoscaleError("forms names no form")
+    chosen = list({found.name: found for found in map(find_form, given)}.values())
     y = runs[read.y]
     constant = constant_column(y, name=read.y)
     if constant:

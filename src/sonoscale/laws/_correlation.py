@@ -68,10 +68,15 @@ def spearman(
 
     Raises:
         SonoscaleError: For malformed or constant columns and for fewer than 4 clusters.
+
+    Example:
+        >>> rank, accuracy = [12, 18, 25, 31, 40, 44], [0.31, 0.30, 0.42, 0.47, 0.55, 0.53]
+        >>> print(f"{spearman(rank, accuracy).value:.2f}")
+        0.89
     """
     from scipy import stats
 
-    check_draws(bootstrap, level)
+    check_draws(bootstrap, level, seed)
     xs, ys = as_column(x, name=x_name), as_column(y, name=y_name)
     check_pair(xs, ys, x_name=x_name, y_name=y_name)
     groups = as_clusters(clusters, len(xs))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,32 @@ from numpy.typing import NDArray
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws.forms import Form
 
-__all__ = ["as_clusters", "as_column", "as_variables", "check_draws", "check_pair", "constant_column", "shortfall"]
+__all__ = [
+    "as_clusters",
+    "as_column",
+    "as_names",
+    "as_variables",
+    "check_draws",
+    "check_level",
+    "check_pair",
+    "constant_column",
+    "shortfall",
+]
+
+
+def as_names(given: Any, option: str) -> tuple[str, ...]:
+    """Names of columns: of one, or of several.
+
+    Raises:
+        SonoscaleError: With the option, for what is neither.
+    """
+    if isinstance(given, str):
+        return (given,)
+    if isinstance(given, Iterable) and not isinstance(given, (bytes, Mapping)):
+        names = tuple(given)
+        if all(isinstance(name, str) for name in names):
+            return tuple(map(str, names))
+    raise SonoscaleError(f"{option} must be the name of a column, or a list of names, not {given!r}")
 
 
 def as_column(
@@ -33,7 +58,10 @@ def as_column(
         row = next((row for row in wrong if not _reads_as_number(raw[row])), wrong[0] if wrong else None)
         if row is not None:
             raise SonoscaleError(f"{name}, row {places[row]}: {raw.tolist()[row]!r} is not a number")
-    column = raw.astype(np.float64)
+    try:
+        column = raw.astype(np.float64)
+    except OverflowError:  # whole numbers that no float holds
+        column = np.array([_as_float(value) for value in raw.tolist()])
     bad = ~np.isfinite(column)
     if bad.any():
         row = int(bad.argmax())
@@ -42,6 +70,13 @@ def as_column(
         row = int((column <= 0).argmax())
         raise SonoscaleError(f"{name}, row {places[row]}: {column[row]:g} is not above zero, as a power of it needs")
     return column
+
+
+def _as_float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def _reads_as_number(value: Any) -> bool:
@@ -129,14 +164,26 @@ def shortfall(form: Form, x: NDArray[np.float64], clusters: NDArray[np.intp], *,
     return None
 
 
-def check_draws(bootstrap: int, level: float) -> None:
+def check_level(level: Any, *, least: float = 0.0, most: float = 1.0) -> None:
     """Refuse what cannot be used.
 
     Raises:
-        SonoscaleError: Unless the level is in (0, 1) and the resamples reach its tails.
+        SonoscaleError: Unless the level of intervals is a number in (0, 1), from `least` to `most`.
     """
-    if not 0.0 < level < 1.0:
-        raise SonoscaleError(f"level must lie between 0 and 1 (such as 0.95), not {level!r}")
+    if not isinstance(level, (float, np.floating)) or not (0.0 < level < 1.0 and least <= level <= most):
+        raise SonoscaleError(f"level must lie between {least:g} and {most:g} (such as 0.95), not {level!r}")
+
+
+def check_draws(bootstrap: Any, level: Any, seed: Any = 0, *, name: str = "bootstrap") -> None:
+    """Refuse what cannot be used; `name` of the resamples, for messages.
+
+    Raises:
+        SonoscaleError: Unless the level is in (0, 1), the resamples reach its tails, and the seed is a whole number.
+    """
+    check_level(level)
+    for option, value in ((name, bootstrap), ("seed", seed)):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
+            raise SonoscaleError(f"{option} must be a whole number, 0 or more, not {value!r}")
     least = math.ceil(round(4.0 / (1.0 - level), 6))
     if bootstrap < least:
-        raise SonoscaleError(f"bootstrap={bootstrap} is too few for level={level:g}: take at least {least}")
+        raise SonoscaleError(f"{name}={bootstrap} is too few for level={level:g}: take at least {least}")

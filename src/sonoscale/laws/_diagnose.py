@@ -149,7 +149,7 @@ def _at_bounds(objective: Objective, params: Array, draws: Array, x_name: str, y
             if term is not None and name == term.coefficient:
                 note = f": {y_name} does not follow {x_name} this way, and {form.exponent} means nothing"
             elif term is not None and name == term.exponent:
-                note = ": flat or a step, as far as these data tell"
+                note = ": flat or a step, as far as these data show"
             else:
                 note = ": the data would have it further still"
             notes.append(f"{name} is at its bound {end:.3g}{note}")

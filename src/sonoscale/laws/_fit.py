@@ -11,14 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
+from sonoscale.laws._data import as_names, check_draws, check_level
 from sonoscale.laws._estimate import Prediction
 from sonoscale.laws._fit_form import fit_form
 from sonoscale.laws._laws import Law, Laws
-from sonoscale.laws._names import is_score
 from sonoscale.laws._read import Reading, Source, as_runs
 from sonoscale.laws._runs import RunTable
 from sonoscale.laws._screen import screen_runs
-from sonoscale.laws._target import Target, mixed_units
 from sonoscale.laws.extrapolation import extrapolate
 from sonoscale.laws.forms import Form, constrain, find_form
 from sonoscale.laws.loglinear import fit_two_stage
@@ -80,18 +79,22 @@ def fit(
         >>> law.predict({"params": 3.2e7}).value.round(1).tolist()
         [1.7]
     """
-    names = (x,) if isinstance(x, str) else tuple(x)
+    names = as_names(x, "x")
     if not names:
         raise SonoscaleError("x names no column")
-    if not 0 < level < 1:
-        raise SonoscaleError(f"level must lie between 0 and 1 (such as 0.95), not {level!r}")
+    if isinstance(form, str) and form == "auto" and through is None:
+        check_level(level)
+    else:
+        check_draws(bootstrap, level, seed)
+    if huber is not None and not (isinstance(huber, (int, float, np.number)) and 0 < huber < np.inf):
+        raise SonoscaleError(f"huber must be above zero (or None for least squares), not {huber!r}")
     if huber is not None and (form == "auto" or through is not None):
         raise SonoscaleError("huber is for a named form: auto has a delta of its own")
     if flops is not None and through is not None:
         raise SonoscaleError("flops is for a law without through: origins roll along it")
     if (fix or tie) and (form == "auto" or through is not None):
         raise SonoscaleError("fix and tie are for a named form without through")
-    if form != "auto":
+    if not isinstance(form, str) or form != "auto":
         form = constrain(find_form(form), fix, tie)
     runs = as_runs(source, **reading)
     special = [name for name in (runs.y, flops, through) if name is not None]
@@ -159,7 +162,7 @@ def _law(
     prediction = observed = None
     if len(held):
         prediction = law.predict(_points(held, names), flops=held[flops] if flops else None)
-        observed = _observed(target, fitted, held)
+        observed = held[part.y]
     seconds = time.perf_counter() - started
     notes = [*screened.warnings, *law.warnings]
     one = None
@@ -196,8 +199,8 @@ def _two_stage(
     if len(held):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
-            prediction = found.predict(held.columns)
-        observed = _observed(found.target, fitted, held)
+            prediction = found._predict(held.columns, held.rows)
+        observed = held[part.y]
     return {
         "runs": fitted, "held": held, "target": found.target, "two_stage": found, "prediction": prediction,
         "observed": observed, "seconds": time.perf_counter() - started, "warnings": found.warnings,
@@ -208,28 +211,6 @@ def _two_stage(
 def _points(runs: RunTable, names: tuple[str, ...]) -> Array:
     columns = [runs[name] for name in names]
     return columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
-
-
-def _observed(target: Target, fitted: RunTable, held: RunTable) -> Array:
-    """y of the held-out rows [m], NaN where it is missing.
-
-    Raises:
-        SonoscaleError: For what is outside the range of y, and for units that are not those of the fitted rows.
-    """
-    y = held[target.name]
-    known = np.isfinite(y)
-    if is_score(target.name) and known.any():
-        together = np.concatenate([fitted[target.name], y[known]])
-        places = np.concatenate([fitted.rows, held.rows[known]])
-        reason = mixed_units(together, f"{target.name} of fitted and held-out rows together", places)
-        if reason:
-            raise SonoscaleError(reason)
-    outside = known & ((y > target.ceiling) | (y < 0) if target.direction == "score" else y <= 0)
-    if outside.any():
-        i = int(outside.argmax())
-        why = f"is outside 0 to {target.ceiling:g}" if target.direction == "score" else "is not above zero"
-        raise SonoscaleError(f"{target.name}, row {held.rows[i]}: {y[i]:g} {why}")
-    return y
 
 
 def _scores(prediction: Prediction | None, observed: Array | None) -> dict[str, float | None]:

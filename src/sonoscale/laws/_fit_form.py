@@ -96,7 +96,7 @@ def fit_form(
         2.0
     """
     chosen = find_form(form)
-    check_draws(bootstrap, level)
+    check_draws(bootstrap, level, seed)
     names = (x_name,) if isinstance(x_name, str) else tuple(x_name)
     if names == ("x",):
         names = chosen.variables

@@ -16,6 +16,7 @@ from sonoscale.laws._data import as_column
 from sonoscale.laws._estimate import Estimate, Prediction, unidentified
 from sonoscale.laws._fitted import Fit
 from sonoscale.laws._runs import RunTable
+from sonoscale.laws._table import as_point
 from sonoscale.laws._target import Target
 from sonoscale.laws.extrapolation import Extrapolation
 from sonoscale.laws.loglinear import TwoStage
@@ -105,7 +106,9 @@ class Law:
         Raises:
             SonoscaleError: There is no law; a column is missing, or is no number above zero.
         """
+        at = as_point(at, "a prediction")
         if self.two_stage is not None:
+            _check_known(at, (*self.x, *filter(None, [self.two_stage.rank_law.family])))
             return self.two_stage.predict(at)
         if self.law is None:
             raise SonoscaleError(f"{self.label}: nothing was fitted: {self.error}" if self.label else str(self.error))
@@ -231,11 +234,18 @@ class Laws(Result):
         laws = [law for law in self.groups if law.error is None]
         what = " or ".join(dict.fromkeys(law.fitted for law in laws))
         held = int(self.runs.held.sum())
-        said = f"fitted: {what}, {self.runs.fitted.counts}" + (f", {held} held out" if held else "")
+        said = f"fitted: {what}, {self._fitted.counts}" + (f", {held} held out" if held else "")
         if len(self.groups) > 1:
-            return f"{said}, in {len(self.groups)} groups"
+            every = len(laws) == len(self.groups)
+            return f"{said}, in {len(self.groups) if every else f'{len(laws)} of {len(self.groups)}'} groups"
         two_stage = laws[0].two_stage
         return said if two_stage is None else f"{said}: {two_stage.verdict}"
+
+    @property
+    def _fitted(self) -> RunTable:
+        """The runs that a law was fitted to: not those held out, nor those of a group without a law."""
+        rows = [law.runs.rows for law in self.groups if law.error is None and law.runs is not None]
+        return self.runs.take(np.isin(self.runs.rows, np.concatenate(rows)))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -265,6 +275,7 @@ class Laws(Result):
             SonoscaleError: There are several groups and `at` names none; a column is missing, or is no number above
                 zero.
         """
+        at = as_point(at, "a prediction")
         return self._law_of(at).predict({name: value for name, value in at.items() if name not in self.runs.group_by})
 
     def _law_of(self, at: Mapping[str, Any]) -> Law:
@@ -276,8 +287,11 @@ class Laws(Result):
                 labels = "; ".join(law.label for law in self.groups[:6]) + ("; ..." if len(self.groups) > 6 else "")
                 raise SonoscaleError(f"there is a law for each {', '.join(names)}: give {name} too ({labels})")
         wanted = {name: at[name] for name in names}
+        for name, value in wanted.items():
+            if np.ndim(value):
+                raise SonoscaleError(f"{name}: a prediction is of one group: give one value of it, not {value!r}")
         for law in self.groups:
-            if all(value in (wanted[name], str(wanted[name])) for name, value in law.group.items()):
+            if all(_same_label(value, wanted[name]) for name, value in law.group.items()):
                 return law
         raise SonoscaleError(f"no group has {', '.join(f'{n} = {v}' for n, v in wanted.items())}")
 
@@ -291,8 +305,10 @@ class Laws(Result):
                 if law.error is None:
                     with warnings.catch_warnings():
                         warnings.simplefilter("ignore", UserWarning)
-                        one = law.predict(asked)[0]
-                    found.append({**law.group, **asked, "value": one.value, "low": one.low, "high": one.high})
+                        predicted = law.predict(asked)
+                    one = predicted[0]
+                    row = {**law.group, **asked, "value": one.value, "low": one.low, "high": one.high}
+                    found.append(row if predicted.reach is None else row | {"reach": float(predicted.reach[0])})
         return found
 
     def rows(self) -> list[dict[str, Any]]:
@@ -313,8 +329,8 @@ class Laws(Result):
             "clusters": list(self.runs.clusters_by),
             "level": self.level,
             "target": plain(self.target),
-            "n": len(self.runs.fitted),
-            "n_clusters": self.runs.fitted.n_clusters,
+            "n": len(self._fitted),
+            "n_clusters": self._fitted.n_clusters,
             "n_held_out": int(self.runs.held.sum()),
             "groups": [law.as_dict() for law in self.groups],
             "mean_rmse_log": _mean([law.rmse_log for law in known]),
@@ -370,14 +386,28 @@ def _draw(ax: Any, law: Law, y: str, colour: str) -> None:
     ax.fill_between(line, found.low, found.high, color=colour, alpha=0.15, linewidth=0)
 
 
+def _same_label(label: Any, given: Any) -> bool:
+    """Whether a group is the one that is asked for, be it as text or as a number."""
+    if str(label).lower() == str(given).lower():
+        return True
+    try:
+        return float(label) == float(given)
+    except (TypeError, ValueError):
+        return False
+
+
+def _check_known(at: Mapping[str, Any], names: Sequence[str]) -> None:
+    for name in at:
+        if name not in names:
+            raise SonoscaleError(f"the law does not depend on {name}, but on {', '.join(names)}")
+
+
 def _columns(at: Mapping[str, Any], names: Sequence[str]) -> dict[str, Array]:
     """The columns of a prediction as numbers above zero, of one length."""
     for name in names:
         if name not in at:
             raise SonoscaleError(f"a prediction needs {name}; given: {', '.join(map(str, at)) or 'nothing'}")
-    for name in at:
-        if name not in names:
-            raise SonoscaleError(f"the law does not depend on {name}, but on {', '.join(names)}")
+    _check_known(at, names)
     given = {name: np.atleast_1d(np.asarray(at[name])) for name in names}
     n = max(len(values) for values in given.values())
     for name, values in given.items():

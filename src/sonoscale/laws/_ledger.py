@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sonoscale.errors import SonoscaleError
 from sonoscale.laws._table import as_table
 
 __all__ = ["LEDGER", "is_ledger", "ledger_runs"]
@@ -34,6 +35,9 @@ def ledger_runs(ledger: Mapping[str, Sequence[Any] | NDArray[Any]]) -> dict[str,
         Column name -> values, ordered by label, seed and step where there are these: the columns that do not depend
         on the task; `quality`, the mean score over all tasks and protocols, missing (NaN) where a score is; and
         `score:TASK` for each task (`score:TASK:PROTOCOL` where one has several protocols).
+
+    Raises:
+        SonoscaleError: For two scores of one run, checkpoint, task and protocol.
     """
     columns = {name: _listed(values) for name, values in ledger.items()}
     kinds = list(zip(columns["task"], columns["protocol"], strict=True))
@@ -52,7 +56,13 @@ def ledger_runs(ledger: Mapping[str, Sequence[Any] | NDArray[Any]]) -> dict[str,
     scores: dict[str, list[float]] = {name: [math.nan] * len(order) for name in scored}
     for place, rows in enumerate(order):
         for row in rows:
-            scores[names[row]][place] = _number(columns["score"][row])
+            score, known = _number(columns["score"][row]), scores[names[row]][place]
+            if known == known and known != score:
+                raise SonoscaleError(
+                    f"run {columns['run'][row]}, step {columns['step'][row]} has two scores of {names[row][6:]}: "
+                    f"{known:g} and {score:g}"
+                )
+            scores[names[row]][place] = score
     found["quality"] = [
         sum(scores[name][place] for name in scored) / len(scored) if scored else math.nan for place in range(len(order))
     ]
@@ -60,12 +70,17 @@ def ledger_runs(ledger: Mapping[str, Sequence[Any] | NDArray[Any]]) -> dict[str,
 
 
 def _place(columns: Mapping[str, list[Any]], row: int) -> tuple[Any, ...]:
-    return tuple(columns[name][row] for name in ("label", "seed", "step") if name in columns)
+    found = (columns[name][row] for name in ("label", "seed", "step") if name in columns)
+    return tuple((0, one) if _is_number(one) else (1, one) if isinstance(one, str) else (2, repr(one)) for one in found)
 
 
 def _listed(values: Sequence[Any] | NDArray[Any]) -> list[Any]:
     return values.tolist() if isinstance(values, np.ndarray) else list(values)
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float))
+
+
 def _number(value: Any) -> float:
-    return float(value) if isinstance(value, (int, float)) else math.nan
+    return float(value) if _is_number(value) else math.nan

@@ -35,8 +35,21 @@ def profile_interval(fit: Fit, x: ArrayLike, y: ArrayLike, parameter: str, *, le
         parameter: its name.
         level: confidence level.
 
+    Returns:
+        The estimate with the ends of its interval.
+
     Raises:
         SonoscaleError: For an unknown parameter, a fit with Huber's loss, or data that are not the fit's.
+
+    Example:
+        >>> import numpy as np
+        >>> from sonoscale.laws import fit_form
+        >>> x = np.geomspace(1, 1000, 12)
+        >>> y = 3 * x**-0.5 * np.exp(0.05 * np.random.default_rng(0).standard_normal(12))
+        >>> law = fit_form("M1", x, y)
+        >>> found = profile_interval(law, x, y, law.form.parameters[-1])
+        >>> found.low < found.value < found.high
+        True
     """
     from scipy import stats
 

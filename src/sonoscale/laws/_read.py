@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws._data import as_column
+from sonoscale.laws._data import as_column, as_names
 from sonoscale.laws._ledger import LEDGER, is_ledger, ledger_runs
 from sonoscale.laws._names import CONFIGURATIONS, QUALITIES, find_sizes
 from sonoscale.laws._runs import RunTable, missing, numbered
@@ -69,7 +69,7 @@ def read_runs(
             are one, unless all are equal. An empty sequence: each row is its own.
         held_out: rows to predict and not to fit: a column that is true or 1 there, a comparison (`fitted==0`,
             `params>1e9`), or a mask [n].
-        group: columns whose values make the parts that are fitted or judged apart.
+        group: columns whose values make the groups that are fitted or judged separately.
         family: the column of families (architectures, objectives).
         step: the column of training steps; of a study, `step`.
         omit: leave out rows in which a needed cell is missing; else they are refused.
@@ -91,6 +91,14 @@ def read_runs(
         >>> runs.target().words
         'loss'
     """
+    for option, value in (("y", y), ("family", family), ("step", step)):
+        if value is not None and not isinstance(value, str):
+            raise SonoscaleError(f"{option} must be the name of a column, not {value!r}")
+    for option, value in (("omit", omit), ("higher_is_better", higher_is_better)):
+        if not isinstance(value, (bool, np.bool_)) and (value is not None or option == "omit"):
+            raise SonoscaleError(f"{option} must be true or false, not {value!r}")
+    if unit is not None and (not isinstance(unit, str) or unit not in UNITS):
+        raise SonoscaleError(f"unit must be one of {', '.join(UNITS)}, not {unit!r}")
     columns, where = _columns(source)
     if not columns:
         raise SonoscaleError(f"{where}: no columns")
@@ -113,15 +121,13 @@ def read_runs(
                 f"no column {', '.join(QUALITIES)}: name the column of the quality or loss (y); there are: "
                 f"{', '.join(columns)}"
             )
-    if unit is not None and unit not in UNITS:
-        raise SonoscaleError(f"unit must be one of {', '.join(UNITS)}, not {unit!r}")
     step = step if step is not None or not study else "step"
     table = RunTable(
         source=where, columns=columns, rows=np.arange(n), y=y, held=np.zeros(n, dtype=bool), clusters=np.arange(n),
-        clusters_by=(), group_by=_names(group), family_by=family, step_by=step, omit=omit,
-        higher_is_better=higher_is_better, unit=unit,
+        clusters_by=(), group_by=as_names(() if group is None else group, "group"), family_by=family, step_by=step,
+        omit=omit, higher_is_better=higher_is_better, unit=unit,
     )  # fmt: skip
-    table.need(y, *table.group_by, *([family] if family else []), *([step] if step else []))
+    table.need(y, *table.group_by, *(name for name in (family, step) if name is not None))
     table = replace(table, held=_held(table, held_out))
     kept, copies = _without_copies(table)
     table = table.take(kept, *copies)
@@ -168,9 +174,16 @@ def _columns(source: Source) -> tuple[dict[str, NDArray[Any]], str]:
         for name, values in source.items():
             if isinstance(values, (str, bytes)) or not hasattr(values, "__len__"):
                 raise SonoscaleError(f"{name}: a column is a sequence of values, not {values!r}")
-            if np.ndim(values) != 1:
-                raise SonoscaleError(f"{name}: a column is a flat sequence, not an array of shape {np.shape(values)}")
+            try:
+                shape = np.shape(values)
+            except ValueError:
+                raise SonoscaleError(f"{name}: a column is a flat sequence, not lists of unlike lengths") from None
+            if len(shape) != 1:
+                raise SonoscaleError(f"{name}: a column is a flat sequence, not an array of shape {shape}")
         plain = {str(n): v.tolist() if isinstance(v, np.ndarray) else list(v) for n, v in source.items()}
+        if len(plain) < len(source):
+            name = next(n for n in source if not isinstance(n, str) and str(n) in source)
+            raise SonoscaleError(f"the table has several columns called {str(name)!r}")
         return as_table(plain), "the table"
     columns = frame_columns(source)
     if columns is None:
@@ -212,7 +225,8 @@ def _flags(table: RunTable, name: str) -> NDArray[np.bool_]:
     for row, value in enumerate(values):
         if value not in (0, 1, True, False, "0", "1"):
             raise SonoscaleError(
-                f"{name}, row {row}: {value!r} is neither 1 (held out) nor 0 (fitted); or compare, such as {name}==0"
+                f"{name}, row {row}: {value!r} is neither 1 (held out) nor 0 (fitted); or compare, such as "
+                f"{name}=={value}"
             )
     return np.array([value in (1, True, "1") for value in values])
 
@@ -266,14 +280,14 @@ def _without_copies(table: RunTable) -> tuple[Index, list[str]]:
 
 def _clustered(table: RunTable, clusters: str | Sequence[str] | None) -> RunTable:
     if clusters is not None:
-        by = _names(clusters)
+        by = as_names(clusters, "clusters")
         if not by:
             return table
         part = table.use(labels=by)
         keys = list(zip(*(part.columns[name].tolist() for name in by), strict=True))
         return replace(part, clusters=numbered(keys), clusters_by=by)
     if "config" in table.columns and not missing(table.columns["config"]).any():
-        keys = table.columns["config"].tolist()
+        keys = table.use(labels=("config",)).columns["config"].tolist()
         return replace(table, clusters=numbered(keys), clusters_by=("config",))
     named = next((name for name in CONFIGURATIONS if name in table.columns and _names_each(table, name)), None)
     if named is not None:
@@ -297,7 +311,3 @@ def _clustered(table: RunTable, clusters: str | Sequence[str] | None) -> RunTabl
 def _names_each(table: RunTable, name: str) -> bool:
     values = table.columns[name].tolist()
     return len(set(map(str, values))) == len(values) and not missing(table.columns[name]).any()
-
-
-def _names(given: str | Sequence[str]) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(given)

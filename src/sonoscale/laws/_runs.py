@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._data import as_column
-from sonoscale.laws._names import find_sizes
-from sonoscale.laws._target import Target, Unit, find_target
+from sonoscale.laws._names import find_sizes, is_score
+from sonoscale.laws._target import Target, Unit, find_target, mixed_units
 
 __all__ = ["RunTable", "missing", "numbered"]
 
@@ -34,7 +34,8 @@ class RunTable:
         clusters: [n] number of the cluster of each row: rows of one (seeds and checkpoints of a configuration) are
             dependent.
         clusters_by: the columns that say so; empty where each row is its own.
-        group_by: columns of the parts that are fitted or judged apart. family_by: the column of families, or None.
+        group_by: columns of the groups that are fitted or judged separately.
+        family_by: the column of families, or None.
         step_by: the column of training steps, or None.
         omit: rows with a missing cell are left out, and not refused.
         higher_is_better, unit: what was asked of y, or None.
@@ -83,6 +84,10 @@ class RunTable:
             SonoscaleError: With the name and the columns that there are.
         """
         for name in names:
+            if not isinstance(name, str):
+                raise SonoscaleError(
+                    f"a column is called by its name, not {name!r}; there are: {', '.join(self.columns)}"
+                )
             if name not in self.columns:
                 raise SonoscaleError(f"the table has no column {name!r}; there are: {', '.join(self.columns)}")
 
@@ -116,7 +121,7 @@ class RunTable:
         """
         if not self.group_by:
             return [({}, self)]
-        part = self.use(labels=self.group_by)
+        part = replace(self.use(labels=self.group_by), group_by=())
         keys = list(zip(*(part.columns[name].tolist() for name in self.group_by), strict=True))
         return [
             (
@@ -125,6 +130,16 @@ class RunTable:
             )
             for key in dict.fromkeys(keys)
         ]
+
+    def whole(self, what: str) -> RunTable:
+        """The table as it is; `what` a verb does with one table, for the message.
+
+        Raises:
+            SonoscaleError: The table has groups.
+        """
+        if self.group_by:
+            raise SonoscaleError(f"group ({', '.join(self.group_by)}): {what}: take each group by itself")
+        return self
 
     def use(
         self, *numbers: str, positive: Iterable[str] = (), labels: Iterable[str] = (), with_y: bool = False
@@ -162,8 +177,11 @@ class RunTable:
                 f"{name}, row {self.rows[row]}: no value; fill it in, leave the row out, or leave out every such row "
                 "(omit)"
             )
+        for name in labels:
+            _check_labels(self.columns[name][~lacking], name, self.rows[~lacking])
         if lacking.all():
-            raise SonoscaleError(f"{self.source}: no row has a value in all of {', '.join(wanted)}")
+            shown = dict.fromkeys((*wanted, *([self.y] if with_y else [])))
+            raise SonoscaleError(f"{self.source}: no row has a value in all of {', '.join(shown)}")
         table = self if first is None else self.take(~lacking, _omitted(self, lacking, first[0]))
         columns = dict(table.columns)
         for name in dict.fromkeys((*numbers, *positive)):
@@ -185,7 +203,7 @@ class RunTable:
 
         Raises:
             SonoscaleError: Where nothing says so, or the name says one and the data the other; where fractions and
-                percentages are mixed.
+                percentages are mixed; where y of a held-out row is out of range.
         """
         known = self.use(with_y=True) if self.omit else self
         values = _y_column(known)
@@ -203,7 +221,24 @@ class RunTable:
                 f"nothing says whether more {self.y} is better, neither its name nor a column of size: say it "
                 "(higher_is_better)"
             )
+        _check_held(known, found, values)
         return found
+
+
+def _check_held(table: RunTable, target: Target, values: Array) -> None:
+    """Refuse y of held-out rows [n] that is outside its range, or not in the unit of the fitted rows."""
+    known = np.isfinite(values) & table.held
+    if is_score(table.y) and known.any():
+        used = known | ~table.held
+        reason = mixed_units(values[used], f"{table.y} of fitted and held-out rows together", table.rows[used])
+        if reason:
+            raise SonoscaleError(reason)
+    outside = (values > target.ceiling) | (values < 0) if target.direction == "score" else values <= 0
+    outside &= known
+    if outside.any():
+        i = int(outside.argmax())
+        why = f"is outside 0 to {target.ceiling:g}" if target.direction == "score" else "is not above zero"
+        raise SonoscaleError(f"{table.y}, row {table.rows[i]}: {values[i]:g} {why}")
 
 
 def _size(table: RunTable, along: Sequence[str]) -> tuple[Array | None, str]:
@@ -252,6 +287,14 @@ def missing(values: NDArray[Any]) -> NDArray[np.bool_]:
         [one is None or one == "" or (isinstance(one, float) and math.isnan(one)) for one in values.tolist()],
         dtype=bool,
     )
+
+
+def _check_labels(values: NDArray[Any], name: str, rows: Index) -> None:
+    for row, value in zip(rows.tolist(), values.tolist() if values.dtype.kind == "O" else (), strict=False):
+        try:
+            hash(value)
+        except TypeError:
+            raise SonoscaleError(f"{name}, row {row}: {value!r} is a {type(value).__name__}, not a label") from None
 
 
 def _omitted(table: RunTable, lacking: NDArray[np.bool_], name: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from fractions import Fraction
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,10 @@ from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
 
-__all__ = ["as_table", "frame_columns", "read_table"]
+__all__ = ["as_point", "as_table", "frame_columns", "read_table"]
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
+_NUMBERS = (bool, int, float, np.number, Decimal, Fraction)
 _MISSING = {"", "na", "n/a", "nan", "null", "none"}
 _TRUTH = {"true": True, "false": False}
 _ZEROS_BEFORE = re.compile(r"[+-]?0\d")  # 0012 is a label, not twelve
@@ -44,10 +47,12 @@ def read_table(path: str | PathLike[str]) -> dict[str, NDArray[Any]]:
     """
     file = Path(path)
     suffix = file.suffix.lower()
+    if not file.exists():
+        raise SonoscaleError(f"{file}: no such table")
     if suffix not in (*_DELIMITERS, ".parquet"):
         raise SonoscaleError(f"{file}: a table is read from .csv, .tsv or .parquet, not from {suffix or 'no suffix'!r}")
     if not file.is_file():
-        raise SonoscaleError(f"{file}: {'is a folder, not a table' if file.is_dir() else 'no such table'}")
+        raise SonoscaleError(f"{file}: {'is a folder' if file.is_dir() else 'no file'}, not a table")
     if file.stat().st_size == 0:
         raise SonoscaleError(f"{file}: the file is empty")
     return _read_parquet(file) if suffix == ".parquet" else _read_text(file, _DELIMITERS[suffix])
@@ -80,18 +85,41 @@ def frame_columns(frame: Any) -> dict[str, NDArray[Any]] | None:
     return as_table(dict(zip(names, listed, strict=True)))
 
 
+def as_point(at: Any, what: str) -> dict[str, Any]:
+    """What a prediction is asked at: column -> a number or a sequence of them, from a mapping or a data frame.
+
+    Raises:
+        SonoscaleError: For anything else.
+    """
+    if isinstance(at, Mapping):
+        return {str(name): value for name, value in at.items()}
+    columns = frame_columns(at)
+    if columns is None:
+        raise SonoscaleError(f"{what} is asked with a mapping of columns to numbers, or a data frame, not {at!r}")
+    return dict(columns)
+
+
 def _array(values: list[Any]) -> NDArray[Any]:
     present = [value for value in values if value is not None]
     if len(present) == len(values) and all(isinstance(value, bool) for value in present):
         return np.array(values, dtype=bool)
-    if all(isinstance(value, (bool, int, float, np.number)) for value in present):
-        whole = all(isinstance(value, (int, np.integer)) and abs(int(value)) < 2**63 for value in present)
-        if whole and len(present) == len(values):
-            return np.array(values, dtype=np.int64)
-        return np.array([np.nan if value is None else float(value) for value in values])
+    if all(isinstance(value, _NUMBERS) for value in present):
+        if len(present) == len(values) and all(isinstance(value, (int, np.integer)) for value in present):
+            low, high = (min(map(int, present)), max(map(int, present))) if present else (0, 0)
+            for kind in (np.int64, np.uint64):  # labels of 64 bits, such as hashes, must stay apart
+                if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
+                    return np.array(values, dtype=kind)
+        return np.array([np.nan if value is None else _as_float(value) for value in values])
     array = np.empty(len(values), dtype=object)
     array[:] = values
     return array
+
+
+def _as_float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return np.inf if value > 0 else -np.inf
 
 
 def _read_text(file: Path, delimiter: str) -> dict[str, NDArray[Any]]:

@@ -11,10 +11,9 @@ from sonoscale._callable import make_callable
 from sonoscale._lazy import lazy
 
 if TYPE_CHECKING:
-    from sonoscale.measure._embed import Embedded, embed_corpus
-    from sonoscale.measure._embed import readable_clips as readable_clips  # for other floors, as the next but one
+    from sonoscale.measure._embed import Embedded, embed_corpus, readable_clips
     from sonoscale.measure._encoder import measure_encoder
-    from sonoscale.measure._forward import need_layers as need_layers
+    from sonoscale.measure._forward import need_layers
     from sonoscale.measure._measure import measure
     from sonoscale.measure._measured import Measured, MeasuredDifference, Measurement
     from sonoscale.measure._save import EmbeddingWriter
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Embedded",
-    "EmbeddingWriter",
     "Measured",
     "MeasuredDifference",
     "Measurement",

@@ -52,6 +52,9 @@ def embed_corpus(
         batch_seconds: about the audio in a batch.
         progress: called with how many clips are done with, and of how many.
 
+    Returns:
+        The embeddings of all clips, in the order of the corpus.
+
     Raises:
         SonoscaleError: a clip cannot be read, or the encoder refuses it (named).
 

@@ -56,6 +56,9 @@ def measure_encoder(
         finished: called when `emit` has been given everything, and enough clips were processed.
         sketch: what makes the sketches of some clips, if not this process; its last argument says of what.
 
+    Returns:
+        Records, spectra and what was skipped.
+
     Raises:
         SonoscaleError: more clips than `max_skipped` could not be processed (they are listed), or none could; or what
             the encoder or the estimators raise.
@@ -71,7 +74,6 @@ def measure_encoder(
         ...     measured = measure_encoder(encoder, open_corpus(folder, sample_rate=encoder.sample_rate))
         >>> measured.sketch.n, measured.seconds, [record.estimator for record in measured.records]
         (20, 5.0, ['rankme', 'rankme_centred', 'rankme_standardised'])
-
     """
     how = how or Pass()
     if encoder.sample_rate != corpus.sample_rate:

@@ -77,7 +77,7 @@ def measure(
         baselines: other label-free metrics too, which need pairs of clips or neighbours: LiDAR (encoders only), TwoNN
             and uniformity.
         layers: measure every layer.
-        group: column of the corpus whose values are measured apart.
+        group: column of the corpus whose groups are measured separately.
         durations: beginnings of clips to measure, in seconds.
         kind, audio_root: see `open_corpus`.
         max_seconds: longer recordings are cut into clips of at most so many seconds.

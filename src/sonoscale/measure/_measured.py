@@ -245,7 +245,7 @@ class Measurement(Result):
         return {"options": self.options, measured: list(self.measured), "differences": list(self.differences)}
 
     def write(self, path: str | PathLike[str]) -> None:
-        """Write everything but the sketches to a `.json` or `.parquet` file, at once.
+        """Write everything but the sketches atomically to a `.json` or `.parquet` file.
 
         In JSON `records` are those of the outputs; those of layers, groups and durations are with their encoder. In
         Parquet each record is a row, and its column `subset` is whole, layer, group or duration; the rest is the same

@@ -9,12 +9,11 @@ if TYPE_CHECKING:
     from sonoscale.pretrain._batches import Batches
     from sonoscale.pretrain._config import RunConfig, TrainConfig
     from sonoscale.pretrain._contrastive import Contrastive, cut_views, draw_views, nt_xent
-    from sonoscale.pretrain._estimate import Counted, count_operations, estimate_run, peak_flops
+    from sonoscale.pretrain._estimate import count_operations, peak_flops
     from sonoscale.pretrain._flops import Cost, training_cost
     from sonoscale.pretrain._latent import LatentPrediction
     from sonoscale.pretrain._loop import train_run
     from sonoscale.pretrain._mae import MaskedAutoencoder, normalise_patches
-    from sonoscale.pretrain._masking import draw_masks
     from sonoscale.pretrain._objective import (
         Objective,
         build_for_training,
@@ -22,79 +21,40 @@ if TYPE_CHECKING:
         make_objective,
         prepare_for_speed,
     )
-    from sonoscale.pretrain._objective_config import MASKS, ObjectiveConfig, check_mask, kept_patches
+    from sonoscale.pretrain._objective_config import MASKS, ObjectiveConfig
     from sonoscale.pretrain._optimiser import make_optimiser, set_lr
     from sonoscale.pretrain._prefetch import Prefetch
     from sonoscale.pretrain._prepare import (
         Inputs,
-        PreparedRun,
         Sources,
         all_clips,
         check_clips,
         check_lengths,
         prepare_run,
-        run_identity,
         training_audio,
     )
     from sonoscale.pretrain._pretrain import pretrain
     from sonoscale.pretrain._results import Estimate, Run
     from sonoscale.pretrain._run_folder import checkpoint_file, read_record, unfinished_run
-    from sonoscale.pretrain._runtime import PATIENCE, OneProcess, Runtime, cutting_strategy
+    from sonoscale.pretrain._runtime import cutting_strategy
     from sonoscale.pretrain._waves import Waves, WaveStore, as_log_mels
 
 __all__ = [
-    "MASKS",
-    "PATIENCE",
-    "Batches",
     "Contrastive",
     "Cost",
-    "Counted",
     "Estimate",
-    "Inputs",
     "LatentPrediction",
     "MaskedAutoencoder",
     "Objective",
     "ObjectiveConfig",
-    "OneProcess",
-    "Prefetch",
-    "PreparedRun",
     "Run",
     "RunConfig",
-    "Runtime",
-    "Sources",
     "TrainConfig",
-    "WaveStore",
-    "Waves",
-    "all_clips",
-    "as_log_mels",
-    "build_for_training",
     "build_objective",
-    "check_clips",
-    "check_lengths",
-    "check_mask",
-    "checkpoint_file",
-    "count_operations",
-    "cut_views",
-    "cutting_strategy",
-    "draw_masks",
-    "draw_views",
-    "estimate_run",
-    "kept_patches",
-    "make_objective",
-    "make_optimiser",
-    "normalise_patches",
     "nt_xent",
-    "peak_flops",
-    "prepare_for_speed",
-    "prepare_run",
     "pretrain",
     "read_record",
-    "run_identity",
-    "set_lr",
-    "train_run",
-    "training_audio",
     "training_cost",
-    "unfinished_run",
 ]
 
 __getattr__ = lazy(__name__)

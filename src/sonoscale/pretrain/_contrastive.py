@@ -70,12 +70,17 @@ def nt_xent(views: Tensor, everything: Tensor, first: int, temperature: float) -
 
     Arguments:
         views: unit vectors `[2B, P]`; the twin of row i is row i + B or i - B.
-        everything: unit vectors `[n, P]`, `views` among them: what a view is told apart from.
+        everything: unit vectors `[n, P]`, `views` among them: what each view is compared with.
         first: row of `everything` at which `views` begin.
         temperature: cosines are divided by it.
 
     Returns:
         the mean over `views`, a scalar.
+
+    Example:
+        >>> views = torch.nn.functional.normalize(torch.eye(4).repeat(2, 1), dim=1)  # four pairs of equal views
+        >>> bool(nt_xent(views, views, 0, 0.1) < 0.01)
+        True
     """
     rows = torch.arange(len(views), device=views.device)
     with torch.autocast(views.device.type, enabled=False):

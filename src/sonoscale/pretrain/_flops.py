@@ -45,7 +45,21 @@ class Cost:
 
 
 def training_cost(config: RunConfig) -> Cost:
-    """The cost of a run's model on one training example."""
+    """The cost of a run's model on one training example.
+
+    Arguments:
+        config: the run.
+
+    Returns:
+        Parameters, and operations of each pass.
+
+    Example:
+        >>> from sonoscale.pretrain import RunConfig
+        >>> cost = training_cost(RunConfig())
+        >>> cost.params_encoder, cost.flops
+        (216512, 21725184)
+
+    """
     enc, time, patches = config.encoder, config.time_patches, config.patches
     params = encoder_params(enc)
     inference = encoder_flops(enc, time, patches)[0]

@@ -61,7 +61,7 @@ def train_run(
         clips: train on the first so many; by default all.
         fabric: device, precision and processes, launched; by default one process on the CPU.
         compiled: compile the blocks of the encoder.
-        restart: begin an unfinished run anew.
+        restart: restart an unfinished run.
         log: given metrics, by name, and the step, besides what the run folder keeps.
         progress: called with (steps done, steps in all, mean loss of late).
 

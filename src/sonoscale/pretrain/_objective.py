@@ -92,6 +92,11 @@ def build_objective(config: RunConfig, *, mean: float, std: float) -> tuple[Obje
 
     Returns:
         the objective, and the same without weights at the width of the learning rate, for `make_optimiser`.
+
+    Example:
+        >>> objective, base = build_objective(RunConfig(), mean=-5.0, std=3.0)
+        >>> type(objective).__name__, sum(p.numel() for p in objective.encoder.parameters())
+        ('MaskedAutoencoder', 216512)
     """
     torch.manual_seed(config.seed)
     objective = make_objective(config, mean=mean, std=std)

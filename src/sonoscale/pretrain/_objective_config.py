@@ -27,7 +27,7 @@ class ObjectiveConfig(Config):
     """What is learnt from unlabelled sound.
 
     `mae`: reconstruct hidden patches, each normalised by its own mean and deviation. `latent`: predict what a slowly
-    moving copy of the encoder makes of them. `contrastive`: tell two views of a clip from those of all other clips.
+    moving copy of the encoder makes of them. `contrastive`: match two views of a clip among those of all other clips.
     Keys that do not apply to the kind are not looked at, so that a study can sweep the kind alone.
     """
 

@@ -71,7 +71,7 @@ def pretrain(
         set: keys to override: strings `a.b=value`, or a mapping of dotted keys.
         dry_run: count parameters, FLOPs, memory and time, and train nothing.
         cache: folder of computed log-mels; by default that of `sonoscale.files.default_cache`.
-        resume: resume an unfinished run; False begins it anew.
+        resume: resume an unfinished run; False restarts it.
         device: `auto` (a GPU if there is one), `cpu` or `cuda`.
         devices: processes on this machine; by default one, or those that torchrun started.
         strategy: `auto`, `ddp`, or `fsdp`, which gives each process a part of the model.

@@ -41,7 +41,7 @@ _METRICS = pa.schema(
 
 
 class RunFolder:
-    """Collects what a run produces, keeps the state to resume from, and lets everything appear at once.
+    """Collects what a run produces, keeps the state to resume from, and lets everything appear atomically.
 
     Arguments:
         config: the run.
@@ -180,13 +180,13 @@ class RunFolder:
             kept = torch.load(file, map_location="cpu", weights_only=True)
             begun, precision, written = kept["run"], kept["precision"], kept["written"]
         except Exception as error:
-            raise SonoscaleError(f"{file}: cannot be read; delete it to begin this run anew ({error})") from error
+            raise SonoscaleError(f"{file}: cannot be read; delete it to restart this run ({error})") from error
         if begun != self._digest():
             return None
         if precision != self.precision:
             raise SonoscaleError(
                 f"{self.unfinished}: was begun with precision {precision}, not {self.precision}: resume with that, or "
-                "begin anew (resume=False)"
+                "restart it (resume=False)"
             )
         self._rows, self._spectra = written["rows"], written["spectra"]
         self._budgets, self.warnings = written["budgets"], written["warnings"]
@@ -247,8 +247,18 @@ def unfinished_run(folder: Path) -> Path:
 def read_record(folder: Path) -> dict[str, Any] | None:
     """The record of a finished run, or None where there is none.
 
+    Arguments:
+        folder: of the run.
+
+    Returns:
+        The content of its `record.json`.
+
     Raises:
         SonoscaleError: the record is there but cannot be read.
+
+    Example:
+        >>> read_record(Path("no-run")) is None
+        True
     """
     file = folder / "record.json"
     if not file.is_file():

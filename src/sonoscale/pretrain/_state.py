@@ -95,7 +95,7 @@ class Training:
         }  # fmt: skip
 
     def restore(self, state: dict[str, Any] | None) -> None:
-        """Go on from `state`, or begin."""
+        """Resume from `state`, or begin."""
         self._started = time.monotonic()
         if state is None:
             return

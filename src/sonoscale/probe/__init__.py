@@ -7,32 +7,24 @@ from sonoscale._lazy import lazy
 
 if TYPE_CHECKING:
     from sonoscale.probe._embeddings import probe_embeddings
-    from sonoscale.probe._encoders import check_protocols as check_protocols  # for studies
     from sonoscale.probe._events import probe_events
     from sonoscale.probe._hear import Training
-    from sonoscale.probe._metrics import METRICS, Metric, find_metric
+    from sonoscale.probe._metrics import METRICS, find_metric
     from sonoscale.probe._probe import probe
     from sonoscale.probe._protocols import PROTOCOLS, find_protocol
-    from sonoscale.probe._results import Agreement, Difference, ProbeResult, ProbeResults, Score
+    from sonoscale.probe._results import ProbeResult, ProbeResults, Score
     from sonoscale.probe._store import logmel_statistics, probe_store
 
 __all__ = [
     "METRICS",
     "PROTOCOLS",
-    "Agreement",
-    "Difference",
-    "Metric",
     "ProbeResult",
     "ProbeResults",
     "Score",
     "Training",
-    "find_metric",
-    "find_protocol",
-    "logmel_statistics",
     "probe",
     "probe_embeddings",
     "probe_events",
-    "probe_store",
 ]
 
 __getattr__ = lazy(__name__)

@@ -51,6 +51,9 @@ def probe_embeddings(
             the training of `hear` and `xares`, is done on the CPU anyway.
         progress: called with how much of the fitting is done, and of how much.
 
+    Returns:
+        The score with its interval, chance, and what was chosen.
+
     Raises:
         SonoscaleError: lengths that differ; NaN or infinity; a task or metric that the protocol cannot do; folds
             that cannot be used.

@@ -76,9 +76,9 @@ def count_segments(reference: Sequence[Event], estimated: Sequence[Event], *, se
         for event in events:
             first, last = np.floor(event.start_ms / 1000 / seconds), np.ceil(event.end_ms / 1000 / seconds)
             roll[int(first) : int(last), labels.index(event.label)] = True
-    there, told = rolls.sum(axis=2)  # [segments] each
+    there, reported = rolls.sum(axis=2)  # [segments] each
     # Substituted, deleted and inserted together are max(R, E) - C.
-    errors = np.maximum(there, told) - rolls.all(axis=0).sum(axis=1)
+    errors = np.maximum(there, reported) - rolls.all(axis=0).sum(axis=1)
     return np.array([errors.sum(), there.sum()])
 
 

@@ -4,12 +4,11 @@ Knows nothing of audio: NumPy and SciPy, and torch only where torch tensors, dev
 """
 
 from sonoscale.rank._compare import Difference, check_comparable, compare, compare_sketches
-from sonoscale.rank._estimators import ESTIMATORS, Estimator, get_estimator
-from sonoscale.rank._files import EmbeddingFile, open_embeddings
+from sonoscale.rank._estimators import ESTIMATORS, get_estimator
+from sonoscale.rank._files import open_embeddings
 from sonoscale.rank._hypersphere import alignment, uniformity
 from sonoscale.rank._lidar import LidarSketch
-from sonoscale.rank._measure import measure_all, rankme
-from sonoscale.rank._measure import measure_rank as measure_rank  # `rankme` of a sketch, for other floors
+from sonoscale.rank._measure import measure_all, measure_rank, rankme
 from sonoscale.rank._monitor import RankMonitor
 from sonoscale.rank._neighbours import TwoNN, two_nn
 from sonoscale.rank._record import RankRecord, read_records, write_records
@@ -26,10 +25,7 @@ from sonoscale.rank._sketch import SpectralSketch
 __all__ = [
     "ESTIMATORS",
     "ClipsNeeded",
-    "CurvePoint",
     "Difference",
-    "EmbeddingFile",
-    "Estimator",
     "Extrapolation",
     "LidarSketch",
     "RankMonitor",
@@ -42,7 +38,6 @@ __all__ = [
     "compare",
     "compare_sketches",
     "extrapolate",
-    "get_estimator",
     "measure_all",
     "open_embeddings",
     "rank_curve",

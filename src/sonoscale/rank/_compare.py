@@ -66,6 +66,14 @@ def compare(first: RankRecord, second: RankRecord, *, force: bool = False, vary:
 
     Over the same clips they are not: `compare_sketches` is then much sharper.
 
+    Arguments:
+        first, second: records.
+        force: compare also what was measured differently.
+        vary: fields that may differ, see `check_comparable`.
+
+    Returns:
+        The difference, with an interval at the level of the records.
+
     Raises:
         SonoscaleError: measured differently (see `check_comparable`), unless forced; or at different levels.
 
@@ -97,6 +105,9 @@ def compare_sketches(
         first, second: sketches of the same clips in the same order by two encoders, with as many blocks.
         estimator: see `rankme`.
         level: coverage of the interval.
+
+    Returns:
+        The difference, with its interval.
 
     Raises:
         SonoscaleError: not the same number of rows in each block, so that they cannot be the same clips.

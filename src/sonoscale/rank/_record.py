@@ -132,7 +132,7 @@ def number(value: float) -> str:
 def write_records(
     records: Iterable[RankRecord], path: Path | str, *, subsets: Sequence[str] | None = None, **more: Any
 ) -> None:
-    """Write records to a `.json` file (`{"records": [...]}`) or a `.parquet` file, at once.
+    """Write records to a `.json` file (`{"records": [...]}`) or a `.parquet` file, atomically.
 
     Arguments:
         records: what to write.
@@ -172,6 +172,12 @@ def write_records(
 
 def read_records(path: Path | str) -> list[RankRecord]:
     """Read what `write_records` wrote.
+
+    Arguments:
+        path: a `.json` or `.parquet` file.
+
+    Returns:
+        The records, in the order of the file.
 
     Raises:
         SonoscaleError: no such file, or not one of records.

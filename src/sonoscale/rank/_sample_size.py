@@ -74,20 +74,27 @@ def rank_curve(sketch: SpectralSketch, estimator: str | Estimator = "rankme") ->
 
     Samples of 1, 2, 4, ... blocks and of all; those of one size share no rows.
 
+    Arguments:
+        sketch: of the embeddings.
+        estimator: name of one, or an `Estimator`; see `rankme`.
+
+    Returns:
+        A point for each number of rows, the fewest first.
+
+    Raises:
+        SonoscaleError: the sketch is empty.
+
     Example:
         >>> import numpy as np
         >>> sketch = SpectralSketch(16)
         >>> sketch.update(np.random.default_rng(0).standard_normal((1600, 16)))
         >>> [(point.n, point.samples) for point in rank_curve(sketch)]
         [(100.0, 16), (200.0, 8), (400.0, 4), (800.0, 2), (1600.0, 1)]
-
-    Raises:
-        SonoscaleError: the sketch is empty.
     """
     chosen = get_estimator(estimator) if isinstance(estimator, str) else estimator
     parts = [part for part in sketch.parts() if part.count]
     if not parts:
-        raise SonoscaleError("the sketch is empty: it has seen no embeddings")
+        raise SonoscaleError("the sketch is empty: it holds no embeddings")
     points, level = [], [part.copy() for part in parts]
     while level:
         found = [(part.count, _value(part, chosen, sketch.dim)) for part in level]
@@ -114,6 +121,18 @@ def extrapolate(sketch: SpectralSketch, estimator: str | Estimator = "rankme", *
     of the blocks; together they leave none. The error is the jackknife's, and a quarter of the term in c is added to
     the half-width for the terms beyond. `benchmarks/interval_coverage.py` measures how often the interval holds.
 
+    Arguments:
+        sketch: of the embeddings.
+        estimator: name of one, or an `Estimator`; see `rankme`.
+        level: coverage of the interval.
+
+    Returns:
+        The limit with its interval.
+
+    Raises:
+        SonoscaleError: n is under 2 * dim, from which nothing can be extrapolated; too few rows for an error; or the
+            estimator is infinite or not defined for these embeddings.
+
     Example:
         >>> import numpy as np
         >>> rows = np.random.default_rng(0).standard_normal((1000, 16))
@@ -122,10 +141,6 @@ def extrapolate(sketch: SpectralSketch, estimator: str | Estimator = "rankme", *
         >>> limit = extrapolate(sketch)
         >>> print(f"{limit.value:.2f} [{limit.low:.2f}, {limit.high:.2f}]")
         16.00 [15.98, 16.00]
-
-    Raises:
-        SonoscaleError: n is under 2 * dim, from which nothing can be extrapolated; too few rows for an error; or the
-            estimator is infinite or not defined for what was seen.
     """
     check_level(level)
     chosen = get_estimator(estimator) if isinstance(estimator, str) else estimator
@@ -153,12 +168,15 @@ def extrapolate(sketch: SpectralSketch, estimator: str | Estimator = "rankme", *
 def clips_needed(
     sketch: SpectralSketch, tolerance: float = 0.01, estimator: str | Estimator = "rankme", *, level: float = 0.95
 ) -> ClipsNeeded:
-    """How many clips, of the kind seen, bring the estimator within `tolerance` of the truth.
+    """How many clips like these bring the estimator within `tolerance` of the truth.
 
     The interval shrinks as 1/sqrt(n), and the bias as 1/n, from what this sketch shows.
 
     Arguments:
         tolerance: a share of the value, e.g. 0.01 for 1%.
+
+    Returns:
+        The number of clips for the interval, for the bias, and for both.
 
     Raises:
         SonoscaleError: tolerance not positive, or as for `extrapolate`.

@@ -217,7 +217,7 @@ class SpectralSketch:
         """
         about: About = "standardised" if standardised else "centred" if centred else "uncentred"
         if self.n == 0:
-            raise SonoscaleError("the sketch is empty: it has seen no embeddings")
+            raise SonoscaleError("the sketch is empty: it holds no embeddings")
         if (about, None) not in self._spectra:
             self._spectra[about, None] = self.total().spectrum(about)
         return self._spectra[about, None].copy()

@@ -16,14 +16,7 @@ if TYPE_CHECKING:
     from sonoscale.report._report import Report, report
     from sonoscale.report._terminal import terminal_summary
 
-__all__ = [
-    "Report",
-    "report",
-    "spectrum_figure",
-    "terminal_summary",
-    "write_figure",
-    "write_measurement_page",
-]
+__all__ = ["Report", "report"]
 
 __getattr__ = lazy(__name__)
 make_callable(__name__)

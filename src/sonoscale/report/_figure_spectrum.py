@@ -42,7 +42,7 @@ def spectrum_figure(sketches: Mapping[str, SpectralSketch]) -> FigureSpec:
 
 
 def write_figure(figure: FigureSpec, path: Path) -> None:
-    """Write a figure as PNG, at once."""
+    """Write a figure as PNG, atomically."""
     from sonoscale.report._matplotlib import figure_png
 
     write_bytes(path, figure_png(figure))

@@ -1,17 +1,21 @@
-"""Pieces of the page as HTML: tables, figures and their legends. Everything taken from data is escaped."""
+"""Pages as HTML: tables, figures, legends, and templates filled. Everything taken from data is escaped."""
 
 from __future__ import annotations
 
 import html
 import math
 from collections.abc import Iterable, Mapping
+from importlib import resources
+from string import Template
 from typing import Any
+
+from plotly.offline import get_plotlyjs
 
 from sonoscale.report._plotly import panel_json
 from sonoscale.report._spec import SYMBOLS, FigureSpec, Key, colour_of
 from sonoscale.report._tables import Column, Table
 
-__all__ = ["definitions", "figure_html", "items", "paragraphs", "table_html"]
+__all__ = ["definitions", "figure_html", "fill", "items", "paragraphs", "table_html"]
 
 _SHAPES = {
     "circle": '<circle cx="8" cy="8" r="4.5"/>',
@@ -134,3 +138,22 @@ def definitions(pairs: Mapping[str, Any]) -> str:
         for key, value in pairs.items()
     )
     return f"<dl>{listed}</dl>" if listed else ""
+
+
+def fill(template: str, **blanks: str) -> str:
+    """A packaged template with its blanks filled, and the style, the script and plotly.js inside it.
+
+    Arguments:
+        template: its file name.
+        blanks: HTML for each of its other blanks.
+    """
+    return Template(_packaged(template)).substitute(
+        style=_packaged("_page.css"),
+        script=_packaged("_page.js"),
+        plotly=get_plotlyjs().replace("</script", "<\\/script"),
+        **blanks,
+    )
+
+
+def _packaged(name: str) -> str:
+    return resources.files("sonoscale.report").joinpath(name).read_text(encoding="utf-8")

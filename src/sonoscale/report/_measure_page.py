@@ -12,7 +12,7 @@ from sonoscale.errors import SonoscaleError
 from sonoscale.files import write_text
 from sonoscale.measure import Measurement
 from sonoscale.report._figure_spectrum import spectrum_figure
-from sonoscale.report._html import definitions, figure_html, paragraphs, table_html
+from sonoscale.report._html import definitions, figure_html, fill, paragraphs, table_html
 from sonoscale.report._measure_figures import durations_figure, groups_figure, layers_figure
 from sonoscale.report._measure_tables import (
     comparisons_table,
@@ -26,13 +26,12 @@ from sonoscale.report._measure_tables import (
 from sonoscale.report._measure_words import about, summary, title
 from sonoscale.report._spec import FigureSpec
 from sonoscale.report._tables import Table
-from sonoscale.report._template import fill
 
 __all__ = ["measure_page_html", "write_measurement_page"]
 
 
 def write_measurement_page(measurement: Measurement, path: str | PathLike[str]) -> None:
-    """Write the page of a measurement at once: a reader sees the old one or the new one, never a part.
+    """Write the page of a measurement atomically: a reader sees the old one or the new one, never a part.
 
     Arguments:
         measurement: What `measure` returned.

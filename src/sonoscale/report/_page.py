@@ -6,12 +6,11 @@ import html
 from collections.abc import Mapping, Sequence
 
 from sonoscale.report._format import duration, name_of
-from sonoscale.report._html import definitions, figure_html, items, paragraphs, table_html
+from sonoscale.report._html import definitions, figure_html, fill, items, paragraphs, table_html
 from sonoscale.report._model import StudyResults
 from sonoscale.report._spec import FigureSpec
 from sonoscale.report._summary import summary, two_stage_sentences
 from sonoscale.report._tables import correlations_table, laws_table, runs_table, scores_table, two_stage_table
-from sonoscale.report._template import fill
 
 __all__ = ["page_html"]
 

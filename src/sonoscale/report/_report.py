@@ -59,7 +59,7 @@ class Report(Result):
 def report(folder: str | PathLike[str]) -> Report:
     """Write `report.html` and `figures/*.png` into the folder of a finished study.
 
-    Each file is replaced at once: a reader sees the old one or the new one, never a part. A figure without
+    Each file is replaced atomically: a reader sees the old one or the new one, never a part. A figure without
     anything to draw has no PNG, and the page says why; its PNG from an earlier report is removed.
 
     Arguments:

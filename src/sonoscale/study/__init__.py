@@ -11,17 +11,7 @@ if TYPE_CHECKING:
     from sonoscale.study._study import Study, study
     from sonoscale.study._watch import Failure, Lines, Watcher
 
-__all__ = [
-    "Failure",
-    "LawConfig",
-    "Lines",
-    "PlannedRun",
-    "Study",
-    "StudyConfig",
-    "Watcher",
-    "expand",
-    "study",
-]
+__all__ = ["Failure", "LawConfig", "Study", "StudyConfig", "Watcher", "expand", "study"]
 
 __getattr__ = lazy(__name__)
 make_callable(__name__)

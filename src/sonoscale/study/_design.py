@@ -32,6 +32,12 @@ class PlannedRun:
 def expand(study: StudyConfig) -> list[PlannedRun]:
     """All runs of a study: every point of the design with every seed, each once.
 
+    Arguments:
+        study: the whole configuration.
+
+    Returns:
+        The runs, in the order of the design.
+
     Raises:
         SonoscaleError: a swept key does not exist, or a point is not a valid run (named).
 

@@ -41,7 +41,7 @@ def build_ledger(jobs: list[RunJob]) -> pa.Table:
 
 
 def write_ledger(ledger: pa.Table, path: Path) -> None:
-    """Replace the file at once."""
+    """Replace the file atomically."""
     import pyarrow.parquet as pq
 
     with replacing(path) as partial:

@@ -250,9 +250,9 @@ def test_constraints_hold_and_are_run_through_in_equal_shares() -> None:
 def test_without_speech_the_corpus_says_so_once_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_espeak, "speech_available", lambda: False)
     monkeypatch.setattr(_corpus, "_told_of_missing_speech", False)
-    with pytest.warns(UserWarning, match=r'pip install "sonoscale\[procedural\]"') as told:
+    with pytest.warns(UserWarning, match=r'pip install "sonoscale\[procedural\]"') as reported:
         corpora = [ProceduralCorpus(clips=4) for _ in range(3)]
-    assert len(told) == 1
+    assert len(reported) == 1
     assert corpora[0].domains == ("music", "environment")
     assert corpora[0].identity["domains"] == ["music", "environment"]
     assert corpora[0].wave(0).any()

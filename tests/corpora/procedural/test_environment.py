@@ -1,4 +1,4 @@
-"""Events: that classes can be told apart, vary within, and show the physics that they claim."""
+"""Events: that classes can be distinguished, vary within, and show the physics that they claim."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_repeated_event_repeats_at_its_rate(event: str, parameter: str, low: f
 
 
 def test_metal_and_glass_ring_and_wood_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Decay tells the material (Klatzky, Pai & Krotkov 2000): energy after a tenth of a second."""
+    """Decay depends on the material (Klatzky, Pai & Krotkov 2000): energy after a tenth of a second."""
     monkeypatch.setattr(_impacts, "_bounces", lambda draw, seconds: [(0.0, 1.0)])
 
     def ring(event: str) -> float:

@@ -1,4 +1,4 @@
-"""Music: pitches measured, decays, and families that can be told apart."""
+"""Music: pitches measured, decays, and families that can be distinguished."""
 
 from __future__ import annotations
 

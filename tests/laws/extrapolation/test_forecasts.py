@@ -121,7 +121,7 @@ def test_prediction_intervals_cover_new_runs():
 
 
 def test_no_form_that_turns_upwards_widens_the_interval():
-    """A broken power law that bends up just beyond an origin once foretold e^40 there."""
+    """A broken power law that bends up just beyond an origin once predicted e^40 there."""
     found = extrapolate(X, noisy(m2, X, sd=0.02)).predict(AHEAD)
     assert (found.high / found.low < 1.6).all()
 
@@ -195,8 +195,8 @@ def test_the_same_rows_without_clusters_do_narrow_it():
     """The control: with clusters withheld, the interval within the data is a fifth narrower."""
     y = noisy(m2, X, sd=0.02)
     rows = np.repeat(np.arange(len(X)), 3)
-    told, untold = (extrapolate(X[rows], y[rows], clusters=labels).predict(X[-1:]) for labels in (rows, None))
-    assert np.log(untold.high / untold.low) < 0.8 * np.log(told.high / told.low)
+    reported, unreported = (extrapolate(X[rows], y[rows], clusters=labels).predict(X[-1:]) for labels in (rows, None))
+    assert np.log(unreported.high / unreported.low) < 0.8 * np.log(reported.high / reported.low)
 
 
 @pytest.mark.parametrize("form", ["auto", "M2", "power_loss"])

@@ -172,10 +172,10 @@ def test_far_from_the_data_it_warns(table):
 def test_as_dict_survives_json(table):
     for options in ({}, {"x": ["params"], "family": "objective", "effects": "random"}):
         model = fitted(table, **options)
-        told = json.loads(json.dumps(model.as_dict(), allow_nan=False))
-        assert told["coefficients"]["log params"]["value"] == model.coefficients["log params"].value
-        assert told["family_effects"].keys() == {str(name) for name in model.family_effects}
-        assert told["loo_rmse"] == model.loo_rmse
+        reported = json.loads(json.dumps(model.as_dict(), allow_nan=False))
+        assert reported["coefficients"]["log params"]["value"] == model.coefficients["log params"].value
+        assert reported["family_effects"].keys() == {str(name) for name in model.family_effects}
+        assert reported["loo_rmse"] == model.loo_rmse
 
 
 def test_the_same_seed_gives_the_same(table):

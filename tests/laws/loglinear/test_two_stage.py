@@ -146,9 +146,9 @@ def test_the_order_of_rows_changes_nothing_and_json_holds_it():
     other = fit_two_stage({name: column[order] for name, column in table.items()}, **OPTIONS)
     for one, two in zip(parts(once.predict(NEW)), parts(other.predict(NEW)), strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-6)
-    told = json.loads(json.dumps(once.as_dict(), allow_nan=False))
-    assert told["routes"]["direct"]["loo_error"] == once.routes["direct"].loo_error
-    assert told["verdict"] == once.verdict
+    reported = json.loads(json.dumps(once.as_dict(), allow_nan=False))
+    assert reported["routes"]["direct"]["loo_error"] == once.routes["direct"].loo_error
+    assert reported["verdict"] == once.verdict
 
 
 @pytest.mark.parametrize(

@@ -80,17 +80,17 @@ def test_where_the_law_holds_the_optimum_hardly_drifts():
 
 def test_everything_agrees_with_everything_else():
     found = plan(runs(), next_runs=2)
-    told = json.loads(found.to_json())
-    assert told["flops"] == pytest.approx(BUDGET)
-    assert told["frontier"]["n"]["x"][-1] == pytest.approx(BUDGET)
-    assert told["frontier"]["n"]["y"][-1] == pytest.approx(told["n"]["value"])
-    assert told["frontier"]["n"]["low"][-1] == pytest.approx(told["n"]["low"])
-    assert (np.diff(told["frontier"]["y"]["y"]) < 0).all()
-    asked = told["isoflops"][-1]
+    reported = json.loads(found.to_json())
+    assert reported["flops"] == pytest.approx(BUDGET)
+    assert reported["frontier"]["n"]["x"][-1] == pytest.approx(BUDGET)
+    assert reported["frontier"]["n"]["y"][-1] == pytest.approx(reported["n"]["value"])
+    assert reported["frontier"]["n"]["low"][-1] == pytest.approx(reported["n"]["low"])
+    assert (np.diff(reported["frontier"]["y"]["y"]) < 0).all()
+    asked = reported["isoflops"][-1]
     assert asked["flops"] == pytest.approx(BUDGET)
-    assert min(asked["y"]) >= told["expected"]["value"] * (1 - 1e-12)
+    assert min(asked["y"]) >= reported["expected"]["value"] * (1 - 1e-12)
     np.testing.assert_allclose(6 * np.array(asked["x"]) * np.array(asked["d"]), BUDGET)
-    assert told["basin"]["n_low"] < told["n"]["value"] < told["basin"]["n_high"]
+    assert reported["basin"]["n_low"] < reported["n"]["value"] < reported["basin"]["n_high"]
     compute = next(one for one in found.doublings if one.variable == "compute")
     twice = plan(runs(), flops=2 * BUDGET)
     assert compute.change.value == pytest.approx(twice.expected.value - found.expected.value)

@@ -161,8 +161,8 @@ def test_held_out_rows_and_next_runs_and_json():
     assert len(found.next_runs.runs) == 3
     assert all(flops <= cost(table)["flops"][~held].max() for flops in found.next_runs.flops if flops)
     assert found.next_runs.before > found.next_runs.after[0] > found.next_runs.after[-1]
-    told = json.loads(found.to_json())
-    assert told["choice"]["shown"][0]["design"] == found.choice.best.design
+    reported = json.loads(found.to_json())
+    assert reported["choice"]["shown"][0]["design"] == found.choice.best.design
     for one in found.doublings:
         assert one.variable != "backbone"
     width = next(one for one in found.doublings if one.variable == "width" and one.at == "the centre of the data")

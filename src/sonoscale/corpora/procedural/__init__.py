@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from sonoscale._lazy import lazy
 
 if TYPE_CHECKING:
-    from sonoscale.corpora.procedural._corpus import VERSION, ProceduralCorpus
+    from sonoscale.corpora.procedural._corpus import ProceduralCorpus
     from sonoscale.corpora.procedural._espeak import speech_available
     from sonoscale.corpora.procedural._tasks import TASKS, ProceduralTask
 
-__all__ = ["TASKS", "VERSION", "ProceduralCorpus", "ProceduralTask", "speech_available"]
+__all__ = ["TASKS", "ProceduralCorpus", "ProceduralTask", "speech_available"]
 
 __getattr__ = lazy(__name__)

@@ -48,7 +48,7 @@ class _Plan:
 
 
 def _without_speech(domains: tuple[str, ...], constraints: Constraints) -> tuple[str, ...]:
-    """The domains that can be made where eSpeak NG is missing; tells the user, once."""
+    """The domains that can be made where eSpeak NG is missing; warns once."""
     global _told_of_missing_speech
     rest = tuple(domain for domain in domains if domain != "speech")
     if not rest or constraints.needs("speech"):

@@ -61,7 +61,15 @@ class Voice:
 
 
 def speech_available() -> bool:
-    """Whether the optional package that carries eSpeak NG is installed."""
+    """Whether the optional package that carries eSpeak NG is installed.
+
+    Returns:
+        True if procedural speech can be made.
+
+    Example:
+        >>> speech_available() in (True, False)
+        True
+    """
     return importlib.util.find_spec("espeakng_loader") is not None
 
 

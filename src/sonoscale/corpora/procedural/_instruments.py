@@ -10,5 +10,5 @@ __all__ = ["INSTRUMENTS", "UNPITCHED"]
 # Class name -> family, in the order of the class names.
 INSTRUMENTS: dict[str, Instrument] = dict(sorted(REGISTER.items()))
 
-# Families whose notes have no pitch; their frequency tells which piece is hit.
+# Families whose notes have no pitch; their frequency says which piece is hit.
 UNPITCHED = frozenset({"drum"})

@@ -122,7 +122,7 @@ _MEMBRANE = np.array([1.0, 1.593, 2.135, 2.295, 2.653, 2.917, 3.155, 3.5])
 
 @instrument("drum")
 def drum(draw: Draw) -> Note:
-    """A drum kit: the frequency tells the piece, low to high: bass drum, tom, snare, hi-hat, cymbal."""
+    """A drum kit: the frequency chooses the piece, low to high: bass drum, tom, snare, hi-hat, cymbal."""
     head = draw.span("drum.head", 0.8, 1.15, test=(1.25, 1.6))
     ring = draw.span("drum.ring", 0.6, 1.1, test=(1.2, 1.8))
     wires = draw.uniform(0.6, 1.6)

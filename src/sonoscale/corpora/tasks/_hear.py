@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from sonoscale.corpora._files_corpus import Segments, cut_all, headers, some
+from sonoscale.corpora._files_corpus import Segments, cut_all, headers, need_clips
 from sonoscale.corpora._hear import HEAR_MARK
 from sonoscale.corpora.tasks._check import check_kind, names_of
 from sonoscale.corpora.tasks._found import Options, task_of, without_broken
@@ -57,7 +57,7 @@ def open_hear_task(folder: Path, options: Options, *, rate: int | None = None) -
     rows = [{"split": split, "label": label} for split, _, label in listed]
     clips, skipped = cut_all(found, headers(path for _, path in found), rows.__getitem__, None)
     notes = without_broken(str(folder), skipped, options)
-    some(clips, skipped, str(folder))
+    need_clips(clips, skipped, str(folder))
     corpus = Segments("hear", str(folder), tuple(clips), options.sample_rate, None, tuple(skipped))
 
     folds = [clip.row["split"] for clip in clips]
@@ -115,7 +115,7 @@ def _vocabulary(file: Path) -> list[str]:
     if sorted(names) != list(range(len(rows))):
         missing = next((i for i in range(len(rows)) if i not in names), len(rows))
         raise SonoscaleError(
-            f"{file}: idx must run from 0 to {len(rows) - 1} without a gap, and {missing} is missing; number them anew"
+            f"{file}: idx must run from 0 to {len(rows) - 1} without a gap, and {missing} is missing; renumber them"
         )
     twice = [name for name, count in Counter(names.values()).items() if count > 1]
     if twice:

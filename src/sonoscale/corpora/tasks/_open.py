@@ -48,7 +48,7 @@ def open_task(
     seed: int = 0,
     skip_broken: bool = False,
 ) -> Task:
-    """Open a labelled task, whatever it lies in, without decoding its audio.
+    """Open a labelled task of any kind without decoding its audio.
 
     What `spec` can be, and the form that is found:
 
@@ -85,6 +85,9 @@ def open_task(
         make_folds: how many folds to make where there are none.
         seed: of what is made.
         skip_broken: leave out clips whose audio is missing or broken, and say so; otherwise they are an error.
+
+    Returns:
+        The task.
 
     Raises:
         SonoscaleError: there is no task at `spec`, it cannot be used (see `Task`), or an option is not for its form.
@@ -182,6 +185,9 @@ def find_task(
         roots: folders to look for it in; by default those of the environment variable SONOSCALE_TASKS.
         part: name of the folder, for a task that is the mean of several.
         options: as of `open_task`.
+
+    Returns:
+        The task.
 
     Raises:
         SonoscaleError: there is no such task, it is not found, or as `open_task` does.

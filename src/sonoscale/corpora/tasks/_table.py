@@ -68,6 +68,9 @@ def read_task(
         seed: of what is made.
         sample_rate: of the waves, in Hz.
 
+    Returns:
+        The task.
+
     Raises:
         SonoscaleError: the file, a column, a value or an audio file is missing; folds that cannot be used.
 

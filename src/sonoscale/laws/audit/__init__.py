@@ -30,8 +30,8 @@ the verdict, and where it speaks against it, as a caveat. How often the verdict 
 from sonoscale._callable import make_callable
 from sonoscale.laws.audit._audit import audit
 from sonoscale.laws.audit._result import Audit
-from sonoscale.laws.audit._verdict import VERDICTS, Verdict
+from sonoscale.laws.audit._verdict import VERDICTS
 
-__all__ = ["VERDICTS", "Audit", "Verdict", "audit"]
+__all__ = ["VERDICTS", "Audit", "audit"]
 
 make_callable(__name__)

@@ -9,7 +9,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws._data import check_draws
+from sonoscale.laws._data import as_names, check_draws, check_level
 from sonoscale.laws._read import Reading, Source, as_runs
 from sonoscale.laws.audit._baselines import Baseline, compare_baselines, oriented, selection_regret
 from sonoscale.laws.audit._bases import RICHEST, linear_basis
@@ -41,7 +41,7 @@ def audit(
     seed: int = 0,
     **reading: Unpack[Reading],
 ) -> Audit:
-    """Whether rank is to be trusted as a stand-in for quality, by the rules in the docstring of this package.
+    """Whether rank can be trusted as a proxy for quality, by the rules in the docstring of this package.
 
     Arguments:
         source: a table of runs, or whatever `read_runs` reads; its y is the quality, and its clusters are the
@@ -84,20 +84,21 @@ def audit(
         >>> found.covariates, found.n_clusters, round(found.spearman.value, 2)
         (('log params',), 40, 1.0)
     """
-    if not _LEVELS[0] <= level <= _LEVELS[1]:
-        raise SonoscaleError(f"level must lie between {_LEVELS[0]:g} and {_LEVELS[1]:g} (such as 0.95), not {level!r}")
+    check_level(level, least=_LEVELS[0], most=_LEVELS[1])
     least = math.ceil(round(4.0 / (1.0 - level), 6))
     bootstrap, permutations = (
         max(usual, least) if given is None else given for given, usual in ((bootstrap, 1000), (permutations, 2000))
     )
-    check_draws(bootstrap, level)
-    check_draws(permutations, level)
+    check_draws(bootstrap, level, seed)
+    check_draws(permutations, level, name="permutations")
+    if warmup is not None and not isinstance(warmup, (int, float, np.number)):
+        raise SonoscaleError(f"warmup must be a number of steps, not {warmup!r}")
     runs = as_runs(source, **reading)
     if runs.step_by is None and warmup is not None:
         raise SonoscaleError(f"warmup={warmup:g} needs the column of steps (step)")
     found = gather(
-        runs, rank=rank, covariates=None if covariates is None else _names(covariates), baselines=_names(baselines),
-        layer=layer,
+        runs, rank=rank, covariates=None if covariates is None else as_names(covariates, "covariates"),
+        baselines=as_names(baselines, "baselines"), layer=layer,
     )  # fmt: skip
     draws: dict[str, Any] = {"level": level, "bootstrap": bootstrap, "seed": seed}
     spearman, adjusted, floors, ruling = rule(found, permutations=permutations, **draws)
@@ -137,10 +138,6 @@ def audit(
         notes=(*found.notes, *_drawn(len(found))),
         **evidence,
     )
-
-
-def _names(given: str | Sequence[str]) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def rule(

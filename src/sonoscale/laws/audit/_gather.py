@@ -147,6 +147,7 @@ def gather(
             f"group ({', '.join(runs.group_by)}): an audit has one verdict; audit each group by itself, or name the "
             "column as family"
         )
+    runs.need(rank, *([] if layer is None else [layer]))
     _check_clusters(runs, layer)
     held: list[str] = []
     if runs.held.any():

@@ -107,11 +107,13 @@ class Extrapolation:
             for column, name in zip(np.atleast_2d(points.T), self.x_names, strict=True)
         ]
         points = columns[0] if wanted == 1 else np.stack(columns, axis=1)
-        lengths = points if wanted == 1 else np.prod(points, axis=1)
+        with np.errstate(over="ignore", under="ignore"):
+            lengths = points if wanted == 1 else np.prod(points, axis=1)
         sizes = lengths if flops is None else as_column(flops, name="flops", positive=True)
         if len(sizes) != len(points):
             raise SonoscaleError(f"flops has {len(sizes)} rows but {', '.join(self.x_names)} has {len(points)}")
-        reach = np.log(sizes / self.largest)
+        with np.errstate(divide="ignore"):
+            reach = np.log(sizes / self.largest)
         predicted = np.array([member.predict(points)[0] for member in self._members])
         counted = self._still_falling(predicted, points)
         z = np.mean(predicted, axis=0, where=counted) + self._corrected(points)

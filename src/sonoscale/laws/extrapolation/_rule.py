@@ -73,6 +73,15 @@ def extrapolate(
 
     Raises:
         SonoscaleError: For malformed columns, an unknown form, constant x or y, or too few rows.
+
+    Example:
+        >>> import numpy as np
+        >>> params = np.geomspace(1e5, 1e8, 16)
+        >>> loss = (1 + 40 * params**-0.3) * np.exp(0.003 * np.random.default_rng(0).standard_normal(16))
+        >>> law = extrapolate(params, loss, form="M2", y_name="loss")
+        >>> larger = law.predict([1e9])
+        >>> bool(larger.low[0] < 1 + 40 * 1e9**-0.3 < larger.high[0])
+        True
     """
     names = tuple(x_names)
     points, lengths = _variables(x, names)

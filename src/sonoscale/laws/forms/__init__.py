@@ -6,4 +6,4 @@ from sonoscale.laws.forms._curves import broken_power_law
 from sonoscale.laws.forms._form import Form, PowerTerm, Scale
 from sonoscale.laws.forms._sums import Term, sum_of_powers
 
-__all__ = ["FORMS", "Form", "PowerTerm", "Scale", "Term", "broken_power_law", "constrain", "find_form", "sum_of_powers"]
+__all__ = ["FORMS", "Form", "PowerTerm", "Term", "broken_power_law", "constrain", "find_form", "sum_of_powers"]

@@ -21,11 +21,23 @@ FORMS: Mapping[str, Form] = MappingProxyType({form.name: form for form in (*SIMP
 def find_form(form: str | Form) -> Form:
     """The form of that name, or the form itself; `BNSL3` and so on have that many breaks.
 
+    Arguments:
+        form: a name, or a form of your own.
+
+    Returns:
+        The form.
+
     Raises:
         SonoscaleError: For a name that is not in `FORMS`, with the names that are.
+
+    Example:
+        >>> find_form("M1").formula
+        'y = a * x^(-b)'
     """
     if isinstance(form, Form):
         return form
+    if not isinstance(form, str):
+        raise SonoscaleError(f"form must be the name of a form or a Form, not {form!r}; there are: {', '.join(FORMS)}")
     if form in FORMS:
         return FORMS[form]
     breaks = re.fullmatch(r"BNSL([1-9])", form)

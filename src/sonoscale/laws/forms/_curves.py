@@ -103,7 +103,18 @@ def _m4_starts(x: Array, y: Array) -> Array:
 
 
 def broken_power_law(breaks: int) -> Form:
-    """BNSL with so many breaks (1 or more): parameters e, a, c0, then c_i, d_i, f_i of each break."""
+    """BNSL with so many breaks (1 or more): parameters a, c0, e, then c_i, d_i, f_i of each break.
+
+    Arguments:
+        breaks: how many.
+
+    Returns:
+        The form `BNSL1`, `BNSL2`, ...
+
+    Example:
+        >>> broken_power_law(2).parameters
+        ('a', 'c0', 'e', 'c1', 'd1', 'f1', 'c2', 'd2', 'f2')
+    """
     names = ["a", "c0", "e"]
     for i in range(1, breaks + 1):
         names += [f"c{i}", f"d{i}", f"f{i}"]

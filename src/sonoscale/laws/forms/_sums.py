@@ -49,6 +49,26 @@ def sum_of_powers(
 
     Starts come by variable projection (Golub and Pereyra, SIAM J. Numerical Analysis 10, 1973): on a grid of
     exponents, the coefficients >= 0 that are best in relative error solve a small linear problem each.
+
+    Arguments:
+        name, formula, latex, citation, doc: what `Form` says of itself.
+        terms: constants and powers that are added.
+        exponent: name of the parameter that is the exponent of the law.
+        variables: names of the variables, in the order of their columns.
+        exponent_bounds: within which each exponent is searched.
+        scale: on which y is fitted: "log" or "linear".
+        power_term: see `PowerTerm`.
+
+    Returns:
+        The form, ready for `fit_form`.
+
+    Example:
+        >>> form = sum_of_powers(
+        ...     name="width", formula="y = E + A * W^(-alpha)", latex="y = E + A W^{-a}",
+        ...     terms=(Term("A", {"W": "alpha"}), Term("E")), variables=("W",), exponent="alpha",
+        ... )
+        >>> form.parameters
+        ('A', 'alpha', 'E')
     """
     names = tuple(dict.fromkeys(name for t in terms for name in (t.coefficient, *t.exponents.values())))
     place = {parameter: i for i, parameter in enumerate(names)}

@@ -53,7 +53,7 @@ def fit_loglinear(
         source: a `RunTable`, or whatever `read_runs` reads. Held-out rows are left aside.
         x: the columns that explain y. Columns of text become one term for each level but the first in order.
         log: those of x whose logarithm is taken; the others enter as they are. None: all columns of numbers that are
-            above zero throughout.
+            above zero throughout, which parameters, data and compute must be.
         y_scale: `log`, `logit` (for y in (0, 1)) or `linear`: the scale on which terms add.
         effects: of the families, if the table names their column: fixed (each its own number) or random (drawn from
             one population, so that a prediction for a new family is possible).
@@ -75,8 +75,8 @@ def fit_loglinear(
         >>> round(law.coefficients["log params"].value, 2)
         -0.18
     """
-    check_draws(bootstrap, level)
-    runs = checked(as_runs(source, **reading), x).fitted
+    check_draws(bootstrap, level, seed)
+    runs = checked(as_runs(source, **reading).whole("fit_loglinear fits one law"), x).fitted
     prepared = prepare(runs, y=runs.y, x=x, log=log, y_scale=y_scale, effects=effects, interactions=interactions)
     prepared = prepared.ordered(canonical_order(prepared.X, prepared.z, prepared.members))
     return fit_prepared(prepared, resample(prepared.clusters, bootstrap=bootstrap, seed=seed), level, runs)

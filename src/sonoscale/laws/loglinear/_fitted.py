@@ -15,6 +15,7 @@ from sonoscale.laws._bootstrap import expanded_interval
 from sonoscale.laws._estimate import Estimate, Prediction
 from sonoscale.laws._runs import RunTable
 from sonoscale.laws._screen import as_given
+from sonoscale.laws._table import as_point
 from sonoscale.laws._target import Target
 from sonoscale.laws.loglinear._diagnose import Outlier
 from sonoscale.laws.loglinear._resample import Resamples
@@ -150,8 +151,11 @@ class LogLinear(Result):
         back = self._scale.back
         return Prediction(value=back(centre), low=back(centre + low), high=back(centre + high))
 
-    def _expect(self, table: Mapping[str, Any]) -> tuple[Array, Array, NDArray[np.intp]]:
+    def _expect(
+        self, table: Mapping[str, Any], at: NDArray[np.intp] | None = None
+    ) -> tuple[Array, Array, NDArray[np.intp]]:
         """The sum [m], the columns of its terms [m, P], and the place of each family, -1 if new [m]."""
+        table = as_point(table, "a prediction")
         random = self.family is not None and self.effects == "random"
         needed = [*self.x, *([self.family] if self.family is not None and not random else [])]
         rows = _spread(table, needed, [] if not random else [str(self.family)])
@@ -161,8 +165,9 @@ class LogLinear(Result):
                 if value not in known:
                     hint = "; with effects='random' a family may be new" if name == self.family else ""
                     names = ", ".join(map(repr, known))
-                    raise SonoscaleError(f"{name}, row {row}: {value!r} was not in the data ({names}){hint}")
-        X = term_matrix(self._terms, rows, n)
+                    place = row if at is None else at[row]
+                    raise SonoscaleError(f"{name}, row {place}: {value!r} was not in the data ({names}){hint}")
+        X = term_matrix(self._terms, rows, n, at)
         for name, ends in self.ranges.items():
             _warn_beyond(name, np.asarray(rows[name], dtype=np.float64), *ends)
         centre = X @ np.array([one.value for one in self.coefficients.values()])

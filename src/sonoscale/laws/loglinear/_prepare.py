@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws._data import as_clusters
+from sonoscale.laws._data import as_clusters, as_names
 from sonoscale.laws._runs import RunTable
 from sonoscale.laws._screen import screen_runs
 from sonoscale.laws.loglinear._diagnose import dependent_terms
@@ -70,7 +70,7 @@ def checked(runs: RunTable, x: str | Sequence[str], *also: str) -> RunTable:
     Raises:
         SonoscaleError: For a name in x that is not a column, or is y or the family, and for malformed cells.
     """
-    names = (x,) if isinstance(x, str) else tuple(x)
+    names = as_names(x, "x")
     family = runs.family_by
     if not names and family is None:
         raise SonoscaleError("x names no column")
@@ -78,7 +78,7 @@ def checked(runs: RunTable, x: str | Sequence[str], *also: str) -> RunTable:
         if name is not None and name in names:
             raise SonoscaleError(f"{name!r} is in x and is {'y' if name == runs.y else 'the family'}")
     runs.need(*names)
-    numbers = [name for name in names if not is_categorical(runs.columns, name)]
+    numbers = [name for name in names if not is_categorical(runs.columns, name, runs.rows)]
     labels = [name for name in names if name not in numbers] + ([family] if family else [])
     return runs.use(*numbers, *also, labels=labels, with_y=True)
 
@@ -95,8 +95,8 @@ def prepare(
 ) -> Prepared:
     """Checks everything that can be checked before a fit of y, which need not be the table's, in checked columns."""
     scale = find_scale(y_scale)
-    names, family = ((x,) if isinstance(x, str) else tuple(x)), runs.family_by
-    if effects not in ("fixed", "random"):
+    names, family = as_names(x, "x"), runs.family_by
+    if not isinstance(effects, str) or effects not in ("fixed", "random"):
         raise SonoscaleError(f"effects is 'fixed' or 'random', not {effects!r}")
     n, table, clusters = len(runs), runs.columns, runs.clusters
     numeric = [name for name in names if not is_categorical(table, name)]

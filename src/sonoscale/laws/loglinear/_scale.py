@@ -92,6 +92,6 @@ def find_scale(name: str) -> Scale:
     Raises:
         SonoscaleError: For a name that is not in `SCALES`.
     """
-    if name not in SCALES:
+    if not isinstance(name, str) or name not in SCALES:
         raise SonoscaleError(f"no y_scale is called {name!r}; there are: {', '.join(SCALES)}")
     return SCALES[name]

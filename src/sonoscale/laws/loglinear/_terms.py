@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws._data import as_column
+from sonoscale.laws._data import as_column, as_names
+from sonoscale.laws._names import is_size
 from sonoscale.laws._screen import as_given
 
 __all__ = ["Part", "Term", "family_terms", "is_categorical", "labels_of", "make_terms", "term_matrix"]
@@ -65,6 +66,7 @@ def make_terms(
     """
     if len(set(x)) < len(x):
         raise SonoscaleError(f"x names a column twice: {', '.join(x)}")
+    log = None if log is None else as_names(log, "log")
     for name in log or ():
         if name not in x:
             raise SonoscaleError(f"log names {name!r}, which is not in x: {', '.join(x)}")
@@ -78,12 +80,17 @@ def make_terms(
             parts[name] = tuple(Part(name, "level", level) for level in levels[name][1:])
         else:
             column = as_column(table[name], name=name, rows=rows)
-            if log is not None and name in log:
+            if is_size(name) if log is None else name in log:
                 as_column(column, name=name, positive=True, rows=rows)
             logged = name in log if log is not None else _can_be_logged(table[name], column)
             parts[name] = (Part(name, "log" if logged else "number"),)
     terms = [Term((part,)) for name in x for part in parts[name]]
-    for pair in interactions:
+    if isinstance(interactions, (str, bytes)) or not isinstance(interactions, Iterable):
+        raise SonoscaleError(f"interactions must be a list of pairs of columns of x, not {interactions!r}")
+    for given in interactions:
+        pair = as_names(given, "a pair of interactions")
+        if len(pair) != 2:
+            raise SonoscaleError(f"interactions are pairs of columns of x, not {given!r}")
         one, other = pair
         for name in pair:
             if name not in x:
@@ -100,8 +107,8 @@ def family_terms(families: Sequence[Hashable], name: str) -> tuple[tuple[Hashabl
     return labels, tuple(Term((Part(name, "level", label),)) for label in labels[1:])
 
 
-def term_matrix(terms: Sequence[Term], table: Table, n: int) -> Array:
-    """The columns of the terms, after a column of ones: [n, 1 + terms]."""
+def term_matrix(terms: Sequence[Term], table: Table, n: int, rows: NDArray[np.intp] | None = None) -> Array:
+    """The columns of the terms, after a column of ones: [n, 1 + terms]; `rows` [n] are places, for messages."""
     columns = [np.ones(n)]
     numbers: dict[tuple[str, bool], Array] = {}
     for term in terms:
@@ -112,14 +119,14 @@ def term_matrix(terms: Sequence[Term], table: Table, n: int) -> Array:
             else:
                 key = part.column, part.kind == "log"
                 if key not in numbers:
-                    numbers[key] = as_column(table[part.column], name=part.column, positive=key[1])
+                    numbers[key] = as_column(table[part.column], name=part.column, positive=key[1], rows=rows)
                 column = column * (np.log(numbers[key]) if key[1] else numbers[key])
         columns.append(column)
     return np.stack(columns, axis=1)
 
 
-def is_categorical(table: Table, name: str) -> bool:
-    """Whether a column holds text.
+def is_categorical(table: Table, name: str, rows: Sequence[int] | NDArray[np.intp] | None = None) -> bool:
+    """Whether a column holds text; `rows` [n] are its places in the user's table, for messages.
 
     Raises:
         SonoscaleError: With the row, where text stands among numbers.
@@ -132,8 +139,9 @@ def is_categorical(table: Table, name: str) -> bool:
     if any(numeric):
         if all(isinstance(value, (int, float)) for value in values):
             return False
-        row = numeric.index(False) if False in numeric else next(i for i, v in enumerate(values) if isinstance(v, str))
-        raise SonoscaleError(f"{name}, row {row}: {values[row]!r} is not a number")
+        odd = [not isinstance(v, (int, float)) for v in values]
+        row = numeric.index(False) if False in numeric else odd.index(True)
+        raise SonoscaleError(f"{name}, row {row if rows is None else rows[row]}: {values[row]!r} is not a number")
     return True
 
 

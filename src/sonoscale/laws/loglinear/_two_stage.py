@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Unpack
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._bootstrap import expanded_interval
-from sonoscale.laws._data import check_draws
+from sonoscale.laws._data import as_names, check_draws
 from sonoscale.laws._estimate import Prediction
 from sonoscale.laws._fit_form import fit_form
 from sonoscale.laws._fitted import Fit
@@ -107,13 +108,26 @@ class TwoStage(Result):
         Raises:
             SonoscaleError: As `LogLinear.predict`.
         """
-        centre, X, places = self.rank_law._expect(table)
+        return self._predict(table)
+
+    def _predict(self, table: Mapping[str, Any], rows: NDArray[np.intp] | None = None) -> Prediction:
+        """The same; `rows` [m] are places in the user's table, for messages."""
+        centre, X, places = self.rank_law._expect(table, rows)
         quality = self._second.at(np.exp(centre))
         ranks = np.exp(np.clip(centre + self.rank_law._simulate(X, places), -600.0, 600.0))
         draws = self._second.of_draws(ranks, self.rank_law._resamples.rows)
         low, high = expanded_interval(draws - quality, np.zeros_like(quality), level=self.level)
-        ends = self._second.form.y_range
-        return Prediction(value=quality, low=np.clip(quality + low, *ends), high=np.clip(quality + high, *ends))
+        least, most = self._second.form.y_range
+        if self.target.direction == "score":
+            least, most = max(least, 0.0), min(most, self.target.ceiling)
+        if (quality > most).any():
+            warnings.warn(
+                f"{self.y} is predicted above {most:g}, where it ends: a law with an end, such as saturating, is due",
+                UserWarning,
+                stacklevel=3,
+            )
+        value, low, high = (np.clip(one, least, most) for one in (quality, quality + low, quality + high))
+        return Prediction(value=value, low=low, high=high)
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values (None for what is not finite)."""
@@ -150,7 +164,7 @@ def fit_two_stage(
     seed: int = 0,
     **reading: Unpack[Reading],
 ) -> TwoStage:
-    """Fit rank ~ x and y ~ rank, and ask what the detour gains or loses against y ~ x.
+    """Fit rank ~ x and y ~ rank, and compare it with y ~ x.
 
     That design variables act on quality through the rank is the claim of Deng, Sun, Dou and Xu, arXiv
     2510.10948 (2025). If it holds, the detour costs nothing, and the design adds nothing to a measured rank.
@@ -182,12 +196,13 @@ def fit_two_stage(
         >>> sorted(law.routes)
         ['direct', 'direct with rank', 'measured rank', 'through rank']
     """
-    check_draws(bootstrap, level)
-    names = (x,) if isinstance(x, str) else tuple(x)
-    read = as_runs(source, **reading)
+    check_draws(bootstrap, level, seed)
+    names = as_names(x, "x")
+    read = as_runs(source, **reading).whole("fit_two_stage fits one law")
+    read.need(through)
     if through == read.y or through in names:
         raise SonoscaleError(f"{through!r} is {'y' if through == read.y else 'in x'} and is to be gone through")
-    read = checked(read, names, through)
+    read = checked(read, names).use(positive=(through,))
     target = read.target(along=[name for name in names if not is_categorical(read.columns, name)])
     runs = read.fitted
     chosen = one_power(form if form is not None else "power" if target.higher_is_better else "power_loss")

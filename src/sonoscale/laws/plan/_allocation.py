@@ -61,7 +61,7 @@ def plan_allocation(
         cost: a `Cost`; a function (N, D) -> FLOPs, counted exactly by whoever knows the model; the name of a column of
             FLOPs, from which k N D (or a power product) is fitted; None: 6 N D.
         next_runs: how many next runs to suggest.
-        next_flops: what one may cost at most; None: as much as the most expensive run of the data.
+        next_flops: what one may cost at most; None: as much as the most expensive run of the data, within the budget.
         basin_share: how far from the best y (as it falls) the flat basin reaches.
         huber: delta of log y.
         bootstrap, seed, level: of intervals.
@@ -149,9 +149,8 @@ def plan_allocation(
     suggested = None
     if next_runs:
         grid = _candidates(surface, at_n, at_d)
-        suggested = suggest_runs(
-            surface, grid, known.flops(grid[:, 0], grid[:, 1]), at_n, at_d, next_flops or float(spent.max()), next_runs
-        )
+        most = next_flops or float(min(spent.max(), max(flops or np.inf, spent.min())))
+        suggested = suggest_runs(surface, grid, known.flops(grid[:, 0], grid[:, 1]), at_n, at_d, most, next_runs)
     return Allocation(
         names=(n, d, y), target=target, runs=fitted, budget=flops, cost=known.words,
         n=widened(surface.interval(best_n[1:], at_n, log=True), half_n, log=True),

@@ -30,7 +30,7 @@ from sonoscale.laws.plan._candidates import (
     price_of,
 )
 from sonoscale.laws.plan._cost import Array
-from sonoscale.laws.plan._design_steps import design_doublings, design_next_runs, usual_value
+from sonoscale.laws.plan._design_steps import base_value, design_doublings, design_next_runs, usual_value
 from sonoscale.laws.plan._evidence import TOO_FAR, Check, HeldRun, Reach, check_reach, edges_of
 from sonoscale.laws.plan._results import Designed
 
@@ -62,8 +62,8 @@ def plan_design(
     on the log scale if it is above zero, else as it is.
 
     The plan is the best candidate, except in variables of which no effect is shown (no term of theirs has an interval
-    off zero): these are taken at the cheapest value that is tied with the best one, or as most runs have them where
-    none is cheaper.
+    off zero): these stay at the base design, the value that over half of the runs have; without such a value, or where
+    it is not tied or not affordable, they are taken at the cheapest value that is tied with the best one.
 
     Arguments:
         source: a `RunTable`, or anything that `read_runs` reads, with its options (y, clusters, held_out, ...).
@@ -160,7 +160,8 @@ def plan_design(
         ]  # fmt: skip
         suggested = None
         if next_runs:
-            most = next_flops or (None if flops is None else float(np.nanmax(flops)))
+            dear = None if flops is None else float(np.nanmax(flops))
+            most = next_flops or (None if dear is None else min(dear, limits.get("flops", dear)))
             suggested = design_next_runs(law, design, silent, amount, cost, best, most, next_runs, fitted.clusters)
         return Designed(
             law=law, target=target, runs=fitted, unit=unit, budgets=limits, choice=choice.scaled(unit),
@@ -175,9 +176,9 @@ def _settled(
     law: LogLinear, best: Candidate, silent: Sequence[str], design: Columns, candidates: Columns, amount: str | None,
     cost: DesignCost | None, limits: Mapping[str, float], floor: float | None,
 ) -> Candidate:  # fmt: skip
-    """The best candidate with each variable without a shown effect at its cheapest tied value.
+    """The best candidate with each variable without a shown effect at its value in the base design.
 
-    Of values that cost the same, the one that most runs have; only what stays within the budgets.
+    That is the value that over half of the runs have, if it is tied and within the budgets; else the cheapest tied one.
     """
     now = dict(best.design)
     for name in silent:
@@ -199,6 +200,10 @@ def _settled(
             spent = costs[key] if key in costs else np.asarray(rows[key], dtype=np.float64)
             allowed &= spent <= cap * (1.0 + 1e-9)
         allowed[at] = True
+        base = base_value(design[name])
+        if base is not None and base in values[allowed]:  # what most runs have: the base of a sweep
+            now[name] = plain_item(base)
+            continue
         price = np.where(allowed, price_of(costs, len(values)), np.inf)
         cheap = values[price <= price.min() * (1.0 + 1e-9)]
         now[name] = plain_item(usual_value(design[name], cheap) if np.isin(cheap, design[name]).any() else cheap[0])

@@ -1,4 +1,4 @@
-"""The verb: what to train next for a budget, how sure that is, and which runs would make it surer."""
+"""The verb: what to train next for a budget, how certain that is, and which runs would make it more certain."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from sonoscale.errors import SonoscaleError
+from sonoscale.laws._data import as_names, check_draws
 from sonoscale.laws._names import SIZES, find_sizes
 from sonoscale.laws._read import Reading, Source, as_runs
 from sonoscale.laws._runs import RunTable, missing
@@ -21,6 +22,7 @@ from sonoscale.laws.plan._results import Allocation, Designed, GroupPlans
 
 __all__ = ["plan"]
 
+LEDGER_FILE = "ledger.parquet"
 AMOUNTS = ("examples_seen", "step", "hours_seen", "clips_seen")
 """Columns that say how much was trained on; costs are counted by training examples."""
 
@@ -76,7 +78,8 @@ def plan(
         flops_column: column of FLOPs, to which the cost of parameters and data is fitted; None: `flops_total` of a
             study, else 6 N D.
         next_runs: how many next runs to suggest.
-        next_flops: FLOPs that one may cost at most; None: as much as the most expensive run of the data.
+        next_flops: FLOPs that one may cost at most; None: as much as the most expensive run of the data, within the
+            budget.
         force: plan even where the answer lies more than 100 times beyond the data.
         bootstrap: resamples.
         level: of intervals.
@@ -104,11 +107,22 @@ def plan(
         4
     """
     runs = as_runs(source, **reading)
-    if not isinstance(next_runs, int) or next_runs < 0:
+    if isinstance(next_runs, bool) or not isinstance(next_runs, (int, np.integer)) or next_runs < 0:
         raise SonoscaleError(f"next_runs must be a whole number of runs, 0 or more, not {next_runs!r}")
+    check_draws(bootstrap, level, seed)
+    if limits is not None and not isinstance(limits, Mapping):
+        raise SonoscaleError(f"limits must map columns to the most that is allowed, not {limits!r}")
+    for option, value in (("n", n), ("d", d), ("flops_column", flops_column)):
+        if value is not None and not isinstance(value, str):
+            raise SonoscaleError(f"{option} must be the name of a column, not {value!r}")
+    if base is not None and not isinstance(base, (str, PathLike)):
+        raise SonoscaleError(f"base must be the path of a YAML file, not {base!r}")
     named = {"flops": flops, "params": params, "hours": hours, "clips": clips, "latency": latency, "memory": memory}
+    for name in set(limits or {}) & {name for name, value in named.items() if value is not None}:
+        raise SonoscaleError(f"{name} is given twice: as a budget and in limits")
     chosen = _Options(
-        budgets=_budgets(named | dict(limits or {})), n=n, d=d, design=_names(design), curved=_names(curved), base=base,
+        budgets=_budgets(named | dict(limits or {})), n=n, d=d, design=_names(design, "design"),
+        curved=_names(curved, "curved"), base=base,
         flops_column=flops_column,
         options={"next_runs": next_runs, "next_flops": next_flops, "force": force, "bootstrap": bootstrap,
                  "level": level, "seed": seed},
@@ -190,7 +204,8 @@ class _Options:
                 raise SonoscaleError("no column of a design differs between these runs: name some (design)")
         runs.need(*chosen)
         base, cost = self.base, None
-        if base is None and (file := Path(runs.source) / "study.yaml").is_file():
+        folder = Path(runs.source).parent if Path(runs.source).name == LEDGER_FILE else Path(runs.source)
+        if base is None and (file := folder / "study.yaml").is_file():
             base = file
         if base is not None:
             cost, more = base_costs(base, runs.columns, chosen)
@@ -221,13 +236,13 @@ def _budgets(named: Mapping[str, float | None]) -> dict[str, float]:
     """
     found = {name: value for name, value in named.items() if value is not None}
     for name, value in found.items():
-        if not isinstance(value, (int, float, np.number)) or not 0 < value < float("inf"):
+        if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 < value < float("inf"):
             raise SonoscaleError(f"the budget of {name} must be a number above zero, not {value!r}")
     return {name: float(value) for name, value in found.items()}
 
 
-def _names(given: str | Sequence[str] | None) -> tuple[str, ...]:
-    return () if given is None else (given,) if isinstance(given, str) else tuple(given)
+def _names(given: str | Sequence[str] | None, option: str) -> tuple[str, ...]:
+    return () if given is None else as_names(given, option)
 
 
 def _with_examples(runs: RunTable) -> RunTable:

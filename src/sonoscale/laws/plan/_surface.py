@@ -100,8 +100,11 @@ class Surface:
         ends = span(loss(self.draws[:, None, :], n, d), law, level=self.level, factor=self.factor, log=True)
         centre = np.log(law)
         below, above = (np.hypot(half, np.log(end) - centre) for end in ends)
-        low, high = self.target.ends(np.exp(centre - below), np.exp(centre + above))
-        return self.target.up(np.exp(centre)), low, high
+        ends = self.target.ends(np.exp(centre - below), np.exp(centre + above))
+        found = self.target.up(np.exp(centre)), *ends
+        least = 0.0 if self.target.direction == "score" else -np.inf
+        y, low, high = (np.maximum(one, least) for one in found)
+        return y, low, high
 
 
 def span(draws: Array, estimate: Any, *, level: float, factor: float, log: bool = False) -> tuple[Array, Array]:
@@ -142,7 +145,7 @@ def fit_surface(
         SonoscaleError: For too few rows or clusters, and a law that does not depend on N or on
             D.
     """
-    check_draws(bootstrap, level)
+    check_draws(bootstrap, level, seed)
     size = len(LAW.parameters)
     screened = screen_runs(runs, x=names[:2], log=names[:2], least=size + 1)
     n, d, raw = (screened.columns[name] for name in names)
