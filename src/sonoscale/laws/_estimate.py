@@ -48,8 +48,8 @@ class Prediction:
     Attributes:
         value: the prediction.
         low, high: the ends of its interval, for one new run.
-        naive_low, naive_high: what the uncertainty of the parameters alone would claim, or None: shown because it is
-            what is usually reported, and too narrow beyond the data.
+        naive_low, naive_high: what the uncertainty of the parameters and the scatter of the runs about the law would
+            claim, or None: shown because it is what is usually reported, and too narrow beyond the data.
         reach: size of the new run over the largest fitted, above 1 beyond the data; or None.
     """
 

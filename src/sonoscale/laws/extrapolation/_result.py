@@ -89,7 +89,8 @@ class Extrapolation:
             flops: [m], what the runs cost, where that was given to `extrapolate`; None: the product of the variables.
 
         Returns:
-            The `Prediction` [m] in the unit of y; its naive interval is that of the form with the least AICc.
+            The `Prediction` [m] in the unit of y; its naive interval is the usual one of a non-linear
+            regression, parameters and noise, of the form with the least AICc.
 
         Raises:
             SonoscaleError: For values that are not finite or not above zero, or a shape that does not fit.
@@ -124,9 +125,10 @@ class Extrapolation:
             reach, np.where(trusted & (self._outside(points) <= np.maximum(reach, 0.0) + 1e-9), 0.0, spread)
         )
         centre = self._naive.predict(points)[0]
-        spread = stats.norm.ppf(0.5 * (1.0 + self.level)) * self._naive.parameter_spread(points)
+        usual = np.hypot(self._naive.parameter_spread(points), self._naive.noise[0])
+        usual *= stats.t.ppf(0.5 * (1.0 + self.level), max(self._naive.freedom, 1.0))
         low, high = self._ends(z - half, z + half)
-        naive_low, naive_high = self._ends(centre - spread, centre + spread)
+        naive_low, naive_high = self._ends(centre - usual, centre + usual)
         return Prediction(
             value=self._to_y(z), low=low, high=high, naive_low=naive_low, naive_high=naive_high, reach=np.exp(reach)
         )

@@ -141,7 +141,9 @@ def plan_design(
         warnings.simplefilter("ignore", UserWarning)  # how far outside a candidate lies is reported by its reach
         choice = choose(law, candidates, costs, floor, shown, target.higher_is_better)
         silent = _silent(law, design)
-        plan = _settled(law, choice.best, silent, design, candidates, amount, cost, limits, floor)
+        plan = _settled(
+            law, choice.best, silent, design, candidates, amount, cost, limits, floor, target.higher_is_better
+        )  # fmt: skip
         best, price = plan.design, plan.costs
         reach = tuple(
             Reach(name, float(best[name]), float(values.min()), float(values.max()))
@@ -174,18 +176,30 @@ def plan_design(
 
 def _settled(
     law: LogLinear, best: Candidate, silent: Sequence[str], design: Columns, candidates: Columns, amount: str | None,
-    cost: DesignCost | None, limits: Mapping[str, float], floor: float | None,
+    cost: DesignCost | None, limits: Mapping[str, float], floor: float | None, higher_is_better: bool,
 ) -> Candidate:  # fmt: skip
     """The best candidate with each variable without a shown effect at its value in the base design.
 
-    That is the value that over half of the runs have, if it is tied and within the budgets; else the cheapest tied one.
+    That is the value that over half of the runs have, with the best of all else that the budgets then afford, if that
+    is tied with the best; without such a value it is the cheapest tied one.
     """
     now = dict(best.design)
-    for name in silent:
+    bases = {name: base for name in silent if name != amount and (base := base_value(design[name])) is not None}
+    kept = np.ones(len(next(iter(candidates.values()))), dtype=bool)
+    for name, base in bases.items():
+        kept &= candidates[name] == base
+    if bases and kept.any():
+        rows = {key: values[kept] for key, values in candidates.items()}
+        expected = law._expect(rows)[0]
+        first = int(expected.argmax() if higher_is_better else expected.argmin())
+        now = {key: plain_item(values[first]) for key, values in rows.items()}
+    else:
+        bases = {}
+    for name in [name for name in silent if name not in bases]:
         values = np.unique(candidates[name])
         if name == amount:
             values = values[values <= float(now[name])]
-        rows: Columns = {
+        rows = {
             key: values if key == name else np.array([now[key]] * len(values), dtype=design[key].dtype)
             for key in design
         }
@@ -200,10 +214,6 @@ def _settled(
             spent = costs[key] if key in costs else np.asarray(rows[key], dtype=np.float64)
             allowed &= spent <= cap * (1.0 + 1e-9)
         allowed[at] = True
-        base = base_value(design[name])
-        if base is not None and base in values[allowed]:  # what most runs have: the base of a sweep
-            now[name] = plain_item(base)
-            continue
         price = np.where(allowed, price_of(costs, len(values)), np.inf)
         cheap = values[price <= price.min() * (1.0 + 1e-9)]
         now[name] = plain_item(usual_value(design[name], cheap) if np.isin(cheap, design[name]).any() else cheap[0])
