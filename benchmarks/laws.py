@@ -381,24 +381,33 @@ def main() -> None:
         name: column.astype(float) if name in ("params", "tokens") else column
         for name, column in read["mlfoundations_scaling_104models"].items()
     }
+    text = "\n".join(part for title, lines in sections(read, models) for part in (f"### {title}", "", *lines(), ""))
+    write(text, console)
+
+
+def sections(read: dict[str, Columns], models: Columns) -> list[tuple[str, Callable[[], list[str]]]]:
+    """The title of each section, and what measures it."""
+    chinchilla, learning = read["chinchilla_fig4_epoch"], read["learning_curves_36"]
+    return [
+        ("Chinchilla's law again", lambda: refit(chinchilla)),
+        ("Learning curves, from their first fifth of points (half the largest x)", lambda: curves(learning)),
+        ("Calibration of `auto` on the 36 learning curves", lambda: calibrated(learning)),
+        (f"Simulated curves: coverage of 95 % intervals, {SEEDS} curves a cell, noise of {NOISE:.0%}", simulated),
+        ("Larger runs than any that was fitted", lambda: coverage(chinchilla, models)),
+        ("Chinchilla's optimum from the smaller runs", lambda: moved(chinchilla)),
+        (
+            f"A plan for {LARGEST:.1e} FLOPs from models under 1B parameters (104 models, C4 loss)",
+            lambda: planned(models),
+        ),
+    ]
+
+
+def write(text: str, console: Console) -> None:
+    """Print the sections and put them into the page."""
     facts = provenance("torch", "numpy", "scipy")
-    text = "\n".join(
-        [
-            "### Chinchilla's law again", "", *refit(read["chinchilla_fig4_epoch"]), "",
-            "### Learning curves, from their first fifth of points (half the largest x)", "",
-            *curves(read["learning_curves_36"]), "",
-            "### Calibration of `auto` on the 36 learning curves", "", *calibrated(read["learning_curves_36"]), "",
-            f"### Simulated curves: coverage of 95 % intervals, {SEEDS} curves a cell, noise of {NOISE:.0%}", "",
-            *simulated(), "",
-            "### Chinchilla's optimum from the smaller runs", "", *moved(read["chinchilla_fig4_epoch"]), "",
-            "### Larger runs than any that was fitted", "", *coverage(read["chinchilla_fig4_epoch"], models), "",
-            f"### A plan for {LARGEST:.1e} FLOPs from models under 1B parameters (104 models, C4 loss)", "",
-            *planned(models), "",
-            "*`python benchmarks/laws.py`; " + ", ".join(f"{k} {facts[k]}" for k in ("sonoscale", "python", "numpy"))
-            + f"; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the end (times are rough); "
-            f"seeds 0 to {SEEDS - 1}.*",
-        ]
-    )  # fmt: skip
+    text += "\n*`python benchmarks/laws.py`; " + ", ".join(f"{k} {facts[k]}" for k in ("sonoscale", "python", "numpy"))
+    text += f"; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the end (times are rough); "
+    text += f"seeds 0 to {SEEDS - 1}.*"
     console.print(text, markup=False, soft_wrap=True)
     if PAGE.is_file():
         before, rest = PAGE.read_text().split(START)

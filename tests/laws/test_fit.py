@@ -378,5 +378,6 @@ def test_a_score_stays_within_its_scale():
         law = fit({"flops": flops, name: y}, "flops", y=name, form=form, bootstrap=80)
         found = law.predict({"flops": ahead})
         for end in (found.value, found.low, found.high, found.naive_low, found.naive_high):
+            assert end is not None
             assert (end >= 0).all(), (name, form)
             assert (end <= top).all(), (name, form)
