@@ -167,6 +167,8 @@ def test_one_failing_group_is_named_and_the_others_are_fitted(runs, sonoscale):
     ("file", "options", "message"),
     [
         ("gone.csv", (), "no such table"),
+        ("gone", (), "gone: no such table"),
+        ("one.csv", ("--at", "params=1,params=2"), "at: 'params=1,params=2' gives params twice"),
         ("empty.csv", (), "column names but no rows"),
         ("one.csv", ("--x", "size"), "no column 'size'"),
         ("one.csv", ("--y", "quality"), "no column 'quality'"),
