@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,15 +24,18 @@ RUNS = {
     "accuracy": 0.95 - (12 * N**-0.25 + 1.2 * D**-0.4) * 0.7 * np.exp(0.02 * NOISE[1]),
 }
 
+
+def _with(verb: Any, **usual: Any) -> Callable[..., Any]:
+    return lambda source=RUNS, **options: verb(source, **(usual | options))
+
+
 VERBS = {
-    "fit": lambda source=RUNS, **options: fit(source, **{"x": X, "bootstrap": 80, **options}),
-    "compare": lambda source=RUNS, **options: compare(source, **{"x": X, "bootstrap": 80, **options}),
-    "audit": lambda source=RUNS, **options: audit(
-        source, **{"rank": "rankme", "bootstrap": 80, "permutations": 80, **options}
-    ),
-    "plan": lambda source=RUNS, **options: plan(source, **{"flops": 1e10, "bootstrap": 80, "next_runs": 0, **options}),
-    "fit_loglinear": lambda source=RUNS, **options: fit_loglinear(source, **{"x": X, "bootstrap": 80, **options}),
-    "fit_two_stage": lambda source=RUNS, **options: fit_two_stage(source, **{"x": X, "bootstrap": 80, **options}),
+    "fit": _with(fit, x=X, bootstrap=80),
+    "compare": _with(compare, x=X, bootstrap=80),
+    "audit": _with(audit, rank="rankme", bootstrap=80, permutations=80),
+    "plan": _with(plan, flops=1e10, bootstrap=80, next_runs=0),
+    "fit_loglinear": _with(fit_loglinear, x=X, bootstrap=80),
+    "fit_two_stage": _with(fit_two_stage, x=X, bootstrap=80),
 }
 
 WRONG = {
@@ -192,5 +197,10 @@ def test_a_ledger_with_two_scores_of_one_task_and_with_gaps_in_its_labels():
 
 
 def test_the_interval_of_a_planned_score_ends_at_zero():
-    found = plan(RUNS, flops=1e10, hours=1.0, bootstrap=80, next_runs=0, force=True)
+    found = VERBS["plan"](hours=1.0, force=True)
     assert found.y.low >= 0.0
+
+
+def test_a_comparison_knows_the_names_of_columns():
+    runs = {"a==b": [1, 2, 4, 8], "a": [9, 9, 9, 9], "loss": [3.0, 2.5, 2.2, 2.0]}
+    assert read_runs(runs, held_out="a==b>=4").held.tolist() == [False, False, True, True]

@@ -26,7 +26,7 @@ from sonoscale.laws._data import (
     shortfall,
 )
 from sonoscale.laws._diagnose import diagnose, information_criterion
-from sonoscale.laws._estimate import Estimate
+from sonoscale.laws._estimate import Estimate, unidentified
 from sonoscale.laws._fitted import Fit
 from sonoscale.laws._newton import Objective
 from sonoscale.laws._search import search
@@ -40,6 +40,7 @@ Array = NDArray[np.float64]
 
 _ONE_BY_ONE = 300  # clusters; more of them are left out in folds
 _FOLDS = 50
+_FLAT = 1e-3  # of the residuals: a parameter whose change by a factor e moves the law by less is not identified
 _NUMBERS = 10_000_000  # weights held at a time
 
 
@@ -74,7 +75,8 @@ def fit_form(
         y: [n].
         scale: residuals of y ("linear") or of log y ("log"); None: as the form has it.
         huber: delta of Huber's loss in the unit of the residuals (1e-3 of log y: Hoffmann et al., arXiv 2203.15556),
-            summed over rows and never averaged; None: least squares.
+            summed over rows and never averaged; None: as the form's source has it, which is least squares for all but
+            `chinchilla`; infinite: least squares.
         clusters: [n] labels; rows of one label (seeds and checkpoints of one configuration) are taken as dependent.
             None: every row stands alone.
         bootstrap: number of resamples.
@@ -106,8 +108,12 @@ def fit_form(
     on = chosen.scale if scale is None else scale
     if on not in ("linear", "log"):
         raise SonoscaleError(f"scale must be 'linear' or 'log', not {on!r}")
-    if huber is not None and not 0 < huber < np.inf:
-        raise SonoscaleError(f"huber must be above zero (or None for least squares), not {huber!r}")
+    if huber is not None and not huber > 0:
+        raise SonoscaleError(f"huber must be above zero (infinite for least squares), not {huber!r}")
+    if huber is None and on == chosen.scale:
+        huber = chosen.huber
+    elif huber == np.inf:
+        huber = None
     xs = as_variables(x, names, chosen)
     ys = as_column(y, name=y_name, positive=on == "log", rows=rows)
     shown = ", ".join(names)
@@ -185,6 +191,12 @@ def _fit(
     z = whole.target
     residual = z - whole.at(best)
     squares = float(residual @ residual)
+    flat = np.abs(slopes * best).max(axis=0) < _FLAT * float(np.sqrt(squares / n))
+    lost = tuple(
+        name
+        for name, one, none in zip(params, params.values(), flat, strict=True)
+        if unidentified(name, one, flat=none)
+    )
     diagnosis = diagnose(
         whole,
         best,
@@ -213,6 +225,7 @@ def _fit(
         aicc=information_criterion(squares, n, size),
         loo_rmse=float(np.sqrt(np.mean(missed**2))) if predictable else np.inf,
         diagnosis=diagnosis,
+        unidentified=lost,
         x_ranges=tuple((float(column.min()), float(column.max())) for column in np.atleast_2d(whole.x.T)),
         level=level,
         x_names=names,

@@ -194,7 +194,7 @@ def _columns(source: Source) -> tuple[dict[str, NDArray[Any]], str]:
     return columns, "the table"
 
 
-_COMPARISON = re.compile(r"^\s*(?P<name>.+?)\s*(?P<sign>==|!=|<=|>=|<|>|=)\s*(?P<value>.+?)\s*$")
+_COMPARISON = r"^\s*(?P<name>{name})\s*(?P<sign>==|!=|<=|>=|<|>|=)\s*(?P<value>.+?)\s*$"
 
 
 def _held(table: RunTable, held_out: Any) -> NDArray[np.bool_]:
@@ -232,7 +232,11 @@ def _flags(table: RunTable, name: str) -> NDArray[np.bool_]:
 
 
 def _compared(table: RunTable, text: str) -> NDArray[np.bool_]:
-    match = _COMPARISON.match(text)
+    names = sorted((name for name in table.columns if text.strip().startswith(name)), key=len)
+    known = [re.escape(name) for name in names[-1:]]  # a name may hold a sign
+    match = re.match(_COMPARISON.format(name=known[0] if known else ".+?"), text) or re.match(
+        _COMPARISON.format(name=".+?"), text
+    )
     if match is None or match["sign"] == "=":
         raise SonoscaleError(
             f"held_out {text!r}: give a column that is 1 in rows to hold out, or a comparison such as params>1e9 or "

@@ -183,7 +183,7 @@ class RunTable:
         for name in labels:
             _check_labels(self.columns[name][~lacking], name, self.rows[~lacking])
         if lacking.all():
-            shown = dict.fromkeys((*wanted, *([self.y] if with_y else [])))
+            shown = [*wanted, *([self.y] if with_y and self.y not in wanted else [])]
             raise SonoscaleError(f"{self.source}: no row has a value in all of {', '.join(shown)}")
         table = self if first is None else self.take(~lacking, _omitted(self, lacking, first[0]))
         columns = dict(table.columns)

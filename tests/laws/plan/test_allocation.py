@@ -68,6 +68,16 @@ def test_intervals_cover_the_truth():
     assert (np.mean(hits, axis=0) >= 0.6).all(), np.mean(hits, axis=0)  # of 80 %; 12 tables
 
 
+def test_where_the_law_holds_the_optimum_hardly_drifts():
+    """Ten times beyond the data, the intervals of N and a are about those of resampling."""
+    halves = []
+    for seed in range(4):
+        found = plan(runs(seed=seed), flops=4e20)
+        assert found.origins >= 2
+        halves.append([0.5 * np.log(found.n.high / found.n.low), 0.5 * (found.a.high - found.a.low)])
+    assert (np.median(halves, axis=0) < [0.25, 0.05]).all(), halves
+
+
 def test_everything_agrees_with_everything_else():
     found = plan(runs(), next_runs=2)
     reported = json.loads(found.to_json())

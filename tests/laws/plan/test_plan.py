@@ -101,6 +101,16 @@ def test_a_ledger_as_a_frame_is_planned_like_its_folder(study):
         plan(table, flops=3e10)
 
 
+def test_the_ledger_of_a_study_is_planned_like_its_folder(study):
+    options = {"flops": 3e10, "bootstrap": 80, "next_runs": 0}
+    assert plan(study / "ledger.parquet", **options).best == plan(study, **options).best
+
+
+def test_a_budget_that_is_given_twice_is_refused():
+    with pytest.raises(SonoscaleError, match="params is given twice: as a budget and in limits"):
+        plan({"params": [1.0], "loss": [1.0]}, params=1e6, limits={"params": 1e7})
+
+
 def test_a_study_can_be_split_between_parameters_and_data(study):
     with pytest.raises(SonoscaleError, match="examples_seen has 2 different values only"):  # taken as D
         plan(study, n="params_encoder", flops=3e10, bootstrap=100)

@@ -26,6 +26,7 @@ PANEL = ("M2", "M3", "M4", "BNSL1", "HILL", "logistic")
 _HOPELESS = 10.0  # a form whose rolling-origin error is so many times the best one's is left out
 _MOST_ROWS = 10_000  # on which origins roll and forms are searched; of larger tables, about so many are drawn
 _NEAR = 2.0  # rolling-origin errors are of rows up to twice the origin
+_FEW = 3.0  # degrees of freedom below which an interval is called rough
 
 
 def extrapolate(
@@ -50,8 +51,9 @@ def extrapolate(
     estimated from a few origins cost more than they gain (Smith and Wallis, Oxford Bulletin of Economics and
     Statistics 71, 2009; Claeskens et al., International Journal of Forecasting 32, 2016). Only forms whose
     rolling-origin error is over ten times the best one's, or that turn upwards within four times the data, are
-    left out. With several variables it is the sum of a floor and one power of each (Hoffmann et al., arXiv
-    2203.15556, equation 2).
+    left out. The mean is moved by its mean residual over the top factor of 2 in x, so that it starts where the largest
+    runs are. With several variables it is the sum of a floor and one power of each (Hoffmann et al., arXiv 2203.15556,
+    equation 2).
 
     What rises is fitted as what falls: a score as its distance from its ceiling of 1 or 100, any other rising quantity
     as its inverse (see `Target`).
@@ -151,16 +153,23 @@ def extrapolate(
         predicted = np.array([member.predict(points) for member in members])
     used = [member for member, keep in zip(members, kept, strict=True) if keep]
 
-    noise = np.sqrt(np.mean([member.noise**2 for member in members], axis=0, where=takes_part))
+    residual = np.array([predicted[takes_part[:, k], k].mean(axis=0) for k in range(len(windows))]) - z  # [W, n]
+    parameters = np.array([[len(one.parameters)] * len(windows) for one in able]).mean(axis=0, where=takes_part)
+    squares = (residual**2).sum(axis=1, where=windows > 0) / windows.sum(axis=1)
+    noise = np.sqrt(squares * runs / np.maximum(runs - parameters, 1.0))
+    moved, known = np.zeros(len(windows)), np.inf
+    if form == "auto" and len(names) == 1:
+        tops = [(window > 0) & (2.0 * points >= points[window > 0].max() * (1 - 1e-9)) for window in windows]
+        moved = np.array([one[top].mean() for one, top in zip(residual, tops, strict=True)])
+        known = len(np.unique(groups[tops[0]]))  # runs whose mean residual that is
     held = []
     for k in range(1, len(windows)):
         beyond = windows[k] == 0
         reach = np.log(sizes[beyond] / sizes[~beyond].max())
-        mean = predicted[takes_part[:, k], k].mean(axis=0)
-        held.append(Held(mean[beyond] - z[beyond], reach, float(noise[k])))
-    size_of_form = float(np.mean([len(member.form.parameters) for member in used]))
-    about = float(noise[0]) * np.sqrt(1.0 + size_of_form / count)  # the fit itself is uncertain too
-    calibration, coverage = calibrate(held, noise=about, freedom=count - size_of_form, level=level)
+        held.append(Held(residual[k, beyond] - moved[k], reach, float(noise[k])))
+    size_of_form, freedom = float(parameters[0]), count - float(parameters[0])
+    about = float(noise[0]) * np.sqrt(1.0 + size_of_form / count + 1.0 / known)  # fit and move are uncertain too
+    calibration, coverage = calibrate(held, noise=about, freedom=freedom, level=level)
     return Extrapolation(
         panel=tuple(
             PanelMember(
@@ -179,9 +188,10 @@ def extrapolate(
         coverage=coverage,
         noise=calibration.noise,
         drift=calibration.drift,
+        correction=-float(moved[0]),
         largest=float(sizes.max()),
         level=level,
-        warnings=_warnings(wanted, able, held, coverage, level)
+        warnings=_warnings(wanted, able, held, freedom, coverage, level)
         + (() if some is None else (thinned_note(len(values), len(some), "rolling origins are"),)),
         x_names=names,
         y_name=y_name,
@@ -283,9 +293,14 @@ def _falls_on(members: list[Member], largest: Array) -> NDArray[np.bool_]:
 
 
 def _warnings(
-    wanted: list[Form], able: list[Form], held: list[Held], coverage: float | None, level: float
+    wanted: list[Form], able: list[Form], held: list[Held], freedom: float, coverage: float | None, level: float
 ) -> tuple[str, ...]:
     notes = []
+    if freedom < _FEW:
+        notes.append(
+            f"{max(freedom, 1.0):.2g} degrees of freedom are left for the noise: intervals are as wide as Student's t "
+            "makes them, and rough"
+        )
     if len(able) < len(wanted):
         lost = ", ".join(one.name for one in wanted if one not in able)
         notes.append(f"too few different runs for {lost}")
