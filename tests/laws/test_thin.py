@@ -8,7 +8,7 @@ import pytest
 from sonoscale.laws import FORMS, _fit_form, _newton, _thin, extrapolate, fit_form, read_runs
 from sonoscale.laws.audit import _gather, audit
 from sonoscale.laws.extrapolation import _rule
-from sonoscale.laws.plan import _surface, plan_allocation
+from sonoscale.laws.plan import _drift, _surface, plan_allocation
 
 N = 5000
 TRUTH = {"E": 1.7, "A": 400.0, "alpha": 0.34, "B": 1200.0, "beta": 0.36}
@@ -27,7 +27,7 @@ def runs():
 
 
 def lowered(monkeypatch, most):
-    for module in (_thin, _fit_form, _surface):
+    for module in (_thin, _fit_form, _surface, _drift):
         monkeypatch.setattr(module, "MOST_RESAMPLED", most)
     monkeypatch.setattr(_rule, "_MOST_ROWS", most)
 

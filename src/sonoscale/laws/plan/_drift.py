@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from sonoscale.laws._data import numbered
 from sonoscale.laws._estimate import Estimate
 from sonoscale.laws._newton import minimise
+from sonoscale.laws._thin import MOST_RESAMPLED, thinned
 from sonoscale.laws.extrapolation._calibrate import Held, drift_of
 from sonoscale.laws.extrapolation._windows import rolling_windows
 from sonoscale.laws.plan._cost import Array, Cost
@@ -80,6 +82,11 @@ def optimum_drift(
     largest = float(flops.max())
     below = np.array([flops[window > 0].max() for window in windows])
     steps = np.log(largest / below[1:])
+    for window in windows[1:]:  # of large tables, so many rows below each origin
+        inside = np.flatnonzero(window)
+        some = thinned(numbered(clusters[inside]), MOST_RESAMPLED)
+        if some is not None:
+            window[np.delete(inside, some)] = 0.0
     laws = np.concatenate([surface.params[None], _laws(surface, windows[1:])])
 
     def of(which: int) -> Callable[[Array], Array]:
@@ -129,6 +136,9 @@ def _laws(surface: Surface, windows: Array) -> Array:
     if not len(windows):
         return np.empty((0, len(surface.params)))
     objective = surface.objective
+    if len(objective.y) > MOST_RESAMPLED:
+        used = windows.any(axis=0)
+        objective, windows = replace(objective, x=objective.x[used], y=objective.y[used]), windows[:, used]
     starts = np.concatenate([surface.params[None], objective.form.starts(objective.x, objective.y)])
     u, count = objective.to_search(starts), len(starts)
     value = objective.value(np.tile(u, (len(windows), 1)), np.repeat(windows, count, axis=0))
