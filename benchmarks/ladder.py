@@ -140,9 +140,8 @@ METHODS: dict[str, tuple[str, Callable[[dict[str, Any]], Found]]] = {
         lambda table: chained(table, ["params", "tokens"], "chinchilla", ideal=True),
     ),
     "two stages, resampled": (
-        "the same forms by least squares, with intervals by resampling runs alone (`Law.fit.predict`), which suppose "
-        "that "
-        "the form is right",
+        "the same forms as `Law.fit` has them, with intervals by resampling runs alone, which suppose that the form is "
+        "right",
         lambda table: chained(table, ["params", "tokens"], "chinchilla", ideal=True, resampled=True),
     ),
     "two stages, no ideal point": (
