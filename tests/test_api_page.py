@@ -36,12 +36,13 @@ FUNCTIONS = {
 def test_a_public_function_says_what_it_takes_and_gives_and_shows_it(name):
     function = FUNCTIONS[name]
     signature = inspect.signature(function)
-    sections = re.findall(r"^(\w+):$", inspect.getdoc(function) or "", re.MULTILINE)
+    docstring = inspect.getdoc(function) or ""
+    sections = re.findall(r"^(\w+):$", docstring, re.MULTILINE)
     wanted = {"Example"} | ({"Arguments"} if signature.parameters else set())
     if signature.return_annotation != "None":
         wanted.add("Returns")
     assert wanted <= set(sections)
-    assert ">>> " in inspect.getdoc(function)
+    assert ">>> " in docstring
 
 
 DIALECT = r"^ *(Args|Parameters|Params|Return|Yield|Examples|Notes?|Usage):$|^ *:(param|returns?|raises)\b|^ *-{4,}$"

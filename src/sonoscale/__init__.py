@@ -65,7 +65,9 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
-        raise AttributeError(f"module 'sonoscale' has no attribute {name!r}")
+        from sonoscale._lazy import no_attribute
+
+        raise AttributeError(no_attribute("sonoscale", name, __all__))
     from sonoscale.extras import missing_named
 
     with missing_named(f"sonoscale.{name}"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import types
 from typing import Any
@@ -13,6 +14,11 @@ __all__ = ["make_callable"]
 
 class _Verb(types.ModuleType):
     """A module that is called as the function of its own name in it."""
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        with missing_named(self.__name__):
+            return inspect.signature(getattr(self, self.__name__.rpartition(".")[2]))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with missing_named(self.__name__):

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-__all__ = ["lazy"]
+__all__ = ["lazy", "no_attribute"]
+
+
+def no_attribute(module: str, name: str, known: Iterable[str]) -> str:
+    """The message for a name that a module does not have; it suggests the nearest that it has."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"module {module!r} has no attribute {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
 
 
 def lazy(package: str) -> Callable[[str], Any]:
@@ -36,7 +43,7 @@ def lazy(package: str) -> Callable[[str], Any]:
 
     def get(name: str) -> Any:
         if name not in where:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+            raise AttributeError(no_attribute(package, name, module.__all__))
         origin, original = where[name]
         value = getattr(importlib.import_module(origin), original)
         setattr(module, name, value)

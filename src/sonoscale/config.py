@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from sonoscale.errors import SonoscaleError
 
-__all__ = ["Config", "config_hash", "load_config", "parse_override", "set_key", "validate"]
+__all__ = ["Config", "config_hash", "load_config", "override_pairs", "parse_override", "set_key", "validate"]
 
 C = TypeVar("C", bound=BaseModel)
 
@@ -27,19 +27,21 @@ class Config(BaseModel):
     model_config = {"extra": "forbid", "frozen": True, "allow_inf_nan": False}
 
 
-def load_config(model: type[C], path: str | Path, overrides: Iterable[str] = ()) -> C:
+def load_config(model: type[C], path: str | Path, overrides: Iterable[str] | Mapping[str, Any] = ()) -> C:
     """Read a YAML file, apply `a.b=c` overrides, and validate.
 
     Arguments:
         model: the pydantic model of the whole file.
         path: the YAML file.
-        overrides: strings `dotted.key=value`; the value is parsed as YAML.
+        overrides: strings `dotted.key=value`, whose value is parsed as YAML, or a mapping of dotted keys to values.
 
     Raises:
         SonoscaleError: no such file, not YAML, an unknown key (the nearest valid one is named), or a value that
             is out of range or of the wrong type.
     """
     path = Path(path)
+    if path.is_dir():
+        raise SonoscaleError(f"{path}: is a folder; give a configuration file (YAML)")
     if not path.is_file():
         raise SonoscaleError(f"{path}: no such configuration file")
     try:
@@ -50,8 +52,7 @@ def load_config(model: type[C], path: str | Path, overrides: Iterable[str] = ())
         raise SonoscaleError(f"{path}: not valid YAML{where}: {getattr(error, 'problem', error)}") from error
     if not isinstance(raw, dict):
         raise SonoscaleError(f"{path}: a configuration file must be a mapping of keys, not {type(raw).__name__}")
-    for text in overrides:
-        key, value = parse_override(text)
+    for key, value in override_pairs(overrides):
         section, _, rest = key.partition(".")
         field = model.model_fields.get(section)
         if rest and field is not None and typing.get_origin(field.annotation) is dict:
@@ -59,6 +60,13 @@ def load_config(model: type[C], path: str | Path, overrides: Iterable[str] = ())
         else:
             set_key(raw, key, value)
     return validate(model, raw, source=str(path))
+
+
+def override_pairs(overrides: Iterable[str] | Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Dotted keys and values of one text `key=value`, several, or a mapping."""
+    if isinstance(overrides, Mapping):
+        return list(overrides.items())
+    return [parse_override(text) for text in ([overrides] if isinstance(overrides, str) else overrides)]
 
 
 def parse_override(text: str) -> tuple[str, Any]:

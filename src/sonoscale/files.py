@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-__all__ = ["default_cache", "replacing", "write_bytes", "write_json", "write_text"]
+from sonoscale.errors import SonoscaleError
+
+__all__ = ["default_cache", "make_folder", "replacing", "write_bytes", "write_json", "write_text"]
 
 
 def default_cache() -> Path:
@@ -21,14 +24,41 @@ def default_cache() -> Path:
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A path beside `path` to write to, which takes its place when the block ends, and is removed if it fails."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     partial = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         yield partial
         partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in _NOT_TO_BE_WRITTEN and _about(error, path, partial):
+            raise SonoscaleError(f"{path}: cannot be written: {(error.strerror or str(error)).lower()}") from error
         raise
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, unless it is there.
+
+    Raises:
+        SonoscaleError: it cannot be made there; the path and the reason.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno not in _NOT_TO_BE_WRITTEN:
+            raise  # such as a full disk
+        raise SonoscaleError(f"{path}: cannot be made a folder: {(error.strerror or str(error)).lower()}") from error
+
+
+_NOT_TO_BE_WRITTEN = {
+    errno.EACCES, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.EPERM, errno.EROFS,
+}  # fmt: skip
+"""Errors of the system that are about a place, and not about the disk."""
+
+
+def _about(error: OSError, *paths: Path) -> bool:
+    return error.filename is not None and any(os.fspath(error.filename) == str(path) for path in paths)
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:

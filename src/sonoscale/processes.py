@@ -5,15 +5,17 @@ from __future__ import annotations
 import fcntl
 import multiprocessing
 import os
+import pickle
 import shutil
 import signal
 import socket
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,10 +46,14 @@ class WorkerPool:
 
     def __init__(self, workers: int, executor: ProcessPoolExecutor, doing: str) -> None:
         self.workers, self._executor, self._doing = workers, executor, doing
+        self._needs_script: bool | None = None
 
     def submit(self, work: Callable[..., R], *arguments: Any) -> Future[R]:
         """Run `work(*arguments)` in a worker; both are sent there, so `work` must be importable."""
-        with interrupt_held_back(), self._broken_named():  # a process may start here
+        if self._needs_script is None:
+            self._needs_script = b"__main__" in pickle.dumps((work, arguments))
+        script = nullcontext() if self._needs_script else _script_hidden()
+        with interrupt_held_back(), script, self._broken_named():  # a process may start here
             return self._executor.submit(work, *arguments)
 
     def map(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
@@ -79,10 +85,27 @@ class WorkerPool:
         try:
             yield
         except BrokenProcessPool as error:
+            why = "a script without `if __name__ == '__main__':`?" if self._needs_script else "out of memory?"
             raise SonoscaleError(
-                f"a worker process was killed while {self._doing} (out of memory?): what is finished is kept; run it "
+                f"a worker process was killed while {self._doing} ({why}): what is finished is kept; run it "
                 "again, perhaps with fewer workers"
             ) from error
+
+
+@contextmanager
+def _script_hidden() -> Iterator[None]:
+    """Processes started in the block do not run the user's script again, as spawned ones do to find what it defines.
+
+    A script without `if __name__ == "__main__":` would start its work in each of them.
+    """
+    main = sys.modules["__main__"]
+    hidden = {name: vars(main)[name] for name in ("__spec__", "__file__") if name in vars(main)}
+    vars(main).pop("__file__", None)
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        vars(main).update(hidden)
 
 
 @contextmanager

@@ -138,7 +138,7 @@ def test_a_metadata_file_in_another_encoding(folder):
          "needs train, valid and test"),
         (lambda r: [(p, c, ["train", "eval", "test"][f]) for p, c, f in r], ("path", "label", "split"),
          "'eval' is not a part of a split"),
-        (lambda r: [*r, r[0]], ("path", "label", "fold"), "line 62: .* stands in line 2 already"),
+        (lambda r: [*r, r[0]], ("path", "label", "fold"), "line 62: .* is in line 2 already"),
         (lambda r: [(p, "rare" if p == r[0][0] else c, f) for p, c, f in r], ("path", "label", "fold"),
          "class 'rare' of fold '0' is in no other fold"),
     ],

@@ -117,7 +117,7 @@ def test_an_encoder_may_be_an_object(folder):
         ({"seed": -1}, "seed = -1: must be a whole number"),
         ({"workers": 0}, "workers = 0: must be at least 1"),
         ({"encoders": 5}, "encoders: 5 is neither a path or spec nor an encoder"),
-        ({"tasks": [None]}, "tasks: None is neither a path or name nor a Task"),
+        ({"tasks": [None]}, "tasks = .None.: must be text, a path, a Task"),
         ({"label": "colour"}, "no column 'colour'"),
         ({"encoders": "/no/such/run", "compare": "logmel:"}, "/no/such/run: no such run folder"),
         ({"tasks": "hear/esc51"}, r"did you mean 'hear/esc50'"),

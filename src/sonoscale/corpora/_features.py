@@ -18,6 +18,7 @@ from sonoscale.audio import LogMel, LogMelConfig
 from sonoscale.config import config_hash
 from sonoscale.corpora._base import Corpus, Divisible, take
 from sonoscale.errors import SonoscaleError
+from sonoscale.files import make_folder
 from sonoscale.processes import WorkerPool, remove_leftovers, unfinished_folder, worker_pool
 
 _CHUNK = 32  # clips a worker handles at a time
@@ -139,7 +140,7 @@ def _write(
     remove_leftovers(folder.parent)
     unfinished = unfinished_folder(folder)
     shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
+    make_folder(unfinished)
     try:
         lengths: list[int] = []
         with (unfinished / "raw").open("wb") as stream:

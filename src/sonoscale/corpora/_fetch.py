@@ -15,6 +15,7 @@ from sonoscale.corpora._download import Patience, download, read_json
 from sonoscale.corpora._recipes import Recipe, RecipeFile
 from sonoscale.corpora._unpack import is_archive, merge_into, unpack
 from sonoscale.errors import SonoscaleError
+from sonoscale.files import make_folder
 from sonoscale.processes import only_one_process
 
 __all__ = ["RECEIPT", "Fetched", "fetch_corpus"]
@@ -98,7 +99,7 @@ def fetch_corpus(
     fetched = Fetched(folder, [])
     if not wanted:
         return fetched
-    work.mkdir(parents=True, exist_ok=True)
+    make_folder(work)
     with only_one_process(work, "fetches into"):
         _check_space(out, wanted)
         for unit in _units(wanted):

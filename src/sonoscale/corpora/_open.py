@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from sonoscale.arguments import check_arguments
 from sonoscale.audio import AUDIO_SUFFIXES
 from sonoscale.corpora._base import AudioCorpus
 from sonoscale.corpora._hear import HEAR_MARK, open_hear
@@ -68,6 +69,7 @@ def open_corpus(
         >>> len(corpus), corpus.sample_rate
         (8, 16000)
     """
+    check_arguments(open_corpus, locals())
     text = os.path.expanduser(spec)  # noqa: PTH111 (a Path would change patterns)
     if sample_rate < 1:
         raise SonoscaleError(f"sample_rate = {sample_rate}: a rate in Hz is needed, such as 16000")

@@ -17,6 +17,7 @@ from sonoscale.corpora._pack_journal import Journal, Progressed
 from sonoscale.corpora._packed import META_FILE, STEP, VERSION, PackedCorpus, is_pack, shard_name
 from sonoscale.corpora._parallel import map_chunks
 from sonoscale.errors import SonoscaleError
+from sonoscale.files import make_folder
 from sonoscale.processes import only_one_process
 
 __all__ = ["PackedCorpus", "TooManyBrokenError", "pack_corpus"]
@@ -89,7 +90,8 @@ def pack_corpus(
     }
     if is_pack(out):
         return _finished(out, settings)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
+    Journal.check_place(out)
     with only_one_process(out, "packs into"):
         if is_pack(out):  # another process was faster
             return _finished(out, settings)

@@ -33,6 +33,15 @@ class Journal:
     def __init__(self, file: Path, state: Progressed) -> None:
         self.file, self.state = file, state
 
+    @staticmethod
+    def check_place(out: Path) -> None:
+        """Raises:
+        SonoscaleError: the folder holds something, and it is no pack that was begun.
+        """
+        others = [path for path in out.iterdir() if not path.name.startswith((".", "shard-"))]
+        if others and not (out / _NAME).exists():
+            raise SonoscaleError(f"{out}: is not empty, and no pack ({others[0].name}, ...); give a new folder")
+
     @classmethod
     def open(cls, out: Path, settings: dict[str, Any]) -> Journal:
         """Find or begin the journal of the pack in `out`.

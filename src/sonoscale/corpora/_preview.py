@@ -10,8 +10,10 @@ import numpy as np
 import soundfile
 import torch
 
+from sonoscale.arguments import check_arguments
 from sonoscale.audio import LogMel, LogMelConfig
 from sonoscale.corpora.procedural import ProceduralCorpus
+from sonoscale.files import make_folder
 
 __all__ = ["preview"]
 
@@ -34,8 +36,9 @@ def preview(out: str | Path, *, clips: int = 24, seed: int = 0, seconds: float =
         >>> preview("preview", clips=6)  # doctest: +SKIP
         [PosixPath('preview/labels.csv'), PosixPath('preview/contact-sheet-train.png'), ...]
     """
+    check_arguments(preview, locals())
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     sheets, rows = [], []
     for split in ("train", "test"):
         corpus = ProceduralCorpus(split, clips, seed, seconds)

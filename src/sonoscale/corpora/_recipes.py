@@ -12,6 +12,7 @@ from typing import Self
 import yaml
 from pydantic import Field, field_validator, model_validator
 
+from sonoscale.arguments import check_arguments
 from sonoscale.config import Config, validate
 from sonoscale.errors import SonoscaleError
 
@@ -132,6 +133,7 @@ def load_recipes(extra: str | Path | None = None) -> dict[str, Recipe]:
     Raises:
         SonoscaleError: a file is missing, is not YAML, or a recipe in it is not valid (its key is named).
     """
+    check_arguments(load_recipes, locals())
     shipped = resources.files("sonoscale.corpora").joinpath("recipes.yaml").read_text(encoding="utf-8")
     recipes = _parse(shipped, "recipes.yaml")
     for file in (os.environ.get(RECIPES_VARIABLE), extra):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sonoscale.arguments import check_arguments
 from sonoscale.errors import SonoscaleError
 from sonoscale.results import Result, plain
 
@@ -160,6 +161,7 @@ def describe(
         >>> found.rows()[0]
         {'what': 'clips', 'value': '4'}
     """
+    check_arguments(describe, locals())
     from sonoscale.corpora._describe import describe_scan
     from sonoscale.corpora._open import open_corpus
     from sonoscale.corpora._scan import scan_corpus
@@ -187,6 +189,7 @@ def check(audio: str | Path, *, max_broken: float = 0.05, **options: Any) -> Des
         >>> check("procedural?clips=4&seconds=0.5").broken
         []
     """
+    check_arguments(check, locals())
     found = describe(audio, max_broken=max_broken, **options)
     if found.problem:
         raise SonoscaleError("\n".join([found.problem, *(f"  {line}" for line in found.broken)]))
@@ -232,6 +235,7 @@ def pack(
         >>> len(made.corpus), made.rows()
         (4, [])
     """
+    check_arguments(pack, locals())
     from sonoscale.corpora._open import open_corpus
     from sonoscale.corpora._pack import pack_corpus
 
@@ -270,6 +274,7 @@ def fetch(
         >>> fetch("esc50", "corpora").folder  # doctest: +SKIP
         PosixPath('corpora/esc-50')
     """
+    check_arguments(fetch, locals())
     from sonoscale.corpora._fetch import fetch_corpus
     from sonoscale.corpora._recipes import find_recipe, load_recipes
 

@@ -33,7 +33,7 @@ class ConvBlock(nn.Module):
 class PatchConvNeXt(nn.Module):
     """Patches -> tokens, by the isotropic ConvNeXt of Liu et al. (arXiv 2201.03545, section 3.3).
 
-    A token stands in the place of each hidden patch from after the patch embedding on, learned and the same for all,
+    A token takes the place of each hidden patch from after the patch embedding on, learned and the same for all,
     as in SimMIM (Xie et al., arXiv 2111.09886): the convolutions run over the whole grid. There are no position
     codes; places differ by their neighbourhood and by the zeros beyond the edges.
     """

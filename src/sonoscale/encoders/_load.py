@@ -10,6 +10,7 @@ from typing import Any, overload
 
 import torch
 
+from sonoscale.arguments import check_arguments
 from sonoscale.encoders._adapter import Adapter
 from sonoscale.encoders._audio_encoder import AudioEncoder
 from sonoscale.encoders._baseline import LogMelStatistics, untrained
@@ -79,6 +80,7 @@ def load_encoder(
         >>> encoder.embed(torch.zeros(2, 16_000)).shape  # waves [clips, samples] to embeddings [clips, dim]
         torch.Size([2, 64])
     """
+    check_arguments(load_encoder, locals())
     target = _device(device)
     if isinstance(spec, Path):
         if precision != "fp32" or layer is not None:
@@ -101,8 +103,8 @@ def _device(device: str | torch.device) -> torch.device:
     try:
         target = torch.device(device)
         torch.empty(0, device=target)
-    except (RuntimeError, AssertionError) as error:  # AssertionError: torch without CUDA
-        raise SonoscaleError(f"device {device}: not there; use cpu, cuda or cuda:1") from error
+    except (RuntimeError, AssertionError, TypeError) as error:  # AssertionError: torch without CUDA
+        raise SonoscaleError(f"device {device!s:.80}: not there; use cpu, cuda or cuda:1") from error
     return target
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sonoscale.arguments import check_arguments
 from sonoscale.encoders import AudioEncoder, load_encoder
 from sonoscale.encoders._foreign import import_code
 from sonoscale.errors import SonoscaleError
@@ -23,6 +24,7 @@ from sonoscale.export._modules import write_hear, write_mteb, write_xares
 from sonoscale.export._onnx import write_onnx
 from sonoscale.export._source import TrainedEncoder, read_trained
 from sonoscale.extras import need
+from sonoscale.files import make_folder
 from sonoscale.processes import remove_leftovers, unfinished_folder
 from sonoscale.results import Result
 
@@ -121,6 +123,7 @@ def export(run: str | os.PathLike[str], to: str, out: str | os.PathLike[str], *,
         Traceback (most recent call last):
         sonoscale.errors.SonoscaleError: tflite: no such format; choose one of hear, xares, mteb, hf, onnx
     """
+    check_arguments(export, locals())
     if to not in FORMATS:
         raise SonoscaleError(f"{to}: no such format; choose one of {', '.join(FORMATS)}")
     kind, out = FORMATS[to], Path(out).expanduser()
@@ -160,11 +163,11 @@ def _check_place(out: Path, run: Path, force: bool) -> None:
 def _appears_at(out: Path) -> Iterator[Path]:
     """A new folder of the same name, which takes the place of `out` when the block ends well."""
     out = out.resolve()
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     remove_leftovers(out.parent)
     staging = unfinished_folder(out)
     folder, old = staging / out.name, staging / ".old"
-    folder.mkdir(parents=True)
+    make_folder(folder)
     try:
         yield folder
         if out.exists():

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from sonoscale.arguments import check_arguments
 from sonoscale.errors import SonoscaleError
 from sonoscale.measure._files import SAMPLE, compare_files, measure_file, open_files
 from sonoscale.measure._measured import Measured, MeasuredDifference, Measurement, short_names
@@ -119,18 +121,26 @@ embeddings; 1 of 1 differs significantly from a.npy
         >>> measured.to_json()[:14], measured.rows()[0]["estimator"]
         ('{\\n "records": ', 'rankme')
     """
+    check_arguments(measure, locals())
     names, everything = _estimators(estimators)
     if not 0 < level < 1 or blocks < 2 or not tolerance > 0:
         raise SonoscaleError(
             f"level = {level}, blocks = {blocks}, tolerance = {tolerance}: must be between 0 and 1, at least 2, and "
             "positive"
         )
+    if not 0 <= max_skipped <= 1 or not 0 < batch_seconds < math.inf or not max_seconds > 0:
+        raise SonoscaleError(
+            f"max_skipped = {max_skipped}, batch_seconds = {batch_seconds}, max_seconds = {max_seconds}: must be "
+            "from 0 to 1, positive and positive"
+        )
+    if workers is not None and workers < 1:
+        raise SonoscaleError(f"workers = {workers}: must be at least 1")
     given = {"level": level, "tolerance": tolerance, "blocks": blocks}
     path = _records_path(json)
     if embeddings is not None:
         if encoders is not None or corpus is not None:
             raise SonoscaleError("measure takes encoders and a corpus, or embeddings, and not both")
-        files = [Path(file) for file in _listed(embeddings) + _listed(compare)]
+        files = _as_files(embeddings, "embeddings") + _as_files(compare, "compare")
         return _measure_files(
             files, names, key=key, baselines=baselines or everything, method=method, nan_policy=nan_policy, force=force,
             out=path, progress=progress, each=each, **given,
@@ -204,6 +214,15 @@ def _estimators(given: str | Sequence[str]) -> tuple[list[str], bool]:
     if not names:
         raise SonoscaleError("measure needs at least one estimator")
     return names, everything
+
+
+def _as_files(given: Any, name: str) -> list[Path]:
+    for one in (files := _listed(given)):
+        if not isinstance(one, (str, PathLike)):
+            raise SonoscaleError(
+                f"{name}: a {type(one).__name__} is not the path of a file; `rankme` takes arrays and frames"
+            )
+    return [Path(file) for file in files]
 
 
 def _listed(given: Any) -> list[Any]:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from sonoscale.config import load_config, parse_override, set_key, validate
+from sonoscale.arguments import check_arguments
+from sonoscale.config import load_config, override_pairs, set_key, validate
 from sonoscale.errors import SonoscaleError
 from sonoscale.files import default_cache
 from sonoscale.pretrain._config import RunConfig
@@ -47,7 +48,7 @@ def pretrain(
     config: RunConfig | Mapping[str, Any] | str | Path,
     out: str | Path | None = None,
     *,
-    set: Iterable[str] | Mapping[str, Any] = (),  # noqa: A002 (the word of the command line)
+    set: str | Iterable[str] | Mapping[str, Any] = (),  # noqa: A002 (the word of the command line)
     dry_run: bool = False,
     cache: str | Path | None = None,
     resume: bool = True,
@@ -99,6 +100,7 @@ def pretrain(
         7424
         >>> run = pretrain("run.yaml", set={"encoder.width": 128})  # doctest: +SKIP
     """
+    check_arguments(pretrain, locals())
     run_config = _read(config, set)
     for name, value, known in (
         ("device", device, ("auto", "cpu", "cuda")),
@@ -142,22 +144,15 @@ def _read(
     config: RunConfig | Mapping[str, Any] | str | Path, overrides: Iterable[str] | Mapping[str, Any]
 ) -> RunConfig:
     """The configuration, with what is overridden."""
-    if isinstance(overrides, str):
-        overrides = [overrides]
-    if isinstance(config, str | Path) and not isinstance(overrides, Mapping):
-        return load_config(RunConfig, config, overrides)
-    pairs = overrides.items() if isinstance(overrides, Mapping) else map(parse_override, overrides)
-    pairs = list(pairs)
-    if isinstance(config, RunConfig) and not pairs:
-        return config
     if isinstance(config, str | Path):
-        raw = load_config(RunConfig, config).model_dump(mode="json", exclude_unset=True)
-    elif isinstance(config, RunConfig):
+        return load_config(RunConfig, config, overrides)
+    pairs = override_pairs(overrides)
+    if isinstance(config, RunConfig):
+        if not pairs:
+            return config
         raw = config.model_dump(mode="json", exclude_unset=True)
-    elif isinstance(config, Mapping):
-        raw = {key: dict(value) if isinstance(value, Mapping) else value for key, value in config.items()}
     else:
-        raise SonoscaleError(f"config = {config!r}: give a YAML file, a mapping, or a RunConfig")
+        raw = {key: dict(value) if isinstance(value, Mapping) else value for key, value in config.items()}
     for key, value in pairs:
         set_key(raw, key, value)
     return validate(RunConfig, raw)
@@ -175,8 +170,10 @@ def _prepared(config: RunConfig, cache: Path, workers: int | None, fabric: Runti
     if fabric.global_rank == 0:
         try:
             prepared = prepare_run(config, cache, workers=workers or available_cores(), report=show)
-        except (SonoscaleError, OSError) as error:
+        except SonoscaleError as error:
             problem = str(error)
+        except OSError as error:
+            problem = f"{error.filename or cache}: {(error.strerror or str(error)).lower()}"
     problem = fabric.broadcast(problem)
     if problem:
         raise SonoscaleError(problem)

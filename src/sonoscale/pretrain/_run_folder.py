@@ -17,7 +17,7 @@ import torch
 import yaml
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.files import write_bytes, write_json, write_text
+from sonoscale.files import make_folder, write_bytes, write_json, write_text
 from sonoscale.pretrain._config import RunConfig
 from sonoscale.pretrain._flops import Cost
 from sonoscale.pretrain._monitor import RankReading
@@ -93,7 +93,7 @@ class RunFolder:
         """Lock the folder; whether the run is finished already."""
         if self.folder.is_dir() and any(self.folder.iterdir()) and not (self.folder / "record.json").is_file():
             raise SonoscaleError(f"{self.folder}: is no run folder, and would be overwritten; name another")
-        self.unfinished.mkdir(parents=True, exist_ok=True)
+        make_folder(self.unfinished)
         stack.enter_context(only_one_process(self.unfinished, "trains in"))
         if read_record(self.folder) is not None:  # another process was faster
             self.discard()

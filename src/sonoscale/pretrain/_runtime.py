@@ -111,8 +111,10 @@ def processes(devices: int | None) -> tuple[int, int]:
     """Processes on this machine, and machines: of torchrun, where that started this process.
 
     Raises:
-        SonoscaleError: torchrun started another number than was asked for.
+        SonoscaleError: below 1, or torchrun started another number than was asked for.
     """
+    if devices is not None and devices < 1:
+        raise SonoscaleError(f"devices = {devices}: must be at least 1")
     if not torch.distributed.is_torchelastic_launched():
         return devices or 1, 1
     here, everywhere = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])

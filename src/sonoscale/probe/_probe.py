@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sonoscale.arguments import check_arguments
 from sonoscale.corpora import Task, open_corpus, open_task
 from sonoscale.encoders import Encoder, load_encoder
 from sonoscale.errors import SonoscaleError
@@ -86,7 +87,9 @@ def probe(
         >>> len(results.differences)
         1
     """
+    check_arguments(probe, locals())
     first = _listed(encoders)
+    _check_types(first, _listed(compare), _listed(tasks))
     specs = list(dict.fromkeys([*first, *_listed(compare)]))
     given, names = _listed(tasks), list(dict.fromkeys([protocols] if isinstance(protocols, str) else protocols))
     for what, listed in (("encoders", first), ("tasks", given), ("protocols", names)):
@@ -94,7 +97,6 @@ def probe(
             raise SonoscaleError(f"{what}: none given; at least one is needed")
     for name in names:
         find_protocol(name)
-    _check_types(specs, given)
     if workers is not None and workers < 1:
         raise SonoscaleError(f"workers = {workers}: must be at least 1")
     if not 0 <= seed < 2**32:
@@ -205,10 +207,11 @@ def _listed(given: Any) -> list[Any]:
     return [os.fspath(each) if isinstance(each, os.PathLike) else each for each in several]
 
 
-def _check_types(specs: Sequence[Any], tasks: Sequence[Any]) -> None:
-    for spec in specs:
-        if not isinstance(spec, str | Encoder):
-            raise SonoscaleError(f"encoders: {spec!r} is neither a path or spec nor an encoder")
+def _check_types(encoders: Sequence[Any], compare: Sequence[Any], tasks: Sequence[Any]) -> None:
+    for name, specs in (("encoders", encoders), ("compare", compare)):
+        for spec in specs:
+            if not isinstance(spec, str | Encoder):
+                raise SonoscaleError(f"{name}: {spec!r} is neither a path or spec nor an encoder")
     for task in tasks:
         if not isinstance(task, str | Task):
             raise SonoscaleError(f"tasks: {task!r} is neither a path or name nor a Task")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from sonoscale.arguments import check_arguments
 from sonoscale.errors import SonoscaleError
 from sonoscale.rank._estimators import Estimator, get_estimator
 from sonoscale.rank._interval import check_level, paired
@@ -49,6 +50,7 @@ def check_comparable(first: RankRecord, second: RankRecord, *, vary: Collection[
         sonoscale.errors.SonoscaleError: these ranks were measured differently and cannot be compared: n (100 and 50); \
 measure them alike, or force=True
     """
+    check_arguments(check_comparable, locals())
     differing = [
         f"{key} ({getattr(first, key)!r} and {getattr(second, key)!r})"
         for key in FIXED
@@ -85,6 +87,7 @@ def compare(first: RankRecord, second: RankRecord, *, force: bool = False, vary:
         >>> print(f"{difference.value:+.2f}", difference.paired)
         -0.35 False
     """
+    check_arguments(compare, locals())
     if not force:
         check_comparable(first, second, vary=vary)
     if first.level != second.level:
@@ -122,6 +125,7 @@ def compare_sketches(
         >>> print(f"{difference.value:+.2f}", difference.significant)
         -0.35 True
     """
+    check_arguments(compare_sketches, locals())
     check_level(level)
     chosen = get_estimator(estimator) if isinstance(estimator, str) else estimator
     counts = [[part.count for part in sketch.parts()] for sketch in (first, second)]

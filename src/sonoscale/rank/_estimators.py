@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from sonoscale.arguments import check_arguments
 from sonoscale.errors import SonoscaleError
 from sonoscale.rank._formulas import (
     PowerLaw,
@@ -81,6 +82,7 @@ def get_estimator(name: str) -> Estimator:
         >>> round(get_estimator("renyi_3").compute(np.ones(8), 100, 8), 6)
         8.0
     """
+    check_arguments(get_estimator, locals())
     if name in ESTIMATORS:
         return ESTIMATORS[name]
     match = re.fullmatch(r"renyi_(\d+(?:\.\d+)?|inf)(_centred)?", name)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sonoscale.arguments import check_arguments
 from sonoscale.errors import SonoscaleError
 from sonoscale.extras import EXTRAS
 from sonoscale.rank._npy import npy_arrays, npy_chunks, npz_arrays, npz_chunks
@@ -92,6 +93,7 @@ def open_embeddings(path: Path | str, *, key: str | None = None) -> EmbeddingFil
             key, or a key that is not there; an array that is not 2-D, not of floats, or without rows or columns;
             a package that reads the format is not installed.
     """
+    check_arguments(open_embeddings, locals())
     path = Path(path)
     suffix = path.suffix.lower()
     try:

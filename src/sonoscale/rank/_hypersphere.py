@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sonoscale.arguments import check_arguments
 from sonoscale.errors import SonoscaleError
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def alignment(first: np.ndarray | Tensor, second: np.ndarray | Tensor, *, alpha:
         >>> alignment(clips, clips + 0.1) < alignment(clips, clips[::-1])
         True
     """
+    check_arguments(alignment, locals())
     if not 0 < alpha <= 1000:
         raise SonoscaleError(f"alpha must be in (0, 1000], not {alpha}")
     x, y = unit_rows(first, "first embeddings"), unit_rows(second, "second embeddings")
@@ -77,6 +79,7 @@ def uniformity(embeddings: np.ndarray | Tensor, *, t: float = 2.0) -> float:
         >>> uniformity(clips) < uniformity(clips + 3.0)  # a common offset crowds them
         True
     """
+    check_arguments(uniformity, locals())
     from scipy.special import logsumexp
 
     if not 0 < t <= 1e6:

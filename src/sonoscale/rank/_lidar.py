@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sonoscale import __version__
+from sonoscale.arguments import check_arguments
 from sonoscale.errors import SonoscaleError
 from sonoscale.rank._formulas import entropy_rank
 from sonoscale.rank._interval import NO_INTERVAL, from_left_out
@@ -47,6 +48,7 @@ class LidarSketch:
     """
 
     def __init__(self, dim: int, *, blocks: int = 16) -> None:
+        check_arguments(LidarSketch.__init__, locals())
         self._between = SpectralSketch(dim, blocks=blocks)
         self._within = SpectralSketch(dim, blocks=blocks)
 

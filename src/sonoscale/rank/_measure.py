@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sonoscale import __version__
+from sonoscale.arguments import check_arguments
 from sonoscale.errors import SonoscaleError
 from sonoscale.rank._estimators import ESTIMATORS, Estimator, get_estimator
 from sonoscale.rank._files import EmbeddingFile
@@ -77,6 +78,7 @@ def rankme(
         >>> round(rankme(embeddings, estimator="participation_ratio").value, 1)
         16.3
     """
+    check_arguments(rankme, locals())
     if not encoder and isinstance(embeddings, (str, PathLike, EmbeddingFile)):
         encoder = str(embeddings.path if isinstance(embeddings, EmbeddingFile) else embeddings)
     sketch = as_sketch(embeddings, groups=groups, blocks=blocks, method=method, nan_policy=nan_policy, key=key)
@@ -120,7 +122,7 @@ def measure_rank(
 
 
 def measure_all(
-    sketch: SpectralSketch, estimators: Iterable[str | Estimator] | None = None, **about: Any
+    sketch: Any, estimators: Iterable[str | Estimator] | None = None, **about: Any
 ) -> tuple[list[RankRecord], dict[str, str]]:
     """Every estimator on one sketch.
 
@@ -141,6 +143,7 @@ def measure_all(
         >>> len(records), undefined
         (20, {'alpha_req': 'alpha-ReQ needs at least 5 positive eigenvalues of index 11 to 100, and 2 are there'})
     """
+    check_arguments(measure_all, locals())
     sketch = as_sketch(sketch)
     sketch.spectrum()  # if that fails there is nothing to measure
     chosen = [get_estimator(e) if isinstance(e, str) else e for e in estimators or ESTIMATORS]

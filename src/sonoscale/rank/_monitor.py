@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sonoscale.arguments import check_arguments
 from sonoscale.errors import SonoscaleError
 from sonoscale.rank._at_rest import at_rest, device_of, own_randomness, seed_all
 from sonoscale.rank._estimators import Estimator, get_estimator
@@ -101,6 +102,7 @@ class RankMonitor:
         corpus: str = "",
         group: ProcessGroup | None = None,
     ) -> None:
+        check_arguments(RankMonitor.__init__, locals())
         for name, value in (("every", every), ("batch_size", batch_size)):
             if value < 1:
                 raise SonoscaleError(f"{name} must be at least 1, not {value}")
@@ -151,6 +153,7 @@ class RankMonitor:
                 not `[b, dim]`, of several widths, or hold NaN or infinity; a rank that is not defined for them.
             Exception: what `embed` raised, in the process where it did; SonoscaleError in the others.
         """
+        check_arguments(RankMonitor.read, locals())
         try:
             processes = _Processes(self.group)
             sketch = self._sketched(model, step, processes)

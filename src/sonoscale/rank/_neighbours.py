@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sonoscale.arguments import check_arguments
 from sonoscale.errors import SonoscaleError
 from sonoscale.rank._hypersphere import float_rows
 
@@ -80,6 +81,7 @@ def two_nn(embeddings: np.ndarray | Tensor, *, discard: float = 0.1, level: floa
         >>> print(f"{found.value:.2f}, {found.n} rows")  # on a line, whatever the width
         0.97, 1000 rows
     """
+    check_arguments(two_nn, locals())
     from scipy.special import gammaincinv
 
     if not 0 <= discard < 1:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sonoscale.arguments import check_arguments
 from sonoscale.errors import SonoscaleError
 from sonoscale.files import replacing, write_json
 from sonoscale.rank._estimators import title_of
@@ -152,6 +153,7 @@ def write_records(
         ...     read_records(f"{folder}/records.json") == [record]
         True
     """
+    check_arguments(write_records, locals())
     path, rows = Path(path), [record.as_dict() for record in records]
     if path.suffix == ".json":
         write_json(path, {"records": rows, **more})
@@ -187,6 +189,7 @@ def read_records(path: Path | str) -> list[RankRecord]:
         Traceback (most recent call last):
         sonoscale.errors.SonoscaleError: none.json: no such file
     """
+    check_arguments(read_records, locals())
     path = Path(path)
     try:
         if path.suffix == ".parquet":

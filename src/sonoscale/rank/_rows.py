@@ -28,6 +28,8 @@ def as_rows(embeddings: Any, dim: int) -> np.ndarray | Tensor:
     on_device = False
     if hasattr(embeddings, "detach"):  # a torch tensor, without importing torch
         embeddings = embeddings.detach()
+        if embeddings.is_sparse or embeddings.device.type == "meta":
+            raise SonoscaleError("embeddings are a sparse tensor or one without data: give a dense one (to_dense)")
         on_device = embeddings.device.type == "cuda"
         embeddings = embeddings if on_device else embeddings.cpu()
         floating, kind = embeddings.is_floating_point(), str(embeddings.dtype).removeprefix("torch.")

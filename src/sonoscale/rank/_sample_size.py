@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sonoscale.arguments import check_arguments
 from sonoscale.errors import SonoscaleError
 from sonoscale.rank._estimators import Estimator, get_estimator
 from sonoscale.rank._interval import Compute, check_level, jackknife
@@ -91,6 +92,7 @@ def rank_curve(sketch: SpectralSketch, estimator: str | Estimator = "rankme") ->
         >>> [(point.n, point.samples) for point in rank_curve(sketch)]
         [(100.0, 16), (200.0, 8), (400.0, 4), (800.0, 2), (1600.0, 1)]
     """
+    check_arguments(rank_curve, locals())
     chosen = get_estimator(estimator) if isinstance(estimator, str) else estimator
     parts = [part for part in sketch.parts() if part.count]
     if not parts:
@@ -142,6 +144,7 @@ def extrapolate(sketch: SpectralSketch, estimator: str | Estimator = "rankme", *
         >>> print(f"{limit.value:.2f} [{limit.low:.2f}, {limit.high:.2f}]")
         16.00 [15.98, 16.00]
     """
+    check_arguments(extrapolate, locals())
     check_level(level)
     chosen = get_estimator(estimator) if isinstance(estimator, str) else estimator
     n, dim = sketch.n, sketch.dim
@@ -188,6 +191,7 @@ def clips_needed(
         >>> clips_needed(sketch, 0.01).n < 10_000
         True
     """
+    check_arguments(clips_needed, locals())
     if not tolerance > 0:
         raise SonoscaleError(f"tolerance must be a positive share such as 0.01, not {tolerance}")
     limit = extrapolate(sketch, estimator, level=level)

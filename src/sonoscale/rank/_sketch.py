@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from sonoscale.arguments import check_arguments
 from sonoscale.errors import SonoscaleError
 from sonoscale.rank._moments import About, Gram, Triangle, leave_one_out, merged
 from sonoscale.rank._rows import NanPolicy, as_mask, as_rows, blocks_of, digest, dtype_name, usable
@@ -62,6 +63,7 @@ class SpectralSketch:
     """
 
     def __init__(self, dim: int, *, blocks: int = 16, method: Method = "gram", nan_policy: NanPolicy = "raise") -> None:
+        check_arguments(SpectralSketch.__init__, locals())
         if dim < 1 or blocks < 2:
             raise SonoscaleError(f"a sketch needs dim >= 1 and blocks >= 2, not dim={dim}, blocks={blocks}")
         if method not in ("gram", "qr"):

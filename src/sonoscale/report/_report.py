@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from sonoscale.arguments import check_arguments
 from sonoscale.errors import SonoscaleError
 from sonoscale.extras import need
 from sonoscale.files import write_bytes, write_text
@@ -76,6 +77,7 @@ def report(folder: str | PathLike[str]) -> Report:
         >>> report("results/quickstart").page  # doctest: +SKIP
         PosixPath('results/quickstart/report.html')
     """
+    check_arguments(report, locals())
     need("plotly", what="a report")
     need("matplotlib", what="a report")
     from sonoscale.report._matplotlib import figure_png

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sonoscale.arguments import check_arguments
 from sonoscale.config import load_config
 from sonoscale.errors import SonoscaleError
 from sonoscale.extras import need
-from sonoscale.files import default_cache, write_json, write_text
+from sonoscale.files import default_cache, make_folder, write_json, write_text
 from sonoscale.results import Result
 from sonoscale.study._config import StudyConfig
 from sonoscale.study._design import PlannedRun, expand
@@ -32,7 +33,7 @@ def study(
     *,
     out: str | os.PathLike[str] | None = None,
     cache: str | os.PathLike[str] | None = None,
-    set: Sequence[str] = (),  # noqa: A002 (the command's word)
+    set: str | Iterable[str] | Mapping[str, Any] = (),  # noqa: A002 (the command's word)
 ) -> Study:
     """A study, to be run or to be read: `study("study.yaml").run()`.
 
@@ -41,7 +42,7 @@ def study(
         out: folder of the study, made by `run`. None: `results/NAME`, or the folder that was given.
         cache: folder of computed log-mels, shared by studies. None: `$SONOSCALE_CACHE`, or `sonoscale` in
             `$XDG_CACHE_HOME` or `~/.cache`.
-        set: keys to override, as `a.b=value`.
+        set: keys to override: strings `a.b=value`, or a mapping of dotted keys.
 
     Returns:
         The `Study`; nothing is trained yet.
@@ -58,6 +59,7 @@ def study(
         >>> [run.label for run in widths.plan() if run.config.seed == 0]
         ['base', 'width=8', 'width=16', 'width=32']
     """
+    check_arguments(study, locals())
     folder = None
     if isinstance(source, StudyConfig):
         if set:
@@ -111,6 +113,9 @@ class Study(Result):
             SonoscaleError: bad input (before anything is trained), a full disk, a dead worker, a number of workers
                 below 1. Finished runs stay. A run that fails by itself is in `failures`.
         """
+        check_arguments(Study.run, locals())
+        if progress is not None and not callable(progress) and not isinstance(progress, Watcher):
+            raise SonoscaleError(f"progress = {progress!r:.80}: must be a Watcher, or a function that takes a line")
         need("torch", what="a study")
         if workers is not None and workers < 1:
             raise SonoscaleError(f"workers = {workers}: give at least one process")
@@ -235,7 +240,7 @@ def _run(study: Study, workers: int | None, watcher: Watcher) -> None:
     watcher.planned(runs)
     workers = workers or available_cores()
     jobs = prepare(config, runs, out, study.cache, workers, watcher.preparing)
-    (out / "runs").mkdir(parents=True, exist_ok=True)
+    make_folder(out / "runs")
     remove_leftovers(out / "runs")
     write_text(out / "study.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
     remaining = [job for job in jobs if not is_finished(job)]

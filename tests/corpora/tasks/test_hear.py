@@ -123,7 +123,7 @@ def edit(file, **changes):
         (lambda f: (f / "test.json").unlink(), r"test.json: no such file, which a HEAR task folder has; unpack"),
         (lambda f: (f / "test.json").write_text("{"), r"test.json: not valid JSON"),
         (lambda f: (f / "test.json").write_text("[]"), r"test.json: a JSON object is needed, not list"),
-        (lambda f: (f / "test.json").write_text('{"a.wav": ["a"], "a.wav": ["b"]}'), r"'a.wav' stands in it twice"),
+        (lambda f: (f / "test.json").write_text('{"a.wav": ["a"], "a.wav": ["b"]}'), r"'a.wav' is in it twice"),
         (lambda f: edit(f / "test.json", **{"test0.wav": ["c"]}), r"test.json: test0.wav: label 'c' is not in label"),
         (lambda f: edit(f / "test.json", **{"test0.wav": ["a", "b"]}), r"test0.wav: the name of a class is needed"),
         (lambda f: edit(f / "test.json", **{"no.wav": ["a"]}), r"1 of its clips .* 16000/test/no.wav: no such audio"),

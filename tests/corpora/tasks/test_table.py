@@ -109,7 +109,7 @@ def test_a_split_without_validation_gets_one_from_training(table):
         (lambda i: {"label": "ab"[i % 2], "fold": i % 3}, {"form": "csv"}, "no form of task 'csv'; there are table"),
         (lambda i: {"label": "ab"[i % 2], "speaker": i % 3}, {}, "3 groups cannot be dealt into 5 folds; ask for few"),
         (lambda i: {"label": "ab"[i % 2]}, {"make_folds": 2}, "make_folds = 2: at least 3"),
-        (lambda i: {"label": "ab"[i % 2], "path": "00.wav"}, {}, "line 3: 00.wav stands in line 2 already"),
+        (lambda i: {"label": "ab"[i % 2], "path": "00.wav"}, {}, "line 3: 00.wav is in line 2 already"),
         (lambda i: {"label": "ab"[i % 2], "path": f"{i}.ogg"}, {}, "line 2: no such audio file .*0.ogg"),
     ],
 )  # fmt: skip

@@ -135,7 +135,7 @@ def _json(file: Path) -> dict[str, Any]:
         keys = Counter(key for key, _ in pairs)
         twice = next((key for key, count in keys.items() if count > 1), None)
         if twice is not None:
-            raise SonoscaleError(f"{file}: '{twice}' stands in it twice; a clip has one place")
+            raise SonoscaleError(f"{file}: '{twice}' is in it twice; a clip has one place")
         return dict(pairs)
 
     try:

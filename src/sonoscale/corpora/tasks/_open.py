@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sonoscale.arguments import check_arguments
 from sonoscale.corpora._hear import HEAR_MARK
 from sonoscale.corpora._hf import is_saved
 from sonoscale.corpora.tasks._catalogue import CatalogueEntry, catalogue, entry_at, entry_of, folder_of
@@ -98,6 +99,7 @@ def open_task(
         Traceback (most recent call last):
         sonoscale.errors.SonoscaleError: sounds.mp3: no such file or folder; a task is ...
     """
+    check_arguments(open_task, locals())
     text = os.path.expanduser(spec)  # noqa: PTH111 (a Path would change hf:)
     path = Path(text)
     if form is None and not path.exists() and _in_catalogue(text):

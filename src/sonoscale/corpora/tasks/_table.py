@@ -170,7 +170,7 @@ def _check_rows(metadata: Path, audio_root: Path, rows: Sequence[dict[str, Any]]
             raise SonoscaleError(f"{metadata}: line {line}: no such audio file {audio_root / row['path']}")
         if row["path"] in first_line:
             raise SonoscaleError(
-                f"{metadata}: line {line}: {row['path']} stands in line {first_line[row['path']]} already; a clip that "
+                f"{metadata}: line {line}: {row['path']} is in line {first_line[row['path']]} already; a clip that "
                 "is in two folds would be tested on what was trained on"
             )
         first_line[row["path"]] = line
