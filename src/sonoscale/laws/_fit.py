@@ -86,8 +86,8 @@ def fit(
         check_level(level)
     else:
         check_draws(bootstrap, level, seed)
-    if huber is not None and not (isinstance(huber, (int, float, np.number)) and 0 < huber < np.inf):
-        raise SonoscaleError(f"huber must be above zero (or None for least squares), not {huber!r}")
+    if huber is not None and not (isinstance(huber, (int, float, np.number)) and huber > 0):
+        raise SonoscaleError(f"huber must be above zero (infinite for least squares), not {huber!r}")
     if huber is not None and (form == "auto" or through is not None):
         raise SonoscaleError("huber is for a named form: auto has a delta of its own")
     if flops is not None and through is not None:

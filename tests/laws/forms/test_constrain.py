@@ -60,6 +60,8 @@ def test_a_tie_of_a_tie_is_one_parameter():
         (None, ["alpha"], "tie: 'alpha': give two parameters, such as alpha=beta"),
         (None, ["alpha=gamma"], "has no parameter 'gamma'"),
         ({"alpha": 0.3}, ["alpha=beta"], "alpha is both fixed and tied"),
+        (["E=1.8"], (), "fix must map parameters to values"),
+        (None, 3, "tie must be a sequence of pairs"),
         (dict.fromkeys(CHINCHILLA.parameters, 1.0), (), "nothing is left to fit"),
     ],
 )

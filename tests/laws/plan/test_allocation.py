@@ -78,6 +78,14 @@ def test_where_the_law_holds_the_optimum_hardly_drifts():
     assert (np.median(halves, axis=0) < [0.25, 0.05]).all(), halves
 
 
+def test_the_drift_of_a_large_table_is_that_of_some_of_its_rows(monkeypatch):
+    monkeypatch.setattr("sonoscale.laws.plan._drift._MOST_ROWS", 20)
+    some, every = plan(runs()), standard()
+    assert some.origins >= 1
+    assert some.n.value == every.n.value
+    assert np.log(some.n.high / some.n.low) < 2.0 * np.log(every.n.high / every.n.low)
+
+
 def test_everything_agrees_with_everything_else():
     found = plan(runs(), next_runs=2)
     reported = json.loads(found.to_json())

@@ -33,8 +33,12 @@ def constrain(form: Form, fix: Mapping[str, float] | None = None, tie: Sequence[
         >>> constrain(find_form("chinchilla"), {"E": 1.8}, ["alpha=beta"]).parameters
         ('A', 'alpha', 'B')
     """
+    if not isinstance(fix or {}, Mapping):
+        raise SonoscaleError(f"fix must map parameters to values, such as {{'E': 1.8}}, not {fix!r}")
+    if not isinstance(tie, Sequence):
+        raise SonoscaleError(f"tie must be a sequence of pairs, such as ['alpha=beta'], not {tie!r}")
     values = dict(fix or {})
-    pairs = [_pair(form, text) for text in tie]
+    pairs = [_pair(form, text) for text in ([tie] if isinstance(tie, str) else tie)]
     for name, value in values.items():
         _known(form, name)
         low, high = form.bounds[form.parameters.index(name)]

@@ -23,6 +23,7 @@ __all__ = ["OptimumDrift", "drifting_frontier", "optimum_drift", "widened"]
 
 _LEAST = len(LAW.parameters) + 3  # independent runs below an origin
 _FOLLOWED = 4  # starts at each origin, besides the law of all data
+_MOST_ROWS = 5000  # to which laws are refitted; of larger tables, about so many, evenly along the FLOPs
 _STEP = 1e-4  # of a search parameter, for slopes
 _FARTHEST = 600.0  # e-folds that an end of an interval may lie off
 
@@ -78,8 +79,15 @@ def optimum_drift(
         clusters: [m] numbers.
         cost, around: as in `find_optimum`.
     """
+    largest, total = float(flops.max()), len(flops)
+    if total > _MOST_ROWS:
+        order = np.argsort(flops, kind="stable")
+        rows = np.union1d(order[:: -(-total // _MOST_ROWS)], order[-1:])
+        flops, clusters = flops[rows], clusters[rows]
+        objective = replace(surface.objective, x=surface.objective.x[rows], y=surface.objective.y[rows])
+        surface = replace(surface, objective=objective, n=surface.n[rows], d=surface.d[rows])
+        surface = replace(surface, params=_laws(surface, np.ones((1, len(rows))))[0])
     windows = rolling_windows(flops, clusters, _LEAST)
-    largest = float(flops.max())
     below = np.array([flops[window > 0].max() for window in windows])
     steps = np.log(largest / below[1:])
     for window in windows[1:]:  # of large tables, so many rows below each origin
@@ -96,7 +104,8 @@ def optimum_drift(
 
     drifts = []
     for quantity in map(of, range(4)):
-        value, error = quantity(laws), _errors(surface, laws, windows, quantity)
+        value = quantity(laws)
+        error = _errors(surface, laws, windows, quantity) * np.sqrt(total / len(flops))
         noise = np.sqrt(np.maximum(error[1:] ** 2 - error[0] ** 2, 0.0))
         held = [
             Held(np.array([off]), np.array([step]), float(sd))
