@@ -114,7 +114,7 @@ def audit(
         raise SonoscaleError(f"warmup={warmup:g} needs the column of steps (step)")
     found = gather(
         runs, rank=rank, covariates=None if covariates is None else as_names(covariates, "covariates"),
-        baselines=as_names(baselines, "baselines"), layer=layer,
+        baselines=as_names(baselines, "baselines"), layer=layer, seed=seed,
     )  # fmt: skip
     draws: dict[str, Any] = {"level": level, "bootstrap": bootstrap, "seed": seed}
     spearman, adjusted, joint, floors, ruling = rule(

@@ -22,6 +22,7 @@ Index = NDArray[np.intp]
 _MOST = 0.5  # of the rows, above zero: one below is taken for a mistake
 _LARGEST = 1e100
 _INTERVAL = 2 * 1.959964  # width of a 95 % interval, in standard errors
+_MOST_CONFIGURATIONS = 1000  # that are audited; of more, so many are drawn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +76,8 @@ class Rows:
             quality=self.quality[kept],
             covariates=self.covariates[kept],
             others={name: column[kept] for name, column in self.others.items()},
-            config=numbered(self.config[kept].tolist()),
-            cell=numbered(self.cell[kept].tolist()),
+            config=numbered(self.config[kept]),
+            cell=numbered(self.cell[kept]),
             family=None if self.family is None else self.family[kept],
             step=None if self.step is None else self.step[kept],
             layer=None if self.layer is None else self.layer[kept],
@@ -148,11 +149,13 @@ def gather(
     covariates: Sequence[str] | None = None,
     baselines: Sequence[str] = (),
     layer: str | None = None,
+    seed: int = 0,
 ) -> Configurations:
     """Check the columns and average each configuration (see `RunTable.clusters`).
 
     Where the runs have steps, the points are the rows of each configuration's last step; where there is a layer, those
-    of its last layer. Rows held out are left aside.
+    of its last layer. Rows held out are left aside. Of more than 1,000 configurations, so many are drawn at random, and
+    a note says so.
 
     Raises:
         SonoscaleError: For a column that is missing, malformed, constant, or not above zero where a logarithm is due;
@@ -188,7 +191,13 @@ def gather(
 
     # Sorted by values, so that neither the order of rows nor the names of families can change a draw.
     order = np.lexsort([logs[name] for name in (*ordered, runs.y, rank, *names)[::-1]])
-    config = numbered(runs.clusters[order].tolist())
+    config = numbered(runs.clusters[order])
+    count = int(config.max()) + 1
+    if count > _MOST_CONFIGURATIONS:
+        drawn = np.random.default_rng(seed).permutation(count) < _MOST_CONFIGURATIONS
+        note = f"{_MOST_CONFIGURATIONS} of the {count} configurations are audited, drawn at random"
+        some = runs.take(np.sort(order[drawn[config]]), *held, note)
+        return gather(some, rank=rank, covariates=covariates, baselines=baselines, layer=layer, seed=seed)
     design = [tuple(columns[c.name][i] for c in entered if c.design) for i in order]
     family, labels = None, ()
     if runs.family_by is not None:
