@@ -22,6 +22,7 @@ Index = NDArray[np.intp]
 _MOST = 0.5  # of the rows, above zero: one below is taken for a mistake
 _LARGEST = 1e100
 _MOST_CONFIGURATIONS = 1000  # that are audited; of more, so many are drawn
+_INTERVAL = 2 * 1.959964  # width of a 95 % interval, in standard errors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,7 @@ class Rows:
         cell: [n] number of the configuration, design and step: rows of one cell differ by their seeds only.
         family: [n] number of the family, or None.
         step, layer: [n], or None.
+        rank_variance: [n] of the error of log rank, or None.
     """
 
     rank: Array
@@ -62,6 +64,7 @@ class Rows:
     family: Index | None
     step: Array | None
     layer: Array | None
+    rank_variance: Array | None = None
 
     def __len__(self) -> int:
         return len(self.rank)
@@ -78,6 +81,7 @@ class Rows:
             family=None if self.family is None else self.family[kept],
             step=None if self.step is None else self.step[kept],
             layer=None if self.layer is None else self.layer[kept],
+            rank_variance=None if self.rank_variance is None else self.rank_variance[kept],
         )
 
 
@@ -98,6 +102,8 @@ class Configurations:
         names: the covariates, in the order of the columns.
         family_labels: of each family number.
         held_constant: covariates are the same in all rows, so that capacity is held equal by design.
+        rank_error: variance of the error of log rank in these points, by the interval of rank that the table has
+            (`rankme_low`, `rankme_high` beside `rankme`, taken for 95 %), or None.
         notes: what was decided about the table, in sentences.
     """
 
@@ -114,10 +120,20 @@ class Configurations:
     names: tuple[Covariate, ...]
     family_labels: tuple[str, ...]
     held_constant: bool
+    rank_error: float | None
     notes: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.rank)
+
+    @property
+    def sums(self) -> list[list[int]]:
+        """Places of covariates whose logarithms add up to that of compute, where compute is not one of them."""
+        sizes = find_sizes([c.name for c in self.names])
+        places = {c.name: i for i, c in enumerate(self.names) if c.logged and c.design}
+        kinds = [kind for kind in ("parameters", "data", "data seen") if sizes.get(kind) in places]
+        both = [places[sizes[kind]] for kind in kinds[:2]] if len(kinds) > 1 else list(places.values())[:2]
+        return [both] if len(both) == 2 and "compute" not in sizes else []
 
     @property
     def size_by(self) -> int | None:
@@ -147,8 +163,8 @@ def gather(
     """
     if runs.group_by:
         raise SonoscaleError(
-            f"group ({', '.join(runs.group_by)}): an audit has one verdict; audit each group by itself, or name the "
-            "column as family"
+            f"group ({', '.join(runs.group_by)}): an audit has one verdict; call audit_groups for one of each group, "
+            "or name the column as family"
         )
     runs.need(rank, *([] if layer is None else [layer]))
     _check_clusters(runs, layer)
@@ -200,6 +216,7 @@ def gather(
         family=family,
         step=steps,
         layer=None if layer is None else columns[layer][order],
+        rank_variance=_variance(runs, rank, order),
     )
     way = "more" if target.higher_is_better else "less"
     said = [f"audited: {runs.y} ({way} is better, {target.because}), {runs.counts}", *runs.notes, *held]
@@ -369,8 +386,25 @@ def _averaged(
         names=tuple(c for c, d in zip(names, differs, strict=True) if d),
         family_labels=labels,
         held_constant=held_constant or not differs.all(),
+        rank_error=None
+        if final.rank_variance is None
+        else float(np.mean(mean_over(final.rank_variance, final.config) / size)),
         notes=tuple(notes),
     )
+
+
+def _variance(runs: RunTable, rank: str, order: Index) -> Array | None:
+    """Of the error of log rank in each row, where the table has an interval of rank in every one."""
+    ends = [runs.columns.get(f"{rank}_{end}") for end in ("low", "high")]
+    if any(one is None for one in ends):
+        return None
+    try:
+        low, high = (np.asarray(one, dtype=np.float64)[order] for one in ends)
+    except (TypeError, ValueError):
+        return None
+    if not (np.isfinite(low).all() and np.isfinite(high).all() and (low > 0).all() and (high >= low).all()):
+        return None
+    return (np.log(high / low) / _INTERVAL) ** 2
 
 
 def _last(rows: Rows) -> Rows:
