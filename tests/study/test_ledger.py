@@ -30,7 +30,7 @@ def loss_of(tmp_path):
         (folder / "record.json").write_text(json.dumps(record))
         score = {"protocol": "probe", "metric": "accuracy", "score": 0.5, "low": 0.4, "high": None, "chance": 0.5}
         (folder / "probe-key.json").write_text(json.dumps({"steps": {"4": score}}))
-        task = TaskJob("toy", {"linear": "key"}, Path(), (), (), {})
+        task = TaskJob("toy", {("linear", "mean"): "key"}, Path(), (), (), {})
         job = RunJob(PlannedRun(config, "base", "base"), "id", folder, {}, Path(), Path(), (task,))
         (row,) = build_ledger([job]).to_pylist()
         return row["loss_of"]

@@ -1,4 +1,4 @@
-"""The ledger: one row per run, checkpoint, task and protocol. All that laws and reports read."""
+"""The ledger: one row per run, checkpoint, task, protocol and readout. All that laws and reports read."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ def build_ledger(jobs: list[RunJob]) -> pa.Table:
                 probe = steps[str(budget["step"])]
                 scores = {k: probe[k] for k in ("protocol", "metric", "score", "chance")}
                 ends = {"score_low": probe.get("low"), "score_high": probe.get("high")}
-                rows.append({**fixed, **measured, "task": task, **scores, **ends})
+                readout = probe.get("readout", "mean")  # probed before there were others
+                rows.append({**fixed, **measured, "task": task, **scores, **ends, "readout": readout})
     return pa.Table.from_pylist(rows)
 
 
