@@ -1,12 +1,16 @@
 """How often the audit's verdict is right, on tables whose truth is known: writes `docs/audit-verdicts.md`.
 
-Runs differ in parameters and data; rank and quality follow capacity and add noise of their own. In the kinds where
-rank means something, part of the noise is common to both. Table i of a cell has seed i.
+Each table has two sizes, uniform in their logarithms over [0, 1] after scaling; rank and quality are a function of
+them plus noise of standard deviation 0.1 each, or otherwise as `KINDS` says. Table i of a cell has seed i + `--seed`.
+The cells are gone through in turn, table by table, until each has `--tables` or `--minutes` are over; what is done is
+kept in `--results`, so that a later call goes on from there.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import math
 import os
 import platform
 import time
@@ -16,124 +20,186 @@ from typing import Any
 
 import numpy as np
 import scipy
-from rich.progress import track
 from threadpoolctl import threadpool_limits
 
 from sonoscale import __version__
+from sonoscale.files import write_json, write_text
 from sonoscale.laws import read_runs
-from sonoscale.laws.audit import VERDICTS
-from sonoscale.laws.audit._audit import rule
+from sonoscale.laws.audit._audit import RELIABILITY, rule
 from sonoscale.laws.audit._gather import gather
 
-PAGE = Path(__file__).parent.parent / "docs" / "audit-verdicts.md"
-COUNTS = (12, 16, 20, 30, 60, 120)
-NOISE = {"large": 0.6, "small": 0.15}
-"""Standard deviation of the noise, in standard deviations of what capacity explains."""
-FAMILIES = 3
-
-
-def saturating(size: np.ndarray, data: np.ndarray, slowness: float) -> np.ndarray:
-    """A score that climbs to a ceiling in both, by powers of them."""
-    return -np.exp(-0.5 * slowness * size) - 0.7 * np.exp(-0.5 * slowness * data)
-
-
-KINDS: dict[str, dict[str, Any]] = {
-    "nothing: rank and quality unrelated": {"of_rank": 0.0, "of_quality": 0.0},
-    "rank follows capacity, quality does not": {"of_quality": 0.0},
-    "only capacity, linear in logarithms": {},
-    "only capacity, quality saturates": {"bent": "quality"},
-    "only capacity, rank and quality saturate": {"bent": "both"},
-    "only capacity, heavy tails": {"tails": True},
-    "only capacity, families differ in level": {"families": "level"},
-    "only capacity, families differ in level and slope": {"families": "slope"},
-    "only capacity, two seeds each": {"seeds": 2},
-    "rank adds to capacity, linear": {"common": 0.8},
-    "rank adds to capacity, both saturate": {"common": 0.8, "bent": "both"},
-    "rank adds to capacity, families": {"common": 0.8, "families": "level"},
-    "rank adds to capacity, two seeds each": {"common": 0.8, "seeds": 2},
-    "more rank is worse": {"sign": -1.0},
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "audit-verdicts.md"
+COUNTS = (12, 20, 40, 80)
+NOISE = 0.1
+NULLS = {
+    "smooth": "0.6 a + 0.4 b",
+    "saturating": "2 (1 - exp(-3 a)) + 0.6 b",
+    "step": "1 where a > 0.5",
+    "hinge": "2 max(0, a - 0.5)",
+    "steep hinge": "6 max(0, a - 0.5)",
+    "bottleneck": "4 min(a, b)",
+    "slanting step": "1 where a + b > 1",
+    "size of reliability .95": "smooth; a is recorded with an error, 95 % of its variance is true",
+    "all sizes of reliability .95": "smooth; so are a and b",
+    "through loss": "a loss = smooth + noise is recorded; rank and quality are functions of it, with noise",
+    "opposite families": "smooth; two families, in one of which quality falls with size",
+    "noise that grows": "smooth; noise from 0.3 to 2 times as large, along a",
+    "heavy tails": "smooth; noise by Student's t with 3 degrees of freedom",
+    "shared seeds": "smooth; two seeds each, whose luck (half of the noise's size) is in rank and quality alike",
+    "third variable": "smooth; a variable that is not recorded, of half the noise's size, is in rank and in quality",
 }
+"""Kind -> what rank and quality have in common. In none but the last does rank add anything to size."""
+POWERS = {f"partial {rho:g}": f"smooth; noises correlated by {rho:g}" for rho in (0.1, 0.3, 0.5, 0.7)} | {
+    "partial 0.5, step": "step; noises correlated by 0.5",
+    "partial 0.5, bottleneck": "bottleneck; noises correlated by 0.5",
+}
+KINDS = NULLS | POWERS
 
 
-def make_table(
-    count: int, noise: float, seed: int, *, of_rank: float = 1.0, of_quality: float = 1.0, bent: str = "",
-    tails: bool = False, families: str = "", seeds: int = 1, common: float = 0.0, sign: float = 1.0,
-) -> dict[str, Any]:  # fmt: skip
-    """A table of `count` configurations. `common`: the correlation of rank and quality at equal capacity."""
+def of_sizes(kind: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """What sizes make of rank and quality alike."""
+    if "step" in kind:
+        return (a + b > 1 if "slanting" in kind else a > 0.5) * 1.0
+    if "hinge" in kind:
+        return (6.0 if "steep" in kind else 2.0) * np.maximum(0.0, a - 0.5)
+    if "bottleneck" in kind:
+        return 4 * np.minimum(a, b)
+    if kind == "saturating":
+        return 2 * (1 - np.exp(-3 * a)) + 0.6 * b
+    return 0.6 * a + 0.4 * b
+
+
+def make_table(kind: str, count: int, seed: int) -> dict[str, Any]:
+    """A table of `count` configurations."""
     rng = np.random.default_rng(seed)
-    size = rng.choice(6, count) * 1.2 + rng.normal(0, 0.05, count)  # log of parameters, about a factor 400
-    data = rng.choice(4, count) * 1.6
-    rank = saturating(size, data, 1.4) if bent == "both" else 0.1 * size + 0.08 * data
-    quality = saturating(size, data, 1.0) if bent else size / 6 + data / 5
-    label = np.array(["a", "b", "c"])[rng.integers(0, FAMILIES, count)]
-    number = np.unique(label, return_inverse=True)[1]
-
-    def scaled(column: np.ndarray) -> np.ndarray:
-        return (column - column.mean()) / column.std()
-
-    rank, quality = scaled(rank) * of_rank, scaled(quality) * of_quality
-    if families:
-        rank, quality = rank + np.array([0.0, 1.0, -0.7])[number], quality + np.array([0.0, 0.9, -0.9])[number]
-    if families == "slope":
-        tilt = scaled(size) * np.array([0.0, 0.4, -0.4])[number]
-        rank, quality = rank + tilt, quality + tilt
-
-    def draw() -> np.ndarray:
-        return rng.standard_t(3, count) / np.sqrt(3) if tails else rng.normal(size=count)
-
-    shared = draw()
-    rank = rank + noise * (np.sqrt(common) * shared + np.sqrt(1 - common) * draw())
-    quality = sign * quality + noise * (np.sqrt(common) * shared + np.sqrt(1 - common) * draw())
-    again = np.repeat(np.arange(count), seeds)
+    a, b = rng.uniform(size=(2, count))
+    effect = of_sizes(kind, a, b)
+    rank_noise, noise = rng.normal(size=(2, count))
+    more: dict[str, Any] = {}
+    if kind == "heavy tails":
+        rank_noise, noise = rng.standard_t(3, size=(2, count)) / math.sqrt(3)
+    if kind.startswith("partial"):
+        rho = float(kind.split()[1].strip(","))
+        noise = rho * rank_noise + math.sqrt(1 - rho**2) * noise
+    if kind == "noise that grows":
+        rank_noise, noise = (one * (0.3 + 1.7 * a) for one in (rank_noise, noise))
+    rank, quality = effect + NOISE * rank_noise, effect + NOISE * noise
+    if kind == "third variable":
+        third = 0.5 * NOISE * rng.normal(size=count)
+        rank, quality = rank + third, quality + third
+    if kind == "through loss":
+        loss = effect + NOISE * rng.normal(size=count)
+        rank, quality = 1.5 * loss + NOISE * rank_noise, loss + 0.5 * np.maximum(loss - 0.5, 0) + NOISE * noise
+        more["loss"] = 3 - loss
+    if kind == "opposite families":
+        family = rng.integers(0, 2, count)
+        rank, quality = rank + 0.5 * family, np.where(family == 1, effect, -effect) + 0.3 * family + NOISE * noise
+        more["family"] = np.array(["a", "b"])[family]
+    recorded = [a, b]
+    for i in range({"size of reliability .95": 1, "all sizes of reliability .95": 2}.get(kind, 0)):
+        recorded[i] = recorded[i] + recorded[i].std() * math.sqrt(0.05 / 0.95) * rng.normal(size=count)
     table = {
-        "params": np.exp(12 + size)[again],
-        "clips": np.exp(8 + data)[again],
-        "flops": np.exp(30 + size + data)[again],
-        "rank": np.exp(3 + 0.2 * (rank[again] + (seeds > 1) * 0.3 * noise * rng.normal(size=len(again)))),
-        "quality": 0.5 + 0.05 * (quality[again] + (seeds > 1) * 0.3 * noise * rng.normal(size=len(again))),
-        "config": again,
-    }
-    return table | ({"family": label[again]} if families else {})
+        "config": np.arange(count), "params": 1e6 * np.exp(5 * recorded[0]), "clips": 1e5 * np.exp(4 * recorded[1]),
+        "rank": np.exp(3 + rank), "quality": 0.5 + 0.1 * quality, **more,
+    }  # fmt: skip
+    if kind == "shared seeds":
+        luck = 0.5 * NOISE * rng.normal(size=(2, count))
+        table = {name: np.tile(column, 2) for name, column in table.items()}
+        table["rank"], table["quality"] = table["rank"] * np.exp(luck.ravel()), table["quality"] + 0.1 * luck.ravel()
+    return table
 
 
-def verdict(table: dict[str, Any], *, permutations: int = 200) -> str:
+def verdict(table: dict[str, Any]) -> str:
     """By the rules alone, without the other evidence."""
     runs = read_runs(
-        table, y="quality", clusters="config", family="family" if "family" in table else None, higher_is_better=True,
-    )  # fmt: skip
-    return rule(gather(runs, rank="rank"), level=0.95, bootstrap=80, permutations=permutations, seed=0)[3].verdict
+        table, y="quality", clusters="config", family="family" if "family" in table else None, higher_is_better=True
+    )
+    found = gather(runs, rank="rank")
+    return rule(found, level=0.95, bootstrap=80, permutations=100, seed=0)[-1].verdict
+
+
+def measure(results: Path, *, tables: int, minutes: float, seed: int) -> dict[str, Any]:
+    """Kind and count -> the verdicts, table by table; what `results` has is kept."""
+    done: dict[str, Any] = {"seed": seed, "seconds": 0.0, "cells": {}}
+    if results.exists():
+        done = json.loads(results.read_text())
+        if done["seed"] != seed:
+            raise SystemExit(f"{results} is of seed {done['seed']}, not {seed}: give another file")
+    cells: dict[str, list[str]] = done["cells"]
+    before, started = done["seconds"], time.monotonic()
+    for turn in range(tables):
+        for count in COUNTS:
+            for kind in KINDS:
+                if count == COUNTS[-1] and turn % 2:
+                    continue  # the largest take the most time: half as many
+                mine = cells.setdefault(f"{kind}|{count}", [])
+                if len(mine) <= (turn // 2 if count == COUNTS[-1] else turn):
+                    mine.append(verdict(make_table(kind, count, seed + len(mine))))
+        done["seconds"] = before + time.monotonic() - started
+        write_json(results, done)
+        if turn % 5 == 4:
+            write_page(done)
+            print(f"{turn + 1} of {tables} tables, {done['seconds']:.0f} s", flush=True)
+        if time.monotonic() - started > 60 * minutes:
+            break
+    return done
+
+
+def share(found: list[str], name: str) -> str:
+    """A share with its standard error."""
+    p, n = Counter(found)[name] / len(found), len(found)
+    return f"{p:.3f} ± {math.sqrt(max(p * (1 - p), 0.25 / n) / n):.3f}"
+
+
+def write_page(done: dict[str, Any]) -> None:
+    """Tables of the shares, with their standard errors (with at least half a table's worth of variance)."""
+    cells: dict[str, list[str]] = done["cells"]
+    lines = [
+        "# How often the audit is right",
+        "",
+        "Shares of verdicts over simulated tables of which the truth is known, ± the standard error. What it means:",
+        "[what-the-audit-can-say.md](what-the-audit-can-say.md); the rules: the docstring of `sonoscale.laws.audit`.",
+        f"Sizes are a (parameters) and b (data), uniform in [0, 1] on a log scale; noise {NOISE:g}; level 0.95, margin",
+        f"0.5, reliability of sizes {RELIABILITY:g}.",
+        "",
+    ]
+
+    def table(title: str, kinds: dict[str, str], name: str) -> None:
+        lines.extend([f"## {title}", "", "| truth | " + " | ".join(f"n = {n}" for n in COUNTS) + " |"])
+        lines.append("|---|" + "---:|" * len(COUNTS))
+        for kind in kinds:
+            row = [share(cells[f"{kind}|{n}"], name) if cells.get(f"{kind}|{n}") else "" for n in COUNTS]
+            lines.append(f"| {kind} | {' | '.join(row)} |")
+        lines.append("")
+
+    table("`supported` where rank adds nothing to size", NULLS, "supported")
+    table("`supported` where it does", POWERS, "supported")
+    table("`only_through_capacity` where rank adds", POWERS, "only_through_capacity")
+    table("`only_through_capacity` where rank adds nothing", NULLS, "only_through_capacity")
+    lines += ["## The kinds", "", *(f"- {kind}: {words}" for kind, words in KINDS.items()), ""]
+    counted = {n: sorted({len(found) for cell, found in cells.items() if cell.endswith(f"|{n}")}) for n in COUNTS}
+    number = "; ".join(f"n = {n}: {' to '.join(map(str, {c[0]: 0, c[-1]: 0}))}" for n, c in counted.items() if c)
+    lines += [
+        f"*`python benchmarks/audit_verdicts.py --seed {done['seed']}`: tables per cell: {number}; the seeds are not "
+        f"those on which constants were chosen. sonoscale {__version__}, python {platform.python_version()}, "
+        f"numpy {np.__version__}, scipy {scipy.__version__}; {platform.machine()}, {os.cpu_count()} cores, one "
+        f"process, {done['seconds']:.0f} s.*",
+        "",
+    ]
+    write_text(PAGE, "\n".join(lines))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tables", type=int, default=200, help="in each cell")
-    tables = parser.parse_args().tables
-    started = time.perf_counter()
-    lines = []
-    cells = [(name, words, count) for name in KINDS for words in NOISE for count in COUNTS]
+    parser.add_argument("--tables", type=int, default=200, help="in each cell, half as many for the largest n")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop after this time")
+    parser.add_argument("--seed", type=int, default=100_000)
+    parser.add_argument("--results", type=Path, default=ROOT / "build" / "audit-verdicts.json")
+    options = parser.parse_args()
+    options.results.parent.mkdir(parents=True, exist_ok=True)
     with threadpool_limits(1):
-        for name, words, count in track(cells):
-            found = Counter(verdict(make_table(count, NOISE[words], i, **KINDS[name])) for i in range(tables))
-            shares = " | ".join(f"{found[each] / tables:.1%}" for each in VERDICTS)
-            lines.append(f"| {name} | {words} | {count} | {shares} |")
-    head = [
-        "# How often the audit is right",
-        "",
-        "Shares of verdicts over simulated tables of which the truth is known. `supported` is wrong wherever rank",
-        "follows capacity only, and so is anything but the last two columns where rank and quality are unrelated. The",
-        "kinds are described in `benchmarks/audit_verdicts.py`, the rules in the docstring of `sonoscale.laws.audit`.",
-        "",
-        "| truth | noise | configurations | " + " | ".join(f"`{each}`" for each in VERDICTS) + " |",
-        "|---|---|---:|" + "---:|" * len(VERDICTS),
-    ]
-    noise = ", ".join(f"{words}: {value:g}" for words, value in NOISE.items())
-    about = (
-        f"*`python benchmarks/audit_verdicts.py --tables {tables}`: {tables} tables in each row, table i has seed i; "
-        f"noise in standard deviations of what capacity explains, {noise}; level 0.95. sonoscale {__version__}, python "
-        f"{platform.python_version()}, numpy {np.__version__}, scipy {scipy.__version__}; {platform.machine()}, "
-        f"{os.cpu_count()} cores, {time.perf_counter() - started:.0f} s.*"
-    )
-    PAGE.write_text("\n".join([*head, *lines, "", about, ""]))
+        write_page(measure(options.results, tables=options.tables, minutes=options.minutes, seed=options.seed))
 
 
 if __name__ == "__main__":

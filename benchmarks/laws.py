@@ -32,6 +32,11 @@ PUBLISHED = {"A": 124.522, "B": 1293.284, "E": 0.026, "alpha": 0.015, "beta": 0.
 THRESHOLDS = (1e20, 3e20, 1e21, 3e21)
 LARGEST = 5.7e21  # the 7B models, by 6 N D
 SMALLER = (3e19, 1e20, 3e20)  # for the 34 or 35 models of one data set, whose largest took 6e21
+LEVELS = (0.5, 0.8, 0.95)
+SEEDS = 60  # simulated curves of each kind
+NOISE = 0.01  # of them, in log y
+REACHES = np.array([1.0, 1.5, 2.0, 3.0, 5.0, 10.0])
+BINS = 10  # of the PIT histogram
 
 Columns = dict[str, np.ndarray]
 
@@ -110,6 +115,163 @@ def curves(table: Columns) -> list[str]:
         means = [np.mean(errors[i : i + models]) for i in range(0, len(errors), models)]
         lines.append(f"| {task} | {' | '.join(f'{mean:.4f}' for mean in means)} |")
     return lines
+
+
+def interval_score(low: np.ndarray, high: np.ndarray, y: np.ndarray, level: float) -> np.ndarray:
+    """Winkler's score of intervals (Journal of the American Statistical Association 67, 1972): less is better."""
+    missed = np.maximum(low - y, 0.0) + np.maximum(y - high, 0.0)
+    return high - low + 2.0 / (1.0 - level) * missed
+
+
+def split_curves(table: Columns) -> list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """Of each curve x and y that are fitted, and x and y held out."""
+    keys = np.array([f"{a}|{b}|{c}" for a, b, c in zip(table["domain"], table["task"], table["model"], strict=True)])
+    found = []
+    for key in dict.fromkeys(keys.tolist()):
+        rows, held = keys == key, np.asarray(table["is_train"]).astype(int) == 0
+        x, y = table["seen"].astype(float), table["loss"].astype(float)
+        found.append((x[rows & ~held], y[rows & ~held], x[rows & held], y[rows & held]))
+    return found
+
+
+def calibrated(table: Columns) -> list[str]:
+    """How often intervals of `auto` and naive ones hold the held-out points of the learning curves, and their score."""
+    parts = split_curves(table)
+    lines = [
+        "| level | inside | inside naive | Winkler | Winkler naive | half-width of log | naive |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    ranks = np.zeros((2, BINS))
+    for level in LEVELS:
+        rows = []
+        for x, y, new, observed in parts:
+            found = extrapolate(x, y, y_name="loss", level=level).predict(new)
+            assert found.naive_low is not None
+            assert found.naive_high is not None
+            z = np.log(observed)
+            for low, high in ((found.low, found.high), (found.naive_low, found.naive_high)):
+                a, b = np.log(low), np.log(high)
+                rows.append([np.mean((a <= z) & (z <= b)), interval_score(a, b, z, level).mean(), np.mean(b - a) / 2])
+        ours, naive = np.mean(rows[::2], axis=0), np.mean(rows[1::2], axis=0)
+        lines.append(
+            f"| {level:.0%} | {ours[0]:.1%} | {naive[0]:.1%} | {ours[1]:.4f} | {naive[1]:.4f} | {ours[2]:.4f} | "
+            f"{naive[2]:.4f} |"
+        )
+    steps = [1.0 - 2.0 * k / BINS for k in range(BINS // 2)]  # ends of these central intervals are the edges of bins
+    for x, y, new, observed in parts:
+        edges: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+        for level in [step for step in steps if step < 1.0]:
+            found = extrapolate(x, y, y_name="loss", level=level).predict(new)
+            assert found.naive_low is not None
+            assert found.naive_high is not None
+            edges[0].extend((found.low, found.high))
+            edges[1].extend((found.naive_low, found.naive_high))
+        for which in range(2):
+            ends = np.sort(np.array(edges[which]), axis=0)
+            middle = np.sqrt(ends[BINS // 2 - 2] * ends[BINS // 2 - 1])  # of a normal distribution of log y
+            ends = np.sort(np.vstack([ends, middle]), axis=0)
+            place = (ends <= observed).sum(axis=0)
+            ranks[which] += np.bincount(place, minlength=BINS)[:BINS] / len(observed)
+    shares = ranks / len(parts)
+    lines += [
+        "",
+        "PIT histogram: share of held-out points in each tenth of the predicted distribution:",
+        "",
+        "```",
+    ]
+    lines += [f"{'':12}" + "".join(f"{k / BINS:6.1f}" for k in range(BINS))]
+    lines += [
+        f"{name:12}" + "".join(f"{share:6.3f}" for share in row)
+        for name, row in zip(("auto", "naive"), shares, strict=True)
+    ]
+    lines += [f"{'auto':6}{(k + 0.5) / BINS:5.2f} {'#' * round(200 * share)}" for k, share in enumerate(shares[0])]
+    return [*lines, "```"]
+
+
+def bend(at: float, before: float, more: float, floor: float = 0.0) -> Callable[[np.ndarray], np.ndarray]:
+    """A power law of exponent `before` that changes by `more` at one place, within a tenth of an e-fold."""
+    return lambda x: floor + (x / 1e3) ** -before * np.exp(-0.1 * more * np.logaddexp(0.0, 10.0 * np.log(x / at)))
+
+
+LAWS: dict[str, dict[str, Callable[[np.ndarray], np.ndarray]]] = {
+    "no bend": {
+        "floor": lambda x: 0.5 + 20.0 * x**-0.4, "power": lambda x: 3.0 * x**-0.15,
+        "levels off": lambda x: 0.3 + 60.0 * (1.0 / x + 1e-5) ** 0.5,
+    },
+    "bend inside": {
+        "steeper at 0.1": bend(1e5, 0.1, 0.3), "flatter at 0.1": bend(1e5, 0.4, -0.3),
+        "steeper at 0.3": bend(3e5, 0.1, 0.3), "flatter at 0.3": bend(3e5, 0.4, -0.3),
+        "steeper, then a floor": bend(3e4, 0.05, 0.5, 0.2),
+    },
+    "bend outside": {"steeper at 2": bend(2e6, 0.1, 0.3), "flatter at 2": bend(2e6, 0.4, -0.3)},
+}  # fmt: skip
+
+
+def simulated() -> list[str]:
+    """Coverage of 95 % intervals over simulated curves, x from 1e3 to 1e6, at reaches beyond the largest x."""
+    heads = " | ".join(f"x{reach:g}" for reach in REACHES)
+    lines = [f"| law | n | {heads} | half-width x1 | x10 |", "|---|---|" + "---:|" * (len(REACHES) + 2)]
+    for group, laws in LAWS.items():
+        for name, law in laws.items():
+            for n in (20, 40):
+                x, inside, wide = np.geomspace(1e3, 1e6, n), [], []
+                for seed in range(SEEDS):
+                    rng = np.random.default_rng([seed, n])
+                    new = law(1e6 * REACHES) * np.exp(NOISE * rng.normal(size=len(REACHES)))
+                    found = extrapolate(x, law(x) * np.exp(NOISE * rng.normal(size=n)), y_name="loss").predict(
+                        1e6 * REACHES
+                    )
+                    inside.append((found.low <= new) & (new <= found.high))
+                    wide.append(0.5 * np.log(found.high / found.low))
+                cells = " | ".join(f"{share:.2f}" for share in np.mean(inside, axis=0))
+                half = np.median(wide, axis=0)
+                lines.append(f"| {group}: {name} | {n} | {cells} | {half[0]:.3f} | {half[-1]:.3f} |")
+    return lines
+
+
+def moved(table: Columns) -> list[str]:
+    """Plans from the smaller runs of Chinchilla's table, ten times beyond them, against the optimum of all runs."""
+    lines = [
+        "| runs | fitted up to | origins | N | of all | D | of all | a | of all | inside |",
+        "|---|---|---:|---|---:|---|---:|---|---:|---:|",
+    ]
+    total = np.zeros(3, dtype=int)
+    count = 0
+    outlier = np.asarray(table["epoch_excluded_outlier"]).astype(int) == 1
+    for name, kept in (("240", ~outlier), ("all 245", np.ones(len(outlier), dtype=bool))):
+        for limit in (3e19, 1e20, 3e20, 1e21):
+            both = []
+            for rows in (kept, kept & (table["C"] <= limit)):
+                part = {column: table[column][rows] for column in ("N", "D", "loss")}
+                both.append(plan_allocation(part, n="N", d="D", y="loss", flops=10 * limit, bootstrap=500, force=True))
+            whole, one = both
+            inside = [whole.n.value in one.n, whole.d.value in one.d, whole.a.value in one.a]
+            total += inside
+            count += 1
+            lines.append(
+                f"| {name} | {limit:.0e} | {one.origins} | {span(one.n)} | {whole.n.value:.3g} | {span(one.d)} | "
+                f"{whole.d.value:.3g} | {span(one.a)} | {whole.a.value:.3f} | {sum(inside)} of 3 |"
+            )
+    held = ", ".join(f"{what} in {share}" for what, share in zip(("N", "D", "a"), total.tolist(), strict=True))
+    return [*lines, "", f"Inside the 95 % interval: {held} of {count}. " + steady()]
+
+
+def steady() -> str:
+    """The same where the law holds: the share of intervals that hold the truth, and their width."""
+    rng, hits, widths = np.random.default_rng(0), [], []
+    flops, n = np.meshgrid(np.geomspace(1e17, 4e19, 5), np.geomspace(3e7, 3e9, 8))
+    n, d, budget, a = n.ravel(), (flops / 6.0 / n).ravel(), 4e20, 0.36 / 0.7
+    best = (0.34 * 400.0 / (0.36 * 1200.0)) ** (1 / 0.7) * (budget / 6.0) ** a
+    for _ in range(SEEDS):
+        y = (1.7 + 400.0 / n**0.34 + 1200.0 / d**0.36) * np.exp(0.004 * rng.standard_normal(len(n)))
+        one = plan_allocation({"N": n, "D": d, "loss": y}, n="N", d="D", y="loss", flops=budget, bootstrap=100)
+        hits.append([best in one.n, a in one.a])
+        widths.append([0.5 * np.log(one.n.high / one.n.low), 0.5 * (one.a.high - one.a.low)])
+    share, half = np.mean(hits, axis=0), np.median(widths, axis=0)
+    return (
+        f"On {SEEDS} simulated tables of 40 runs where the law holds, ten times beyond: N in {share[0]:.0%}, a in "
+        f"{share[1]:.0%}, with half-widths of {half[0]:.2f} of log N and {half[1]:.3f} of a."
+    )
 
 
 def held_out(law: Extrapolation, x: np.ndarray, y: np.ndarray) -> tuple[int, int, int, float]:
@@ -219,19 +381,33 @@ def main() -> None:
         name: column.astype(float) if name in ("params", "tokens") else column
         for name, column in read["mlfoundations_scaling_104models"].items()
     }
+    text = "\n".join(part for title, lines in sections(read, models) for part in (f"### {title}", "", *lines(), ""))
+    write(text, console)
+
+
+def sections(read: dict[str, Columns], models: Columns) -> list[tuple[str, Callable[[], list[str]]]]:
+    """The title of each section, and what measures it."""
+    chinchilla, learning = read["chinchilla_fig4_epoch"], read["learning_curves_36"]
+    return [
+        ("Chinchilla's law again", lambda: refit(chinchilla)),
+        ("Learning curves, from their first fifth of points (half the largest x)", lambda: curves(learning)),
+        ("Calibration of `auto` on the 36 learning curves", lambda: calibrated(learning)),
+        (f"Simulated curves: coverage of 95 % intervals, {SEEDS} curves a cell, noise of {NOISE:.0%}", simulated),
+        ("Larger runs than any that was fitted", lambda: coverage(chinchilla, models)),
+        ("Chinchilla's optimum from the smaller runs", lambda: moved(chinchilla)),
+        (
+            f"A plan for {LARGEST:.1e} FLOPs from models under 1B parameters (104 models, C4 loss)",
+            lambda: planned(models),
+        ),
+    ]
+
+
+def write(text: str, console: Console) -> None:
+    """Print the sections and put them into the page."""
     facts = provenance("torch", "numpy", "scipy")
-    text = "\n".join(
-        [
-            "### Chinchilla's law again", "", *refit(read["chinchilla_fig4_epoch"]), "",
-            "### Learning curves, from their first fifth of points (half the largest x)", "",
-            *curves(read["learning_curves_36"]), "",
-            "### Larger runs than any that was fitted", "", *coverage(read["chinchilla_fig4_epoch"], models), "",
-            f"### A plan for {LARGEST:.1e} FLOPs from models under 1B parameters (104 models, C4 loss)", "",
-            *planned(models), "",
-            "*`python benchmarks/laws.py`; " + ", ".join(f"{k} {facts[k]}" for k in ("sonoscale", "python", "numpy"))
-            + f"; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}.*",
-        ]
-    )  # fmt: skip
+    text += "\n*`python benchmarks/laws.py`; " + ", ".join(f"{k} {facts[k]}" for k in ("sonoscale", "python", "numpy"))
+    text += f"; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the end (times are rough); "
+    text += f"seeds 0 to {SEEDS - 1}.*"
     console.print(text, markup=False, soft_wrap=True)
     if PAGE.is_file():
         before, rest = PAGE.read_text().split(START)

@@ -245,3 +245,28 @@ def test_the_table_is_not_overwritten(runs, sonoscale, tmp_path):
     result = sonoscale("fit", table, "--x", "params", "--y", "loss", "--json", table)
     assert result.returncode == 1
     assert table.read_bytes() == (runs / "one.csv").read_bytes()
+
+
+def test_parameters_are_fixed_and_tied_and_the_law_is_drawn(sonoscale, tmp_path):
+    n, d = (grid.ravel() for grid in np.meshgrid(np.geomspace(1e6, 1e9, 5), np.geomspace(1e8, 1e11, 5)))
+    loss = (1.7 + 400.0 * n**-0.34 + 410.0 * d**-0.34) * np.exp(0.003 * np.random.default_rng(0).normal(size=25))
+    table, file, figure = tmp_path / "runs.csv", tmp_path / "law.json", tmp_path / "law.png"
+    table.write_text("\n".join(["N,D,loss", *(f"{a},{b},{c}" for a, b, c in zip(n, d, loss, strict=True))]))
+    asked = ("fit", table, "--x", "N,D", "--y", "loss", "--form", "chinchilla", "--bootstrap", "80")
+    result = sonoscale(*asked, "--fix", "E=1.7", "--tie", "alpha=beta", "--json", file, "--plot", figure)
+    assert result.returncode == 0, result.stderr
+    assert "1.7 (fixed)" in result.stdout
+    assert "(= alpha)" in result.stdout
+    assert "Huber's loss with delta 0.001" in result.stdout
+    (law,) = json.loads(file.read_text())["groups"]
+    assert law["fit"]["fixed"] == {"beta": "alpha", "E": 1.7}
+    assert law["fit"]["huber"] == 1e-3
+    assert law["fit"]["params"]["alpha"]["value"] == pytest.approx(0.34, abs=0.005)
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    for option, value, message in (
+        ("--fix", "E=high", "is no number"), ("--fix", "Q=1", "has no parameter 'Q'"), ("--tie", "alpha", "two param"),
+        ("--plot", tmp_path / "law.txt", "must end in .png"),
+    ):  # fmt: skip
+        result = sonoscale(*asked, option, value)
+        assert result.returncode == 1
+        assert message in result.stderr

@@ -268,3 +268,18 @@ def test_refusals(study, refused, tmp_path):
     assert "not valid YAML" in of_table("--design", "params", "--base", tmp_path / "bad.yaml")
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     assert "no column quality, score, accuracy, loss: name the column" in refused(tmp_path / "other.csv")
+
+
+def test_a_plan_is_drawn(sonoscale, tmp_path):
+    n, d = (grid.ravel() for grid in np.meshgrid(np.geomspace(1e7, 1e9, 4), np.geomspace(1e9, 1e11, 4)))
+    loss = (1.7 + 400 / n**0.34 + 1200 / d**0.36) * np.exp(0.003 * np.random.default_rng(0).standard_normal(16))
+    table, figure = tmp_path / "runs.csv", tmp_path / "plan.svg"
+    table.write_text("\n".join(["params,tokens,loss", *(f"{a},{b},{c}" for a, b, c in zip(n, d, loss, strict=True))]))
+    asked = ("plan", table, "--flops", "1e21", "--bootstrap", "80")
+    result = sonoscale(*asked, "--plot", figure)
+    assert result.returncode == 0, result.stderr
+    assert "<svg" in figure.read_text()
+    assert f"figure  {figure}" in result.stdout
+    result = sonoscale(*asked, "--plot", tmp_path / "there" / "plan.png")
+    assert result.returncode == 1
+    assert "in a folder that exists" in result.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -326,3 +327,57 @@ def test_a_figure_of_the_law(options):
     assert len(axes.lines) == len(laws.groups)
     assert axes.get_xlabel() == "params"
     pyplot.close(axes.figure)
+
+
+PUBLISHED = Path(__file__).parents[2].parent / "shared" / "data" / "laws" / "chinchilla_fig4_epoch.csv"
+
+
+@pytest.mark.skipif(not PUBLISHED.is_file(), reason=f"no {PUBLISHED}")
+def test_chinchilla_is_fitted_as_its_source_fits_it():
+    """Besiroglu et al., arXiv 2404.10102, table 1; least squares gives A = 593, alpha = 0.360."""
+    table = read_runs(PUBLISHED, y="loss").columns
+    kept = table["epoch_excluded_outlier"].astype(str) == "False"
+    part = {name: table[name][kept].astype(float) for name in ("N", "D", "loss")}
+    assert len(part["N"]) == 240
+    found = fit(part, ["N", "D"], y="loss", form="chinchilla", bootstrap=80)
+    (law,) = found.groups
+    assert law.fit is not None
+    assert law.fit.huber == 1e-3
+    assert any("Huber's loss with delta 0.001" in note for note in found.notes)
+    theirs = {"A": 477.8, "alpha": 0.347, "B": 2143.0, "beta": 0.367, "E": 1.817}
+    assert law.fit.values == pytest.approx(theirs, rel=2e-3)
+    plain = fit(part, ["N", "D"], y="loss", form="chinchilla", bootstrap=80, huber=np.inf)
+    assert plain.groups[0].fit is not None
+    assert plain.groups[0].fit.values["alpha"] == pytest.approx(0.360, abs=1e-3)
+
+
+def test_a_parameter_that_nothing_determines_is_not_identified():
+    """Where N is always far below the best for U, its repeats are worth whatever rN says."""
+    rng = np.random.default_rng(0)
+    n, d, u = np.exp(rng.uniform(np.log([1e6, 1e9, 5e9]), np.log([1e8, 1e12, 5e10]), size=(60, 3))).T
+    fresh = np.minimum(d, u) * (1 + 15.0 * (1 - np.exp(-np.maximum(d / u - 1, 0) / 15.0)))
+    y = 1.7 + 400.0 * n**-0.34 + 1200.0 * fresh**-0.36
+    table = {"N": n, "D": d, "U": u, "loss": y * np.exp(0.002 * rng.normal(size=60))}
+    found = fit(table, ["N", "D", "U"], y="loss", form="data_constrained", bootstrap=80)
+    notes = {row["parameter"]: row["note"] for row in found.rows()}
+    assert notes["rN"] == "not identified"
+    assert not notes["alpha"]
+    assert not notes["E"]
+
+
+def test_a_score_stays_within_its_scale():
+    """Scores of 1 to 7 % as GSM8K has them for small models: once up to 61 on a scale of 0 to 1, at ten times."""
+    flops = np.geomspace(1e19, 1e22, 8)
+    score = np.array([0.01, 0.012, 0.011, 0.02, 0.018, 0.03, 0.05, 0.07])
+    ahead = np.array([1e22, 1e23, 1e24])
+    for y, name, top, form in (
+        (score, "gsm8k", 1.0, "auto"), (100 * score, "accuracy", 100.0, "auto"), (score, "accuracy", 1.0, "power"),
+        (1 - score, "error", 1.0, "auto"), (100 - 100 * score, "top1_error", 100.0, "auto"),
+        (100 * score, "accuracy", 100.0, "logistic"),
+    ):  # fmt: skip
+        law = fit({"flops": flops, name: y}, "flops", y=name, form=form, bootstrap=80)
+        found = law.predict({"flops": ahead})
+        for end in (found.value, found.low, found.high, found.naive_low, found.naive_high):
+            assert end is not None
+            assert (end >= 0).all(), (name, form)
+            assert (end <= top).all(), (name, form)

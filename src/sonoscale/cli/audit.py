@@ -11,7 +11,7 @@ from sonoscale.cli._console import console
 from sonoscale.errors import SonoscaleError
 
 if TYPE_CHECKING:
-    from sonoscale.laws.audit import Audit
+    from sonoscale.laws.audit import Audit, GroupAudits
 
 
 def audit(
@@ -32,6 +32,13 @@ def audit(
     step: Annotated[str | None, typer.Option(help="Column of steps: the last of each configuration counts.")] = None,
     warmup: Annotated[float | None, typer.Option(help="Last step of the warm-up (default: a third).")] = None,
     layer: Annotated[str | None, typer.Option(help="Column of layers: the last one counts.")] = None,
+    group: Annotated[str, typer.Option(help="Columns whose values make groups, a verdict for each.")] = "",
+    margin: Annotated[
+        float, typer.Option(help="Correlation below which rank is taken to add nothing that matters.")
+    ] = 0.5,
+    reliability: Annotated[
+        float, typer.Option(help="Share of the variance of the recorded sizes that is true, 0.5 to 1.")
+    ] = 0.97,
     omit: Annotated[bool, typer.Option("--omit", help="Leave out rows with a missing cell.")] = False,
     higher_is_better: Annotated[
         bool | None, typer.Option("--higher-is-better/--lower-is-better", help="Which is better (default: by name).")
@@ -45,18 +52,26 @@ def audit(
     from sonoscale.cli._outputs import check_outputs
     from sonoscale.files import write_json
     from sonoscale.laws.audit import audit as audit_runs
+    from sonoscale.laws.audit import audit_groups
     from sonoscale.provenance import provenance
 
     if json and (json.suffix != ".json" or not json.parent.is_dir()):
         raise SonoscaleError(f"{json}: must end in .json, in a folder that exists")
     check_outputs([json], [table])
-    found = audit_runs(
-        table, rank=rank, covariates=None if covariates is None else _names(covariates), baselines=_names(baselines),
-        warmup=warmup, layer=layer, level=level, seed=seed, y=y, family=family, held_out=held_out, step=step, omit=omit,
-        clusters=None if clusters is None else _names(clusters), higher_is_better=higher_is_better,
-        unit=unit,  # pyright: ignore[reportArgumentType]
-    )  # fmt: skip
-    _print(found)
+    options: dict[str, Any] = {
+        "rank": rank, "covariates": None if covariates is None else _names(covariates), "baselines": _names(baselines),
+        "warmup": warmup, "layer": layer, "margin": margin, "reliability": reliability, "level": level, "seed": seed,
+        "y": y, "family": family, "held_out": held_out, "step": step, "omit": omit, "unit": unit,
+        "clusters": None if clusters is None else _names(clusters), "higher_is_better": higher_is_better,
+    }  # fmt: skip
+    found: Audit | GroupAudits
+    if group:
+        found = audit_groups(table, group=_names(group), **options)
+        console.print(f"{found.headline}.", style="bold", markup=False)
+        console.print(_table("", found.rows()))
+    else:
+        found = audit_runs(table, **options)
+        _print(found)
     if json:
         write_json(json, found.as_dict() | {"table": str(table), "provenance": provenance("numpy", "scipy")})
         console.print(f"everything  {json}", soft_wrap=True, markup=False)
@@ -71,7 +86,15 @@ def _print(found: Audit) -> None:
 
     words, _, reason = found.headline.partition(". ")
     console.print(Text(f"{words}.", style="bold"))
-    for text in (reason, f"Runs that would settle it: {found.needed}.", *(f"caveat  {one}" for one in found.caveats)):
+    robust = []
+    if found.verdict == "supported" and not isinstance(found.robustness, str):
+        robust = [f"What would undo it: {found.robustness.words}."]
+    for text in (
+        reason,
+        f"Runs that would settle it: {found.needed}.",
+        *robust,
+        *(f"caveat  {one}" for one in found.caveats),
+    ):
         console.print(Text(text))
     for title, rows in {"evidence": found.rows(), **found.tables()}.items():
         if rows:

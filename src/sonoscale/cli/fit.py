@@ -8,6 +8,7 @@ import typer
 
 from sonoscale.cli._console import console, progress_bars
 from sonoscale.cli._laws import Clusters, HigherIsBetter, Json, Omit, Runs, Seed, Unit, check_json, names, print_table
+from sonoscale.cli._plot import Plot, check_plot, save_plot
 from sonoscale.errors import SonoscaleError
 
 if TYPE_CHECKING:
@@ -40,12 +41,18 @@ def fit(
     higher_is_better: HigherIsBetter = None,
     unit: Unit = None,
     huber: Annotated[
-        float | None, typer.Option(help="Delta of Huber's loss, for a named form (default: least squares).")
+        float | None,
+        typer.Option(help="Delta of Huber's loss, for a named form (default: as its source; inf: least squares)."),
+    ] = None,
+    fix: Annotated[list[str] | None, typer.Option(help="Parameter of a named form that is known: E=1.8.")] = None,
+    tie: Annotated[
+        list[str] | None, typer.Option(help="Parameters of a named form that are equal: alpha=beta.")
     ] = None,
     bootstrap: Annotated[int, typer.Option(min=80, max=100_000, help="Resamples, for a named form.")] = 1000,
     level: Annotated[float, typer.Option(help="Of all intervals.")] = 0.95,
     seed: Seed = 0,
     json: Json = None,
+    plot: Plot = None,
 ) -> None:
     """Fit a scaling law to a table of runs, and predict those held out."""
     from sonoscale import laws
@@ -53,40 +60,57 @@ def fit(
     from sonoscale.provenance import provenance
 
     check_json(json, table)
+    check_plot(plot, json, table)
     points = [_point(text) for text in at or []]
     with progress_bars() as bars:
         task = bars.add_task("fitting", total=None)
         found = laws.fit(
-            table, names(x) or [], form=form, flops=flops, through=through, huber=huber, bootstrap=bootstrap,
-            level=level, seed=seed, progress=lambda done, total: bars.update(task, completed=done, total=total),
+            table, names(x) or [], form=form, flops=flops, through=through, huber=huber, fix=_numbers(fix),
+            tie=[pair for text in tie or [] for pair in names(text) or []], bootstrap=bootstrap, level=level, seed=seed,
+            progress=lambda done, total: bars.update(task, completed=done, total=total),
             y=y, clusters=names(clusters), held_out=held_out, group=names(group) or [],
             family=family, omit=omit, higher_is_better=higher_is_better,
             unit=unit,  # pyright: ignore[reportArgumentType]
         )  # fmt: skip
     predictions = found.predict_rows(points)
     _print(found, predictions)
+    save_plot(found, plot)
     if json:
-        options = {"huber": huber, "bootstrap": bootstrap, "seed": seed, "held_out": held_out}
+        options = {
+            "huber": huber, "fix": _numbers(fix), "tie": tie or [], "bootstrap": bootstrap, "seed": seed,
+            "held_out": held_out,
+        }  # fmt: skip
         content = found.as_dict() | options | {"at": predictions, "provenance": provenance("numpy", "scipy")}
         write_json(json, content)
         console.print(f"everything  {json}", soft_wrap=True, markup=False)
 
 
-def _point(text: str) -> dict[str, Any]:
+def _numbers(texts: Sequence[str] | None) -> dict[str, float]:
+    """`E=1.8,alpha=0.34` as a mapping."""
+    found = {}
+    for text in texts or []:
+        for name, value in _point(text, "fix", "E=1.8").items():
+            if not isinstance(value, float):
+                raise SonoscaleError(f"fix: {name}={value}: {value} is no number")
+            found[name] = value
+    return found
+
+
+def _point(text: str, option: str = "at", such: str = "params=1e9,hours=100") -> dict[str, Any]:
     """`params=1e9,task=music` as a mapping, numbers where they are numbers."""
     point: dict[str, Any] = {}
     for part in names(text) or []:
         name, sign, value = (word.strip() for word in part.partition("="))
         if not sign or not name or not value:
-            raise SonoscaleError(f"at: {part!r}: give name=value, such as params=1e9,hours=100")
+            raise SonoscaleError(f"{option}: {part!r}: give name=value, such as {such}")
         if name in point:
-            raise SonoscaleError(f"at: {text!r} gives {name} twice")
+            raise SonoscaleError(f"{option}: {text!r} gives {name} twice")
         try:
             point[name] = float(value)
         except ValueError:
             point[name] = value
     if not point:
-        raise SonoscaleError("at: no column: give name=value, such as params=1e9,hours=100")
+        raise SonoscaleError(f"{option}: nothing named: give name=value, such as {such}")
     return point
 
 
@@ -111,5 +135,10 @@ def _print(found: Laws, predictions: Sequence[dict[str, Any]]) -> None:
 
 
 def _marked(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of a parameter, which says so where its form does not count."""
-    return row if row.get("used") is not False else row | {"form": f"{row['form']} (left out)"}
+    """A row of a parameter, which says so where its form does not count; its note in the place of its value."""
+    shown = {name: value for name, value in row.items() if name != "note"}
+    if row.get("used") is False:
+        shown["form"] = f"{row['form']} (left out)"
+    if note := row.get("note"):
+        shown["value"] = note if note == "not identified" else f"{row['value']:.4g} ({note})"
+    return shown

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sonoscale.cli._laws import Clusters, HigherIsBetter, Json, Omit, Runs, Seed, Unit, check_json, names, print_table
+from sonoscale.cli._plot import Plot, check_plot, save_plot
 from sonoscale.errors import SonoscaleError
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def plan(
     level: Annotated[float, typer.Option(help="Of intervals.")] = 0.95,
     seed: Seed = 0,
     json: Json = None,
+    plot: Plot = None,
 ) -> None:
     """What to train next for a budget, how certain that is, and which runs would make it more certain."""
     from sonoscale.cli._console import console
@@ -57,6 +59,7 @@ def plan(
     from sonoscale.results import plain
 
     check_json(json, table)
+    check_plot(plot, json, table)
     if unit not in (None, "fraction", "percent", "none"):
         raise SonoscaleError(f"unit must be one of fraction, percent, none, not {unit!r}")
     found = make_plan(
@@ -79,6 +82,7 @@ def plan(
                 _print(one)
     else:
         _print(found)
+    save_plot(found, plot)
     if json:
         console.print(f"\neverything  {json}", soft_wrap=True, markup=False)
 

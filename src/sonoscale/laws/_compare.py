@@ -151,7 +151,7 @@ def compare(
     constant = constant_column(y, name=read.y)
     if constant:
         raise SonoscaleError(constant)
-    labels = runs.clusters.tolist()
+    labels = runs.clusters
     shared: dict[str, Any] = {"clusters": labels, "bootstrap": bootstrap, "seed": seed, "level": level}
     fits: list[Fit] = []
     correlations: dict[str, Correlation] = {}

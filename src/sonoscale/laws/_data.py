@@ -21,6 +21,8 @@ __all__ = [
     "check_level",
     "check_pair",
     "constant_column",
+    "distinct_rows",
+    "numbered",
     "shortfall",
 ]
 
@@ -103,6 +105,8 @@ def as_clusters(clusters: Iterable[Hashable] | None, n: int) -> NDArray[np.intp]
     """The cluster of each row, numbered in order of first appearance: [n]. None: each row is its own."""
     if clusters is None:
         return np.arange(n)
+    if isinstance(clusters, np.ndarray) and clusters.dtype.kind in "iu" and clusters.shape == (n,):
+        return numbered(clusters)
     labels = list(clusters)
     if len(labels) != n:
         raise SonoscaleError(f"clusters has {len(labels)} rows but the data have {n}")
@@ -115,6 +119,17 @@ def as_clusters(clusters: Iterable[Hashable] | None, n: int) -> NDArray[np.intp]
         except TypeError:
             raise SonoscaleError(f"clusters, row {row}: {label!r} is a list, not a label") from None
     return np.array([numbers[label] for label in labels], dtype=np.intp)
+
+
+def numbered(labels: Sequence[Hashable] | NDArray[Any]) -> NDArray[np.intp]:
+    """The number of each label, in order of first appearance: [n]."""
+    if isinstance(labels, np.ndarray):
+        _, first, place = np.unique(labels, return_index=True, return_inverse=True)
+        order = np.empty(len(first), dtype=np.intp)
+        order[np.argsort(first)] = np.arange(len(first))
+        return order[place]
+    numbers: dict[Hashable, int] = {}
+    return np.array([numbers.setdefault(label, len(numbers)) for label in labels], dtype=np.intp)
 
 
 def constant_column(column: NDArray[np.float64], *, name: str) -> str | None:
@@ -145,6 +160,12 @@ def as_variables(x: Any, names: tuple[str, ...], form: Form) -> NDArray[np.float
     return np.stack([as_column(raw[:, i], name=name, positive=True) for i, name in enumerate(names)], axis=1)
 
 
+def distinct_rows(x: NDArray[np.float64], enough: int) -> int:
+    """How many different rows x [n] or [n, V] has, or a lower bound of them that is `enough`."""
+    few = len(np.unique(x[:10000], axis=0))
+    return few if few >= enough or len(x) <= 10000 else len(np.unique(x, axis=0))
+
+
 def shortfall(form: Form, x: NDArray[np.float64], clusters: NDArray[np.intp], *, x_name: str) -> str | None:
     """Why these data are too few for this form, or None where they suffice. x_name: names joined by commas."""
     needed = len(form.parameters)
@@ -158,7 +179,7 @@ def shortfall(form: Form, x: NDArray[np.float64], clusters: NDArray[np.intp], *,
             f"form {form.name!r} has {needed} parameters and needs at least {needed + 1} clusters, "
             f"but there are {groups}"
         )
-    distinct = len(np.unique(x, axis=0))
+    distinct = distinct_rows(x, needed)
     if distinct < needed:
         return f"form {form.name!r} has {needed} parameters, but {x_name} has only {distinct} different values"
     return None

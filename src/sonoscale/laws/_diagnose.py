@@ -170,4 +170,5 @@ def _outliers(residual: Array, size: int) -> list[int]:
         return []
     limit = float(stats.t.ppf(1.0 - 0.5 * _OUTLYING / n, n - size))
     far = np.abs(residual) / spread
-    return [int(row) for row in np.argsort(-far) if far[row] > limit]
+    out = np.flatnonzero(far > limit)
+    return out[np.argsort(-far[out])].tolist()

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from sonoscale.results import plain
 
-__all__ = ["Estimate", "Prediction"]
+__all__ = ["Estimate", "Prediction", "unidentified"]
 
 Array = NDArray[np.float64]
+
+_WIDE = 1e3  # a parameter whose interval ends so many times above or below it is not identified
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,8 @@ class Prediction:
     Attributes:
         value: the prediction.
         low, high: the ends of its interval, for one new run.
-        naive_low, naive_high: what the uncertainty of the parameters alone would claim, or None: shown because it is
-            what is usually reported, and too narrow beyond the data.
+        naive_low, naive_high: what the uncertainty of the parameters and the scatter of the runs about the law would
+            claim, or None: shown because it is what is usually reported, and too narrow beyond the data.
         reach: size of the new run over the largest fitted, above 1 beyond the data; or None.
     """
 
@@ -63,3 +65,15 @@ class Prediction:
 
     def __getitem__(self, row: int) -> Estimate:
         return Estimate(float(self.value[row]), float(self.low[row]), float(self.high[row]))
+
+
+def unidentified(name: str, estimate: Estimate, *, flat: bool = False) -> bool:
+    """Whether the data say nothing of a parameter above zero: an end of its interval is a thousand times off, or
+    infinite, or it is `flat`, so that a change by a factor e moves nothing. A floor (e, E) may be as low as zero.
+    """
+    value, low, high = estimate.value, estimate.low, estimate.high
+    if value <= 0 or low < 0:
+        return not (np.isfinite(low) or np.isfinite(high))
+    if name in ("e", "E"):
+        return not np.isfinite(high)
+    return bool(flat or high > _WIDE * value or 0 < low < value / _WIDE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Unpack
 
 import numpy as np
@@ -19,7 +19,7 @@ from sonoscale.laws._read import Reading, Source, as_runs
 from sonoscale.laws._runs import RunTable
 from sonoscale.laws._screen import screen_runs
 from sonoscale.laws.extrapolation import extrapolate
-from sonoscale.laws.forms import Form, find_form
+from sonoscale.laws.forms import Form, constrain, find_form
 from sonoscale.laws.loglinear import fit_two_stage
 
 __all__ = ["fit"]
@@ -35,6 +35,8 @@ def fit(
     flops: str | None = None,
     through: str | None = None,
     huber: float | None = None,
+    fix: Mapping[str, float] | None = None,
+    tie: Sequence[str] = (),
     bootstrap: int = 1000,
     level: float = 0.95,
     seed: int = 0,
@@ -54,7 +56,9 @@ def fit(
         flops: column of training compute, along which origins roll. None: the product of x.
         through: a column, such as the rank, through which x acts on y: a law of it in x and one of y in it, compared
             with the law of y in x (see `fit_two_stage`). `form` is then of y in it.
-        huber: delta of Huber's loss, for a named form; None: least squares.
+        huber: delta of Huber's loss, for a named form; None: as its source has it (1e-3 of log y for `chinchilla`, else
+            least squares); infinite: least squares.
+        fix, tie: parameters of a named form that have a given value, or are equal: `{"E": 1.8}`, `["alpha=beta"]`.
         bootstrap, seed: resamples and their seed, for a named form and with `through`.
         level: of all intervals.
         progress: called with how many groups are done, of how many.
@@ -82,14 +86,16 @@ def fit(
         check_level(level)
     else:
         check_draws(bootstrap, level, seed)
-    if huber is not None and not (isinstance(huber, (int, float, np.number)) and 0 < huber < np.inf):
-        raise SonoscaleError(f"huber must be above zero (or None for least squares), not {huber!r}")
+    if huber is not None and not (isinstance(huber, (int, float, np.number)) and huber > 0):
+        raise SonoscaleError(f"huber must be above zero (infinite for least squares), not {huber!r}")
     if huber is not None and (form == "auto" or through is not None):
         raise SonoscaleError("huber is for a named form: auto has a delta of its own")
     if flops is not None and through is not None:
         raise SonoscaleError("flops is for a law without through: origins roll along it")
+    if (fix or tie) and (form == "auto" or through is not None):
+        raise SonoscaleError("fix and tie are for a named form without through")
     if not isinstance(form, str) or form != "auto":
-        find_form(form)
+        form = constrain(find_form(form), fix, tie)
     runs = as_runs(source, **reading)
     special = [name for name in (runs.y, flops, through) if name is not None]
     twice = next((name for i, name in enumerate([*names, runs.y]) if name in [*names, runs.y][:i]), None)
@@ -146,7 +152,7 @@ def _law(
         raise SonoscaleError("no row to fit: all are held out")
     screened = screen_runs(fitted, x=names, log=names)
     target = part.target(along=names)
-    groups = fitted.clusters.tolist()
+    groups = fitted.clusters
     points, values = _points(fitted, names), fitted[part.y]
     started = time.perf_counter()
     law = extrapolate(
@@ -166,6 +172,11 @@ def _law(
             level=level, seed=seed, x_name=names, y_name=law.words, rows=fitted.rows,
         )  # fmt: skip
         notes += one.warnings
+        if one.huber is not None and huber is None:
+            notes.append(
+                f"{one.form.name}: fitted by Huber's loss with delta {one.huber:g} of log {law.words}, as its source "
+                "does (huber: infinite for least squares)"
+            )
     return {
         "runs": fitted, "held": held, "target": target, "law": law, "fit": one, "prediction": prediction,
         "observed": observed, "seconds": seconds, "warnings": tuple(dict.fromkeys(notes)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,14 +22,16 @@ from sonoscale.laws._data import (
     check_draws,
     check_pair,
     constant_column,
+    numbered,
     shortfall,
 )
 from sonoscale.laws._diagnose import diagnose, information_criterion
-from sonoscale.laws._estimate import Estimate
+from sonoscale.laws._estimate import Estimate, unidentified
 from sonoscale.laws._fitted import Fit
 from sonoscale.laws._newton import Objective
 from sonoscale.laws._search import search
 from sonoscale.laws._solve import solve
+from sonoscale.laws._thin import MOST_RESAMPLED, polished, shrunk, thinned, thinned_note
 from sonoscale.laws.forms import Form, Scale, find_form
 
 __all__ = ["fit_form"]
@@ -37,6 +40,7 @@ Array = NDArray[np.float64]
 
 _ONE_BY_ONE = 300  # clusters; more of them are left out in folds
 _FOLDS = 50
+_FLAT = 1e-3  # of the residuals: a parameter whose change by a factor e moves the law by less is not identified
 _NUMBERS = 10_000_000  # weights held at a time
 
 
@@ -61,7 +65,9 @@ def fit_form(
     Their distances from the estimate are stretched by sqrt(G / (G - P)) * t(G - P) / z for G clusters and P
     parameters, on a log scale for a coefficient, and for an exponent that is bounded to be above zero. In
     simulations with 10 clusters of 2 they cover the truth as often as stated, and more often for a saturating
-    law, whose parameters few clusters determine badly.
+    law, whose parameters few clusters determine badly. Of more than 5,000 rows, about so many are searched and
+    resampled, drawn by cluster; the law is fitted to all from there, and the deviations of resamples shrink by the
+    root of the share of clusters drawn. A warning says so.
 
     Arguments:
         form: a name in `FORMS`, or a `Form`.
@@ -69,7 +75,8 @@ def fit_form(
         y: [n].
         scale: residuals of y ("linear") or of log y ("log"); None: as the form has it.
         huber: delta of Huber's loss in the unit of the residuals (1e-3 of log y: Hoffmann et al., arXiv 2203.15556),
-            summed over rows and never averaged; None: least squares.
+            summed over rows and never averaged; None: as the form's source has it, which is least squares for all but
+            `chinchilla`; infinite: least squares.
         clusters: [n] labels; rows of one label (seeds and checkpoints of one configuration) are taken as dependent.
             None: every row stands alone.
         bootstrap: number of resamples.
@@ -101,8 +108,12 @@ def fit_form(
     on = chosen.scale if scale is None else scale
     if on not in ("linear", "log"):
         raise SonoscaleError(f"scale must be 'linear' or 'log', not {on!r}")
-    if huber is not None and not 0 < huber < np.inf:
-        raise SonoscaleError(f"huber must be above zero (or None for least squares), not {huber!r}")
+    if huber is not None and not huber > 0:
+        raise SonoscaleError(f"huber must be above zero (infinite for least squares), not {huber!r}")
+    if huber is None and on == chosen.scale:
+        huber = chosen.huber
+    elif huber == np.inf:
+        huber = None
     xs = as_variables(x, names, chosen)
     ys = as_column(y, name=y_name, positive=on == "log", rows=rows)
     shown = ", ".join(names)
@@ -134,8 +145,13 @@ def _fit(
     y_name: str,
     places: Sequence[int] | NDArray[np.intp],
 ) -> Fit:
-    form, x, y = objective.form, objective.x, objective.y
-    n, size, count = len(x), len(form.parameters), int(clusters.max()) + 1
+    form, n, size = objective.form, len(objective.x), len(objective.form.parameters)
+    count, kept = int(clusters.max()) + 1, thinned(clusters, MOST_RESAMPLED, seed)
+    whole = objective
+    if kept is not None:  # a large table: searched and resampled by some of its rows
+        objective = replace(whole, x=whole.x[kept], y=whole.y[kept])
+        clusters = numbered(clusters[kept])
+    x, y, drawn, groups = objective.x, objective.y, len(objective.x), int(clusters.max()) + 1
     rng = np.random.default_rng(seed)
     global_minimum = form.power_term is not None and objective.scale == "linear" and objective.huber is None
     found = None if global_minimum else search(objective)
@@ -143,19 +159,22 @@ def _fit(
     def solved(weights: Array) -> Array:
         return solve(form, x, y, weights, scale=objective.scale, huber=objective.huber, around=found)
 
-    best = solved(np.ones((1, n)))[0] if found is None else found.params[0]
+    about = solved(np.ones((1, drawn)))[0] if found is None else found.params[0]
+    best = about if kept is None else polished(whole, about)
     z = objective.target
     residual = z - objective.at(best)
 
-    folds = np.arange(count) if count <= _ONE_BY_ONE else np.random.default_rng(seed).permutation(count) % _FOLDS
+    folds = np.arange(groups) if groups <= _ONE_BY_ONE else np.random.default_rng(seed).permutation(groups) % _FOLDS
     fold = folds[clusters]
     others = solved((fold != np.arange(int(folds.max()) + 1)[:, None]).astype(np.float64))
-    missed = z - objective.at(others)[fold, np.arange(n)]
+    missed = z - objective.at(others)[fold, np.arange(drawn)]
     predictable = min(len(np.unique(x[fold != one], axis=0)) for one in range(int(folds.max()) + 1)) >= size
 
     counts = draw_counts(x, clusters, bootstrap=bootstrap, distinct=size, rng=rng)
-    step = max(1, _NUMBERS // n)
+    step = max(1, _NUMBERS // drawn)
     draws = np.concatenate([solved(counts[i : i + step, clusters]) for i in range(0, len(counts), step)])
+    if kept is not None:
+        draws = shrunk(whole, draws, about, best, groups / count)
     factor = small_sample_factor(count, size, level)
     params = {}
     for i, (name, ends) in enumerate(zip(form.parameters, form.bounds, strict=True)):
@@ -169,9 +188,17 @@ def _fit(
     noise = _draw_errors(errors, clusters, bootstrap, rng)
     noise *= small_sample_factor(count, size, level, variance=False)
 
+    z = whole.target
+    residual = z - whole.at(best)
     squares = float(residual @ residual)
+    flat = np.abs(slopes * best).max(axis=0) < _FLAT * float(np.sqrt(squares / n))
+    lost = tuple(
+        name
+        for name, one, none in zip(params, params.values(), flat, strict=True)
+        if unidentified(name, one, flat=none)
+    )
     diagnosis = diagnose(
-        objective,
+        whole,
         best,
         draws,
         slopes,
@@ -182,12 +209,15 @@ def _fit(
         y_name=y_name,
         places=places,
     )
+    if kept is not None:
+        note = thinned_note(n, drawn, "intervals and the error over clusters left out are")
+        diagnosis = replace(diagnosis, warnings=(*diagnosis.warnings, note))
     return Fit(
         form=form,
         params=params,
         scale=objective.scale,
         huber=objective.huber,
-        objective=float(objective.value(objective.to_search(best[None]), np.ones((1, n)))[0]),
+        objective=float(whole.value(whole.to_search(best[None]), np.ones((1, n)))[0]),
         n=n,
         n_clusters=count,
         rmse=float(np.sqrt(squares / n)),
@@ -195,7 +225,8 @@ def _fit(
         aicc=information_criterion(squares, n, size),
         loo_rmse=float(np.sqrt(np.mean(missed**2))) if predictable else np.inf,
         diagnosis=diagnosis,
-        x_ranges=tuple((float(column.min()), float(column.max())) for column in np.atleast_2d(x.T)),
+        unidentified=lost,
+        x_ranges=tuple((float(column.min()), float(column.max())) for column in np.atleast_2d(whole.x.T)),
         level=level,
         x_names=names,
         y_name=y_name,

@@ -39,6 +39,8 @@ class Fit:
         loo_rmse: root mean squared error of predicting each cluster from a fit to all the others (in 50 folds where
             there are more than 300 clusters). Infinite where the others would have fewer values of x than the form has
             parameters.
+        unidentified: parameters that the data do not identify: an end of the interval is over a thousand times off, or
+            a change by a factor e moves the law by less than a thousandth of the residuals.
         diagnosis: conditioning, agreement of starts, outliers, and warnings.
         x_ranges: smallest and largest value of each variable in the data.
         level: confidence level of all intervals.
@@ -58,6 +60,7 @@ class Fit:
     aicc: float
     loo_rmse: float
     diagnosis: Diagnosis
+    unidentified: tuple[str, ...]
     x_ranges: tuple[tuple[float, float], ...]
     level: float
     x_names: tuple[str, ...]
@@ -156,6 +159,8 @@ class Fit:
             "huber": self.huber,
             "objective": plain(self.objective),
             "params": {name: one.as_dict() for name, one in self.params.items()},
+            "fixed": dict(self.form.fixed),
+            "not_identified": list(self.unidentified),
             "exponent": self.exponent,
             "level": self.level,
             "rmse": plain(self.rmse),

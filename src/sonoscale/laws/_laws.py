@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sonoscale.errors import SonoscaleError
 from sonoscale.extras import need
 from sonoscale.laws._data import as_column
-from sonoscale.laws._estimate import Estimate, Prediction
+from sonoscale.laws._estimate import Estimate, Prediction, unidentified
 from sonoscale.laws._fitted import Fit
 from sonoscale.laws._runs import RunTable
 from sonoscale.laws._table import as_point
@@ -119,7 +119,9 @@ class Law:
         )
 
     def parameters(self) -> list[dict[str, Any]]:
-        """One row for each parameter: of which form, of what, with its interval."""
+        """One row for each parameter: of which form, of what, with its interval; `note` says `not identified` where the
+        data say nothing of it, `fixed`, or to which it is equal.
+        """
         found: list[tuple[str, bool, str, Mapping[str, Estimate]]] = []
         if self.two_stage is not None:
             stages = self.two_stage
@@ -129,11 +131,21 @@ class Law:
             found += [(self.fit.form.name, True, self.words, self.fit.params)]
         elif self.law is not None:
             found += [(one.form, one.used, self.words, one.params) for one in self.law.panel]
-        return [
+        lost = None if self.fit is None else self.fit.unidentified
+        rows = [
             {**self.group, "form": form, "used": used, "of": words, "parameter": name, "value": one.value,
-             "low": one.low, "high": one.high}
+             "low": one.low, "high": one.high,
+             "note": "not identified" if self.two_stage is None and (
+                 unidentified(name, one) if lost is None else name in lost
+             ) else ""}
             for form, used, words, params in found for name, one in params.items()
         ]  # fmt: skip
+        for name, value in () if self.fit is None else self.fit.form.fixed:
+            same = next((row for row in rows if row["parameter"] == value), None)
+            ends = {"value": value, "low": value, "high": value, "note": "fixed"}
+            ends = ends if same is None else same | {"note": f"= {value}"}
+            rows.append({**rows[0], **ends, "parameter": name})
+        return rows
 
     def predictions(self) -> list[dict[str, Any]]:
         """One row for each held-out row: its place in the table, what was observed, and what was predicted."""

@@ -13,6 +13,7 @@ __all__ = [
     "counts",
     "find_sizes",
     "is_bounded",
+    "is_error_rate",
     "is_loss",
     "is_score",
     "is_size",
@@ -44,7 +45,12 @@ _SCORE = re.compile(
     r"(^|[^a-z])(score|quality|acc|accuracy|err|error|top1|top5|f1|map|auc|auroc|eer|wer|cer|recall|precision|percent)"
     r"s?($|[^a-z])"
 )
-_BOUNDED = re.compile(r"(^|[^a-z])(score|acc|accuracy|top1|top5|f1|map|auc|auroc|recall|precision)s?($|[^a-z])")
+_BOUNDED = re.compile(
+    r"(^|[^a-z])(score|acc|accuracy|top1|top5|f1|map|auc|auroc|recall|precision)s?($|[^a-z])"
+    r"|gsm8k|mmlu|hellaswag|winogrande|boolq|piqa|humaneval|mbpp|triviaqa"
+)
+_RATE = re.compile(r"(^|[^a-z])(err|error|eer)s?($|[^a-z])")
+_NO_RATE = re.compile(r"square|mse|mae|rmse|abs|recon|predict|quant|standard|std")
 _UNBOUNDED = re.compile(r"rank|param|token|flop|hour|clip|sample|compute|step|width|depth|seconds|dim($|[^a-z])")
 
 _SIZE = re.compile(r"param|token|flop|hour|clip|sample|compute")
@@ -66,6 +72,12 @@ def is_bounded(name: str) -> bool | None:
     if _BOUNDED.search(name.lower()):
         return True
     return False if counts(name) else None
+
+
+def is_error_rate(name: str) -> bool:
+    """Whether a column of which less is better is one less a score by its name: an error rate, at most 1 (or 100)."""
+    lower = name.lower()
+    return (_BOUNDED.search(lower) or _RATE.search(lower)) is not None and _NO_RATE.search(lower) is None
 
 
 def counts(name: str) -> bool:

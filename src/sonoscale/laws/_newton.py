@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from sonoscale.laws.forms._form import Array
 __all__ = ["Objective", "minimise"]
 
 _CHUNK = 400_000  # numbers of one Jacobian that stay in the cache
+_ROWS = 50_000  # of a table: the sums over more are added up part by part
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +92,8 @@ class Objective:
 
     def value(self, u: Array, weights: Array) -> Array:
         """The objective at u [B, P] under weights [B, n]; infinite where the form is: [B]."""
+        if len(self.y) > _ROWS:
+            return np.sum([part.value(u, some) for part, some in self._with(weights)], axis=0)
         with np.errstate(all="ignore"):
             y = self.form.function(self.x, self.from_search(u)[0])
             residual = (np.log(y) if self.scale == "log" else y) - self.target
@@ -99,6 +102,27 @@ class Objective:
 
     def expand(self, u: Array, weights: Array) -> tuple[Array, Array, Array, Array]:
         """The objective [B], its gradient [B, P], its Hessian and a positive stand-in for it [B, P, P]."""
+        total, gradient, hessian, positive = self._sums(u, weights)
+        for i in self.held:
+            gradient[:, i] = 0.0
+            for matrix in (hessian, positive):
+                matrix[:, i, :] = matrix[:, :, i] = 0.0
+                matrix[:, i, i] = 1.0
+        return np.where(np.isfinite(total), total, np.inf), gradient, hessian, positive
+
+    def parts(self) -> list[Objective]:
+        """The same of so many rows at a time."""
+        places = [slice(first, first + _ROWS) for first in range(0, len(self.y), _ROWS)]
+        return [replace(self, x=self.x[rows], y=self.y[rows]) for rows in places]
+
+    def _with(self, weights: Array) -> list[tuple[Objective, Array]]:
+        return [(part, weights[:, i * _ROWS : (i + 1) * _ROWS]) for i, part in enumerate(self.parts())]
+
+    def _sums(self, u: Array, weights: Array) -> tuple[Array, Array, Array, Array]:
+        if len(self.y) > _ROWS:
+            each = [part._sums(u, some) for part, some in self._with(weights)]
+            total, gradient, hessian, positive = (np.sum(one, axis=0) for one in zip(*each, strict=True))
+            return total, gradient, hessian, positive
         with np.errstate(all="ignore"):
             params, first, second = self.from_search(u)
             y, slope = self.form.derivatives(self.x, params)
@@ -131,12 +155,7 @@ class Objective:
                 hessian += bent * first[..., :, None] * first[..., None, :]
                 diagonal = np.arange(u.shape[-1])
                 hessian[..., diagonal, diagonal] += gradient * second / np.where(first == 0, 1.0, first)
-            for i in self.held:
-                gradient[:, i] = 0.0
-                for matrix in (hessian, positive):
-                    matrix[:, i, :] = matrix[:, :, i] = 0.0
-                    matrix[:, i, i] = 1.0
-        return np.where(np.isfinite(total), total, np.inf), gradient, hessian, positive
+        return total, gradient, hessian, positive
 
 
 def minimise(

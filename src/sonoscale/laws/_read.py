@@ -180,7 +180,7 @@ def _columns(source: Source) -> tuple[dict[str, NDArray[Any]], str]:
                 raise SonoscaleError(f"{name}: a column is a flat sequence, not lists of unlike lengths") from None
             if len(shape) != 1:
                 raise SonoscaleError(f"{name}: a column is a flat sequence, not an array of shape {shape}")
-        plain = {str(n): v.tolist() if isinstance(v, np.ndarray) else list(v) for n, v in source.items()}
+        plain = {str(name): values for name, values in source.items()}
         if len(plain) < len(source):
             name = next(n for n in source if not isinstance(n, str) and str(n) in source)
             raise SonoscaleError(f"the table has several columns called {str(name)!r}")
@@ -270,16 +270,30 @@ def _equal(one: Any, value: str, number: float | None) -> bool:
 
 def _without_copies(table: RunTable) -> tuple[Index, list[str]]:
     """The rows that repeat no other in every column, and what was left out."""
-    columns = [values.tolist() for values in table.columns.values()]
-    first: dict[str, int] = {}  # as text, for which NaN equals NaN
-    kept, copies = [], []
-    for row, cells in enumerate(zip(*columns, strict=True)):
-        (kept if first.setdefault(repr(cells), row) == row else copies).append(row)
-    if not copies:
-        return np.arange(len(table)), []
+    n = len(table)
+    key = np.zeros(n, dtype=np.intp)
+    for values in sorted(table.columns.values(), key=lambda one: "fiuOb".find(one.dtype.kind)):
+        codes = _codes(values)
+        key = np.unique(key * (int(codes.max()) + 1) + codes, return_inverse=True)[1].reshape(-1)
+        if int(key.max()) + 1 == n:  # no two rows are alike in these columns
+            return np.arange(n), []
+    first = np.unique(key, return_index=True)[1]
+    kept = np.sort(first)
+    copies = np.setdiff1d(np.arange(n), kept).tolist()
     shown = ", ".join(map(str, copies[:6])) + (", ..." if len(copies) > 6 else "")
     what = f"row {shown} repeats another" if len(copies) == 1 else f"rows {shown} repeat others"
-    return np.array(kept, dtype=np.intp), [f"{what} in every column: counted once"]
+    return kept, [f"{what} in every column: counted once"]
+
+
+def _codes(values: NDArray[Any]) -> Index:
+    """A number for each value [n], equal where the values are; NaN equals NaN, and 1 is not 1.0 nor true."""
+    if values.dtype.kind == "f":
+        bits = np.where(np.isnan(values), np.nan, values.astype(np.float64)).view(np.int64)
+        return np.unique(bits, return_inverse=True)[1].reshape(-1)
+    if values.dtype.kind in "biu":
+        return np.unique(values, return_inverse=True)[1].reshape(-1)
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(repr(one), len(numbers)) for one in values.tolist()], dtype=np.intp)
 
 
 def _clustered(table: RunTable, clusters: str | Sequence[str] | None) -> RunTable:
@@ -301,8 +315,11 @@ def _clustered(table: RunTable, clusters: str | Sequence[str] | None) -> RunTabl
     by += tuple(name for name in table.group_by if name not in by)
     if not by or by == table.group_by:
         return table
-    keys = list(zip(*(map(repr, table.columns[name].tolist()) for name in by), strict=True))
-    numbers = numbered(keys)
+    numbers = np.zeros(len(table), dtype=np.intp)
+    for name in by:
+        codes = _codes(table.columns[name])
+        numbers = np.unique(numbers * (int(codes.max()) + 1) + codes, return_inverse=True)[1].reshape(-1)
+    numbers = numbered(numbers)
     if numbers.max(initial=-1) + 1 in (1, len(table)):  # all of one size: then size names no configuration
         return table
     note = (
@@ -313,5 +330,7 @@ def _clustered(table: RunTable, clusters: str | Sequence[str] | None) -> RunTabl
 
 
 def _names_each(table: RunTable, name: str) -> bool:
-    values = table.columns[name].tolist()
-    return len(set(map(str, values))) == len(values) and not missing(table.columns[name]).any()
+    values = table.columns[name]
+    if missing(values).any():
+        return False
+    return len(np.unique(values) if values.dtype.kind in "iuf" else set(map(str, values.tolist()))) == len(values)

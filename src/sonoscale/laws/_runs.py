@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws._data import as_column
-from sonoscale.laws._names import find_sizes, is_score
+from sonoscale.laws._data import as_column, numbered
+from sonoscale.laws._names import find_sizes, is_loss, is_score
 from sonoscale.laws._target import Target, Unit, find_target, mixed_units
 
 __all__ = ["RunTable", "missing", "numbered"]
@@ -99,7 +99,7 @@ class RunTable:
             columns={name: values[where] for name, values in self.columns.items()},
             rows=self.rows[where],
             held=self.held[where],
-            clusters=numbered(self.clusters[where].tolist()),
+            clusters=numbered(self.clusters[where]),
             notes=(*self.notes, *notes),
         )
 
@@ -123,12 +123,15 @@ class RunTable:
             return [({}, self)]
         part = replace(self.use(labels=self.group_by), group_by=())
         keys = list(zip(*(part.columns[name].tolist() for name in self.group_by), strict=True))
+        rows: dict[tuple[Any, ...], list[int]] = {}
+        for row, key in enumerate(keys):
+            rows.setdefault(key, []).append(row)
         return [
             (
                 {name: _as_label(value) for name, value in zip(self.group_by, key, strict=True)},
-                part.take(np.array([one == key for one in keys], dtype=bool)),
+                part.take(np.array(mine, dtype=np.intp)),
             )
-            for key in dict.fromkeys(keys)
+            for key, mine in rows.items()
         ]
 
     def whole(self, what: str) -> RunTable:
@@ -248,7 +251,8 @@ def _size(table: RunTable, along: Sequence[str]) -> tuple[Array | None, str]:
         names = [found["compute"]]
     else:
         names = [found[kind] for kind in found if kind != "data" or "data seen" not in found]
-    size = _product(table, names) or _product(table, [name for name in along if name in table.columns])
+    along = [name for name in along if name in table.columns and not is_loss(name)]  # a loss falls with size
+    size = _product(table, names) or _product(table, along)
     return (None, "") if size is None else size
 
 
@@ -301,11 +305,6 @@ def _omitted(table: RunTable, lacking: NDArray[np.bool_], name: str) -> str:
     rows = table.rows[lacking].tolist()
     shown = ", ".join(map(str, rows[:6])) + (", ..." if len(rows) > 6 else "")
     return f"row{'s' * (len(rows) > 1)} {shown} left out: no value in {name} or another needed column"
-
-
-def numbered(labels: Sequence[Hashable]) -> Index:
-    numbers: dict[Hashable, int] = {}
-    return np.array([numbers.setdefault(label, len(numbers)) for label in labels], dtype=np.intp)
 
 
 def _as_label(value: Any) -> Any:

@@ -120,8 +120,8 @@ def _slope(
     from scipy import stats
 
     rest = np.stack(others, axis=1)[rows]
-    numbers = np.unique(groups[rows], return_inverse=True)[1]
-    freedom = int(numbers.max(initial=-1)) - int(np.linalg.matrix_rank(rest))
+    present = np.bincount(groups[rows]) > 0
+    freedom = int(present.sum()) - 1 - int(np.linalg.matrix_rank(rest))
     if freedom < 1:
         return None
     left = u[rows] - rest @ np.linalg.lstsq(rest, u[rows], rcond=None)[0]
@@ -130,7 +130,7 @@ def _slope(
     if total <= 1e-12 * float(u[rows] @ u[rows]):
         return None
     slope = float(left @ aim) / total
-    scores = np.bincount(numbers, weights=left * (aim - slope * left))
+    scores = np.bincount(groups[rows], weights=left * (aim - slope * left))[present]
     error = math.sqrt(float(scores @ scores) * len(scores) / freedom) / total
     p = 0.0 if error == 0 else float(stats.t.sf(abs(slope) / error, freedom))
     return slope, p

@@ -58,9 +58,17 @@ def read_table(path: str | PathLike[str]) -> dict[str, NDArray[Any]]:
     return _read_parquet(file) if suffix == ".parquet" else _read_text(file, _DELIMITERS[suffix])
 
 
-def as_table(columns: Mapping[str, Sequence[Any]]) -> dict[str, NDArray[Any]]:
-    """Lists of Python values, None where missing, as the arrays that `read_table` gives."""
-    return {name: _array(list(values)) for name, values in columns.items()}
+def as_table(columns: Mapping[str, Sequence[Any] | NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Python values, None where missing, or arrays, as the arrays that `read_table` gives."""
+    return {name: _as_array(values) for name, values in columns.items()}
+
+
+def _as_array(values: Sequence[Any] | NDArray[Any]) -> NDArray[Any]:
+    if isinstance(values, np.ndarray) and values.dtype.kind in "bf":
+        return values.astype(bool if values.dtype.kind == "b" else np.float64)
+    if isinstance(values, np.ndarray) and values.dtype.kind in "iu" and values.dtype != np.uint64:
+        return values.astype(np.int64)
+    return _array(values.tolist() if isinstance(values, np.ndarray) else list(values))
 
 
 def frame_columns(frame: Any) -> dict[str, NDArray[Any]] | None:
@@ -76,7 +84,12 @@ def frame_columns(frame: Any) -> dict[str, NDArray[Any]] | None:
     elif hasattr(frame, "iloc") and hasattr(frame, "columns"):  # pandas
         names = [str(name) for name in frame.columns]
         parts = [frame.iloc[:, i] for i in range(len(names))]
-        listed = [part.astype(object).where(part.notna(), None).tolist() for part in parts]
+        listed = [
+            part.to_numpy()
+            if isinstance(part.dtype, np.dtype) and part.dtype.kind in "biuf"
+            else part.astype(object).where(part.notna(), None).tolist()
+            for part in parts
+        ]
     else:
         return None
     for name in names:
@@ -100,6 +113,8 @@ def as_point(at: Any, what: str) -> dict[str, Any]:
 
 
 def _array(values: list[Any]) -> NDArray[Any]:
+    if set(map(type, values)) == {float}:
+        return np.array(values, dtype=np.float64)
     present = [value for value in values if value is not None]
     if len(present) == len(values) and all(isinstance(value, bool) for value in present):
         return np.array(values, dtype=bool)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws._names import is_bounded, is_score, more_is_better
+from sonoscale.laws._names import is_bounded, is_error_rate, is_score, more_is_better
 
 __all__ = ["UNITS", "Direction", "Target", "Unit", "find_target", "mixed_units"]
 
@@ -36,12 +36,14 @@ class Target:
         higher_is_better: which end of it is good.
         ceiling: 1 or 100 for a score, infinite for what has no top, or where less is better.
         because: how that is known: "as asked", "by its name", "as it rises with flops".
+        most: 1 or 100 for an error rate, of which less is better, else infinite: where intervals end.
     """
 
     name: str
     higher_is_better: bool
     ceiling: float = np.inf
     because: str = "as asked"
+    most: float = np.inf
 
     @property
     def direction(self) -> Direction:
@@ -68,8 +70,14 @@ class Target:
         return self.down(fallen)
 
     def ends(self, low: Array, high: Array) -> tuple[Array, Array]:
-        """An interval of what falls as one of y, lower end first."""
-        return (low, high) if self.direction == "falling" else (self.up(high), self.up(low))
+        """An interval of what falls as one of y, lower end first, within what y can be."""
+        low, high = (low, high) if self.direction == "falling" else (self.up(high), self.up(low))
+        return self.clip(low), self.clip(high)
+
+    def clip(self, y: Array) -> Array:
+        """y within what it can be: 0 to the ceiling of a score, 0 to 1 (or 100) for an error rate."""
+        top = min(self.ceiling, self.most)
+        return np.clip(y, 0.0, top) if np.isfinite(top) else y
 
     def check(self, y: Array, rows: Sequence[int] | Index | None = None) -> None:
         """Refuse y [n] of which what is fitted has no logarithm; `rows` [n] are its places in the table.
@@ -134,7 +142,18 @@ def find_target(
                 f"{name} {way} with {along} (Spearman's rho {rho:.2f} over {count} runs), though by its name it is "
                 f"{kind}: say which is better (higher_is_better)"
             )
-    return Target(name, better, _ceiling(name, y, better, unit, rows), because)
+    ceiling = _ceiling(name, y, better, unit, rows)
+    return Target(name, better, ceiling, because, np.inf if better else _most(name, y, unit))
+
+
+def _most(name: str, y: Array, unit: Unit | None) -> float:
+    """The most that y can be, of which less is better: of an error rate 1, or 100."""
+    top = float(y.max(initial=0.0))
+    if unit is not None:
+        return _TOPS[unit] if top <= _TOPS[unit] else np.inf
+    if not is_error_rate(name) or top > 100.0 or float(y.min(initial=0.0)) < 0.0:
+        return np.inf
+    return 1.0 if top <= 1.0 else 100.0 if top > 1.5 else np.inf
 
 
 def _trend(size: Array | None, y: Array, clusters: Index | None) -> tuple[float, float, int]:

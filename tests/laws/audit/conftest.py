@@ -62,6 +62,6 @@ def verdict(gathered):
     """`verdict(table)`: by the rules alone, which is quicker than an audit."""
 
     def call(table, **options):
-        return rule(gathered(table, **options), level=0.95, bootstrap=80, permutations=80, seed=0)[3].verdict
+        return rule(gathered(table, **options), level=0.95, bootstrap=80, permutations=80, seed=0)[-1].verdict
 
     return call

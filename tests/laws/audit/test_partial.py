@@ -9,7 +9,7 @@ from scipy import stats
 
 from sonoscale.laws.audit._bases import bases, leave_one_out, predictable
 from sonoscale.laws.audit._partial import adjust
-from sonoscale.laws.audit._verdict import configurations_needed, power_of
+from sonoscale.laws.audit._verdict import configurations_needed, upper_bound
 
 OPTIONS = {"level": 0.95, "permutations": 400, "seed": 0}
 
@@ -133,17 +133,19 @@ def test_the_only_run_of_a_family_is_not_predictable():
     assert one == pytest.approx(other, rel=1e-6)
 
 
-def test_power_against_simulation():
-    """Of the t test of a correlation with that many degrees of freedom."""
-    rng = np.random.default_rng(0)
-    x, noise = rng.normal(size=(2, 4000, 30))
-    y = 0.5 * x + np.sqrt(0.75) * noise
-    x, y = (c - c.mean(axis=1, keepdims=True) for c in (x, y))
-    r = (x * y).sum(axis=1) / np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
-    detected = np.mean(np.abs(r) * np.sqrt(28 / (1 - r**2)) > stats.t.ppf(0.975, 28))
-    assert power_of(0.5, 28, 0.95) == pytest.approx(detected, abs=0.03)
+def test_how_many_configurations_show_a_correlation_or_exclude_it():
+    """By simulation of the correlation of as many pairs of numbers."""
     needed = configurations_needed(0.5, 1, 0.95)
     assert needed is not None
-    assert power_of(0.5, needed - 2, 0.95) >= 0.8 > power_of(0.5, needed - 3, 0.95)
+    rng = np.random.default_rng(0)
+    for truth, holds in ((0.5, "shown"), (0.0, "excluded")):
+        x, noise = rng.normal(size=(2, 4000, needed))
+        y = truth * x + np.sqrt(1 - truth**2) * noise
+        r = np.array([np.corrcoef(*one)[0, 1] for one in zip(x, y, strict=True)])
+        t = r * np.sqrt((needed - 2) / (1 - r**2))
+        found = t > stats.t.ppf(0.95, needed - 2)
+        if holds == "excluded":
+            found = np.array([upper_bound(one, needed - 2, 0.95) < 0.5 for one in r])
+        assert found.mean() == pytest.approx(0.8, abs=0.04)
     assert configurations_needed(0.01, 1, 0.95) is None
     assert configurations_needed(0.0, 1, 0.95) is None

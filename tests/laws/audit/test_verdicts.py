@@ -38,7 +38,8 @@ def test_rank_that_has_nothing_to_do_with_quality(make, verdict):
         for seed in range(10):
             other = make(count, seed + 10_000)["quality"]  # of other runs
             verdicts[verdict(make(count, seed) | {"quality": other})] += 1
-    assert found[12]["insufficient_data"] >= 8, found
+    assert set(found[12]) <= {"insufficient_data", "not_supported"}, found
+    assert found[12]["insufficient_data"] >= 4, found
     assert found[30]["not_supported"] >= 8, found
 
 

@@ -51,6 +51,7 @@ BY_HAND = {
     "BNSL3": broken,
     "HILL": lambda x, a, e, c, d, f: broken(x, a, 0.0, e, c, d, f),
     "logistic": lambda x, high, k, low, m: low + (high - low) / (1 + math.exp(-k * math.log(x / m))),
+    "sigmoid": lambda x, high, k, low, m: low + (high - low) / (1 + math.exp(k * (x - m))),
     "chinchilla": lambda x, A, alpha, B, beta, E: E + A / x[0] ** alpha + B / x[1] ** beta,
     "kaplan": lambda x, Nc, Dc, alpha, beta: ((Nc / x[0]) ** (alpha / beta) + Dc / x[1]) ** beta,
     "data_constrained": data_constrained,
@@ -207,7 +208,7 @@ def test_formula_and_latex_name_every_parameter(form):
         assert name in form.formula
         letters = name.rstrip("0123456789")
         shown = {letters, letters + "_i", letters + "_0", f"{letters[0]}_{letters[1:]}", greek.get(name, name)}
-        if form.name == "logistic":
+        if form.name in ("logistic", "sigmoid"):
             shown |= {name[0]}  # h, l for high, low
         if name == "rN":
             shown = {"N'"}  # "likewise"

@@ -68,6 +68,24 @@ def test_intervals_cover_the_truth():
     assert (np.mean(hits, axis=0) >= 0.6).all(), np.mean(hits, axis=0)  # of 80 %; 12 tables
 
 
+def test_where_the_law_holds_the_optimum_hardly_drifts():
+    """Ten times beyond the data, the intervals of N and a are about those of resampling."""
+    halves = []
+    for seed in range(4):
+        found = plan(runs(seed=seed), flops=4e20)
+        assert found.origins >= 2
+        halves.append([0.5 * np.log(found.n.high / found.n.low), 0.5 * (found.a.high - found.a.low)])
+    assert (np.median(halves, axis=0) < [0.25, 0.05]).all(), halves
+
+
+def test_the_drift_of_a_large_table_is_that_of_some_of_its_rows(monkeypatch):
+    monkeypatch.setattr("sonoscale.laws.plan._drift._MOST_ROWS", 20)
+    some, every = plan(runs()), standard()
+    assert some.origins >= 1
+    assert some.n.value == every.n.value
+    assert np.log(some.n.high / some.n.low) < 2.0 * np.log(every.n.high / every.n.low)
+
+
 def test_everything_agrees_with_everything_else():
     found = plan(runs(), next_runs=2)
     reported = json.loads(found.to_json())

@@ -290,6 +290,16 @@ def test_settings_without_a_shown_effect_stay_as_they_are_or_cheap():
     assert found.plan.tied
 
 
+def test_a_setting_without_a_shown_effect_stays_at_the_base_of_a_sweep():
+    """Of most runs the depth is 4: it stays, though 2 is tied and cheaper."""
+    table = runs(by_depth=0.0, noise=0.05)
+    table["depth"] = np.where(np.arange(len(table["depth"])) % 3 > 0, 4, table["depth"])
+    found = plan(table, budgets={"width": 128}, x=["width", "depth", "clips_seen"])
+    assert found.no_effect == {"depth": 4}
+    assert found.choice.cheapest is not None
+    assert found.choice.cheapest.design["depth"] < 4
+
+
 def test_nothing_is_headlined_where_nothing_is_shown():
     table = runs(by_width=0.0, by_depth=0.0, by_clips=0.0, noise=0.5)
     table["backbone"] = np.random.default_rng(1).permutation(table["backbone"])

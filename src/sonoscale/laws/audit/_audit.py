@@ -14,17 +14,25 @@ from sonoscale.laws._read import Reading, Source, as_runs
 from sonoscale.laws.audit._baselines import Baseline, compare_baselines, oriented, selection_regret
 from sonoscale.laws.audit._bases import RICHEST, linear_basis
 from sonoscale.laws.audit._course import Layers, Trajectory, follow_layers, follow_steps
+from sonoscale.laws.audit._decisions import MOST_DECIDED, decision_accuracy
 from sonoscale.laws.audit._families import HeldOutFamilies, across_families, held_out_families, within_families
 from sonoscale.laws.audit._gather import Configurations, gather
+from sonoscale.laws.audit._joint import MOST_JOINT, Joint, joint_test
 from sonoscale.laws.audit._marginal import MOST_PAIRED, Association, associate, kendall, turning_point
 from sonoscale.laws.audit._pairs import Pairs, SeedFloor, matched_pairs, ordered_pairs, seed_floor
 from sonoscale.laws.audit._partial import Adjusted, adjust
 from sonoscale.laws.audit._result import Audit
+from sonoscale.laws.audit._robustness import robustness
+from sonoscale.laws.audit._seeds import errors, reliability_of
 from sonoscale.laws.audit._verdict import Ruling, Verdict, decide
 
 __all__ = ["audit", "rule"]
 
+RELIABILITY = 0.97
+"""Of sizes, where none is stated."""
 _LEVELS = (0.5, 0.999)
+_MARGINS = (0.05, 0.95)
+_RELIABILITIES = (0.5, 1.0)
 
 
 def audit(
@@ -35,6 +43,8 @@ def audit(
     baselines: str | Sequence[str] = (),
     warmup: float | None = None,
     layer: str | None = None,
+    margin: float = 0.5,
+    reliability: float = RELIABILITY,
     level: float = 0.95,
     bootstrap: int | None = None,
     permutations: int | None = None,
@@ -54,6 +64,9 @@ def audit(
         baselines: columns to try in the place of rank; more is taken as better, but for a loss or an error by its name.
         warmup: the last step of the warm-up; None: the first third.
         layer: the column of layers, numbers: the last layer is audited, all are shown.
+        margin: correlation of rank and quality below which rank is taken to add nothing that matters; 0.05 to 0.95.
+        reliability: share of the variance of the sizes, as recorded, that is true; 0.5 to 1. What the rest would make
+            rank and quality share is not counted for rank. 1: sizes are exact, and all there is of capacity.
         level: of intervals, and 1 less that of tests; 0.5 to 0.999.
         bootstrap, permutations: how many are drawn; None: 1000 and 2000, or as many as the level needs.
         seed: of them.
@@ -66,8 +79,8 @@ def audit(
     Raises:
         SonoscaleError: With column, row and value, for a column that is missing or with anything but finite numbers; a
             constant rank or quality; a rank, parameters, data or compute not above zero; a level out of range; a
-            configuration in two families; steps or layers where each row is its own configuration; groups; and where
-            nothing says, or name and data disagree, whether more of y is better.
+            configuration in two families; steps or layers where each row is its own configuration; groups (see
+            `audit_groups`); and where nothing says, or name and data disagree, whether more of y is better.
 
     Example:
         >>> import numpy as np
@@ -85,6 +98,9 @@ def audit(
         (('log params',), 40, 1.0)
     """
     check_level(level, least=_LEVELS[0], most=_LEVELS[1])
+    for name, value, (low, high) in (("margin", margin, _MARGINS), ("reliability", reliability, _RELIABILITIES)):
+        if not low <= value <= high:
+            raise SonoscaleError(f"{name} must lie between {low:g} and {high:g}, not {value!r}")
     least = math.ceil(round(4.0 / (1.0 - level), 6))
     bootstrap, permutations = (
         max(usual, least) if given is None else given for given, usual in ((bootstrap, 1000), (permutations, 2000))
@@ -98,12 +114,15 @@ def audit(
         raise SonoscaleError(f"warmup={warmup:g} needs the column of steps (step)")
     found = gather(
         runs, rank=rank, covariates=None if covariates is None else as_names(covariates, "covariates"),
-        baselines=as_names(baselines, "baselines"), layer=layer,
+        baselines=as_names(baselines, "baselines"), layer=layer, seed=seed,
     )  # fmt: skip
     draws: dict[str, Any] = {"level": level, "bootstrap": bootstrap, "seed": seed}
-    spearman, adjusted, floors, ruling = rule(found, permutations=permutations, **draws)
+    spearman, adjusted, joint, floors, ruling = rule(
+        found, permutations=permutations, margin=margin, reliability=reliability, **draws
+    )
     few = spearman if isinstance(spearman, str) else ""
     enough = not few
+    predictors = {rank: found.rank} | oriented(found)
     evidence: dict[str, Any] = {
         "within": within_families(found, **draws) if enough else few,
         "across": across_families(found, **draws),
@@ -111,6 +130,9 @@ def audit(
         "pairs": ordered_pairs(found, floors["quality"], **draws) if enough else few,
         "matched": matched_pairs(found, floors["quality"], **draws) if enough else few,
         "baselines": compare_baselines(found, permutations=permutations, **draws) if enough else few,
+        "decisions": decision_accuracy(found, predictors, floors["quality"], **draws) if enough else few,
+        "reliability_rank": reliability_of(found, "rank", level=level),
+        "reliability_quality": reliability_of(found, "quality", level=level),
         "trajectory": follow_steps(found, warmup, level=level),
         "layers": follow_layers(found, **draws),
     }
@@ -122,7 +144,12 @@ def audit(
         reason=ruling.reason,
         needed_assumed=ruling.needed_assumed,
         needed_observed=ruling.needed_observed,
+        needed_margin=ruling.needed_margin,
         needed=ruling.needed,
+        p=ruling.p,
+        bound=ruling.bound,
+        margin=margin,
+        reliability=reliability,
         points=found,
         rank=rank,
         level=level,
@@ -130,23 +157,27 @@ def audit(
         spearman=spearman,
         kendall=kendall(found.rank, found.quality, **draws) if enough else few,
         adjusted=adjusted,
+        joint=joint,
+        robustness=robustness(adjusted, joint, level=level) if isinstance(adjusted, Adjusted) else adjusted,
         floor_rank=floors["rank"],
         floor_quality=floors["quality"],
-        regret=selection_regret(found, {rank: found.rank} | oriented(found), **draws) if enough else few,
+        regret=selection_regret(found, predictors, **draws) if enough else few,
         turning_point=turn,
-        caveats=tuple(_caveats(ruling.verdict, found, spearman, adjusted, evidence, turn, rank)),
+        caveats=tuple(_caveats(ruling.verdict, found, spearman, adjusted, joint, evidence, turn, rank)),
         notes=(*found.notes, *_drawn(len(found))),
         **evidence,
     )
 
 
 def rule(
-    runs: Configurations, *, level: float, bootstrap: int, permutations: int, seed: int
-) -> tuple[Association | str, Adjusted | str, dict[str, SeedFloor | str], Ruling]:
-    """The verdict and what it rests on: the marginal and the adjusted association, and the seed floors."""
+    runs: Configurations, *, level: float, bootstrap: int, permutations: int, seed: int, margin: float = 0.5,
+    reliability: float = RELIABILITY,
+) -> tuple[Association | str, Adjusted | str, Joint | str, dict[str, SeedFloor | str], Ruling]:  # fmt: skip
+    """The verdict and what it rests on: marginal, adjusted and joint association, and the seed floors."""
     spearman: Association | str
     adjusted: Adjusted | str
-    spearman = adjusted = f"{len(runs)} configurations, or means that do not differ, are too few"
+    joint: Joint | str
+    spearman = adjusted = joint = f"{len(runs)} configurations, or means that do not differ, are too few"
     enough = len(runs) >= 3 and np.ptp(runs.rank) > 0 and np.ptp(runs.quality) > 0
     several = runs.family is not None and int(runs.family.max()) > 0
     family = runs.family if several else None
@@ -156,28 +187,43 @@ def rule(
         adjusted = adjust(
             runs.rank, runs.quality, runs.covariates, family, names, level=level, permutations=permutations, seed=seed
         )
+        joint = adjusted if isinstance(adjusted, str) else "no covariate varies: there is no effect of size to model"
+        if runs.names and not isinstance(adjusted, str):
+            known = errors(runs)
+            joint = joint_test(
+                runs.rank, runs.quality, runs.covariates, family, runs.sums, level=level, reliability=reliability,
+                seeds=known.shared, rank_error=known.rank,
+            )  # fmt: skip
     floors = {name: seed_floor(runs, name, level=level) for name in ("rank", "quality")}
     ruling = decide(
         len(runs),
         spearman if isinstance(spearman, Association) else None,
         adjusted if enough else None,
+        joint if runs.names else None,
         floors,
         columns=linear_basis(runs.covariates, family).shape[1] - 1,
         covariates=bool(runs.names) or runs.held_constant,
         level=level,
+        margin=margin,
     )
-    return spearman, adjusted, floors, ruling
+    return spearman, adjusted, joint, floors, ruling
 
 
 def _drawn(count: int) -> list[str]:
-    """A note on what is of some configurations only."""
-    if count <= MOST_PAIRED:
-        return []
-    return [f"pairs, and the interval of Kendall's tau, are of {MOST_PAIRED} of the {count} configurations, drawn"]
+    """Notes on what is of some configurations only."""
+    return [
+        f"{what} of {most} of the {count} configurations, drawn"
+        for what, most in (
+            ("the joint model of rank and quality is", MOST_JOINT),
+            ("decision accuracy is", MOST_DECIDED),
+            ("pairs, and the interval of Kendall's tau, are", MOST_PAIRED),
+        )
+        if count > most
+    ]
 
 
 def _caveats(
-    verdict: Verdict, runs: Configurations, spearman: Association | str, adjusted: Adjusted | str,
+    verdict: Verdict, runs: Configurations, spearman: Association | str, adjusted: Adjusted | str, joint: Joint | str,
     found: dict[str, Any], turn: float | None, rank: str,
 ) -> list[str]:  # fmt: skip
     """Evidence that the rules do not use and that a reader of the verdict should know of."""
@@ -189,6 +235,14 @@ def _caveats(
         out.append(
             f"the effect of the covariates was taken up to {RICHEST}, the richest there is: bends beyond would look "
             "like rank"
+        )
+    if positive and isinstance(found["reliability_rank"], str):
+        out.append(
+            f"configurations have one seed each: luck that a seed gives rank and {quality} alike looks like a link"
+        )
+    if positive and isinstance(joint, Joint) and joint.undone_by > 0.9:
+        out.append(
+            f"if less than {joint.undone_by:.1%} of the variance of the recorded sizes is true, their error explains it"
         )
     held: HeldOutFamilies | str = found["held_out_families"]
     if positive and isinstance(held, HeldOutFamilies) and held.both >= held.covariates:

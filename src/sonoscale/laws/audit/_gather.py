@@ -21,6 +21,8 @@ Index = NDArray[np.intp]
 
 _MOST = 0.5  # of the rows, above zero: one below is taken for a mistake
 _LARGEST = 1e100
+_MOST_CONFIGURATIONS = 1000  # that are audited; of more, so many are drawn
+_INTERVAL = 2 * 1.959964  # width of a 95 % interval, in standard errors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +52,7 @@ class Rows:
         cell: [n] number of the configuration, design and step: rows of one cell differ by their seeds only.
         family: [n] number of the family, or None.
         step, layer: [n], or None.
+        rank_variance: [n] of the error of log rank, or None.
     """
 
     rank: Array
@@ -61,6 +64,7 @@ class Rows:
     family: Index | None
     step: Array | None
     layer: Array | None
+    rank_variance: Array | None = None
 
     def __len__(self) -> int:
         return len(self.rank)
@@ -72,11 +76,12 @@ class Rows:
             quality=self.quality[kept],
             covariates=self.covariates[kept],
             others={name: column[kept] for name, column in self.others.items()},
-            config=numbered(self.config[kept].tolist()),
-            cell=numbered(self.cell[kept].tolist()),
+            config=numbered(self.config[kept]),
+            cell=numbered(self.cell[kept]),
             family=None if self.family is None else self.family[kept],
             step=None if self.step is None else self.step[kept],
             layer=None if self.layer is None else self.layer[kept],
+            rank_variance=None if self.rank_variance is None else self.rank_variance[kept],
         )
 
 
@@ -97,6 +102,8 @@ class Configurations:
         names: the covariates, in the order of the columns.
         family_labels: of each family number.
         held_constant: covariates are the same in all rows, so that capacity is held equal by design.
+        rank_error: variance of the error of log rank in these points, by the interval of rank that the table has
+            (`rankme_low`, `rankme_high` beside `rankme`, taken for 95 %), or None.
         notes: what was decided about the table, in sentences.
     """
 
@@ -113,10 +120,20 @@ class Configurations:
     names: tuple[Covariate, ...]
     family_labels: tuple[str, ...]
     held_constant: bool
+    rank_error: float | None
     notes: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.rank)
+
+    @property
+    def sums(self) -> list[list[int]]:
+        """Places of covariates whose logarithms add up to that of compute, where compute is not one of them."""
+        sizes = find_sizes([c.name for c in self.names])
+        places = {c.name: i for i, c in enumerate(self.names) if c.logged and c.design}
+        kinds = [kind for kind in ("parameters", "data", "data seen") if sizes.get(kind) in places]
+        both = [places[sizes[kind]] for kind in kinds[:2]] if len(kinds) > 1 else list(places.values())[:2]
+        return [both] if len(both) == 2 and "compute" not in sizes else []
 
     @property
     def size_by(self) -> int | None:
@@ -132,11 +149,13 @@ def gather(
     covariates: Sequence[str] | None = None,
     baselines: Sequence[str] = (),
     layer: str | None = None,
+    seed: int = 0,
 ) -> Configurations:
     """Check the columns and average each configuration (see `RunTable.clusters`).
 
     Where the runs have steps, the points are the rows of each configuration's last step; where there is a layer, those
-    of its last layer. Rows held out are left aside.
+    of its last layer. Rows held out are left aside. Of more than 1,000 configurations, so many are drawn at random, and
+    a note says so.
 
     Raises:
         SonoscaleError: For a column that is missing, malformed, constant, or not above zero where a logarithm is due;
@@ -144,8 +163,8 @@ def gather(
     """
     if runs.group_by:
         raise SonoscaleError(
-            f"group ({', '.join(runs.group_by)}): an audit has one verdict; audit each group by itself, or name the "
-            "column as family"
+            f"group ({', '.join(runs.group_by)}): an audit has one verdict; call audit_groups for one of each group, "
+            "or name the column as family"
         )
     runs.need(rank, *([] if layer is None else [layer]))
     _check_clusters(runs, layer)
@@ -172,7 +191,13 @@ def gather(
 
     # Sorted by values, so that neither the order of rows nor the names of families can change a draw.
     order = np.lexsort([logs[name] for name in (*ordered, runs.y, rank, *names)[::-1]])
-    config = numbered(runs.clusters[order].tolist())
+    config = numbered(runs.clusters[order])
+    count = int(config.max()) + 1
+    if count > _MOST_CONFIGURATIONS:
+        drawn = np.random.default_rng(seed).permutation(count) < _MOST_CONFIGURATIONS
+        note = f"{_MOST_CONFIGURATIONS} of the {count} configurations are audited, drawn at random"
+        some = runs.take(np.sort(order[drawn[config]]), *held, note)
+        return gather(some, rank=rank, covariates=covariates, baselines=baselines, layer=layer, seed=seed)
     design = [tuple(columns[c.name][i] for c in entered if c.design) for i in order]
     family, labels = None, ()
     if runs.family_by is not None:
@@ -191,6 +216,7 @@ def gather(
         family=family,
         step=steps,
         layer=None if layer is None else columns[layer][order],
+        rank_variance=_variance(runs, rank, order),
     )
     way = "more" if target.higher_is_better else "less"
     said = [f"audited: {runs.y} ({way} is better, {target.because}), {runs.counts}", *runs.notes, *held]
@@ -360,8 +386,25 @@ def _averaged(
         names=tuple(c for c, d in zip(names, differs, strict=True) if d),
         family_labels=labels,
         held_constant=held_constant or not differs.all(),
+        rank_error=None
+        if final.rank_variance is None
+        else float(np.mean(mean_over(final.rank_variance, final.config) / size)),
         notes=tuple(notes),
     )
+
+
+def _variance(runs: RunTable, rank: str, order: Index) -> Array | None:
+    """Of the error of log rank in each row, where the table has an interval of rank in every one."""
+    ends = [runs.columns.get(f"{rank}_{end}") for end in ("low", "high")]
+    if any(one is None for one in ends):
+        return None
+    try:
+        low, high = (np.asarray(one, dtype=np.float64)[order] for one in ends)
+    except (TypeError, ValueError):
+        return None
+    if not (np.isfinite(low).all() and np.isfinite(high).all() and (low > 0).all() and (high >= low).all()):
+        return None
+    return (np.log(high / low) / _INTERVAL) ** 2
 
 
 def _last(rows: Rows) -> Rows:

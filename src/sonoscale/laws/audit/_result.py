@@ -16,12 +16,17 @@ from sonoscale.laws._estimate import Estimate
 from sonoscale.laws._runs import RunTable
 from sonoscale.laws._target import Target
 from sonoscale.laws.audit._baselines import Baseline, Regret
+from sonoscale.laws.audit._bases import bases, residual
 from sonoscale.laws.audit._course import Layers, Trajectory
+from sonoscale.laws.audit._decisions import Decisions
 from sonoscale.laws.audit._families import HeldOutFamilies
 from sonoscale.laws.audit._gather import Configurations
+from sonoscale.laws.audit._joint import Joint
 from sonoscale.laws.audit._marginal import Association
 from sonoscale.laws.audit._pairs import Pairs, SeedFloor
 from sonoscale.laws.audit._partial import Adjusted
+from sonoscale.laws.audit._robustness import Robustness
+from sonoscale.laws.audit._seeds import Reliability
 from sonoscale.laws.audit._verdict import VERDICTS, Verdict
 from sonoscale.results import Result, plain
 
@@ -38,15 +43,25 @@ class Audit(Result):
         needed_assumed: configurations in all that show a correlation of 0.5, if there is one, with a chance of 80 % at
             this level, None where no number would;
         needed_observed: that show one as large as was observed, None where more than 1000 or where there was none;
+        needed_margin: that show that the correlation is below the margin, if there is none;
         needed: the same in words, or what is missing.
+        p: one-sided, below 1 - level where the tests on which `supported` rests agree: the larger of that of `joint`
+            and half of those of the bases in `adjusted`; None where it did not come to them.
+        bound: one-sided upper bound of the correlation that was compared with the margin, None where none was.
+        margin: correlation below which rank is taken to add nothing that matters.
+        reliability: of the sizes, as stated.
         points: the configurations that were compared.
         rank: its column. `level`, `seed`.
         spearman, kendall: over configurations.
         adjusted: at equal covariates.
+        joint: beyond any bend or step in size that rank and quality have in common.
+        robustness: what would undo the association.
         within, across, held_out_families: rank within, across and beyond the families known.
         floor_rank: (of log rank), `floor_quality`: between seeds.
         pairs: all pairs above the floor;
         matched: those of equal size.
+        decisions: of all pairs above the floor, how many each column orders as quality does.
+        reliability_rank, reliability_quality: share of the variance of single runs that is between configurations.
         regret: of choosing by rank, each covariate, each baseline, at random, and by an oracle.
         baselines: other columns in the place of rank.
         trajectory, layers: over steps and layers.
@@ -59,7 +74,12 @@ class Audit(Result):
     reason: str
     needed_assumed: int | None
     needed_observed: int | None
+    needed_margin: int | None
     needed: str
+    p: float | None
+    bound: float | None
+    margin: float
+    reliability: float
     points: Configurations
     rank: str
     level: float
@@ -67,6 +87,8 @@ class Audit(Result):
     spearman: Association | str
     kendall: Association | str
     adjusted: Adjusted | str
+    joint: Joint | str
+    robustness: Robustness | str
     within: Association | str
     across: Association | str
     held_out_families: HeldOutFamilies | str
@@ -74,6 +96,9 @@ class Audit(Result):
     floor_quality: SeedFloor | str
     pairs: Pairs | str
     matched: Pairs | str
+    decisions: tuple[Decisions, ...] | str
+    reliability_rank: Reliability | str
+    reliability_quality: Reliability | str
     regret: tuple[Regret, ...] | str
     baselines: tuple[Baseline, ...] | str
     trajectory: Trajectory | str
@@ -161,6 +186,20 @@ class Audit(Result):
                 tests.append((f"partial correlation, given all, up to {adjusted.richer.basis}", adjusted.richer))
             for name, test in tests:
                 add(name, test, test.p, f"{test.df} degrees of freedom")
+        if not isinstance(self.joint, str):
+            joint = self.joint
+            add(
+                "correlation beyond any common effect of size", joint, joint.p, f"{joint.configurations} configurations"
+            )
+            if joint.attenuated is not None:
+                add("the same, if rank were measured without error", joint.attenuated, None, "")
+        if not isinstance(self.robustness, str):
+            add("share of both that an unrecorded covariate must explain", self.robustness.third_significance, None, "")
+            if self.robustness.sizes is not None:
+                add("reliability of sizes below which they explain it", self.robustness.sizes, None, "")
+        for name, one in ((f"log {rank}", self.reliability_rank), (q, self.reliability_quality)):
+            if not isinstance(one, str):
+                add(f"share of the variance of {name} between configurations", one, None, f"{one.runs} runs")
         for pairs in (self.pairs, self.matched):
             if not isinstance(pairs, str):
                 name = "pairs ordered right" + (f", of equal {pairs.by}" if pairs.by else "")
@@ -196,6 +235,15 @@ class Audit(Result):
                     "leave-one-out error": m.loo_rmse,
                 }
                 for m in self.adjusted.models
+            ]  # fmt: skip
+        if not isinstance(self.decisions, str):
+            out[f"pairs that each column orders as {q} does"] = [
+                {
+                    "column": d.by, "share": d.accuracy.value, "low": d.accuracy.low, "high": d.accuracy.high,
+                    "share of rank less this": d.difference.value, "difference low": d.difference.low,
+                    "difference high": d.difference.high, "pairs": d.pairs, "ties": d.ties,
+                }
+                for d in self.decisions
             ]  # fmt: skip
         if not isinstance(self.regret, str):
             out[f"{q} lost by choosing the run by"] = [
@@ -239,28 +287,56 @@ class Audit(Result):
         found = plain(out | {"reasons": reasons})
         if isinstance(self.adjusted, Adjusted):
             found["adjusted"]["gain"] = plain(self.adjusted.gain)
+        if isinstance(self.robustness, Robustness):
+            found["robustness"]["words"] = self.robustness.words
         return found
 
     def plot(self, ax: Any = None) -> Any:
-        """Quality against rank, a point for each configuration, under the verdict.
+        """Quality against rank, a point for each configuration, under the verdict; beside it, both at equal covariates.
 
         Colour is the size that matched pairs share (parameters, else the first covariate that is a logarithm), the
-        shape of a point its family.
+        shape of a point its family. The second panel shows what the basis of the partial correlation leaves of both.
 
         Arguments:
-            ax: the Matplotlib axes to draw on; None: new ones.
+            ax: the Matplotlib axes to draw the first panel on, and nothing else; None: new ones, two panels.
 
         Returns:
-            The axes.
+            The axes of the first panel.
         """
         plt = need("matplotlib.pyplot", what="a figure")
 
-        if ax is None:
-            ax = plt.subplots(figsize=(6.0, 4.2), layout="constrained")[1]
         points = self.points
         rank = np.exp(points.rank)
         quality = points.quality if self.target.higher_is_better else -points.quality
-        size = points.size_by
+        both = ax is None and isinstance(self.adjusted, Adjusted) and bool(points.names)
+        if ax is None:
+            width = 9.6 if both else 6.0
+            axes = plt.subplots(1, 2 if both else 1, figsize=(width, 4.2), layout="constrained", squeeze=False)[1][0]
+        else:
+            axes = np.array([ax])
+        drawn = self._scatter(axes[0], rank, quality)
+        if drawn is not None and points.size_by is not None:
+            axes[0].figure.colorbar(drawn, ax=axes[-1], label=points.names[points.size_by].name)
+        if points.family is not None:
+            axes[0].legend(title=self.runs.family_by, frameon=False)
+        axes[0].set(xscale="log", xlabel=self.rank, ylabel=self.target.name)
+        axes[0].set_title(self.words.replace(": ", ":\n", 1), fontsize="medium", loc="left")
+        if not both or not isinstance(self.adjusted, Adjusted):
+            return axes[0]
+        partial = self.adjusted.partial
+        several = points.family is not None and int(points.family.max()) > 0
+        basis = dict(bases(points.covariates, points.family if several else None))[partial.basis]
+        self._scatter(axes[1], residual(basis, points.rank), residual(basis, quality))
+        given = ", ".join(partial.given)
+        axes[1].set(xlabel=f"log {self.rank}, given {given}", ylabel=f"{self.target.name}, given {given}")
+        joint = "" if isinstance(self.joint, str) else f"; joint model {self.joint.value:.2f}"
+        axes[1].set_title(
+            f"at equal covariates\npartial correlation {partial.value:.2f}{joint}", fontsize="medium", loc="left"
+        )
+        return axes[0]
+
+    def _scatter(self, ax: Any, x: Any, y: Any) -> Any:
+        points, size = self.points, self.points.size_by
         colour = None if size is None else np.exp(points.covariates[:, size])
         family = np.zeros(len(points), dtype=int) if points.family is None else points.family
         drawn = None
@@ -271,20 +347,16 @@ class Audit(Result):
                 options["label"] = points.family_labels[number]
             if colour is not None:
                 options |= {"c": colour[mine], "norm": "log", "vmin": colour.min(), "vmax": colour.max()}
-            drawn = ax.scatter(rank[mine], quality[mine], **options)
-        if size is not None and drawn is not None:
-            ax.figure.colorbar(drawn, ax=ax, label=points.names[size].name)
-        if points.family is not None:
-            ax.legend(title=self.runs.family_by, frameon=False)
-        ax.set(xscale="log", xlabel=self.rank, ylabel=self.target.name)
-        ax.set_title(self.words.replace(": ", ":\n", 1), fontsize="medium", loc="left")
-        return ax
+            drawn = ax.scatter(x[mine], y[mine], **options)
+        return drawn
 
 
 EVIDENCE = {
     "spearman": "Spearman's rho",
     "kendall": "Kendall's tau",
     "adjusted": "partial correlation",
+    "joint": "joint model of rank and quality",
+    "robustness": "robustness value",
     "within": "correlation within families",
     "across": "correlation of family means",
     "held_out_families": "held-out families",
@@ -292,6 +364,9 @@ EVIDENCE = {
     "floor_quality": "seed floor of quality",
     "pairs": "pairs of runs",
     "matched": "pairs of runs of equal size",
+    "decisions": "decision accuracy",
+    "reliability_rank": "reliability of rank",
+    "reliability_quality": "reliability of quality",
     "regret": "regret",
     "baselines": "baselines",
     "trajectory": "trajectory",

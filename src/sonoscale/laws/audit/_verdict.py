@@ -5,21 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from scipy import stats
 
+from sonoscale.laws.audit._joint import Joint
 from sonoscale.laws.audit._marginal import Association
 from sonoscale.laws.audit._pairs import SeedFloor
 from sonoscale.laws.audit._partial import DETERMINED, Adjusted
 
-__all__ = ["VERDICTS", "Ruling", "Verdict", "configurations_needed", "decide", "power_of"]
+__all__ = ["VERDICTS", "Ruling", "Verdict", "configurations_needed", "decide", "upper_bound"]
 
 Verdict = Literal["supported", "only_through_capacity", "not_supported", "insufficient_data"]
 
 VERDICTS: dict[Verdict, str] = {
     "supported": "Supported: in these runs rank predicts quality beyond the covariates",
-    "only_through_capacity": "Only through capacity: at equal covariates, rank adds nothing that these runs can show",
+    "only_through_capacity": "Only through capacity: at equal covariates, rank adds less than the margin",
     "not_supported": "Not supported: in these runs more rank does not go with more quality",
     "insufficient_data": "Insufficient data: these runs cannot say whether rank is to be trusted",
 }
@@ -30,8 +31,10 @@ SPARE_CONFIGURATIONS = 4
 """Configurations beyond the columns of the covariates."""
 ASSUMED = 0.5
 """The partial correlation that an audit should be able to detect."""
-LEAST_POWER = 0.5
-"""Chance to detect `ASSUMED` below which a result that is not significant says nothing."""
+LENIENT = 2.0
+"""By how much the p of the parametric bases may exceed that of the joint model, which holds the level."""
+EXCUSE = 3.0
+"""By how much the p may, with which the correlation exceeds what errors of the sizes would make."""
 POWER = 0.8
 """Probability with which the number of runs is to show the effect."""
 MOST = 1000
@@ -40,41 +43,61 @@ MOST = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Ruling:
-    """A verdict and its `reason`; `needed_assumed`, `needed_observed`: configurations; `needed`: in words."""
+    """A verdict.
+
+    Attributes:
+        verdict: one of `VERDICTS`; reason: the sentence why.
+        needed_assumed, needed_observed, needed_margin: configurations (see `Audit`); needed: in words.
+        p: one-sided, below 1 - level where the tests on which `supported` rests agree, None where it did not come to
+            them.
+        bound: one-sided upper bound of the correlation that was compared with the margin, or None.
+    """
 
     verdict: Verdict
     reason: str
     needed_assumed: int | None
     needed_observed: int | None
+    needed_margin: int | None
     needed: str
+    p: float | None = None
+    bound: float | None = None
 
 
 def decide(
     count: int,
     marginal: Association | None,
     adjusted: Adjusted | str | None,
+    joint: Joint | str | None,
     floors: dict[str, SeedFloor | str],
     *,
     columns: int,
     covariates: bool,
     level: float,
+    margin: float,
 ) -> Ruling:
     """Applies the rules.
 
     Arguments:
         count: configurations.
         marginal, adjusted: what was found, None with too few configurations.
+        joint: the joint model of rank and quality, None where no covariate varies.
         floors: `rank` and `quality` -> the seed floor, or why there is none.
         columns: of the covariates and families, the constant not counted.
         covariates: whether any are known.
+        margin: correlation below which rank is taken to add nothing that matters.
     """
     alpha = 1 - level
     least = max(LEAST_CONFIGURATIONS, columns + SPARE_CONFIGURATIONS)
     parameters = adjusted.partial.parameters if isinstance(adjusted, Adjusted) else columns + 1
 
-    def ruled(verdict: Verdict, reason: str, *, observed: float | None = None, alone: bool = False) -> Ruling:
+    def ruled(
+        verdict: Verdict, reason: str, *, observed: float | None = None, alone: bool = False, p: float | None = None,
+        bound: float | None = None,
+    ) -> Ruling:  # fmt: skip
         fewest = adjusted.resolved_by if isinstance(adjusted, Adjusted) and adjusted.exhausted and not alone else least
-        return _ruling(verdict, reason, count, 1 if alone else parameters, observed, level, max(fewest, least))
+        return _ruling(
+            verdict, reason, count, 1 if alone else parameters, observed, level, margin, max(fewest, least), p, bound
+        )
 
     if count < least or marginal is None or adjusted is None:
         return ruled("insufficient_data", f"there are {count} independent configurations, and {least} are the least")
@@ -89,13 +112,13 @@ def decide(
     if significant and marginal.value < 0:
         return ruled("not_supported", f"more rank goes with less quality: {rho}", observed=marginal.value, alone=True)
     if not significant:
-        chance = power_of(ASSUMED, count - 2, level)
-        verdict: Verdict = "not_supported" if chance >= LEAST_POWER else "insufficient_data"
+        bound = upper_bound(marginal.value, count - 2, level, inflation=1 + marginal.value**2 / 2)
         return ruled(
-            verdict,
-            f"{rho}; a correlation of {ASSUMED:g} would be detected with a chance of {chance:.0%}",
+            "not_supported" if bound < margin else "insufficient_data",
+            f"{rho}; {_bounded(bound, margin, level)}",
             observed=marginal.value,
             alone=True,
+            bound=bound,
         )
     if not covariates:
         return _lacking(
@@ -109,47 +132,71 @@ def decide(
         )
     if isinstance(adjusted, str):
         return ruled("insufficient_data", f"{rho}, but {adjusted}")
-    return _beyond(adjusted, rho, alpha, level, ruled)
+    if isinstance(joint, str):
+        return ruled("insufficient_data", f"{rho}, but {joint}")
+    return _beyond(adjusted, joint, rho, level, margin, ruled)
 
 
-def _beyond(adjusted: Adjusted, rho: str, alpha: float, level: float, ruled: Callable[..., Ruling]) -> Ruling:
+def _beyond(
+    adjusted: Adjusted, joint: Joint | None, rho: str, level: float, margin: float, ruled: Callable[..., Ruling]
+) -> Ruling:
     partial, richer = adjusted.partial, adjusted.richer
+    alpha = 1 - level
     at_equal = f"at equal covariates the partial correlation is {partial.value:.2f} ({_p(partial.p)})"
-    if all(one.p < alpha and one.value > 0 for one in (partial, richer)) and adjusted.gain > 0:
+    own = max(one.p / 2 if one.value > 0 else 1.0 for one in (partial, richer))
+    bound = max(upper_bound(one.value, one.df, level) for one in (partial, richer))
+    p, excused, both = own, False, ""
+    if joint is not None:
+        p, bound = max(own / LENIENT, joint.p), max(bound, joint.bound)
+        excused = joint.made_p >= EXCUSE * alpha
+        both = f"beyond any common bend or step in size the correlation is {joint.value:.2f} (one-sided {_p(joint.p)})"
+    found: dict[str, Any] = {"observed": partial.value if joint is None else joint.value, "p": p, "bound": bound}
+    gain = adjusted.gain
+    if p < alpha and gain > 0 and not excused:
         if adjusted.exhausted:
             return ruled(
                 "insufficient_data",
                 f"{at_equal}, but there are too few runs to separate rank from a bend in the covariates' effect",
-                observed=partial.value,
+                **found,
             )
-        gain = f"rank lowers the leave-one-out error by {adjusted.gain:.0%}"
-        return ruled("supported", f"{rho}; {at_equal}, and {gain}", observed=partial.value)
-    chance = power_of(ASSUMED, partial.df, level)
-    if partial.p < alpha and partial.value < 0:
-        return ruled("only_through_capacity", f"{rho}, but {at_equal}, against rank", observed=partial.value)
-    if chance < LEAST_POWER:
-        return ruled(
-            "insufficient_data",
-            f"{rho}, but whether beyond capacity is open: {at_equal}, and a correlation of {ASSUMED:g} would be "
-            f"detected with a chance of {chance:.0%} only",
-            observed=partial.value,
-        )
+        words = [at_equal, *([both] if both else []), f"rank lowers the leave-one-out error by {gain:.0%}"]
+        return ruled("supported", f"{rho}; {', '.join(words[:-1])}, and {words[-1]}", **found)
     why = at_equal
-    if partial.p < alpha and richer.p >= alpha:
-        why += f", and {richer.value:.2f} ({_p(richer.p)}) once a little more curvature is allowed"
-    elif partial.p < alpha:
-        why += ", and rank does not lower the leave-one-out error"
-    return ruled("only_through_capacity", f"{rho}, but {why}", observed=partial.value)
+    if own >= LENIENT * alpha:
+        if partial.value > 0 and partial.p < 2 * LENIENT * alpha:
+            why += f", and {richer.value:.2f} ({_p(richer.p)}) once a little more curvature is allowed"
+    elif joint is not None and joint.p >= alpha:
+        why += f", but {both}"
+    elif gain <= 0:
+        why += ", but rank does not lower the leave-one-out error"
+    elif joint is not None and excused:
+        why += f", of which errors in the sizes may make {joint.made:.2f}"
+        why += f" if {joint.reliability:.0%} of their variance is true"
+    why += f"; {_bounded(bound, margin, level)}"
+    if bound < margin:
+        return ruled("only_through_capacity", f"{rho}, but {why}", **found)
+    return ruled("insufficient_data", f"{rho}, but whether beyond capacity is open: {why}", **found)
+
+
+def _bounded(bound: float, margin: float, level: float) -> str:
+    side = "below" if bound < margin else "not below"
+    return f"the correlation is at most {bound:.2f} ({level:.0%}, one-sided), {side} the margin of {margin:g}"
 
 
 def _ruling(
-    verdict: Verdict, reason: str, count: int, parameters: int, observed: float | None, level: float, least: int
-) -> Ruling:
+    verdict: Verdict, reason: str, count: int, parameters: int, observed: float | None, level: float, margin: float,
+    least: int, p: float | None, bound: float | None,
+) -> Ruling:  # fmt: skip
     assumed = configurations_needed(ASSUMED, parameters, level)
     assumed = None if assumed is None else max(assumed, least)
     found = None if observed is None else configurations_needed(observed, parameters, level)
     found = None if found is None else max(found, least)
-    if verdict == "supported" or (verdict == "not_supported" and (observed or 0) < 0 and (found or MOST + 1) <= count):
+    excluded = configurations_needed(margin, parameters, level)
+    excluded = None if excluded is None else max(excluded, least)
+    settled = verdict in ("supported", "only_through_capacity") or (
+        verdict == "not_supported" and (bound is not None or (found or MOST + 1) <= count)
+    )
+    if settled:
         words = f"settled by these {count} configurations"
     else:
         words = (
@@ -159,30 +206,39 @@ def _ruling(
         if observed is not None:
             size = f"one as small as that observed ({observed:.2f})"
             words += f"; {size} takes {found if found is not None else f'more than {MOST}'}"
-    return Ruling(verdict=verdict, reason=reason, needed_assumed=assumed, needed_observed=found, needed=words)
+        words += (
+            f"; if there is none, {excluded if excluded is not None else f'more than {MOST}'} show that it is below "
+            f"{margin:g}"
+        )
+    return Ruling(
+        verdict=verdict, reason=reason, needed_assumed=assumed, needed_observed=found, needed_margin=excluded,
+        needed=words, p=p, bound=bound,
+    )  # fmt: skip
 
 
-def power_of(correlation: float, df: int, level: float) -> float:
-    """The chance that a two-sided test detects a partial correlation with `df` residual degrees of freedom.
+def upper_bound(correlation: float, df: int, level: float, *, inflation: float = 1.0) -> float:
+    """One-sided, by Fisher's z with `df` residual degrees of freedom.
 
-    By Fisher's z, whose variance is 1 / (df - 1): atanh(r) sqrt(df - 1) against the normal quantile.
+    Arguments:
+        inflation: of its variance, such as Bonett and Wright's 1 + rho^2 / 2 of Spearman's rho.
     """
     if df <= 1:
-        return 0.0
-    return float(stats.norm.cdf(math.atanh(correlation) * math.sqrt(df - 1) - stats.norm.ppf(0.5 * (1 + level))))
+        return 1.0
+    z = math.atanh(min(max(correlation, -1 + 1e-12), 1 - 1e-12))
+    return math.tanh(z + float(stats.norm.ppf(level)) * math.sqrt(inflation / (df - 1)))
 
 
 def configurations_needed(correlation: float, parameters: int, level: float) -> int | None:
     """How many show a partial correlation with a chance of `POWER`, given `parameters` columns of covariates.
 
-    None where that is more than `MOST`.
+    By a one-sided test. As many show, if there is none, that it is below this. None where that is more than `MOST`.
     """
     size = abs(correlation)
     if size < 1e-6:
         return None
     if size >= 1 - 1e-9:
         return parameters + 4
-    quantiles = stats.norm.ppf(0.5 * (1 + level)) + stats.norm.ppf(POWER)
+    quantiles = stats.norm.ppf(level) + stats.norm.ppf(POWER)
     df = 1 + (quantiles / math.atanh(size)) ** 2
     count = math.ceil(df + parameters + 1)
     return count if count <= MOST else None
@@ -190,7 +246,10 @@ def configurations_needed(correlation: float, parameters: int, level: float) -> 
 
 def _lacking(reason: str, missing: str) -> Ruling:
     """Where more runs of the same kind settle nothing."""
-    return Ruling(verdict="insufficient_data", reason=reason, needed_assumed=None, needed_observed=None, needed=missing)
+    return Ruling(
+        verdict="insufficient_data", reason=reason, needed_assumed=None, needed_observed=None, needed_margin=None,
+        needed=missing,
+    )  # fmt: skip
 
 
 def _p(value: float | None) -> str:

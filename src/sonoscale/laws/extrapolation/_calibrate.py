@@ -8,7 +8,7 @@ import numpy as np
 
 from sonoscale.laws.forms._form import Array
 
-__all__ = ["Calibration", "Held", "calibrate"]
+__all__ = ["Calibration", "Held", "calibrate", "drift_of"]
 
 
 @dataclass(frozen=True)
@@ -71,20 +71,20 @@ def calibrate(held: list[Held], *, noise: float, freedom: float, level: float) -
 
     The share is the mean over origins, None with fewer than two of them.
     """
-    calibration = Calibration(noise=noise, drift=_drift(held), freedom=freedom, origins=len(held), level=level)
+    calibration = Calibration(noise=noise, drift=drift_of(held), freedom=freedom, origins=len(held), level=level)
     if len(held) < 2:
         return calibration, None
     shares = []
     for i, one in enumerate(held):
         others = held[:i] + held[i + 1 :]
         of_others = Calibration(
-            noise=one.noise, drift=_drift(others), freedom=freedom, origins=len(others), level=level
+            noise=one.noise, drift=drift_of(others), freedom=freedom, origins=len(others), level=level
         )
         shares.append(np.mean(np.abs(one.error) <= of_others.half_width(one.reach)))
     return calibration, float(np.mean(shares))
 
 
-def _drift(held: list[Held]) -> float:
+def drift_of(held: list[Held]) -> float:
     """The drift under which the errors are likeliest, every origin with the same weight."""
     from scipy.optimize import minimize_scalar
 

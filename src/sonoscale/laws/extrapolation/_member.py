@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from sonoscale.laws._project import project
 from sonoscale.laws.forms import Form, Scale
 from sonoscale.laws.forms._form import Array
 
-__all__ = ["Member", "fit_member"]
+__all__ = ["Member", "fit_member", "fitted_to_all"]
 
 _TRIED = 4  # starts that are followed for each window
 _UNKNOWN = 25.0  # half-widths of a search parameter beyond this, a factor e^25, are no interval
@@ -33,6 +33,7 @@ class Member:
         aicc: of the fit to all data (Hurvich and Tsai 1989), infinite with too few rows.
         objective: what was minimised.
         clusters: [n] numbers.
+        share: of the clusters of the table, those in `clusters`: all, or some of a large table.
     """
 
     form: Form
@@ -42,6 +43,7 @@ class Member:
     aicc: float
     objective: Objective
     clusters: NDArray[np.intp]
+    share: float = 1.0
 
     def predict(self, x: Array) -> Array:
         """z of each window at x: [W, n]."""
@@ -79,11 +81,11 @@ class Member:
         inverse = np.linalg.pinv(fitted.T @ fitted, rcond=1e-14, hermitian=True)
         count = int(self.clusters.max()) + 1
         if count == len(self.clusters):
-            return inverse * self.noise[0] ** 2
+            return inverse * self.noise[0] ** 2 * self.share
         # Liang and Zeger, Biometrika 73, 1986: rows of one cluster are not independent.
         scores = np.zeros((count, fitted.shape[1]))
         np.add.at(scores, self.clusters, fitted * (self.objective.at(self.params[0]) - self.objective.target)[:, None])
-        return inverse @ (scores.T @ scores) @ inverse * count / max(self.freedom, 1.0)
+        return inverse @ (scores.T @ scores) @ inverse * count / max(self.freedom * self.share, 1.0) * self.share
 
     def _slope(self, x: Array) -> Array:
         params, first, _ = self.objective.from_search(self.objective.to_search(self.params[:1]))
@@ -128,3 +130,20 @@ def fit_member(form: Form, x: Array, y: Array, windows: Array, clusters: NDArray
     if spare > 0:
         aicc = float(rows[0] * np.log(max(squares[0], 1e-300) / rows[0]) + 2 * (size + 1) * rows[0] / spare)
     return Member(form, params, noise, float(independent[0]) - size, aicc, robust, clusters)
+
+
+def fitted_to_all(member: Member, x: Array, y: Array, clusters: NDArray[np.intp]) -> Member:
+    """The member of some rows of a large table, its law and its noise those of all n rows from there."""
+    objective = replace(member.objective, x=x, y=y)
+    size, n, count = len(member.form.parameters), len(y), int(clusters.max()) + 1
+    params, _ = minimise(objective, np.ones((1, n)), member.params[:1], tolerance=1e-6, iterations=3)
+    squares = sum(float(((part.at(params[0]) - part.target) ** 2).sum()) for part in objective.parts())
+    noise = float(np.sqrt(squares / n * count / max(count - size, 1)))
+    return replace(
+        member,
+        params=np.concatenate([params, member.params[1:]]),
+        noise=np.concatenate([[noise], member.noise[1:]]),
+        freedom=float(count - size),
+        aicc=float(n * np.log(max(squares, 1e-300) / n) + 2 * (size + 1) * n / (n - size - 2)),
+        share=(int(member.clusters.max()) + 1) / count,
+    )

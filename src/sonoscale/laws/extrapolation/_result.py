@@ -54,6 +54,8 @@ class Extrapolation:
         coverage: share of the held-out rows that intervals calibrated on the other origins cover, or None.
         noise, drift: standard deviation of a new run about the fitted law within the data, and of the law for each
             e-fold beyond them; of log y unless the form is on the linear scale.
+        correction: what is added to the mean of the panel at the top of the data and beyond, on that scale: observed
+            less fitted over the top factor of 2 in x. Zero for a named form and for several variables.
         largest: largest size fitted, in FLOPs where they were given.
         level: of the intervals.
         warnings: one sentence each.
@@ -68,6 +70,7 @@ class Extrapolation:
     coverage: float | None
     noise: float
     drift: float
+    correction: float
     largest: float
     level: float
     warnings: tuple[str, ...]
@@ -86,7 +89,8 @@ class Extrapolation:
             flops: [m], what the runs cost, where that was given to `extrapolate`; None: the product of the variables.
 
         Returns:
-            The `Prediction` [m] in the unit of y; its naive interval is that of the form with the least AICc.
+            The `Prediction` [m] in the unit of y; its naive interval is the usual one of a non-linear
+            regression, parameters and noise, of the form with the least AICc.
 
         Raises:
             SonoscaleError: For values that are not finite or not above zero, or a shape that does not fit.
@@ -113,7 +117,7 @@ class Extrapolation:
             reach = np.log(sizes / self.largest)
         predicted = np.array([member.predict(points)[0] for member in self._members])
         counted = self._still_falling(predicted, points)
-        z = np.mean(predicted, axis=0, where=counted)
+        z = np.mean(predicted, axis=0, where=counted) + self._corrected(points)
         between = np.std(predicted, axis=0, where=counted)
         spread = np.hypot(between, self._naive.parameter_spread(points))
         trusted = self.origins > 2  # drift speaks for all that lies no further out than the size does
@@ -121,9 +125,10 @@ class Extrapolation:
             reach, np.where(trusted & (self._outside(points) <= np.maximum(reach, 0.0) + 1e-9), 0.0, spread)
         )
         centre = self._naive.predict(points)[0]
-        spread = stats.norm.ppf(0.5 * (1.0 + self.level)) * self._naive.parameter_spread(points)
+        usual = np.hypot(self._naive.parameter_spread(points), self._naive.noise[0])
+        usual *= stats.t.ppf(0.5 * (1.0 + self.level), max(self._naive.freedom, 1.0))
         low, high = self._ends(z - half, z + half)
-        naive_low, naive_high = self._ends(centre - spread, centre + spread)
+        naive_low, naive_high = self._ends(centre - usual, centre + usual)
         return Prediction(
             value=self._to_y(z), low=low, high=high, naive_low=naive_low, naive_high=naive_high, reach=np.exp(reach)
         )
@@ -144,6 +149,12 @@ class Extrapolation:
                 falling = counted & ((predicted <= at_edge + noise) | (points <= self._edge))
             counted = np.where(falling.any(axis=0), falling, counted)
         return np.where(counted.any(axis=0), counted, True)
+
+    def _corrected(self, points: Array) -> Array | float:
+        """The correction at each point: whole in the top factor of 2 and beyond, none a factor of 2 below that."""
+        if self._edge is None:
+            return 0.0
+        return self.correction * np.clip(np.log2(points / self._edge) + 2.0, 0.0, 1.0)
 
     @property
     def scale(self) -> Scale:
@@ -166,12 +177,9 @@ class Extrapolation:
         return values if self.scale == "linear" else self.target.down(values)
 
     def _to_y(self, z: Array) -> Array:
-        low, high = self._members[0].form.y_range
         with np.errstate(over="ignore"):
-            if self.scale == "linear":
-                return np.clip(z, low, high)
-            y = self.target.up(np.exp(z))
-        return np.maximum(y, 0.0) if self.target.direction == "score" else y
+            y = np.clip(z, *self._members[0].form.y_range) if self.scale == "linear" else self.target.up(np.exp(z))
+        return self.target.clip(y)
 
     def _ends(self, low: Array, high: Array) -> tuple[Array, Array]:
         if self.scale == "log" and self.target.direction != "falling":
@@ -199,6 +207,7 @@ class Extrapolation:
             "coverage_rolling": self.coverage,
             "noise": plain(self.noise),
             "drift": plain(self.drift),
+            "correction": plain(self.correction),
             "largest": self.largest,
             "level": self.level,
             "warnings": list(self.warnings),

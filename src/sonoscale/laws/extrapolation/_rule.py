@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws._data import as_clusters, as_column, constant_column
+from sonoscale.laws._data import as_clusters, as_column, constant_column, distinct_rows, numbered
 from sonoscale.laws._target import Target, Unit, find_target
+from sonoscale.laws._thin import thinned, thinned_note
 from sonoscale.laws.extrapolation._calibrate import Held, calibrate
-from sonoscale.laws.extrapolation._member import Member, fit_member
+from sonoscale.laws.extrapolation._member import Member, fit_member, fitted_to_all
 from sonoscale.laws.extrapolation._result import Extrapolation, PanelMember
 from sonoscale.laws.extrapolation._windows import rolling_windows
 from sonoscale.laws.forms import FORMS, Form, Term, find_form, sum_of_powers
@@ -23,7 +24,9 @@ PANEL = ("M2", "M3", "M4", "BNSL1", "HILL", "logistic")
 """The forms whose predictions `auto` averages where there is one variable."""
 
 _HOPELESS = 10.0  # a form whose rolling-origin error is so many times the best one's is left out
+_MOST_ROWS = 10_000  # on which origins roll and forms are searched; of larger tables, about so many are drawn
 _NEAR = 2.0  # rolling-origin errors are of rows up to twice the origin
+_FEW = 3.0  # degrees of freedom below which an interval is called rough
 
 
 def extrapolate(
@@ -48,8 +51,9 @@ def extrapolate(
     estimated from a few origins cost more than they gain (Smith and Wallis, Oxford Bulletin of Economics and
     Statistics 71, 2009; Claeskens et al., International Journal of Forecasting 32, 2016). Only forms whose
     rolling-origin error is over ten times the best one's, or that turn upwards within four times the data, are
-    left out. With several variables it is the sum of a floor and one power of each (Hoffmann et al., arXiv
-    2203.15556, equation 2).
+    left out. The mean is moved by its mean residual over the top factor of 2 in x, so that it starts where the largest
+    runs are. With several variables it is the sum of a floor and one power of each (Hoffmann et al., arXiv 2203.15556,
+    equation 2).
 
     What rises is fitted as what falls: a score as its distance from its ceiling of 1 or 100, any other rising quantity
     as its inverse (see `Target`).
@@ -95,7 +99,7 @@ def extrapolate(
 
     wanted = _panel(form, names)
     linear = wanted[0].scale == "linear" and form != "auto"
-    distinct = len(np.unique(points, axis=0))
+    distinct = distinct_rows(points, 1 + max(len(one.parameters) for one in wanted))
     count = int(groups.max()) + 1
     able = [one for one in wanted if min(distinct, count) > len(one.parameters)]
     if not able and form == "auto" and len(names) == 1 and min(distinct, count) > len(FORMS["M1"].parameters):
@@ -119,8 +123,14 @@ def extrapolate(
     else:
         target.check(values, rows)
     least = min(len(one.parameters) for one in able) + 1
-    windows = rolling_windows(sizes, groups, least)
     fallen = values if linear else target.down(values)
+    everything = points, fallen, groups
+    some = thinned(groups, _MOST_ROWS)
+    if some is not None:
+        ends = [one(column) for one in (np.argmin, np.argmax) for column in (*np.atleast_2d(points.T), sizes)]
+        some = np.union1d(some, ends)
+        points, fallen, sizes, groups = points[some], fallen[some], sizes[some], numbered(groups[some])
+    windows = rolling_windows(sizes, groups, least)
     members = [fit_member(one, points, fallen, windows, groups, "linear" if linear else "log") for one in able]
     z = members[0].objective.target
     predicted = np.array([member.predict(points) for member in members])  # [M, W, n]
@@ -138,18 +148,28 @@ def extrapolate(
         takes_part = np.where(falling.any(axis=0), falling, takes_part)
     takes_part = np.where(takes_part.any(axis=0), takes_part, enough)
     kept = takes_part[:, 0]
+    if some is not None:
+        members = [fitted_to_all(member, *everything) for member in members]
+        predicted = np.array([member.predict(points) for member in members])
     used = [member for member, keep in zip(members, kept, strict=True) if keep]
 
-    noise = np.sqrt(np.mean([member.noise**2 for member in members], axis=0, where=takes_part))
+    residual = np.array([predicted[takes_part[:, k], k].mean(axis=0) for k in range(len(windows))]) - z  # [W, n]
+    parameters = np.array([[len(one.parameters)] * len(windows) for one in able]).mean(axis=0, where=takes_part)
+    squares = (residual**2).sum(axis=1, where=windows > 0) / windows.sum(axis=1)
+    noise = np.sqrt(squares * runs / np.maximum(runs - parameters, 1.0))
+    moved, known = np.zeros(len(windows)), np.inf
+    if form == "auto" and len(names) == 1:
+        tops = [(window > 0) & (2.0 * points >= points[window > 0].max() * (1 - 1e-9)) for window in windows]
+        moved = np.array([one[top].mean() for one, top in zip(residual, tops, strict=True)])
+        known = len(np.unique(groups[tops[0]]))  # runs whose mean residual that is
     held = []
     for k in range(1, len(windows)):
         beyond = windows[k] == 0
         reach = np.log(sizes[beyond] / sizes[~beyond].max())
-        mean = predicted[takes_part[:, k], k].mean(axis=0)
-        held.append(Held(mean[beyond] - z[beyond], reach, float(noise[k])))
-    size_of_form = float(np.mean([len(member.form.parameters) for member in used]))
-    about = float(noise[0]) * np.sqrt(1.0 + size_of_form / count)  # the fit itself is uncertain too
-    calibration, coverage = calibrate(held, noise=about, freedom=count - size_of_form, level=level)
+        held.append(Held(residual[k, beyond] - moved[k], reach, float(noise[k])))
+    size_of_form, freedom = float(parameters[0]), count - float(parameters[0])
+    about = float(noise[0]) * np.sqrt(1.0 + size_of_form / count + 1.0 / known)  # fit and move are uncertain too
+    calibration, coverage = calibrate(held, noise=about, freedom=freedom, level=level)
     return Extrapolation(
         panel=tuple(
             PanelMember(
@@ -168,9 +188,11 @@ def extrapolate(
         coverage=coverage,
         noise=calibration.noise,
         drift=calibration.drift,
+        correction=-float(moved[0]),
         largest=float(sizes.max()),
         level=level,
-        warnings=_warnings(wanted, able, held, coverage, level),
+        warnings=_warnings(wanted, able, held, freedom, coverage, level)
+        + (() if some is None else (thinned_note(len(values), len(some), "rolling origins are"),)),
         x_names=names,
         y_name=y_name,
         _members=tuple(used),
@@ -271,9 +293,14 @@ def _falls_on(members: list[Member], largest: Array) -> NDArray[np.bool_]:
 
 
 def _warnings(
-    wanted: list[Form], able: list[Form], held: list[Held], coverage: float | None, level: float
+    wanted: list[Form], able: list[Form], held: list[Held], freedom: float, coverage: float | None, level: float
 ) -> tuple[str, ...]:
     notes = []
+    if freedom < _FEW:
+        notes.append(
+            f"{max(freedom, 1.0):.2g} degrees of freedom are left for the noise: intervals are as wide as Student's t "
+            "makes them, and rough"
+        )
     if len(able) < len(wanted):
         lost = ", ".join(one.name for one in wanted if one not in able)
         notes.append(f"too few different runs for {lost}")

@@ -207,35 +207,51 @@ def _hill_starts(x: Array, y: Array) -> Array:
     return found[found[:, 1] == 0.0][:, [0, 2, 3, 4, 5]]
 
 
-# The logistic in log x, of a score: y = low + (high - low) / (1 + (x / m)^(-k))
+# A score between two levels: the logistic in log x, y = low + (high - low) / (1 + (x / m)^(-k)), and the sigmoid in x
 
 
-def _logistic(x: Array, params: Array) -> Array:
+def _between(far: Array, params: Array) -> tuple[Array, Array, Array]:
+    """y, the share of the way up, and the slope of y by k * far."""
     from scipy.special import expit
 
-    high, k, low, m = (params[..., i, None] for i in range(4))
-    return low + (high - low) * expit(k * (np.log(x) - np.log(m)))
+    high, k, low = (params[..., i, None] for i in range(3))
+    up = expit(k * far)
+    return low + (high - low) * up, up, (high - low) * up * (1.0 - up)
+
+
+def _logistic_far(x: Array, params: Array) -> Array:
+    return np.log(x) - np.log(params[..., 3, None])
 
 
 def _logistic_gradient(x: Array, params: Array) -> tuple[Array, Array]:
-    from scipy.special import expit
+    k, m, far = params[..., 1, None], params[..., 3, None], _logistic_far(x, params)
+    y, up, bend = _between(far, params)
+    return y, np.stack([up, bend * far, 1.0 - up, -bend * k / m], axis=-1)
 
-    high, k, low, m = (params[..., i, None] for i in range(4))
-    far = np.log(x) - np.log(m)
-    up = expit(k * far)
-    bend = (high - low) * up * (1.0 - up)
-    return low + (high - low) * up, np.stack([up, bend * far, 1.0 - up, -bend * k / m], axis=-1)
+
+def _sigmoid_far(x: Array, params: Array) -> Array:
+    return params[..., 3, None] - x
+
+
+def _sigmoid_gradient(x: Array, params: Array) -> tuple[Array, Array]:
+    k, far = params[..., 1, None], _sigmoid_far(x, params)
+    y, up, bend = _between(far, params)
+    return y, np.stack([up, bend * far, 1.0 - up, bend * k], axis=-1)
+
+
+def _level_starts(low: float, high: float, y: Array) -> Array:
+    """Parameters with m between two ends, and k by the distance of them: the first half rises with far."""
+    rows = []
+    for steep, place, over, under in itertools.product((0.5, 2.0, 6.0), (0.0, 0.5, 1.0), (1.01, 1.5), (0.99, 0.5)):
+        k, m = 2.0 * steep / (high - low), low + place * (high - low)
+        rows += [(over * y.max(), sign * k, under * y.min(), m) for sign in (1.0, -1.0)]
+    return np.array(rows)
 
 
 def _logistic_starts(x: Array, y: Array) -> Array:
-    low, high = np.log(x.min()), np.log(x.max())
-    rows = []
-    for steep, place, over, under in itertools.product((0.5, 2.0, 6.0), (0.0, 0.5, 1.0), (1.01, 1.5), (0.99, 0.5)):
-        k = 2.0 * steep / (high - low)
-        m = float(np.exp(low + place * (high - low)))
-        for sign in (1.0, -1.0):
-            rows.append((over * y.max(), sign * k, under * y.min(), m))
-    return np.array(rows)
+    found = _level_starts(np.log(x.min()), np.log(x.max()), y)
+    found[:, 3] = [float(np.exp(m)) for m in found[:, 3]]
+    return found
 
 
 _M1, _M2 = (
@@ -302,11 +318,25 @@ CURVES = (
         parameters=("high", "k", "low", "m"),
         bounds=(POSITIVE, FREE, POSITIVE, POSITIVE),
         exponent="k",
-        function=_logistic,
+        function=lambda x, params: _between(_logistic_far(x, params), params)[0],
         gradient=_logistic_gradient,
         starts=_logistic_starts,
         linear=("high", "low"),
         citation="Ruan, Maddison and Hashimoto, Observational Scaling Laws, arXiv 2405.10938 (2024), of log x",
         doc="A score that climbs from one level to another, half of the way at x = m.",
+    ),
+    Form(
+        name="sigmoid",
+        formula="y = low + (high - low) / (1 + exp(k * (x - m)))",
+        latex=r"y = l + \frac{h - l}{1 + e^{k (x - m)}}",
+        parameters=("high", "k", "low", "m"),
+        bounds=(POSITIVE, FREE, POSITIVE, POSITIVE),
+        exponent="k",
+        function=lambda x, params: _between(_sigmoid_far(x, params), params)[0],
+        gradient=_sigmoid_gradient,
+        starts=lambda x, y: _level_starts(float(x.min()), float(x.max()), y),
+        linear=("high", "low"),
+        citation="Bhagia et al., Establishing Task Scaling Laws via Compute-Efficient Model Ladders, arXiv 2412.04403",
+        doc="A score of a loss x: it climbs from one level to another as x falls, half of the way at x = m.",
     ),
 )

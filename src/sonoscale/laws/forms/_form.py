@@ -63,6 +63,8 @@ class Form:
         scale: whether residuals are differences of y or of log y, unless `fit_form` is given one.
         y_range: the values that y can take; data outside it are refused and prediction intervals end there.
         power_term: how the form is separable, or None where it is not.
+        huber: delta of Huber's loss, in the unit of the residuals, with which the source fits it; None: least squares.
+        fixed: parameters of the formula that are not free, each with its value, or the name of the one it equals.
         citation, doc: where the form comes from, and when to use it.
     """
 
@@ -81,6 +83,8 @@ class Form:
     scale: Scale = "linear"
     y_range: tuple[float, float] = (-np.inf, np.inf)
     power_term: PowerTerm | None = None
+    huber: float | None = None
+    fixed: tuple[tuple[str, float | str], ...] = ()
     citation: str = ""
     doc: str = ""
 

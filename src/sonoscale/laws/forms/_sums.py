@@ -41,6 +41,7 @@ def sum_of_powers(
     exponent_bounds: tuple[float, float] = FREE,
     scale: Scale = "log",
     power_term: PowerTerm | None = None,
+    huber: float | None = None,
     citation: str = "",
     doc: str = "",
 ) -> Form:
@@ -134,5 +135,5 @@ def sum_of_powers(
         bounds=tuple(exponent_bounds if i in searched else POSITIVE for i in range(len(names))),
         exponent=exponent, function=function, starts=starts, variables=variables, gradient=gradient,
         curvature=curvature, linear=tuple(t.coefficient for t in terms), scale=scale, power_term=power_term,
-        citation=citation, doc=doc,
+        huber=huber, citation=citation, doc=doc,
     )  # fmt: skip

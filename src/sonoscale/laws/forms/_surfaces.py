@@ -20,6 +20,7 @@ _CHINCHILLA = sum_of_powers(
     terms=(Term("A", {"N": "alpha"}), Term("B", {"D": "beta"}), Term("E")),
     variables=("N", "D"),
     exponent="alpha",
+    huber=1e-3,
     citation=(
         "Hoffmann et al., Training Compute-Optimal Large Language Models, arXiv 2203.15556 (2022), equation 2; "
         "fitted as by Besiroglu et al., arXiv 2404.10102 (2024)"

@@ -216,7 +216,7 @@ def fit_two_stage(
     resamples = resample(first.clusters, bootstrap=bootstrap, seed=seed)
 
     quality_law = fit_form(
-        chosen, first.target, direct.target, clusters=first.clusters.tolist(), bootstrap=bootstrap, seed=seed,
+        chosen, first.target, direct.target, clusters=first.clusters, bootstrap=bootstrap, seed=seed,
         level=level, x_name=through, y_name=runs.y, rows=first.places,
     )  # fmt: skip
     laws = [fit_prepared(one, resamples, level, runs) for one in (first, direct, both)]

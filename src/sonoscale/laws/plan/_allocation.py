@@ -10,10 +10,11 @@ from sonoscale.errors import SonoscaleError
 from sonoscale.laws._estimate import Estimate
 from sonoscale.laws._read import Reading, Source, as_runs
 from sonoscale.laws._runs import RunTable
-from sonoscale.laws.plan._cost import Array, Cost, CostFunction, as_cost, fit_cost
+from sonoscale.laws.plan._cost import Array, Cost, CostFunction, PowerCost, as_cost, fit_cost
+from sonoscale.laws.plan._drift import drifting_frontier, optimum_drift, widened
 from sonoscale.laws.plan._evidence import Check, Doubling, HeldRun, Reach, check_reach, edges_of
 from sonoscale.laws.plan._next import next_runs as suggest_runs
-from sonoscale.laws.plan._optimum import basin, exponents, find_optimum, frontier, isoflop_curve
+from sonoscale.laws.plan._optimum import basin, exponents, find_optimum, isoflop_curve
 from sonoscale.laws.plan._results import Allocation
 from sonoscale.laws.plan._surface import LAW, Surface, fit_surface, loss
 
@@ -48,8 +49,9 @@ def plan_allocation(
 
     The law is fitted as approach 3 of that paper, in the way of Besiroglu et al., arXiv 2404.10102: Huber's
     loss of log y, summed. A score is fitted as its distance from the ceiling, another rising y as its inverse.
-    Intervals of N, D and the exponents are over resampled clusters; the one of y is for a new run, calibrated
-    by how wrong the same law was when it predicted the larger runs from the smaller ones.
+    Intervals of N, D and the exponents are over resampled clusters, widened by how far the same optimum moved as the
+    larger runs were added (rolling origins); the one of y is for a new run, calibrated by how wrong the same law was
+    when it predicted the larger runs from the smaller ones.
 
     Arguments:
         source: a `RunTable`, or anything that `read_runs` reads, with its options (y, clusters, held_out, ...).
@@ -59,7 +61,7 @@ def plan_allocation(
         cost: a `Cost`; a function (N, D) -> FLOPs, counted exactly by whoever knows the model; the name of a column of
             FLOPs, from which k N D (or a power product) is fitted; None: 6 N D.
         next_runs: how many next runs to suggest.
-        next_flops: what one may cost at most; None: as much as the most expensive run of the data.
+        next_flops: what one may cost at most; None: as much as the most expensive run of the data, within the budget.
         basin_share: how far from the best y (as it falls) the flat basin reaches.
         huber: delta of log y.
         bootstrap, seed, level: of intervals.
@@ -133,6 +135,13 @@ def plan_allocation(
         if cap is not None and value >= cap * (1.0 - 1e-9):
             edges = {other: end for other, end in edges.items() if other not in (name, ratio)}
     a, b = exponents(laws, used, known, around=around)
+    drift = optimum_drift(surface, spent, fitted.clusters, known, around=around)
+    half_n, half_d, half_a, half_b = drift.half_widths(used)
+    if any(cap is not None and at >= cap * (1.0 - 1e-9) for at, cap in ((at_n, most_n), (at_d, most_d))):
+        half_n = half_d = 0.0  # a cap does not move
+    if not drift.origins:
+        notes.append(f"too few runs at half the largest FLOPs to see how the optimum moves: intervals of {n} and {d} "
+                     "hold within the data only")  # fmt: skip
     centre = float(np.exp(np.log(ns).mean())), float(np.exp(np.log(ds).mean()))
     budgets = np.geomspace(spent.min(), max(spent.max(), used), _BUDGETS)
     curves = [*np.geomspace(np.quantile(spent, 0.05), np.quantile(spent, 0.95), _CURVES).tolist(), used]
@@ -140,21 +149,22 @@ def plan_allocation(
     suggested = None
     if next_runs:
         grid = _candidates(surface, at_n, at_d)
-        suggested = suggest_runs(
-            surface, grid, known.flops(grid[:, 0], grid[:, 1]), at_n, at_d, next_flops or float(spent.max()), next_runs
-        )
+        most = next_flops or float(min(spent.max(), max(flops or np.inf, spent.min())))
+        suggested = suggest_runs(surface, grid, known.flops(grid[:, 0], grid[:, 1]), at_n, at_d, most, next_runs)
     return Allocation(
         names=(n, d, y), target=target, runs=fitted, budget=flops, cost=known.words,
-        n=surface.interval(best_n[1:], at_n, log=True), d=surface.interval(best_d[1:], at_d, log=True), flops=used,
+        n=widened(surface.interval(best_n[1:], at_n, log=True), half_n, log=True),
+        d=widened(surface.interval(best_d[1:], at_d, log=True), half_d, log=True), flops=used,
         y=Estimate(*(float(one[0]) for one in y_at)), expected=surface.expected(at_n, at_d),
         basin=None if flops is None else basin(
             surface.params, used, known, at_n, basin_share, most_n=most_n, most_d=most_d
         ),
         basin_share=basin_share, edges=edges,
-        a=_exponent(surface, a), b=_exponent(surface, b),
+        a=widened(_exponent(surface, a), half_a, most=_steepest(known, "by_n")),
+        b=widened(_exponent(surface, b), half_b, most=_steepest(known, "by_d")),
         law=_law(surface),
         isoflops=tuple(isoflop_curve(surface, known, budget, around=around) for budget in curves),
-        frontier=frontier(surface, known, budgets, around=around),
+        frontier=drifting_frontier(surface, drift, known, budgets, around=around), origins=drift.origins,
         doublings=(
             *doubled(surface, known, at_n, at_d, "the plan", frontier=flops is not None and not (most_n or most_d)),
             *doubled(surface, known, *centre, "the centre of the data", frontier=False),
@@ -196,6 +206,11 @@ def _exponent(surface: Surface, draws: Array) -> Estimate:
     """Exponents [1 + R], the estimate first; they lie above zero."""
     found = surface.interval(draws[1:], float(draws[0]))
     return Estimate(found.value, max(found.low, 0.0), found.high)
+
+
+def _steepest(cost: Cost, name: str) -> float:
+    """The largest exponent under which the other amount still grows with compute."""
+    return 1.0 / getattr(cost, name) if isinstance(cost, PowerCost) else np.inf
 
 
 def _candidates(surface: Surface, n: float, d: float) -> Array:

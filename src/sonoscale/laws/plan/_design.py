@@ -30,7 +30,7 @@ from sonoscale.laws.plan._candidates import (
     price_of,
 )
 from sonoscale.laws.plan._cost import Array
-from sonoscale.laws.plan._design_steps import design_doublings, design_next_runs, usual_value
+from sonoscale.laws.plan._design_steps import base_value, design_doublings, design_next_runs, usual_value
 from sonoscale.laws.plan._evidence import TOO_FAR, Check, HeldRun, Reach, check_reach, edges_of
 from sonoscale.laws.plan._results import Designed
 
@@ -62,8 +62,8 @@ def plan_design(
     on the log scale if it is above zero, else as it is.
 
     The plan is the best candidate, except in variables of which no effect is shown (no term of theirs has an interval
-    off zero): these are taken at the cheapest value that is tied with the best one, or as most runs have them where
-    none is cheaper.
+    off zero): these stay at the base design, the value that over half of the runs have; without such a value, or where
+    it is not tied or not affordable, they are taken at the cheapest value that is tied with the best one.
 
     Arguments:
         source: a `RunTable`, or anything that `read_runs` reads, with its options (y, clusters, held_out, ...).
@@ -141,7 +141,9 @@ def plan_design(
         warnings.simplefilter("ignore", UserWarning)  # how far outside a candidate lies is reported by its reach
         choice = choose(law, candidates, costs, floor, shown, target.higher_is_better)
         silent = _silent(law, design)
-        plan = _settled(law, choice.best, silent, design, candidates, amount, cost, limits, floor)
+        plan = _settled(
+            law, choice.best, silent, design, candidates, amount, cost, limits, floor, target.higher_is_better
+        )  # fmt: skip
         best, price = plan.design, plan.costs
         reach = tuple(
             Reach(name, float(best[name]), float(values.min()), float(values.max()))
@@ -160,7 +162,8 @@ def plan_design(
         ]  # fmt: skip
         suggested = None
         if next_runs:
-            most = next_flops or (None if flops is None else float(np.nanmax(flops)))
+            dear = None if flops is None else float(np.nanmax(flops))
+            most = next_flops or (None if dear is None else min(dear, limits.get("flops", dear)))
             suggested = design_next_runs(law, design, silent, amount, cost, best, most, next_runs, fitted.clusters)
         return Designed(
             law=law, target=target, runs=fitted, unit=unit, budgets=limits, choice=choice.scaled(unit),
@@ -173,18 +176,30 @@ def plan_design(
 
 def _settled(
     law: LogLinear, best: Candidate, silent: Sequence[str], design: Columns, candidates: Columns, amount: str | None,
-    cost: DesignCost | None, limits: Mapping[str, float], floor: float | None,
+    cost: DesignCost | None, limits: Mapping[str, float], floor: float | None, higher_is_better: bool,
 ) -> Candidate:  # fmt: skip
-    """The best candidate with each variable without a shown effect at its cheapest tied value.
+    """The best candidate with each variable without a shown effect at its value in the base design.
 
-    Of values that cost the same, the one that most runs have; only what stays within the budgets.
+    That is the value that over half of the runs have, with the best of all else that the budgets then afford, if that
+    is tied with the best; without such a value it is the cheapest tied one.
     """
     now = dict(best.design)
-    for name in silent:
+    bases = {name: base for name in silent if name != amount and (base := base_value(design[name])) is not None}
+    kept = np.ones(len(next(iter(candidates.values()))), dtype=bool)
+    for name, base in bases.items():
+        kept &= candidates[name] == base
+    if bases and kept.any():
+        rows = {key: values[kept] for key, values in candidates.items()}
+        expected = law._expect(rows)[0]
+        first = int(expected.argmax() if higher_is_better else expected.argmin())
+        now = {key: plain_item(values[first]) for key, values in rows.items()}
+    else:
+        bases = {}
+    for name in [name for name in silent if name not in bases]:
         values = np.unique(candidates[name])
         if name == amount:
             values = values[values <= float(now[name])]
-        rows: Columns = {
+        rows = {
             key: values if key == name else np.array([now[key]] * len(values), dtype=design[key].dtype)
             for key in design
         }

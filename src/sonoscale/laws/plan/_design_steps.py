@@ -16,7 +16,7 @@ from sonoscale.laws.plan._evidence import Doubling
 from sonoscale.laws.plan._next import NextRuns, choose_runs, covariance_of, repeats_of, resampled_errors
 from sonoscale.laws.plan._surface import estimate_of
 
-__all__ = ["design_doublings", "design_next_runs", "usual_value"]
+__all__ = ["base_value", "design_doublings", "design_next_runs", "usual_value"]
 
 
 def design_doublings(
@@ -100,6 +100,12 @@ def design_next_runs(
         most=most, before=before, after=after,
         of=f"{law._scale.text.format(law.y)} at the plan",
     )  # fmt: skip
+
+
+def base_value(values: NDArray[Any]) -> Any:
+    """The value that over half of the rows have, or None."""
+    distinct, often = np.unique(values, return_counts=True)
+    return distinct[often.argmax()] if 2 * often.max() > len(values) else None
 
 
 def usual_value(values: NDArray[Any], allowed: NDArray[Any] | None = None) -> Any:

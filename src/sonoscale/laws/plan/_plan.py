@@ -78,7 +78,8 @@ def plan(
         flops_column: column of FLOPs, to which the cost of parameters and data is fitted; None: `flops_total` of a
             study, else 6 N D.
         next_runs: how many next runs to suggest.
-        next_flops: FLOPs that one may cost at most; None: as much as the most expensive run of the data.
+        next_flops: FLOPs that one may cost at most; None: as much as the most expensive run of the data, within the
+            budget.
         force: plan even where the answer lies more than 100 times beyond the data.
         bootstrap: resamples.
         level: of intervals.

@@ -121,7 +121,9 @@ class Allocation(Plan):
         names: the columns of N, D and y.
         budget: FLOPs, or None where caps alone bound the plan.
         cost: where FLOPs come from, in words.
-        n, d: the best ones for the budget, with intervals over resamples of clusters.
+        n, d: the best ones for the budget, with intervals over resamples of clusters and, under one root, of how far
+            they moved at rolling origins (see `OptimumDrift`).
+        origins: how many rolling origins.
         flops: what they cost; below the budget where both caps are reached.
         y: the prediction for one run there, with its calibrated interval.
         expected: the same with the uncertainty of the law alone.
@@ -147,6 +149,7 @@ class Allocation(Plan):
     law: dict[str, Estimate]
     isoflops: tuple[Curve, ...]
     frontier: Frontier
+    origins: int
     level: float
 
     @property
@@ -169,7 +172,8 @@ class Allocation(Plan):
         """Intervals, the flat basin, and the exponents."""
         n, d, _ = self.names
         found = [
-            f"{n} {_ends(self.n)}, {d} {_ends(self.d)} over resamples of {self.runs.n_clusters} independent runs.",
+            f"{n} {_ends(self.n)}, {d} {_ends(self.d)} over resamples of {self.runs.n_clusters} independent runs"
+            f"{self._moved}.",
             *([edges_text(self.edges)] if self.edges else []),
         ]  # fmt: skip
         if self.basin is not None:
@@ -187,6 +191,11 @@ class Allocation(Plan):
             f"{assumed if ratio else ''}"
         )
         return found
+
+    @property
+    def _moved(self) -> str:
+        times = "the origin" if self.origins == 1 else f"{self.origins} origins"
+        return f" and the drift of the optimum over {times} in the data" if self.origins else ""
 
     def rows(self) -> Rows:
         """The frontier: the best N and D for each of 25 budgets, and y expected of them."""
@@ -231,7 +240,7 @@ class Allocation(Plan):
             },
             "law": {name: one.as_dict() for name, one in self.law.items()},
             "isoflops": [curve.as_dict() for curve in self.isoflops],
-            "frontier": self.frontier.as_dict(), "level": self.level,
+            "frontier": self.frontier.as_dict(), "origins": self.origins, "level": self.level,
             **self._shared_dict(),
         }  # fmt: skip
 

@@ -11,12 +11,13 @@ from scipy import stats
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._bootstrap import draw_counts, expanded_interval, small_sample_factor
-from sonoscale.laws._data import check_draws
+from sonoscale.laws._data import check_draws, distinct_rows, numbered
 from sonoscale.laws._estimate import Estimate
 from sonoscale.laws._newton import Objective, minimise
 from sonoscale.laws._runs import RunTable
 from sonoscale.laws._screen import screen_runs
 from sonoscale.laws._target import Target
+from sonoscale.laws._thin import MOST_RESAMPLED, polished, shrunk, thinned, thinned_note
 from sonoscale.laws.extrapolation import Extrapolation, extrapolate
 from sonoscale.laws.forms import FORMS
 from sonoscale.laws.forms._form import POSITIVE
@@ -152,7 +153,7 @@ def fit_surface(
     groups = runs.clusters
     count = runs.n_clusters
     points = np.stack([n, d], axis=1)
-    distinct = len(np.unique(points, axis=0))
+    distinct = distinct_rows(points, size + 1)
     if min(count, distinct) < size + 1:
         raise SonoscaleError(
             f"{LAW.formula} has {size} parameters and needs {size + 1} independent runs of different "
@@ -162,30 +163,39 @@ def fit_surface(
         if len(np.unique(column)) < 3:
             raise SonoscaleError(f"{name} has 2 different values only: a power of it and a floor need 3")
     y = target.down(raw)
-    objective = Objective(form=LAW, x=points, y=y, scale="log", huber=huber)
-    best = _best(objective)
+    whole = objective = Objective(form=LAW, x=points, y=y, scale="log", huber=huber)
+    kept = thinned(groups, MOST_RESAMPLED, seed)
+    if kept is not None:  # a large table: searched and resampled by some of its rows
+        objective = replace(whole, x=points[kept], y=y[kept])
+        groups = numbered(groups[kept])
+    about = _best(objective)
+    best = about if kept is None else polished(whole, about)
     residual = np.log(y) - np.log(loss(best, n, d))
     noise = max(1.4826 * float(np.median(np.abs(residual))) * np.sqrt(len(n) / max(len(n) - size, 1)), 1e-12)
     for i, name in enumerate(names[:2]):
-        p = _chance(objective, best, noise, 1 - i, count)
+        p = _chance(objective, about, noise, 1 - i, int(groups.max()) + 1)
         if p > _BY_CHANCE:
             raise SonoscaleError(
                 f"{names[2]} does not improve with {name} beyond chance (p = {p:.2g}): there is no best {name} to plan"
             )
     rng = np.random.default_rng(seed)
-    counts = draw_counts(_numbers(points), groups, bootstrap=bootstrap, distinct=size, rng=rng)
+    counts = draw_counts(_numbers(objective.x), groups, bootstrap=bootstrap, distinct=size, rng=rng)
     weights = counts[:, groups]
-    draws, _ = minimise(objective, weights, np.tile(best, (bootstrap, 1)), tolerance=1e-10)
+    draws, _ = minimise(objective, weights, np.tile(about, (bootstrap, 1)), tolerance=1e-10)
+    large: list[str] = []
+    if kept is not None:
+        draws = shrunk(whole, draws, about, best, (int(groups.max()) + 1) / count)
+        large.append(thinned_note(len(n), len(kept), "resamples are"))
     calibration = extrapolate(
-        points, raw, clusters=groups.tolist(), flops=flops, target=target, level=level, x_names=("N", "D"),
+        points, raw, clusters=runs.clusters, flops=flops, target=target, level=level, x_names=("N", "D"),
         y_name=names[2], rows=runs.rows,
     )  # fmt: skip
     few = [] if count - size >= 5 else [f"{count} independent runs for {size} parameters: the intervals are rough"]
-    notes = [*screened.warnings, *few, *_effects(n, d, best, draws, names, level), *calibration.warnings]
+    notes = [*screened.warnings, *few, *_effects(n, d, best, draws, names, level), *calibration.warnings, *large]
     return Surface(
         n=n, d=d, names=names, params=best, draws=draws, noise=noise, n_clusters=count,
         factor=small_sample_factor(count, size, level), level=level, target=target, calibration=calibration,
-        objective=objective, warnings=tuple(notes),
+        objective=whole, warnings=tuple(notes),
     )  # fmt: skip
 
 
