@@ -30,6 +30,8 @@ from sonoscale.laws.audit._gather import gather
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "audit-verdicts.md"
+EXPLAINED = ROOT / "docs" / "what-the-audit-can-say.md"
+MARKS = ("<!-- measured: begin -->", "<!-- measured: end -->")
 COUNTS = (12, 20, 40, 80)
 NOISE = 0.1
 NULLS = {
@@ -47,14 +49,22 @@ NULLS = {
     "noise that grows": "smooth; noise from 0.3 to 2 times as large, along a",
     "heavy tails": "smooth; noise by Student's t with 3 degrees of freedom",
     "shared seeds": "smooth; two seeds each, whose luck (half of the noise's size) is in rank and quality alike",
+    "smooth, stated exact": "smooth; the audit is told that sizes are exact (reliability 1), as they are",
+    "step, stated exact": "step; so",
+    "bottleneck, stated exact": "bottleneck; so",
     "third variable": "smooth; a variable that is not recorded, of half the noise's size, is in rank and in quality",
 }
-"""Kind -> what rank and quality have in common. In none but the last does rank add anything to size."""
+"""Kind -> what rank and quality have in common. In none does rank add to what sizes, or the third variable, make."""
 POWERS = {f"partial {rho:g}": f"smooth; noises correlated by {rho:g}" for rho in (0.1, 0.3, 0.5, 0.7)} | {
     "partial 0.5, step": "step; noises correlated by 0.5",
     "partial 0.5, bottleneck": "bottleneck; noises correlated by 0.5",
+    "partial 0.5, stated exact": "smooth; noises correlated by 0.5, reliability 1",
+    "partial 0.5, step, stated exact": "step; so",
+    "partial 0.5, bottleneck, stated exact": "bottleneck; so",
 }
 KINDS = NULLS | POWERS
+FIRST = ("smooth", "step", "hinge", "bottleneck", "size of reliability .95", "partial 0.5")
+"""Kinds of which there are most tables."""
 
 
 def of_sizes(kind: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -110,13 +120,13 @@ def make_table(kind: str, count: int, seed: int) -> dict[str, Any]:
     return table
 
 
-def verdict(table: dict[str, Any]) -> str:
+def verdict(table: dict[str, Any], *, reliability: float = RELIABILITY) -> str:
     """By the rules alone, without the other evidence."""
     runs = read_runs(
         table, y="quality", clusters="config", family="family" if "family" in table else None, higher_is_better=True
     )
     found = gather(runs, rank="rank")
-    return rule(found, level=0.95, bootstrap=80, permutations=100, seed=0)[-1].verdict
+    return rule(found, level=0.95, bootstrap=80, permutations=100, seed=0, reliability=reliability)[-1].verdict
 
 
 def measure(results: Path, *, tables: int, minutes: float, seed: int) -> dict[str, Any]:
@@ -131,11 +141,12 @@ def measure(results: Path, *, tables: int, minutes: float, seed: int) -> dict[st
     for turn in range(tables):
         for count in COUNTS:
             for kind in KINDS:
-                if count == COUNTS[-1] and turn % 2:
-                    continue  # the largest take the most time: half as many
+                # The largest take the most time: half as many. Of the kinds that are not the first, a quarter.
+                each = (2 if count == COUNTS[-1] else 1) * (1 if kind in FIRST else 4)
                 mine = cells.setdefault(f"{kind}|{count}", [])
-                if len(mine) <= (turn // 2 if count == COUNTS[-1] else turn):
-                    mine.append(verdict(make_table(kind, count, seed + len(mine))))
+                if turn % each == 0 and len(mine) <= turn // each:
+                    stated = 1.0 if kind.endswith("stated exact") else RELIABILITY
+                    mine.append(verdict(make_table(kind, count, seed + len(mine)), reliability=stated))
         done["seconds"] = before + time.monotonic() - started
         write_json(results, done)
         if turn % 5 == 4:
@@ -179,7 +190,7 @@ def write_page(done: dict[str, Any]) -> None:
     table("`only_through_capacity` where rank adds nothing", NULLS, "only_through_capacity")
     lines += ["## The kinds", "", *(f"- {kind}: {words}" for kind, words in KINDS.items()), ""]
     counted = {n: sorted({len(found) for cell, found in cells.items() if cell.endswith(f"|{n}")}) for n in COUNTS}
-    number = "; ".join(f"n = {n}: {' to '.join(map(str, {c[0]: 0, c[-1]: 0}))}" for n, c in counted.items() if c)
+    number = "; ".join(f"n = {n}: {', '.join(map(str, c))}" for n, c in counted.items() if c)
     lines += [
         f"*`python benchmarks/audit_verdicts.py --seed {done['seed']}`: tables per cell: {number}; the seeds are not "
         f"those on which constants were chosen. sonoscale {__version__}, python {platform.python_version()}, "
@@ -190,16 +201,47 @@ def write_page(done: dict[str, Any]) -> None:
     write_text(PAGE, "\n".join(lines))
 
 
+SUMMARY = (
+    ("`supported`, falsely: smooth", "smooth", "supported"),
+    ("step", "step", "supported"),
+    ("hinge", "hinge", "supported"),
+    ("bottleneck", "bottleneck", "supported"),
+    ("parameters of reliability 0.95", "size of reliability .95", "supported"),
+    ("slanting step", "slanting step", "supported"),
+    ("third variable", "third variable", "supported"),
+    ("`supported`, rightly: partial correlation 0.5", "partial 0.5", "supported"),
+    ("0.5, effect of size a step", "partial 0.5, step", "supported"),
+    ("the same, sizes stated to be exact", "partial 0.5, step, stated exact", "supported"),
+    ("`only_through_capacity`, falsely: partial correlation 0.5", "partial 0.5", "only_through_capacity"),
+    ("`only_through_capacity`, rightly: smooth", "smooth", "only_through_capacity"),
+)
+"""Rows of the summary in the page on what the audit can say: words, kind, verdict."""
+
+
+def write_summary(done: dict[str, Any]) -> None:
+    """The block between the two marks of the page on what the audit can say."""
+    cells: dict[str, list[str]] = done["cells"]
+    lines = ["| share of tables | " + " | ".join(f"n = {n}" for n in COUNTS) + " |", "|---|" + "---:|" * len(COUNTS)]
+    for words, kind, name in SUMMARY:
+        row = [share(cells[f"{kind}|{n}"], name) if cells.get(f"{kind}|{n}") else "" for n in COUNTS]
+        lines.append(f"| {words} | {' | '.join(row)} |")
+    head, _, rest = EXPLAINED.read_text().partition(MARKS[0])
+    tail = rest.partition(MARKS[1])[2]
+    write_text(EXPLAINED, head + MARKS[0] + "\n\n" + "\n".join(lines) + "\n\n" + MARKS[1] + tail)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tables", type=int, default=200, help="in each cell, half as many for the largest n")
+    parser.add_argument("--tables", type=int, default=200, help="in a cell, at most")
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after this time")
     parser.add_argument("--seed", type=int, default=100_000)
     parser.add_argument("--results", type=Path, default=ROOT / "build" / "audit-verdicts.json")
     options = parser.parse_args()
     options.results.parent.mkdir(parents=True, exist_ok=True)
     with threadpool_limits(1):
-        write_page(measure(options.results, tables=options.tables, minutes=options.minutes, seed=options.seed))
+        done = measure(options.results, tables=options.tables, minutes=options.minutes, seed=options.seed)
+        write_page(done)
+        write_summary(done)
 
 
 if __name__ == "__main__":

@@ -105,3 +105,21 @@ def test_a_row_with_a_hole_is_left_out_on_request(runs, sonoscale):
     assert result.stdout.startswith("Supported:")
     assert "80 runs of 40 configurations" in result.stdout
     assert "row 80 left out" in result.stdout
+
+
+def test_groups_a_margin_and_a_figure(runs, sonoscale, tmp_path):
+    options = ("audit", runs / "runs.csv", "--rank", "rankme", "--clusters", "config")
+    file, figure = tmp_path / "groups.json", tmp_path / "groups.png"
+    result = sonoscale(*options, "--group", "family", "--json", file, "--plot", figure)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("2 groups, 2 tested and corrected for (Holm): 2 supported.")
+    content = json.loads(file.read_text())
+    assert [one["group"] for one in content["groups"]] == [{"family": "a"}, {"family": "b"}]
+    alone = [one["audit"]["p"] for one in content["groups"]]
+    assert [one["p"] for one in content["groups"]] == pytest.approx([max(min(alone) * 2, one) for one in alone], rel=1)
+    assert figure.stat().st_size > 1000
+    result = sonoscale(*options, "--margin", "2")
+    assert result.returncode == 1
+    assert "margin must lie between 0.05 and 0.95" in result.stderr
+    result = sonoscale(*options, "--plot", figure)
+    assert "What would undo it: a covariate that was not recorded" in " ".join(result.stdout.split())

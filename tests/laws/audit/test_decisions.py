@@ -62,8 +62,10 @@ def test_interval_of_rank_is_its_error():
     table |= {"rankme_low": rank * np.exp(-1.96 * 0.1), "rankme_high": rank * np.exp(1.96 * 0.1)}
     runs = gather(read_runs(table, y="quality"), rank="rankme")
     assert runs.rank_error == pytest.approx(0.01, rel=1e-3)
-    found = audit(table, rank="rankme", y="quality", **OPTIONS)
+    found = audit(table | {"rankme_centred": rank**2}, rank="rankme", y="quality", **OPTIONS)
     assert not isinstance(found.joint, str)
+    assert not isinstance(found.decisions, str)
+    assert [one.by for one in found.decisions] == ["rankme", "rankme_centred", "params"]
     assert found.joint.rank_reliability == pytest.approx(0.99, abs=0.01)
 
 

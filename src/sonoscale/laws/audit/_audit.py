@@ -11,6 +11,7 @@ import numpy as np
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._data import as_names, check_draws, check_level
 from sonoscale.laws._read import Reading, Source, as_runs
+from sonoscale.laws._runs import RunTable
 from sonoscale.laws.audit._baselines import Baseline, compare_baselines, oriented, selection_regret
 from sonoscale.laws.audit._bases import RICHEST, linear_basis
 from sonoscale.laws.audit._course import Layers, Trajectory, follow_layers, follow_steps
@@ -62,6 +63,7 @@ def audit(
             table is known to have, and the loss. Those above zero in all rows enter as logarithms. An empty sequence:
             none, and then nothing can be supported.
         baselines: columns to try in the place of rank; more is taken as better, but for a loss or an error by its name.
+            The centred rank (`rankme_centred` beside `rankme`) is one where the table has it in all rows.
         warmup: the last step of the warm-up; None: the first third.
         layer: the column of layers, numbers: the last layer is audited, all are shown.
         margin: correlation of rank and quality below which rank is taken to add nothing that matters; 0.05 to 0.95.
@@ -114,7 +116,7 @@ def audit(
         raise SonoscaleError(f"warmup={warmup:g} needs the column of steps (step)")
     found = gather(
         runs, rank=rank, covariates=None if covariates is None else as_names(covariates, "covariates"),
-        baselines=as_names(baselines, "baselines"), layer=layer, seed=seed,
+        baselines=_with_centred(runs, rank, as_names(baselines, "baselines")), layer=layer, seed=seed,
     )  # fmt: skip
     draws: dict[str, Any] = {"level": level, "bootstrap": bootstrap, "seed": seed}
     spearman, adjusted, joint, floors, ruling = rule(
@@ -167,6 +169,18 @@ def audit(
         notes=(*found.notes, *_drawn(len(found))),
         **evidence,
     )
+
+
+def _with_centred(runs: RunTable, rank: str, baselines: Sequence[str]) -> list[str]:
+    """The baselines, and the centred rank where the table has it in all rows."""
+    name = f"{rank}_centred"
+    if name not in runs.columns or name in baselines or name == runs.y:
+        return list(baselines)
+    try:
+        values = np.asarray(runs.columns[name], dtype=np.float64)
+    except (TypeError, ValueError):
+        return list(baselines)
+    return [*baselines, *([name] if np.isfinite(values).all() and np.ptp(values) > 0 else [])]
 
 
 def rule(

@@ -21,8 +21,8 @@ Index = NDArray[np.intp]
 
 _MOST = 0.5  # of the rows, above zero: one below is taken for a mistake
 _LARGEST = 1e100
-_MOST_CONFIGURATIONS = 1000  # that are audited; of more, so many are drawn
 _INTERVAL = 2 * 1.959964  # width of a 95 % interval, in standard errors
+_MOST_CONFIGURATIONS = 1000  # that are audited; of more, so many are drawn
 
 
 @dataclass(frozen=True, kw_only=True)

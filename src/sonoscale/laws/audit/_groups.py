@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Unpack
 
 from sonoscale.errors import SonoscaleError
+from sonoscale.extras import need
 from sonoscale.laws._estimate import Estimate
 from sonoscale.laws._read import Reading, Source, as_runs
 from sonoscale.laws.audit._audit import RELIABILITY, audit
@@ -94,6 +95,32 @@ class GroupAudits(Result):
             out.append(row)
         names = list(dict.fromkeys(name for row in out for name in row))
         return [{name: row.get(name) for name in names} for row in out]
+
+    def plot(self, ax: Any = None) -> Any:
+        """The correlation beyond common effects of size (without a joint model: the partial one) of each group.
+
+        Arguments:
+            ax: the Matplotlib axes to draw on; None: new ones.
+
+        Returns:
+            The axes.
+        """
+        plt = need("matplotlib.pyplot", what="a figure")
+
+        known = [(one.label, one.verdict, _beyond(one.audit)) for one in self.groups if one.audit is not None]
+        if ax is None:
+            ax = plt.subplots(figsize=(6.4, 1.2 + 0.35 * len(known)), layout="tight")[1]
+        for place, (_, verdict, found) in enumerate(known):
+            colour = f"C{[*VERDICTS].index(verdict)}" if verdict else "0.5"
+            if found is not None:
+                ax.plot([found.low, found.high], [place, place], color=colour)
+                ax.plot(found.value, place, "o", color=colour)
+        ax.set_yticks(range(len(known)), [f"{label}\n{verdict}" for label, verdict, _ in known], fontsize="small")
+        ax.invert_yaxis()
+        ax.axvline(0.0, color="0.6", linewidth=0.8)
+        ax.set(xlim=(-1, 1), xlabel="correlation of rank and quality at equal size")
+        ax.set_title(self.headline, fontsize="small", loc="left", wrap=True)
+        return ax
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values; the rules once."""
@@ -196,6 +223,12 @@ def holm(p: Sequence[float | None]) -> list[float | None]:
         most = max(most, min(1.0, value * (len(known) - done)))
         out[place] = most
     return out
+
+
+def _beyond(found: Audit) -> Estimate | None:
+    if not isinstance(found.joint, str):
+        return found.joint
+    return None if isinstance(found.adjusted, str) else found.adjusted.partial
 
 
 def _value(one: Estimate | str) -> float | None:

@@ -311,7 +311,7 @@ class Audit(Result):
         both = ax is None and isinstance(self.adjusted, Adjusted) and bool(points.names)
         if ax is None:
             width = 9.6 if both else 6.0
-            axes = plt.subplots(1, 2 if both else 1, figsize=(width, 4.2), layout="constrained", squeeze=False)[1][0]
+            axes = plt.subplots(1, 2 if both else 1, figsize=(width, 4.2), layout="tight", squeeze=False)[1][0]
         else:
             axes = np.array([ax])
         drawn = self._scatter(axes[0], rank, quality)

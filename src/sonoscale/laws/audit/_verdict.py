@@ -92,11 +92,11 @@ def decide(
 
     def ruled(
         verdict: Verdict, reason: str, *, observed: float | None = None, alone: bool = False, p: float | None = None,
-        bound: float | None = None,
+        bound: float | None = None, z: float | None = None,
     ) -> Ruling:  # fmt: skip
         fewest = adjusted.resolved_by if isinstance(adjusted, Adjusted) and adjusted.exhausted and not alone else least
         return _ruling(
-            verdict, reason, count, 1 if alone else parameters, observed, level, margin, max(fewest, least), p, bound
+            verdict, reason, count, 1 if alone else parameters, observed, level, margin, max(fewest, least), p, bound, z
         )
 
     if count < least or marginal is None or adjusted is None:
@@ -151,6 +151,7 @@ def _beyond(
         excused = joint.made_p >= EXCUSE * alpha
         both = f"beyond any common bend or step in size the correlation is {joint.value:.2f} (one-sided {_p(joint.p)})"
     found: dict[str, Any] = {"observed": partial.value if joint is None else joint.value, "p": p, "bound": bound}
+    found["z"] = None if joint is None else joint.z
     gain = adjusted.gain
     if p < alpha and gain > 0 and not excused:
         if adjusted.exhausted:
@@ -185,12 +186,16 @@ def _bounded(bound: float, margin: float, level: float) -> str:
 
 def _ruling(
     verdict: Verdict, reason: str, count: int, parameters: int, observed: float | None, level: float, margin: float,
-    least: int, p: float | None, bound: float | None,
+    least: int, p: float | None, bound: float | None, z: float | None,
 ) -> Ruling:  # fmt: skip
     assumed = configurations_needed(ASSUMED, parameters, level)
     assumed = None if assumed is None else max(assumed, least)
     found = None if observed is None else configurations_needed(observed, parameters, level)
     found = None if found is None else max(found, least)
+    if found is not None and z is not None:  # what the joint model made of these runs, as the root of their number
+        ratio = float(stats.norm.ppf(level) + stats.norm.ppf(POWER)) / max(z, 1e-3)
+        found = max(found, math.ceil(count * ratio**2))
+        found = found if found <= MOST else None
     excluded = configurations_needed(margin, parameters, level)
     excluded = None if excluded is None else max(excluded, least)
     settled = verdict in ("supported", "only_through_capacity") or (
@@ -204,7 +209,7 @@ def _ruling(
             f"{POWER:.0%}"
         )
         if observed is not None:
-            size = f"one as small as that observed ({observed:.2f})"
+            size = f"one like that observed ({observed:.2f})"
             words += f"; {size} takes {found if found is not None else f'more than {MOST}'}"
         words += (
             f"; if there is none, {excluded if excluded is not None else f'more than {MOST}'} show that it is below "
