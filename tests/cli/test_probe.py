@@ -121,3 +121,14 @@ def test_what_cannot_be_is_said_before_anything_is_embedded(folder, tmp_path, mo
     assert expected in err
     assert "Traceback" not in err
     assert not list((tmp_path / "cache").glob("embeddings-*")) if (tmp_path / "cache").exists() else True
+
+
+def test_readouts_are_named_in_table_and_file(folder, tmp_path, monkeypatch, capsys):
+    file = tmp_path / "scores.json"
+    arguments = ("logmel:16", "--task", folder, "--protocol", "knn", "--no-baselines", "--cache", tmp_path)
+    code, out, _ = run(monkeypatch, capsys, *arguments, "--readout", "mean", "--readout", "frequency", "--json", file)
+    assert code == 0
+    assert "\nknn/1\n" in out
+    assert "\nknn/1, frequency\n" in out
+    scores = json.loads(file.read_text())["scores"]
+    assert [(score["readout"], score["dim"]) for score in scores] == [("mean", 32), ("frequency", 16)]

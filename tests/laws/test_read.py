@@ -76,3 +76,19 @@ def test_reading_tables_needs_no_slow_import():
     code = f"import sys, sonoscale.laws; sys.exit(', '.join({heavy} & set(sys.modules)) or 0)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
+
+
+def test_several_readouts_are_kept_apart_and_the_first_is_quality(study):
+    old = pq.read_table(study / "ledger.parquet").to_pylist()
+    quality = read_runs(study)["quality"]
+    other = [row | {"readout": "mean+std", "score": 0.9} for row in old]
+    for first in (old, [row | {"readout": "mean"} for row in old]):
+        pq.write_table(pa.Table.from_pylist([row | {"readout": row.get("readout")} for row in first + other]),
+                       study / "ledger.parquet")  # fmt: skip
+        table = read_runs(study)
+        np.testing.assert_allclose(table["quality"], quality)
+        np.testing.assert_allclose(table["score:esc10:mean"], [0.4, 0.5, 0.4, 0.5])
+        np.testing.assert_allclose(table["score:esc10:mean+std"], 0.9)
+        assert "readout" not in table.columns
+    pq.write_table(pa.Table.from_pylist(other), study / "ledger.parquet")
+    np.testing.assert_allclose(read_runs(study)["score:esc10"], 0.9)  # one alone needs no name

@@ -11,7 +11,7 @@ from sonoscale.corpora import open_corpus, open_task
 from sonoscale.encoders import load_encoder
 from sonoscale.errors import SonoscaleError
 from sonoscale.measure import _forward
-from sonoscale.probe import ProbeResult, Score
+from sonoscale.probe import ProbeResult, Score, probe
 from sonoscale.probe._cache import embed_once
 from sonoscale.probe._encoders import score_encoder
 from sonoscale.probe._overlap import content_hashes, overlap
@@ -198,3 +198,39 @@ def test_protocols_that_order_encoders_alike_agree():
     assert found.per_task == {"t": pytest.approx(1), "u": pytest.approx(-1)}
     assert found.mean == pytest.approx(0)
     assert protocol_agreement([s for s in scores if s.encoder in "ab"]) == []
+
+
+def test_readouts_are_named_in_every_score_and_cached_apart(task, tmp_path):
+    plain = probe("logmel:16", task, protocols="knn", compare="logmel:8", baselines=False)
+    names = ["mean", "frequency"]
+    both = probe(
+        "logmel:16", task, protocols="knn", readouts=names, compare="logmel:8", baselines=False,
+        cache=tmp_path, out=tmp_path / "scores.json",
+    )  # fmt: skip
+    assert [(row["encoder"], row["readout"]) for row in both.rows()] == [
+        (encoder, readout) for encoder in ("logmel:16", "logmel:8") for readout in names
+    ]
+    assert [score.dim for score in both.scores] == [32, 16, 16, 8]
+    assert [row["readout"] for row in plain.rows()] == ["mean", "mean"]
+    assert [score.result for score in plain.scores] == [score.result for score in both.scores[::2]]
+    content = json.loads((tmp_path / "scores.json").read_text())
+    assert [score["readout"] for score in content["scores"]] == names * 2
+    assert [each["readout"] for each in content["differences"]] == names
+    assert content["options"]["readouts"] == names
+    assert len(list(tmp_path.glob("embeddings-*.npz"))) == 4
+    found = repr(both)
+    assert "knn/1, frequency" in found
+    assert "frequency" not in repr(plain)
+
+
+@pytest.mark.parametrize(
+    ("readouts", "layers", "message"),
+    [
+        ("median", False, r"readouts: there is no 'median'; there are mean, mean\+std"),
+        ([], False, "readouts: none given"),
+        ("mean+std", True, "every layer is read by its mean"),
+    ],
+)
+def test_readouts_that_cannot_be_are_refused_before_the_work(task, readouts, layers, message):
+    with pytest.raises(SonoscaleError, match=message):
+        probe("logmel:", task, readouts=readouts, layers=layers)

@@ -30,7 +30,7 @@ def loss_of(tmp_path):
         (folder / "record.json").write_text(json.dumps(record))
         score = {"protocol": "probe", "metric": "accuracy", "score": 0.5, "low": 0.4, "high": None, "chance": 0.5}
         (folder / "probe-key.json").write_text(json.dumps({"steps": {"4": score}}))
-        task = TaskJob("toy", {"linear": "key"}, Path(), (), (), {})
+        task = TaskJob("toy", {("linear", "mean"): "key"}, Path(), (), (), {})
         job = RunJob(PlannedRun(config, "base", "base"), "id", folder, {}, Path(), Path(), (task,))
         (row,) = build_ledger([job]).to_pylist()
         return row["loss_of"]
@@ -40,6 +40,30 @@ def loss_of(tmp_path):
 
 def of(kind, **objective):
     return {"objective": {"kind": kind, **objective}}
+
+
+def test_the_first_readout_comes_first_though_the_first_run_lacks_it(tmp_path):
+    rank = {"value": 2.0, "low": 1.0, "high": 3.0, "n": 64}
+    budget = dict.fromkeys(("clips_seen", "hours_seen", "flops_encoder", "flops_total", "seconds", "loss"), 1.0)
+    record = {
+        "clips": 8, "hours": 1.0, "params_encoder": 1, "params_decoder": 1, "params_head": 0,
+        "rank_start": {"rankme": 1.0, "rankme_centred": 1.0},
+        "budgets": [budget | {"step": 4, "rank": rank, "rank_centred": rank}],
+    }  # fmt: skip
+    jobs, keys = [], {("linear", "mean+std"): "spread", ("linear", "mean"): "mean"}
+    for run, readouts in (("a", ["mean"]), ("b", ["mean+std", "mean"])):
+        folder = tmp_path / run
+        folder.mkdir()
+        (folder / "record.json").write_text(json.dumps(record))
+        for key in [key for (_, readout), key in keys.items() if readout in readouts]:
+            score = {"protocol": "probe", "metric": "accuracy", "score": 0.5, "chance": 0.5}
+            score |= {} if key == "mean" else {"readout": "mean+std"}  # as probed before there were others
+            (folder / f"probe-{key}.json").write_text(json.dumps({"steps": {"4": score}}))
+        task = TaskJob("toy", keys, Path(), (), (), {})
+        plan = PlannedRun(validate(RunConfig, {}), "base", "base")
+        jobs.append(RunJob(plan, run, folder, {}, Path(), Path(), (task,)))
+    rows = build_ledger(jobs).to_pylist()
+    assert [(row["run"], row["readout"]) for row in rows] == [("b", "mean+std"), ("a", "mean"), ("b", "mean")]
 
 
 MAE, LATENT, CONTRASTIVE = of("mae"), of("latent"), of("contrastive")

@@ -141,3 +141,29 @@ def test_the_baseline_of_a_study_is_the_encoder_logmel(tmp_path, cache):
     found = logmel_statistics(FeatureStore.open(job.tasks[0].store))
     assert found.shape == (104, 64)
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-4)
+
+
+def test_several_readouts_give_a_row_each_and_quality_is_that_of_the_first(done, finished, in_process, tmp_path):
+    folder = tmp_path / "out"
+    shutil.copytree(finished[0], folder)
+    records = {f: f.stat().st_mtime_ns for f in folder.glob("runs/*/record.json")}
+    both = study(folder, cache=done.cache, set=["readouts=[mean, frequency+std]", "sweep={}"]).run()
+    assert {f: f.stat().st_mtime_ns for f in folder.glob("runs/*/record.json")} == records, "trained again"
+    rows = both.ledger.to_pylist()
+    before = [row for row in done.ledger.to_pylist() if row["label"] == "base"]
+    assert {row["readout"] for row in before} == {"mean"}
+    assert [row for row in rows if row["readout"] == "mean"] == before
+    other = [row["score"] for row in rows if row["readout"] == "frequency+std"]
+    assert len(other) == len(before)
+    assert other != [row["score"] for row in before]
+    names = {f"{task}:{readout}" for task in ("event", "instrument") for readout in ("mean", "frequency+std")}
+    runs = both.runs()
+    assert {name.removeprefix("score:") for name in runs.columns if name.startswith("score:")} == names
+    np.testing.assert_allclose(runs["quality"], (runs["score:event:mean"] + runs["score:instrument:mean"]) / 2)
+    assert set(both.laws["per_task"]) == set(json.loads((folder / "baseline.json").read_text())) == names
+    assert all(task in both.report().page.read_text() for task in names)
+
+
+def test_a_readout_that_does_not_exist(tiny):
+    with pytest.raises(SonoscaleError, match=r"readouts.*'mean', 'mean\+std', 'frequency' or 'frequency\+std'"):
+        study(tiny, set=["readouts=[median]"])

@@ -18,6 +18,10 @@ def probe(
         typer.Option(help="Labelled audio: a metadata.csv, a HEAR or X-ARES folder, hf:, hear/esc50; repeatable."),
     ],
     protocol: Annotated[list[str] | None, typer.Option(help="How to score; repeatable (default: linear).")] = None,
+    readout: Annotated[
+        list[str] | None,
+        typer.Option(help="What to read: mean, mean+std, frequency, frequency+std; repeatable (default: mean)."),
+    ] = None,
     compare: Annotated[list[str] | None, typer.Option(help="Another encoder on the same tasks; repeatable.")] = None,
     baselines: Annotated[
         bool, typer.Option("--baselines/--no-baselines", help="Also log-mel statistics and untrained encoders.")
@@ -57,10 +61,11 @@ def probe(
                 bars.update(shown[what], completed=done)
 
             results = probe(
-                encoder, list(dict.fromkeys(task)), protocols=protocol or ["linear"], compare=compare or [],
-                baselines=baselines, layers=layers, trained_on=trained_on, kind=kind, label=label,
-                audio_root=audio_root, out=json, cache=cache or default_cache(), device=device, workers=workers,
-                seed=seed, progress=show, report=found.append,
+                encoder, list(dict.fromkeys(task)), protocols=protocol or ["linear"],
+                readouts=readout or ["mean"], compare=compare or [], baselines=baselines, layers=layers,
+                trained_on=trained_on, kind=kind, label=label, audio_root=audio_root, out=json,
+                cache=cache or default_cache(), device=device, workers=workers, seed=seed,
+                progress=show, report=found.append,
             )  # fmt: skip
             found.append(results)
     finally:  # what was found before an error is not lost

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from sonoscale.encoders._load import load_encoder
     from sonoscale.encoders._positions import sincos_positions
     from sonoscale.encoders._protocol import Encoder
+    from sonoscale.encoders._readout import READOUTS, Readout, check_readout, readout, with_readout
     from sonoscale.encoders._vit import Block, gather_rows, init_weights, patchify
 
 __all__ = [
+    "READOUTS",
     "AudioEncoder",
     "Encoder",
     "EncoderConfig",

@@ -19,6 +19,7 @@ class Adapter:
         sample_rate, dim, layers, identity, min_samples: as in `Encoder`.
         max_samples: longest clip that can be embedded, in samples; None if any length can be.
         frame_dim: width of a step of `embed_frames`, where it differs from `dim`.
+        frequency_patches: tokens for each step in time, of which `embed_tokens` gives all; None if it gives none.
     """
 
     sample_rate: int
@@ -28,6 +29,7 @@ class Adapter:
     min_samples: int = 1
     max_samples: int | None = None
     frame_dim: int | None = None
+    frequency_patches: int | None = None
     why_no_layers: str = "its interface has none"
     why_no_frames: str = "its interface has none"
 
@@ -42,6 +44,10 @@ class Adapter:
     def embed_frames(self, wave: Tensor) -> tuple[Any, Any]:
         """`[batch, samples]` -> `[batch, steps, frame_dim]` and their centres in ms, `[steps]`."""
         raise SonoscaleError(f"gives no frames: {self.why_no_frames}")
+
+    def embed_tokens(self, wave: Tensor) -> Any:
+        """`[batch, samples]` -> `[batch, steps * frequency_patches, frame_dim]`, time-major."""
+        raise SonoscaleError("gives no tokens")
 
 
 def probe_wave(adapter: Adapter, device: torch.device) -> Tensor:

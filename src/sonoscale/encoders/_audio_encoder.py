@@ -64,6 +64,11 @@ class AudioEncoder(nn.Module):
         return self.config.front_end.samples(self.config.patch_frames)
 
     @property
+    def frequency_patches(self) -> int:
+        """Patches along the mel axis: tokens for each step in time."""
+        return self.config.mel_patches
+
+    @property
     def identity(self) -> str:
         """Hash of shape, weights and normalisation."""
         return f"sonoscale weights:{weights_hash(self, self.config.model_dump_json())}"
@@ -98,6 +103,10 @@ class AudioEncoder(nn.Module):
     def embed_layers(self, wave: Tensor) -> Tensor:
         """See `Encoder.embed_layers`: the patch embedding, then each block."""
         return self.backbone.forward_layers(self.patches(self._frames(wave))).mean(dim=2)
+
+    def embed_tokens(self, wave: Tensor) -> Tensor:
+        """All tokens, time-major: `[batch, samples]` -> `[batch, steps * frequency_patches, width]`."""
+        return self.tokens(self._frames(wave))
 
     def embed_frames(self, wave: Tensor) -> tuple[Tensor, Tensor]:
         """See `Encoder.embed_frames`: a step is one patch long; its mel bands are averaged."""

@@ -20,7 +20,8 @@ from sonoscale.errors import SonoscaleError
 class LogMelStatistics(Adapter):
     """`logmel:` or `logmel:128`: mean and deviation over time of each log-mel band, 2 x 64 numbers by default.
 
-    Its frames are the log-mels themselves.
+    Its frames are the log-mels themselves, one token for all bands of a frame: so its readout `frequency` is the mean
+    of each band, and `mean+std` and `frequency+std` are the statistics, as `mean` (what `embed` gives) is too.
     """
 
     def __init__(self, rest: str, spec: str, device: torch.device) -> None:
@@ -30,7 +31,7 @@ class LogMelStatistics(Adapter):
         config = LogMelConfig(n_mels=int(bands))
         self._front_end = LogMel(config).to(device)
         self.sample_rate, self.dim, self.min_samples = config.sample_rate, 2 * config.n_mels, config.n_fft
-        self.frame_dim = config.n_mels
+        self.frame_dim, self.frequency_patches = config.n_mels, 1
         self.identity = identity(spec, f"log-mel statistics, {config.n_mels} bands")
 
     def embed_frames(self, wave: Tensor) -> tuple[Tensor, Tensor]:
@@ -38,6 +39,9 @@ class LogMelStatistics(Adapter):
         config = self._front_end.config
         centres = config.n_fft / 2 + config.hop * torch.arange(mels.shape[1], dtype=torch.float64)
         return mels, (1000 / config.sample_rate * centres).float()
+
+    def embed_tokens(self, wave: Tensor) -> Tensor:
+        return self._log_mels(wave).transpose(1, 2)  # [B, T, M]
 
     def _log_mels(self, wave: Tensor) -> Tensor:
         with torch.autocast(wave.device.type, enabled=False):

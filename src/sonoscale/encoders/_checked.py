@@ -59,6 +59,7 @@ class CheckedEncoder:
         self.sample_rate, self.dim = adapter.sample_rate, adapter.dim
         self.min_samples, self.max_samples = adapter.min_samples, adapter.max_samples
         self.layers, self._layer = adapter.layers, None
+        self.frequency_patches = adapter.frequency_patches
         self.identity = adapter.identity
         if layer is not None:
             self.layers = self._layer_index(layer) + 1
@@ -105,6 +106,17 @@ class CheckedEncoder:
         if len(times) != steps or not torch.isfinite(times).all() or (times.diff() <= 0).any():
             raise SonoscaleError(f"{self.spec}: embed_frames gave {steps} steps but not as many ascending times in ms")
         return frames, times
+
+    def embed_tokens(self, wave: Tensor) -> Tensor:
+        """All tokens, time-major: float32 `[batch, steps * frequency_patches, dim]`, of encoders that have patches."""
+        if self._layer is not None:
+            raise SonoscaleError(f"{self.spec}: tokens are of the encoder's output; load it without layer=")
+        wave = self._wave(wave)
+        out = self._tensor(self._run(self._adapter.embed_tokens, wave), "embed_tokens")
+        tokens = out.shape[1] if out.ndim == 3 else 1
+        shape = (len(wave), tokens, self._adapter.frame_dim or self.dim)
+        self._check(out, "embed_tokens", shape, ("clips", "tokens", "dimensions"), batch_axis=0)
+        return out
 
     def _shared_times(self, times: Tensor) -> Tensor:
         """Times given for each clip, `[batch, steps]`: clips of one length have the same ones."""

@@ -20,7 +20,7 @@ class OwnEncoder(Adapter):
     def __init__(self, encoder: AudioEncoder, spec: str) -> None:
         self._encoder = encoder
         self.sample_rate, self.dim, self.layers = encoder.sample_rate, encoder.dim, encoder.layers
-        self.min_samples = encoder.min_samples
+        self.min_samples, self.frequency_patches = encoder.min_samples, encoder.frequency_patches
         self.identity = identity(spec, encoder.identity)
 
     def _logmel(self, wave: Tensor) -> Tensor:
@@ -34,7 +34,10 @@ class OwnEncoder(Adapter):
         patches = self._encoder.patches(self._logmel(wave))
         return self._encoder.backbone.forward_layers(patches).float().mean(dim=2)
 
+    def embed_tokens(self, wave: Tensor) -> Tensor:
+        return self._encoder.tokens(self._logmel(wave)).float()
+
     def embed_frames(self, wave: Tensor) -> tuple[Tensor, Tensor]:
-        tokens = self._encoder.tokens(self._logmel(wave)).float()
+        tokens = self.embed_tokens(wave)
         steps = tokens.unflatten(1, (-1, self._encoder.config.mel_patches)).mean(dim=2)
         return steps, self._encoder.centres(steps.shape[1])

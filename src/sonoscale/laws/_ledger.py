@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._table import as_table
 
-__all__ = ["LEDGER", "is_ledger", "ledger_runs"]
+__all__ = ["LEDGER", "is_ledger", "ledger_runs", "ledger_scores", "score_names"]
 
 LEDGER = ("run", "step", "task", "protocol", "score")
-"""Columns by which the ledger of a study is known: one row per run, checkpoint, task and protocol."""
+"""Columns by which the ledger of a study is known: one row per run, checkpoint, task, protocol and readout."""
 
-_PER_TASK = frozenset({"task", "protocol", "metric", "score", "score_low", "score_high", "chance"})
+_PER_TASK = frozenset({"task", "protocol", "readout", "metric", "score", "score_low", "score_high", "chance"})
 
 
 def is_ledger(names: Sequence[str] | Mapping[str, Any]) -> bool:
@@ -25,31 +25,61 @@ def is_ledger(names: Sequence[str] | Mapping[str, Any]) -> bool:
     return set(LEDGER) <= set(names)
 
 
+def score_names(kinds: Sequence[tuple[Any, Any, Any]]) -> list[str]:
+    """Names of scores: the task, and where it has several, protocol and readout: `esc10`, `esc10:knn/1:mean+std`.
+
+    Arguments:
+        kinds: task, protocol and readout of each score.
+    """
+    protocols: dict[Any, set[Any]] = {}
+    readouts: dict[Any, set[Any]] = {}
+    for task, protocol, readout in kinds:
+        protocols.setdefault(task, set()).add(protocol)
+        readouts.setdefault(task, set()).add(readout)
+    return [
+        f"{task}"
+        + (f":{protocol}" if len(protocols[task]) > 1 else "")
+        + (f":{readout}" if len(readouts[task]) > 1 else "")
+        for task, protocol, readout in kinds
+    ]
+
+
+def ledger_scores(ledger: Mapping[str, Sequence[Any] | NDArray[Any]]) -> list[str]:
+    """The name of the score in each row of a ledger."""
+    columns = (_listed(ledger["task"]), _listed(ledger["protocol"]), _readouts(ledger))
+    return score_names(list(zip(*columns, strict=True)))
+
+
+def _readouts(ledger: Mapping[str, Sequence[Any] | NDArray[Any]]) -> list[Any]:
+    """What was probed in each row: the mean, where the ledger has no such column or cell."""
+    found = _listed(ledger["readout"]) if "readout" in ledger else [None] * len(ledger["task"])
+    return ["mean" if one is None or one != one else one for one in found]
+
+
 def ledger_runs(ledger: Mapping[str, Sequence[Any] | NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """One row per run and checkpoint.
 
     Arguments:
-        ledger: column name -> values, one row per run, checkpoint, task and protocol.
+        ledger: column name -> values, one row per run, checkpoint, task, protocol and readout (`mean` where there is
+            no such column).
 
     Returns:
         Column name -> values, ordered by label, seed and step where there are these: the columns that do not depend
-        on the task; `quality`, the mean score over all tasks and protocols, missing (NaN) where a score is; and
-        `score:TASK` for each task (`score:TASK:PROTOCOL` where one has several protocols).
+        on the task; `quality`, the mean score over all tasks and protocols of the first readout in the ledger (a study
+        keeps the order of its file), missing (NaN) where a score is; and `score:TASK` for each task
+        (`score:TASK:PROTOCOL:READOUT` where one has several protocols and readouts, see `score_names`).
 
     Raises:
-        SonoscaleError: For two scores of one run, checkpoint, task and protocol.
+        SonoscaleError: For two scores of one run, checkpoint, task, protocol and readout.
     """
     columns = {name: _listed(values) for name, values in ledger.items()}
-    kinds = list(zip(columns["task"], columns["protocol"], strict=True))
-    protocols: dict[Any, set[Any]] = {}
-    for task, protocol in kinds:
-        protocols.setdefault(task, set()).add(protocol)
-    names = [f"score:{task}" + (f":{protocol}" if len(protocols[task]) > 1 else "") for task, protocol in kinds]
+    names, readouts = [f"score:{name}" for name in ledger_scores(columns)], _readouts(columns)
     points: dict[tuple[Any, Any], list[int]] = {}
     for row, point in enumerate(zip(columns["run"], columns["step"], strict=True)):
         points.setdefault(point, []).append(row)
     order = sorted(points.values(), key=lambda rows: _place(columns, rows[0]))
     scored = list(dict.fromkeys(names))
+    judged = list(dict.fromkeys(name for name, one in zip(names, readouts, strict=True) if one == readouts[0]))
     found: dict[str, list[Any]] = {
         name: [values[rows[0]] for rows in order] for name, values in columns.items() if name not in _PER_TASK
     }
@@ -64,7 +94,7 @@ def ledger_runs(ledger: Mapping[str, Sequence[Any] | NDArray[Any]]) -> dict[str,
                 )
             scores[names[row]][place] = score
     found["quality"] = [
-        sum(scores[name][place] for name in scored) / len(scored) if scored else math.nan for place in range(len(order))
+        sum(scores[name][place] for name in judged) / len(judged) if judged else math.nan for place in range(len(order))
     ]
     return as_table(found | scores)
 

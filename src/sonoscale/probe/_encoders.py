@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from sonoscale.corpora import Task
-from sonoscale.encoders import Encoder
+from sonoscale.encoders import Encoder, check_readout, with_readout
 from sonoscale.errors import SonoscaleError
 from sonoscale.probe._cache import embed_once
 from sonoscale.probe._embeddings import probe_embeddings
@@ -32,6 +32,7 @@ def score_encoder(
     task: Task,
     protocols: Sequence[str],
     *,
+    readouts: Sequence[str] = ("mean",),
     layers: bool = False,
     cache: Path | None = None,
     trained_on: np.ndarray | None = None,
@@ -41,13 +42,14 @@ def score_encoder(
     batch_seconds: float = 64.0,
     progress: Progress = lambda what, done, total: None,
 ) -> list[Score]:
-    """Score an encoder on a task; its embeddings are made once for all protocols.
+    """Score an encoder on a task; its embeddings are made once for each readout, for all protocols.
 
     Arguments:
         encoder: at the rate of the task's audio.
         name: what to call it.
         task: labelled clips.
         protocols: names of `PROTOCOLS`.
+        readouts: names of `READOUTS`.
         layers: score every layer instead of the output.
         cache: folder of embeddings to find or keep.
         trained_on: `content_hashes` of what the encoder was trained on; None where that is not known.
@@ -58,49 +60,61 @@ def score_encoder(
     Raises:
         SonoscaleError: see `embed_corpus` and `probe_embeddings`; the message begins with the task.
     """
-    check_protocols(task, protocols, layers=layers)
+    check_protocols(task, protocols, layers=layers, readouts=readouts)
     try:
         leaked = _leaked(task, trained_on, cache, workers, progress)
         if task.kind == "events":
             return [_score_events(encoder, name, task, leaked, seed, progress)]
         targets = make_targets(task.labels, kind=task.kind, classes=task.classes)
-        made = embed_once(
-            encoder, task.corpus, cache, layers=layers, workers=workers, batch_seconds=batch_seconds,
-            progress=lambda done, total: progress(f"{task.name}: embed", done, total),
-        )  # fmt: skip
-        remarks = [*task.notes, *leaked]
-        if made.padded:
-            remarks.append(f"{made.padded} clips are shorter than the encoder takes and were padded with zeros")
-        if made.cut:
-            remarks.append(f"{made.cut} clips are longer than the encoder takes: means over equal parts")
         scores = []
-        for (layer, rows), protocol in itertools.product(enumerate(made.rows), protocols):
-            started = time.perf_counter()
-            what = f"{task.name}: {protocol}" + (f", layer {layer}" if layers else "")
-            searching = isinstance(find_protocol(protocol), Retrieval)  # by metrics of its own
-            result = probe_embeddings(
-                rows, targets, task.folds, protocol=protocol, scheme=task.scheme, groups=task.groups, roles=task.roles,
-                metric=None if searching and task.kind != "retrieval" else task.metric, seed=seed,
-                device=device, progress=lambda done, total, what=what: progress(what, done, total),
+        for readout in readouts:
+            also = "" if readout == "mean" else f" by {readout}"
+            made = embed_once(
+                with_readout(encoder, readout), task.corpus, cache, layers=layers, workers=workers,
+                batch_seconds=batch_seconds,
+                progress=lambda done, total, also=also: progress(f"{task.name}: embed{also}", done, total),
             )  # fmt: skip
-            result = replace(result, warnings=tuple(dict.fromkeys((*remarks, *result.warnings))))
-            took = time.perf_counter() - started
-            scores.append(
-                Score(name, encoder.identity, task.name, rows.shape[1], layer if layers else None, result,
-                      made.forward_seconds, took)
-            )  # fmt: skip
+            remarks = [*task.notes, *leaked]
+            if made.padded:
+                remarks.append(f"{made.padded} clips are shorter than the encoder takes and were padded with zeros")
+            if made.cut:
+                remarks.append(f"{made.cut} clips are longer than the encoder takes: means over equal parts")
+            for (layer, rows), protocol in itertools.product(enumerate(made.rows), protocols):
+                started = time.perf_counter()
+                what = f"{task.name}: {protocol}{also}" + (f", layer {layer}" if layers else "")
+                searching = isinstance(find_protocol(protocol), Retrieval)  # by metrics of its own
+                result = probe_embeddings(
+                    rows, targets, task.folds, protocol=protocol, scheme=task.scheme, groups=task.groups,
+                    roles=task.roles, metric=None if searching and task.kind != "retrieval" else task.metric, seed=seed,
+                    device=device, progress=lambda done, total, what=what: progress(what, done, total),
+                )  # fmt: skip
+                warnings = tuple(dict.fromkeys((*remarks, *result.warnings)))
+                result, took = replace(result, warnings=warnings, readout=readout), time.perf_counter() - started
+                scores.append(
+                    Score(name, encoder.identity, task.name, rows.shape[1], layer if layers else None, result,
+                          made.forward_seconds, took)
+                )  # fmt: skip
     except SonoscaleError as error:
         raise SonoscaleError(f"task {task.name}: {error}") from error
     return scores
 
 
-def check_protocols(task: Task, protocols: Sequence[str], *, layers: bool = False) -> None:
-    """Whether a task can be scored by these protocols.
+def check_protocols(
+    task: Task, protocols: Sequence[str], *, layers: bool = False, readouts: Sequence[str] = ("mean",)
+) -> None:
+    """Whether a task can be scored by these protocols, on these readouts.
 
     Raises:
-        SonoscaleError: one of them is not for its kind, or finds nothing to search; or every layer is asked for of a
-            task of events.
+        SonoscaleError: one of them is not for its kind, or finds nothing to search; or every layer, or a readout, is
+            asked for of a task of events, or both of any.
     """
+    for name in readouts:
+        check_readout(name)
+    if list(readouts) != ["mean"]:
+        if layers:
+            raise SonoscaleError("layers: every layer is read by its mean; leave out layers, or readouts")
+        if task.kind == "events":
+            raise SonoscaleError(f"task {task.name}: has events in time, which are read frame by frame: no readouts")
     if task.kind == "events":
         if list(protocols) != ["hear"] or layers:
             raise SonoscaleError(
@@ -153,6 +167,7 @@ def _score_events(encoder: Encoder, name: str, task: Task, leaked: list[str], se
         frames, times, task.labels, task.folds, scheme=task.scheme, metric=task.metric or "event_onset_200ms_fms",
         seed=seed, progress=lambda done, total: progress(f"{task.name}: fit", done, total),
     )  # fmt: skip
-    result = replace(result, warnings=tuple(dict.fromkeys((*task.notes, *leaked, *result.warnings))))
+    warnings = tuple(dict.fromkeys((*task.notes, *leaked, *result.warnings)))
+    result = replace(result, warnings=warnings, readout="frames")
     dim, took = frames[0].shape[1], time.perf_counter() - started
     return Score(name, encoder.identity, task.name, dim, None, result, embed_seconds, took)

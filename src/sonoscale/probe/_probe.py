@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sonoscale.arguments import check_arguments
 from sonoscale.corpora import Task, open_corpus, open_task
-from sonoscale.encoders import Encoder, load_encoder
+from sonoscale.encoders import Encoder, check_readout, load_encoder, with_readout
 from sonoscale.errors import SonoscaleError
 from sonoscale.files import write_json
 from sonoscale.measure import need_layers
@@ -32,6 +32,7 @@ def probe(
     tasks: str | os.PathLike[str] | Task | Sequence[str | os.PathLike[str] | Task],
     *,
     protocols: str | Sequence[str] = ("linear",),
+    readouts: str | Sequence[str] = ("mean",),
     compare: Spec | Sequence[Spec] = (),
     baselines: bool = True,
     layers: bool = False,
@@ -49,14 +50,17 @@ def probe(
 ) -> ProbeResults:
     """Score frozen encoders on labelled tasks, by the field's protocols, with intervals and baselines.
 
-    Each clip is embedded once for all protocols. Whatever is wrong with the tasks is an error before anything is
-    embedded. Clips of a task that are among what the first encoder was trained on, or any of our own runs, are counted
-    in the warnings of its scores.
+    Each clip is embedded once for each readout, for all protocols. Whatever is wrong with the tasks is an error before
+    anything is embedded. Clips of a task that are among what the first encoder was trained on, or any of our own
+    runs, are counted in the warnings of its scores.
 
     Arguments:
         encoders: one or several: run folders, checkpoint files, specs of `load_encoder`, or encoders themselves.
         tasks: one or several: what `open_task` opens, by path or name, or tasks themselves (at the encoders' rate).
         protocols: names of `PROTOCOLS`.
+        readouts: what is read of every encoder, baselines alike: `mean`, what `embed` gives; `mean+std`, mean and
+            standard deviation over tokens (or the frames of encoders that are not ours); `frequency`, the mean over
+            time of each patch along frequency; `frequency+std`. Log-mel statistics hold the deviation in `mean` too.
         compare: further encoders, like `encoders`.
         baselines: also score log-mel statistics, with the bands of the first of our own runs, and the untrained twin of
             each of our own runs.
@@ -75,8 +79,8 @@ def probe(
         all scores, and the differences of further encoders from the first, paired by clip.
 
     Raises:
-        SonoscaleError: no such encoder, task, protocol or device; a task that a protocol is not for, or that cannot be
-            scored (see `Task`); `out` cannot be written.
+        SonoscaleError: no such encoder, task, protocol, readout or device; a readout that an encoder does not give;
+            a task that a protocol is not for, or that cannot be scored (see `Task`); `out` cannot be written.
 
     Example:
         >>> from sonoscale.corpora import ProceduralTaskConfig
@@ -92,27 +96,34 @@ def probe(
     _check_types(first, _listed(compare), _listed(tasks))
     specs = list(dict.fromkeys([*first, *_listed(compare)]))
     given, names = _listed(tasks), list(dict.fromkeys([protocols] if isinstance(protocols, str) else protocols))
-    for what, listed in (("encoders", first), ("tasks", given), ("protocols", names)):
+    reads = list(dict.fromkeys([readouts] if isinstance(readouts, str) else readouts))
+    for what, listed in (("encoders", first), ("tasks", given), ("protocols", names), ("readouts", reads)):
         if not listed:
             raise SonoscaleError(f"{what}: none given; at least one is needed")
     for name in names:
         find_protocol(name)
+    for name in reads:
+        check_readout(name)
     if workers is not None and workers < 1:
         raise SonoscaleError(f"workers = {workers}: must be at least 1")
     if not 0 <= seed < 2**32:
         raise SonoscaleError(f"seed = {seed}: must be a whole number from 0 to {2**32 - 1}")
     target, path = find_device(device), None if out is None else _checked_out(Path(out))
     settings = _Settings(kind, label, audio_root)
-    _check_tasks([settings.open(task, 16_000) for task in given], names, layers)
+    _check_tasks([settings.open(task, 16_000) for task in given], names, layers, reads)
     if trained_on is not None:
         open_corpus(os.fspath(trained_on))
     everything = [*specs, *(_baselines(specs) if baselines else [])]
     if layers:
         for spec in specs:
             need_layers(_loaded(spec, target))
+    for spec in everything if reads != ["mean"] else ():
+        for name in reads:
+            with_readout(_loaded(spec, target), name)
     kept, threads = None if cache is None else Path(cache), workers or available_cores()
     options = {
         "encoders": [_name(spec) for spec in specs], "tasks": [_task_name(task) for task in given], "protocols": names,
+        "readouts": reads,
         "baselines": baselines, "layers": layers, "trained_on": trained_on, "kind": kind, "label": label,
         "audio_root": audio_root, "seed": seed, "versions": versions("torch", "numpy", "scipy"),
     }  # fmt: skip
@@ -128,8 +139,9 @@ def probe(
         hashes = _training_hashes(spec, source, encoder.sample_rate, kept, threads, show, notes)
         for task in given:
             scores += score_encoder(
-                encoder, name, settings.open(task, encoder.sample_rate), names, layers=layers and spec in specs,
-                cache=kept, trained_on=hashes, seed=seed, device=target, workers=threads, progress=show,
+                encoder, name, settings.open(task, encoder.sample_rate), names, readouts=reads,
+                layers=layers and spec in specs, cache=kept, trained_on=hashes, seed=seed, device=target,
+                workers=threads, progress=show,
             )  # fmt: skip
             results = make_results(scores, notes, options)
             if path is not None:
@@ -155,10 +167,10 @@ class _Settings:
         return open_task(text, sample_rate=rate, **options)
 
 
-def _check_tasks(tasks: Sequence[Task], protocols: Sequence[str], layers: bool) -> None:
+def _check_tasks(tasks: Sequence[Task], protocols: Sequence[str], layers: bool, readouts: Sequence[str]) -> None:
     """Whether all can be scored, and are called differently."""
     for task in tasks:
-        check_protocols(task, protocols, layers=layers)
+        check_protocols(task, protocols, layers=layers, readouts=readouts)
     names = [task.name for task in tasks]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:

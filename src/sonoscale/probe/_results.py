@@ -32,6 +32,7 @@ class ProbeResult(Result):
         metric, kind, protocol: what was measured, of what, how; the protocol with its version.
         warnings: what to know of the score.
         others: other metrics of the same test by name, each with its score, the ends of its interval, and chance.
+        readout: what was read of the encoder (see `READOUTS`); `frames` for events in time.
         draws: the score on each bootstrap sample of test clips, for paired differences; None if it was read back.
     """
 
@@ -49,13 +50,19 @@ class ProbeResult(Result):
     protocol: str
     warnings: tuple[str, ...] = ()
     others: dict[str, dict[str, float]] = field(default_factory=dict)
+    readout: str = "mean"
     draws: np.ndarray | None = field(default=None, compare=False)
+
+    @property
+    def how(self) -> str:
+        """The protocol, and the readout where it is not the mean."""
+        return self.protocol if self.readout in ("mean", "frames") else f"{self.protocol}, {self.readout}"
 
     @property
     def headline(self) -> str:
         """The score, its interval and chance."""
         return (
-            f"{self.metric} {self.score:.3f} [{self.low:.3f}, {self.high:.3f}] by {self.protocol} on {self.n} clips; "
+            f"{self.metric} {self.score:.3f} [{self.low:.3f}, {self.high:.3f}] by {self.how} on {self.n} clips; "
             f"chance {self.chance:.3f}"
         )
 
@@ -115,6 +122,7 @@ class Difference:
         value: the difference of the scores.
         low, high: ends of its 95% interval over test clips; NaN where there is none.
         significant: whether the interval leaves out zero.
+        readout: of both encoders.
     """
 
     encoder: str
@@ -126,14 +134,20 @@ class Difference:
     low: float
     high: float
     significant: bool
+    readout: str = "mean"
+
+    @property
+    def how(self) -> str:
+        """The protocol, and the readout where it is not the mean."""
+        return self.protocol if self.readout in ("mean", "frames") else f"{self.protocol}, {self.readout}"
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Whether two protocols order encoders alike.
+    """Whether two protocols, or two readouts, order encoders alike.
 
     Attributes:
-        one, other: protocols with versions.
+        one, other: protocols with versions, and with the readout where it is not the mean.
         per_task: Spearman's correlation over encoders, by task; tasks on which a protocol scores all the same are
             left out.
         mean: over tasks.
@@ -152,8 +166,8 @@ class ProbeResults(Result):
     """Encoders on tasks, under several protocols.
 
     Attributes:
-        scores: in the order of encoders, tasks, layers and protocols.
-        differences: of each further encoder from the first, on the same task under the same protocol.
+        scores: in the order of encoders, tasks, readouts, layers and protocols.
+        differences: of each further encoder from the first, on the same task under the same protocol and readout.
         agreement: between each two protocols; empty for fewer than three encoders.
         notes: what could not be checked.
         options: with which to do it again, and versions.
@@ -172,12 +186,12 @@ class ProbeResults(Result):
             return "no scores yet"
         first = self.scores[0]
         kept = [one for one in self.scores if one.encoder == first.encoder and one.layer == first.layer]
-        protocol = first.result.protocol
+        how = first.result.how
         found = ", ".join(
-            f"{one.task} {one.result.metric} {_cell(one.result)}" for one in kept if one.result.protocol == protocol
+            f"{one.task} {one.result.metric} {_cell(one.result)}" for one in kept if one.result.how == how
         )
-        text = f"{_name(first.encoder)} by {protocol}: {found}"
-        others = [each for each in self.differences if each.protocol == protocol]
+        text = f"{_name(first.encoder)} by {how}: {found}"
+        others = [each for each in self.differences if each.how == how]
         if not others:
             return text
         clear = [each for each in others if each.significant]
@@ -186,13 +200,14 @@ class ProbeResults(Result):
         return f"{text}; significantly better in {better} of {len(others)} comparisons, worse in {worse}"
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row for each encoder, task, protocol and layer."""
+        """A row for each encoder, task, readout, layer and protocol."""
         return [
             {
                 "encoder": each.encoder,
                 "task": each.task,
                 **({} if each.layer is None else {"layer": each.layer}),
                 "protocol": each.result.protocol,
+                "readout": each.result.readout,
                 "metric": each.result.metric,
                 **{name: getattr(each.result, name) for name in ("score", "low", "high", "chance", "n")},
             }
@@ -227,7 +242,7 @@ class ProbeResults(Result):
         for place, each in enumerate(self.scores):
             found = each.result
             layer = "" if each.layer is None else f", layer {each.layer}"
-            labels.append(f"{_name(each.encoder)}{layer}, {each.task}, {found.protocol}")
+            labels.append(f"{_name(each.encoder)}{layer}, {each.task}, {found.how}")
             ax.plot([found.low, found.high], [place, place], color="C0", linewidth=2)
             ax.plot([found.score], [place], "o", color="C0")
             ax.plot([found.chance], [place], "|", color="0.4", markersize=12)
@@ -238,13 +253,13 @@ class ProbeResults(Result):
         return ax
 
     def __repr__(self) -> str:
-        """The headline, and a table for each protocol: encoders by tasks."""
+        """The headline, and a table for each protocol and readout: encoders by tasks."""
         parts = [self.headline]
-        for protocol in dict.fromkeys(each.result.protocol for each in self.scores):
-            kept = [each for each in self.scores if each.result.protocol == protocol]
-            parts.append(f"{protocol}\n{_main_table(kept)}")
+        for how in dict.fromkeys(each.result.how for each in self.scores):
+            kept = [each for each in self.scores if each.result.how == how]
+            parts.append(f"{how}\n{_main_table(kept)}")
             if any(each.result.others for each in kept):
-                parts.append(f"{protocol}, other metrics\n{_others_table(kept)}")
+                parts.append(f"{how}, other metrics\n{_others_table(kept)}")
         if self.differences:
             parts.append(f"minus {_name(self.differences[0].first)}, paired by clip\n{_difference_table(self)}")
         lines = [
@@ -255,7 +270,7 @@ class ProbeResults(Result):
         places: dict[str, list[str]] = {}
         for each in self.scores:
             for warning in each.result.warnings:
-                places.setdefault(warning, []).append(f"{each.encoder}, {each.task}, {each.result.protocol}")
+                places.setdefault(warning, []).append(f"{each.encoder}, {each.task}, {each.result.how}")
         for warning, found in places.items():
             more = f" and {len(found) - 1} more scores" if len(found) > 1 else ""
             lines.append(f"warning  {found[0]}{more}: {warning}")
@@ -271,32 +286,32 @@ def make_results(scores: Sequence[Score], notes: Sequence[str], options: Mapping
 
 
 def _differences(scores: Sequence[Score]) -> list[Difference]:
-    """Of outputs, task by task and protocol by protocol."""
+    """Of outputs, task by task, protocol by protocol and readout by readout."""
     outputs = [each for each in scores if each.layer is None]
     found = []
     for other in outputs:
         key = (other.task, other.result.protocol)
-        first = next(each for each in outputs if (each.task, each.result.protocol) == key)
+        first = next(each for each in outputs if (each.task, each.result.how) == (other.task, other.result.how))
         if first.encoder != other.encoder and first.encoder == outputs[0].encoder:
             one, two = first.result.draws, other.result.draws
             low, high = ends(None if one is None or two is None or len(one) != len(two) else two - one)
             found.append(
                 Difference(
                     other.encoder, first.encoder, *key, other.result.metric, other.result.score - first.result.score,
-                    low, high, bool(low > 0 or high < 0),
+                    low, high, bool(low > 0 or high < 0), other.result.readout,
                 )
             )  # fmt: skip
     return found
 
 
 def protocol_agreement(scores: Sequence[Score]) -> list[Agreement]:
-    """Spearman's correlation of each two protocols over the encoders, task by task; empty for fewer than 3 encoders."""
+    """Spearman's correlation of each two protocols (and readouts) over encoders, by task; empty for fewer than 3."""
     from scipy import stats
 
     outputs = [score for score in scores if score.layer is None]
-    table = {(s.result.protocol, s.task, s.encoder): s.result.score for s in outputs}
+    table = {(s.result.how, s.task, s.encoder): s.result.score for s in outputs}
     encoders, tasks, protocols = (list(dict.fromkeys(x)) for x in (
-        (s.encoder for s in outputs), (s.task for s in outputs), (s.result.protocol for s in outputs)
+        (s.encoder for s in outputs), (s.task for s in outputs), (s.result.how for s in outputs)
     ))  # fmt: skip
     if len(encoders) < 3:
         return []
@@ -353,7 +368,7 @@ def _others_table(scores: Sequence[Score]) -> str:
 def _difference_table(results: ProbeResults) -> str:
     rows = [
         [
-            _name(each.encoder), each.task, each.protocol,
+            _name(each.encoder), each.task, each.how,
             f"{each.value:+.3f} [{each.low:+.3f}, {each.high:+.3f}]", "significant" if each.significant else "",
         ]
         for each in results.differences

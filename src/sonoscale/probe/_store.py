@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -25,6 +26,7 @@ def probe_store(
     folds: Sequence[str] | np.ndarray,
     *,
     protocols: Sequence[str] = ("linear",),
+    readout: str = "mean",
     scheme: str = "folds",
     kind: str = "multiclass",
     metric: str | None = None,
@@ -39,10 +41,12 @@ def probe_store(
     Each clip is embedded once, over its whole length, for all protocols.
 
     Arguments:
-        encoder: in eval mode; or `"logmel:"` for the baseline, mean and deviation of each band over a clip.
+        encoder: in eval mode; or `"logmel:"` for the baseline, mean and deviation of each band over a clip (the mean
+            alone for readout `frequency`).
         store: log-mels of the clips, by the encoder's front end.
         labels, folds, scheme, kind, groups, roles, seed: see `probe_embeddings`.
         protocols: names of `PROTOCOLS`.
+        readout: name of one of `READOUTS`.
         metric: name; see `probe_embeddings`. Retrieval on labels of another kind has metrics of its own.
         device: that protocols may use for large products: cpu, cuda, cuda:1; by default that of the encoder.
         progress: called with the protocol, how much of its fitting is done, and of how much.
@@ -51,7 +55,7 @@ def probe_store(
         the result of each protocol, by its name.
 
     Raises:
-        SonoscaleError: a clip is shorter than one patch; see `probe_embeddings`.
+        SonoscaleError: a clip is shorter than one patch; no such readout; see `probe_embeddings`.
 
     Example:
         >>> import tempfile
@@ -65,22 +69,26 @@ def probe_store(
         >>> results["knn"].n
         32
     """
+    from sonoscale.encoders import check_readout, embed_store
+
+    check_readout(readout)
     methods = [find_protocol(name) for name in protocols]
     if isinstance(encoder, str):
         embeddings, device = logmel_statistics(store), device or "cpu"
+        if readout == "frequency":
+            embeddings = embeddings[:, : embeddings.shape[1] // 2]
     else:
-        from sonoscale.encoders import embed_store
-
-        embeddings, device = embed_store(encoder, store), device or str(encoder.mean.device)
+        embeddings, device = embed_store(encoder, store, readout=readout), device or str(encoder.mean.device)
     targets = labels if isinstance(labels, Targets) else make_targets(labels, kind=kind)
     results = {}
     for method in methods:
         own = isinstance(method, Retrieval) and kind != "retrieval"
-        results[method.name] = probe_embeddings(
+        result = probe_embeddings(
             embeddings, targets, folds, protocol=method.name, scheme=scheme, metric=None if own else metric,
             groups=groups, roles=roles if isinstance(method, Retrieval) else None, seed=seed, device=device,
             progress=lambda done, total, name=method.name: progress(name, done, total),
         )  # fmt: skip
+        results[method.name] = replace(result, readout=readout)
     return results
 
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws._ledger import ledger_runs
+from sonoscale.laws._ledger import ledger_runs, ledger_scores
 from sonoscale.report._model import (
     Curve,
     Failure,
@@ -92,7 +92,7 @@ class _Ledger:
 
 
 def _parse_ledger(table: pa.Table, path: Path) -> _Ledger:
-    """One point per run and checkpoint, in the ledger's order; a task with several protocols is `task:protocol`."""
+    """One point per run and checkpoint, in the ledger's order; tasks are called as `score_names` calls their scores."""
     absent = [name for name in _REQUIRED if name not in table.column_names]
     if absent:
         raise SonoscaleError(f"{path} lacks the column(s) {', '.join(absent)}")
@@ -104,13 +104,10 @@ def _parse_ledger(table: pa.Table, path: Path) -> _Ledger:
     ledger = table.to_pydict()
     runs = {name: values.tolist() for name, values in ledger_runs(ledger).items()}
     tasks = [name.removeprefix("score:") for name in runs if name.startswith("score:")]
-    about = zip(
-        ledger["task"], ledger["protocol"], _column(ledger, "metric"), _column(ledger, "chance"), strict=True
-    )  # fmt: skip
+    about = zip(ledger_scores(ledger), _column(ledger, "metric"), _column(ledger, "chance"), strict=True)
     metrics: dict[str, str] = {}
     chance: dict[str, float] = {}
-    for task, protocol, metric, level in about:
-        name = f"{task}:{protocol}" if f"{task}:{protocol}" in tasks else str(task)
+    for name, metric, level in about:
         metrics.setdefault(name, str(metric or ""))
         chance.setdefault(name, _number(level))
     rows = [dict(zip(runs, values, strict=True)) for values in zip(*runs.values(), strict=True)]

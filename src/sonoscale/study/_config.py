@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from sonoscale.config import Config
 from sonoscale.corpora import DataConfig, FolderTaskConfig, TaskConfig
-from sonoscale.encoders import EncoderConfig
+from sonoscale.encoders import EncoderConfig, Readout
 from sonoscale.pretrain import ObjectiveConfig, TrainConfig
 
 
@@ -41,6 +41,7 @@ class StudyConfig(Config):
     sweep: dict[str, tuple[Any, ...]] = Field(default_factory=dict)  # dotted key of the base run -> values
     tasks: tuple[TaskConfig, ...] = Field(min_length=1)
     protocols: tuple[str, ...] = ("linear",)  # by which every task is scored; quality is the mean over all
+    readouts: tuple[Readout, ...] = ("mean",)  # what is probed of an encoder's tokens; quality is that of the first
     law: LawConfig = LawConfig()
     workers: int | None = Field(default=None, ge=1)  # processes; by default one per core
 
@@ -58,6 +59,8 @@ class StudyConfig(Config):
         if not self.protocols or len(set(self.protocols)) != len(self.protocols):
             raise ValueError(f"protocols = {list(self.protocols)}: give at least one, each once")
         _check_protocols(self.protocols)
+        if not self.readouts or len(set(self.readouts)) != len(self.readouts):
+            raise ValueError(f"readouts = {list(self.readouts)}: give at least one, each once")
         if self.data.kind == "procedural" and any(isinstance(t, FolderTaskConfig) for t in self.tasks):
             raise ValueError("tasks of kind 'folder' need data of kind 'folder': their paths are relative to data.root")
         return self

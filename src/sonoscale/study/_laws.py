@@ -35,7 +35,8 @@ def fit_laws(ledger: Any, config: LawConfig) -> dict[str, Any]:
     and budgets of one configuration do not count as independent.
 
     Arguments:
-        ledger: an Arrow table, or a mapping of column names to values: one row per run, checkpoint, task and protocol.
+        ledger: an Arrow table, or a mapping of column names to values: one row per run, checkpoint, task, protocol and
+            readout.
         config: level of the intervals and number of resamples.
 
     Returns:
@@ -99,15 +100,17 @@ def _runs(ledger: Columns) -> RunTable | None:
 
 def _meaning(ledger: Columns, tasks: Sequence[str]) -> str:
     by = {name: sorted(set(map(str, ledger.get(name, ())))) for name in ("metric", "protocol")}
+    first = (ledger.get("readout") or ["mean"])[0]
+    read = "" if first == "mean" else f" on readout {first}"
     what = by["metric"][0] if len(by["metric"]) == 1 else "score"
-    return f"mean {what} over {len(tasks)} tasks ({', '.join(tasks)}) by {' and '.join(by['protocol'])}"
+    return f"mean {what} over {len(tasks)} tasks ({', '.join(tasks)}) by {' and '.join(by['protocol'])}{read}"
 
 
 def _by_task(ledger: Columns) -> dict[str, Columns]:
-    """The rows of each task, `task:protocol` where a task has several protocols."""
-    kinds = list(zip(ledger["task"], ledger["protocol"], strict=True))
-    several = {task for task, _ in set(kinds) if len({protocol for of, protocol in kinds if of == task}) > 1}
-    names = [f"{task}:{protocol}" if task in several else str(task) for task, protocol in kinds]
+    """The rows of each score, by its name: the task, and protocol and readout where it has several."""
+    from sonoscale.laws._ledger import ledger_scores
+
+    names = ledger_scores(ledger)
     rows = {name: [i for i, one in enumerate(names) if one == name] for name in sorted(set(names))}
     return {name: {column: [values[i] for i in of] for column, values in ledger.items()} for name, of in rows.items()}
 

@@ -1,4 +1,4 @@
-"""The ledger: one row per run, checkpoint, task and protocol. All that laws and reports read."""
+"""The ledger: one row per run, checkpoint, task, protocol and readout. All that laws and reports read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ __all__ = ["build_ledger", "write_ledger"]
 
 
 def build_ledger(jobs: list[RunJob]) -> pa.Table:
-    """Rows of all finished runs; runs without a record are left out, and so are tasks that were not probed yet."""
+    """Rows of all finished runs; runs without a record are left out, and so are tasks that were not probed yet.
+
+    Ordered by readout, as the study names them, and within each by run and checkpoint.
+    """
     import pyarrow as pa
 
     rows: list[dict[str, Any]] = []
@@ -36,7 +39,10 @@ def build_ledger(jobs: list[RunJob]) -> pa.Table:
                 probe = steps[str(budget["step"])]
                 scores = {k: probe[k] for k in ("protocol", "metric", "score", "chance")}
                 ends = {"score_low": probe.get("low"), "score_high": probe.get("high")}
-                rows.append({**fixed, **measured, "task": task, **scores, **ends})
+                readout = probe.get("readout", "mean")  # probed before there were others
+                rows.append({**fixed, **measured, "task": task, **scores, **ends, "readout": readout})
+    order = list(dict.fromkeys(readout for job in jobs for task in job.tasks for _, readout in task.keys))
+    rows.sort(key=lambda row: order.index(row["readout"]))  # first the readout of quality, though a run may lack it
     return pa.Table.from_pylist(rows)
 
 

@@ -28,7 +28,7 @@ class TaskJob:
     """One task as a worker needs it."""
 
     name: str
-    keys: dict[str, str]  # protocol -> digest of the protocol's version, clips, labels and folds
+    keys: dict[tuple[str, str], str]  # protocol, readout -> digest of them, the clips, labels and folds
     store: Path
     labels: tuple[Any, ...]
     folds: tuple[str, ...]
@@ -89,7 +89,7 @@ def _bind(study: StudyConfig, runs: list[PlannedRun], tasks: list[Task], inputs:
             identity=identity,
             train_store=train if isinstance(train, WaveStore) else train.folder,
             heldout_store=prepared.heldout.folder,
-            tasks=tuple(_task_job(t, s, study.protocols) for t, s in zip(tasks, stores, strict=True)),
+            tasks=tuple(_task_job(t, s, study) for t, s in zip(tasks, stores, strict=True)),
         )
         jobs.setdefault(job.folder, job)  # the same run may be written in two ways
     return list(jobs.values())
@@ -116,13 +116,19 @@ def _files(corpus: Corpus) -> Iterator[str]:
         yield os.path.abspath(re.sub(r"@[0-9.]+-[0-9.]*s$", "", corpus.name(i)))  # noqa: PTH100 (no links followed)
 
 
-def _task_job(task: Task, store: FeatureStore, protocols: Sequence[str]) -> TaskJob:
+def _task_job(task: Task, store: FeatureStore, study: StudyConfig) -> TaskJob:
     how: dict[str, Any] = {"scheme": task.scheme, "kind": task.kind, "metric": task.metric, "groups": task.groups}
     content = [store.corpus, task.labels, task.classes, task.folds, how]
     if task.roles is not None:
         how = how | {"roles": task.roles}
         content.append(task.roles)
-    keys = {name: config_hash([find_protocol(name).version, *content]) for name in protocols}
+    keys = {
+        (name, readout): config_hash(
+            [find_protocol(name).version, *content, *([] if readout == "mean" else [{"readout": readout}])]
+        )
+        for readout in study.readouts
+        for name in study.protocols
+    }
     return TaskJob(task.name, keys, store.folder, task.labels, task.folds, how)
 
 

@@ -146,7 +146,7 @@ class Study(Result):
 
     @property
     def ledger(self) -> pa.Table:
-        """One row per run, checkpoint, task and protocol.
+        """One row per run, checkpoint, task, protocol and readout.
 
         Raises:
             SonoscaleError: no run is finished.

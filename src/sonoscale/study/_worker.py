@@ -32,39 +32,43 @@ def execute(job: RunJob, progress: Progress) -> None:
             clips=job.identity["clips"],
             progress=lambda done, total, loss: progress("train", done, total, loss),
         )
-    missing = [(task, names) for task in job.tasks if (names := _missing(job.folder, task.keys))]
+    missing = [(task, pairs) for task in job.tasks if (pairs := _missing(job.folder, task.keys))]
     steps = job.plan.config.budgets
     encoders = [load_encoder(checkpoint_file(job.folder, step, steps[-1])) for step in steps] if missing else []
-    for i, (task, protocols) in enumerate(missing):
+    for i, (task, pairs) in enumerate(missing):
         store = FeatureStore.open(task.store)
-        results: dict[str, dict[str, Any]] = {name: {} for name in protocols}
+        results: dict[tuple[str, str], dict[str, Any]] = {pair: {} for pair in pairs}
         for j, (step, encoder) in enumerate(zip(steps, encoders, strict=True)):
-            found = probe_store(encoder, store, task.labels, task.folds, protocols=protocols, **task.how)
-            for name, result in found.items():
-                results[name][str(step)] = result.as_dict()
+            for readout in dict.fromkeys(readout for _, readout in pairs):
+                protocols = [name for name, of in pairs if of == readout]
+                found = probe_store(
+                    encoder, store, task.labels, task.folds, protocols=protocols, readout=readout, **task.how
+                )
+                for name, result in found.items():
+                    results[name, readout][str(step)] = result.as_dict()
             progress("probe", i * len(steps) + j + 1, len(missing) * len(steps), float("nan"))
-        for name in protocols:
-            key = task.keys[name]
-            write_json(_file(job.folder, key), {"task": task.name, "key": key, "steps": results[name]})
+        for pair in pairs:
+            key = task.keys[pair]
+            write_json(_file(job.folder, key), {"task": task.name, "key": key, "steps": results[pair]})
 
 
 def is_finished(job: RunJob) -> bool:
-    """Whether the run is trained and probed on all tasks by all protocols."""
+    """Whether the run is trained and probed on all tasks by all protocols and readouts."""
     from sonoscale.pretrain import read_record
 
     return read_record(job.folder) is not None and not any(_missing(job.folder, task.keys) for task in job.tasks)
 
 
 def read_probe(folder: Path, key: str) -> dict[str, Any] | None:
-    """Results of one task by one protocol, by step, or None if they are not there yet."""
+    """Results of one task by one protocol and readout, by step, or None if they are not there yet."""
     try:
         return json.loads(_file(folder, key).read_text())["steps"]
     except (OSError, ValueError, KeyError):
         return None
 
 
-def _missing(folder: Path, keys: dict[str, str]) -> list[str]:
-    return [name for name, key in keys.items() if read_probe(folder, key) is None]
+def _missing(folder: Path, keys: dict[tuple[str, str], str]) -> list[tuple[str, str]]:
+    return [pair for pair, key in keys.items() if read_probe(folder, key) is None]
 
 
 def _file(folder: Path, key: str) -> Path:
