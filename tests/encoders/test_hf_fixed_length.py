@@ -101,7 +101,7 @@ def test_whisper_without_dither(save, tmp_path, contract):
     contract(load_encoder(make_whisper(save, tmp_path, dither=0.01)), 9_000)
 
 
-def test_whisper_in_bf16_hears_log_mels_in_float32(save, tmp_path, close):
+def test_whisper_in_bf16_gets_log_mels_in_float32(save, tmp_path, close):
     spec, wave = make_whisper(save, tmp_path), 0.1 * torch.randn(2, 9_000)
     half, full = load_encoder(spec, precision="bf16"), load_encoder(spec)
     close(half.embed(wave), full.embed(wave), rtol=0.1)
