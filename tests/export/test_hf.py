@@ -13,7 +13,7 @@ from sonoscale.errors import SonoscaleError
 transformers = pytest.importorskip("transformers")
 
 
-@pytest.fixture(scope="module", params=["vit", "conv"])
+@pytest.fixture(scope="module", params=["vit", "conv", "cnn"])
 def name(request):
     return request.param
 
