@@ -1,7 +1,7 @@
 """Run the code of a page, block by block, in an empty folder: `python docs/run_page.py docs/howto/table.md`.
 
-Blocks marked `bash` and `python` are run in the order of the page, each in a new process; a block marked `text` or `yaml`
-is not run, and one that begins with `# FILE: name` is written to that file.
+Blocks marked `bash` and `python` are run in the order of the page, each in a new process; those marked `text` or `yaml`
+are not, and one that begins with `# FILE: name` is written to that file.
 """
 
 from __future__ import annotations

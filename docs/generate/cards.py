@@ -282,8 +282,8 @@ def errors() -> str:
     parts = [
         "# Errors\n", MADE, "",
         "Bad input is answered in one line that names the file, key or value and what would be right, and the "
-        "exit status is 1; Python raises `sonoscale.errors.SonoscaleError`. Below are the messages by floor, with `...` "
-        "where they name what you gave.\n",
+        "exit status is 1; Python raises `sonoscale.errors.SonoscaleError`. Below are the messages by floor, with "
+        "`...` where they name what you gave.\n",
     ]  # fmt: skip
     for floor in sorted({p.relative_to(source).parts[0] for p in source.rglob("_*.py")} - {"cli"}):
         found = sorted({m for p in sorted(source.glob(f"{floor}/**/*.py")) for m in _messages(p)}, key=str.lower)
