@@ -18,10 +18,10 @@ from sonoscale.audio import AUDIO_SUFFIXES, read_audio
 from sonoscale.audio._crop import resampled_crop, resampled_length
 from sonoscale.audio._read import AudioHeader, Source, read_header
 from sonoscale.audio._slice import FileSlice
+from sonoscale.digests import file_digests
 from sonoscale.errors import SonoscaleError
 
 _SHORTEST_REST = 0.5  # seconds; what is left after the last whole chunk is a clip if it is not shorter
-_EDGE = 1 << 16  # bytes at either end of a file that stand for its content
 _THREADS = 8  # that wait for headers
 
 Skipped = tuple[str, str]
@@ -99,11 +99,11 @@ class Segments:
         return list({clip.recording.name: clip.recording for clip in self.clips}.values())
 
     def _content(self) -> bytes:
-        """What stands for the audio of all recordings: here each one's name, size, and first and last 64 KiB."""
-        digest = hashlib.sha256()
-        for recording in self._recordings():
-            assert isinstance(recording.source, Path)
-            digest.update(os.fsencode(recording.name) + b"\0" + file_digest(recording.source))
+        """What stands for the audio of all recordings: here each one's name and content."""
+        digest, recordings = hashlib.sha256(), self._recordings()
+        files = [recording.source for recording in recordings if isinstance(recording.source, Path)]
+        for recording, content in zip(recordings, contents(files), strict=True):
+            digest.update(os.fsencode(recording.name) + b"\0" + content)
         return digest.digest()
 
     def _source(self, recording: Recording) -> Source:
@@ -248,20 +248,13 @@ def cut_all(
     return clips, skipped
 
 
-def file_digest(file: Path) -> bytes:
-    """SHA-256 over a file's size and its first and last 64 KiB; for a file that cannot be read, of a word for that.
+def contents(files: Sequence[Path]) -> list[bytes]:
+    """SHA-256 of the content of each file; for one that cannot be read, of a word for that.
 
     A file may be listed and go, or be closed to this user: its clips then count as broken when they are read.
     """
-    try:
-        with file.open("rb") as stream:
-            size = os.fstat(stream.fileno()).st_size
-            content = stream.read(_EDGE)
-            stream.seek(max(0, size - _EDGE))
-            content += stream.read(_EDGE)
-    except OSError:
-        return hashlib.sha256(b"cannot be read").digest()
-    return hashlib.sha256(f"{size}\0".encode() + content).digest()
+    missing = hashlib.sha256(b"cannot be read").digest()
+    return [missing if digest is None else bytes.fromhex(digest) for digest in file_digests(files)]
 
 
 def need_clips(clips: Sequence[Clip], skipped: Sequence[Skipped], place: str, hint: str = "") -> None:

@@ -16,6 +16,7 @@ from sonoscale.audio import AUDIO_SUFFIXES, read_audio
 from sonoscale.audio._crop import resampled_crop, resampled_length
 from sonoscale.audio._read import read_header
 from sonoscale.corpora._files_corpus import headers
+from sonoscale.digests import file_digests
 from sonoscale.errors import SonoscaleError
 
 
@@ -50,19 +51,12 @@ class FileCorpus:
 
     @cached_property
     def _digest(self) -> str:
-        """Over each file's relative path, size, and first and last 64 KiB."""
-        digest = hashlib.sha256()
-        for path in self.paths:
-            file = self.root / path
-            try:
-                size = file.stat().st_size
-                with file.open("rb") as stream:
-                    content = stream.read(1 << 16)
-                    stream.seek(max(0, size - (1 << 16)))
-                    content += stream.read(1 << 16)
-            except OSError as error:
-                raise SonoscaleError(f"{file}: cannot be read ({error.strerror})") from error
-            digest.update(os.fsencode(path) + f"\0{size}\0".encode() + hashlib.sha256(content).digest())
+        """Over each file's relative path and content."""
+        digest, files = hashlib.sha256(), [self.root / path for path in self.paths]
+        for path, file, content in zip(self.paths, files, file_digests(files), strict=True):
+            if content is None:
+                raise SonoscaleError(f"{file}: cannot be read")
+            digest.update(os.fsencode(path) + b"\0" + bytes.fromhex(content))
         return digest.hexdigest()
 
     def __len__(self) -> int:
