@@ -65,9 +65,11 @@ def file_digests(files: Sequence[Path]) -> list[str | None]:
 
 
 def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON object with its own digest, atomically; `read_sealed` reads it."""
-    plain = json.loads(json.dumps(dict(content), default=str, allow_nan=False))
-    write_json(path, {**plain, "digest": _seal(plain)})
+    """Write a JSON object, as `write_json` does, with its own digest; `read_sealed` reads it."""
+    from sonoscale.results import plain
+
+    written = json.loads(json.dumps(plain(content), default=str, allow_nan=False))
+    write_json(path, {**written, "digest": _seal(written)})
 
 
 def read_sealed(path: Path, what: str) -> dict[str, Any]:

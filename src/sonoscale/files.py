@@ -102,8 +102,10 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace a text file (UTF-8) atomically."""
-    write_bytes(path, text.encode("utf-8"))
+    """Replace a text file (UTF-8) atomically; what UTF-8 cannot hold is escaped."""
+    from sonoscale._text import encodable
+
+    write_bytes(path, encodable(text).encode("utf-8"))
 
 
 def write_json(path: Path, content: Any, *, indent: int | None = 1) -> None:

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from sonoscale import __version__
+from sonoscale._text import visible
 from sonoscale.cli import audit, data, export, fit, measure, plan, pretrain, probe, study, tasks
 from sonoscale.errors import SonoscaleError, SonoscaleWarning
 from sonoscale.extras import missing
@@ -79,7 +80,7 @@ _show_python_warning = warnings.showwarning
 def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
     """Ours in one line, without the place in the code that they come from."""
     if isinstance(message, SonoscaleWarning):
-        print(f"warning: {message}", file=sys.stderr)
+        print(f"warning: {visible(str(message))}", file=sys.stderr)
     else:
         _show_python_warning(message, category, *where, **more)
 
@@ -116,5 +117,5 @@ _OPTIONS = {"higher_is_better": "--higher-is-better or --lower-is-better"} | {
 
 
 def _fail(message: str, status: int) -> None:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {visible(message)}", file=sys.stderr)
     sys.exit(status)

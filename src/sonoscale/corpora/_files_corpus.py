@@ -48,6 +48,12 @@ class Clip:
     note: str = ""  # what else there is to know of it
 
     @property
+    def cut_off(self) -> str:
+        """What shows that its recording ends too early, if something does and this is its last clip."""
+        header = self.recording.header
+        return header.cut_off if self.stop in (None, header.frames) else ""
+
+    @property
     def span(self) -> str:
         """Such as '@30.0-60.0s'; empty for a whole recording."""
         if not self.cut:
@@ -93,7 +99,12 @@ class Segments:
     @property
     def notes(self) -> tuple[Skipped, ...]:
         """See `AudioCorpus.notes`."""
-        return tuple((self.name(i), clip.note) for i, clip in enumerate(self.clips) if clip.note)
+        said = [(i, clip.note or clip.cut_off) for i, clip in enumerate(self.clips)]
+        return tuple((self.name(i), note) for i, note in said if note)
+
+    def cut_off(self, index: int) -> str:
+        """What shows that the file of clip `index` ends before its audio does; empty if nothing does."""
+        return self.clips[index].cut_off
 
     def _recordings(self) -> list[Recording]:
         return list({clip.recording.name: clip.recording for clip in self.clips}.values())

@@ -15,7 +15,7 @@ import numpy as np
 from sonoscale.audio import AUDIO_SUFFIXES, read_audio
 from sonoscale.audio._crop import resampled_crop, resampled_length
 from sonoscale.audio._read import read_header
-from sonoscale.corpora._files_corpus import headers
+from sonoscale.corpora._files_corpus import header_of, headers
 from sonoscale.digests import file_digests
 from sonoscale.errors import SonoscaleError
 
@@ -105,6 +105,11 @@ class FileCorpus:
         known = [(0, 0) if isinstance(h, str) else (h.rate, -1 if h.frames is None else h.frames) for h in read]
         rates, frames = np.array(known, dtype=np.int64).T
         return rates, frames
+
+    def cut_off(self, index: int) -> str:
+        """What shows that the file of clip `index` ends before its audio does; empty if nothing does."""
+        header = header_of(self.root / self.paths[index])
+        return "" if isinstance(header, str) else header.cut_off
 
     def name(self, index: int) -> str:
         """See `Corpus.name`."""
