@@ -35,7 +35,7 @@ def write(path: Path, sketches: Mapping[str, SpectralSketch], **about: Any) -> N
         described[name] = {
             "dim": sketch.dim, "blocks": sketch.blocks, "method": sketch.method, "nan_policy": sketch.nan_policy,
             "seen": sketch.seen, "omitted": sketch.omitted, "omitted_rows": sketch.omitted_rows,
-            "dtypes": sorted(sketch.dtypes),
+            "zeros": sketch.zeros,            "dtypes": sorted(sketch.dtypes),
         }  # fmt: skip
     if not path.parent.is_dir():
         raise SonoscaleError(f"{path}: no folder {path.parent} to write it to")
@@ -97,6 +97,6 @@ def _unpack(tensors: Mapping[str, np.ndarray], name: str, about: dict[str, Any])
     for i, (count, mean) in enumerate(zip(counts, means, strict=True)):
         form = Gram if sketch.method == "gram" else Triangle
         parts.append(form(int(count), mean, tensors[f"{name}.factor.{i}"]) if count else form.empty(sketch.dim))
-    numbers = {key: about[key] for key in ("seen", "omitted", "omitted_rows")}
+    numbers = {key: about[key] for key in ("seen", "omitted", "omitted_rows", "zeros")}
     sketch.adopt(parts, **numbers, dtypes=set(about["dtypes"]))
     return sketch
