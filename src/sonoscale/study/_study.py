@@ -232,6 +232,7 @@ def _run(study: Study, workers: int | None, watcher: Watcher) -> None:
     from sonoscale.study._laws import fit_laws
     from sonoscale.study._ledger import build_ledger, write_ledger
     from sonoscale.study._prepare import prepare
+    from sonoscale.study._quality import HeldAgainst, floors
     from sonoscale.study._worker import is_finished
 
     started = time.perf_counter()
@@ -248,9 +249,10 @@ def _run(study: Study, workers: int | None, watcher: Watcher) -> None:
     watcher.started(remaining, reused)
     failures = run_jobs(remaining, workers, watcher)
     write_json(out / "failed.json", [asdict(failure) for failure in failures])
-    ledger = build_ledger(jobs)
+    floor = floors(jobs)
+    ledger = build_ledger(jobs, HeldAgainst(floor))
     laws = fit_laws(ledger, config.law)
-    baseline = logmel_baseline(jobs[0].tasks)
+    baseline = logmel_baseline(jobs, floor)
     write_json(out / "baseline.json", baseline)
     if ledger.num_rows:
         write_ledger(ledger, out / "ledger.parquet")
