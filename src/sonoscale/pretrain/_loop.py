@@ -141,7 +141,7 @@ def train_run(
             "clips_seen": stream.clips_seen,
             "hours_seen": examples * example_hours,
             "flops_encoder": float(examples * cost.flops_encoder),
-            "flops_total": float(examples * cost.flops),
+            "flops": float(examples * cost.flops),
             "seconds": now.seconds(),
         }
 

@@ -33,7 +33,7 @@ _METRICS = pa.schema(
     + [
         (name, pa.float64())
         for name in (
-            "loss", "lr", "rankme", "rankme_centred", "clips_seen", "hours_seen", "flops_encoder", "flops_total",
+            "loss", "lr", "rankme", "rankme_centred", "clips_seen", "hours_seen", "flops_encoder", "flops",
             "seconds",
         )
     ]
