@@ -125,9 +125,7 @@ def test_all_budgets_bind(study, plan, tmp_path):
 
 
 def test_a_study_split_between_size_and_data_or_held_out(study, plan):
-    said = plan(
-        study, "--flops", "3e10", "--held-out", "flops>1.5e10", "--bootstrap", "100", "--curved", "mask_ratio"
-    )
+    said = plan(study, "--flops", "3e10", "--held-out", "flops>1.5e10", "--bootstrap", "100", "--curved", "mask_ratio")
     assert "held out, quality: " in said
     assert "intervals" in said
 

@@ -134,9 +134,7 @@ def test_the_audit_is_in_the_summary(whole_study: Path, tmp_path: Path, audit: d
 
 
 def test_every_unsettled_alternative_is_named(results: StudyResults) -> None:
-    said = with_correlations(
-        results, rankme=(0.5, 0.3, 0.7), flops=(0.9, 0.8, 0.95), params=(0.51, 0.2, 0.7)
-    )
+    said = with_correlations(results, rankme=(0.5, 0.3, 0.7), flops=(0.9, 0.8, 0.95), params=(0.51, 0.2, 0.7))
     assert "more closely by training FLOPs and encoder parameters." in said
     assert "The intervals of RankMe and encoder parameters overlap" in said
 
