@@ -21,10 +21,10 @@ __all__ = [
 ]
 
 SIZES: Mapping[str, tuple[str, ...]] = {
-    "parameters": ("params_encoder", "params", "n_params", "num_params", "parameters", "N"),
+    "parameters": ("params", "n_params", "num_params", "parameters", "N"),
     "data": ("train_hours", "train_clips", "hours", "tokens", "clips", "samples", "D"),
     "data seen": ("examples_seen", "clips_seen", "hours_seen", "tokens_seen", "samples_seen"),
-    "compute": ("flops_total", "flops", "compute", "flops_encoder", "C"),
+    "compute": ("flops", "compute", "flops_encoder", "C"),
 }
 """Of each kind of size, the columns that hold it; the first that a table has counts. Words in any case of letters."""
 

@@ -200,7 +200,7 @@ class Study(Result):
         """One row per run and checkpoint, or per planned run where none is finished."""
         if not (self.folder / "ledger.parquet").is_file():
             return [{"label": run.label, "axis": run.axis, "seed": run.config.seed} for run in self.plan()]
-        names = ("label", "seed", "step", "params_encoder", "flops_total", "loss", "rankme", "quality")
+        names = ("label", "seed", "step", "params", "flops", "loss", "rankme", "quality")
         columns = [self.runs()[name].tolist() for name in names]
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
