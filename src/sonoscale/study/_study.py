@@ -65,11 +65,14 @@ def study(
         if set:
             raise SonoscaleError(f"set = {list(set)}: overrides a file's keys; change the configuration itself")
         config = source
+        expand(config)  # refuses at once what cannot be run
     else:
         path = Path(source)
         if path.is_dir():
             path, folder = path / "study.yaml", path
         config = load_config(StudyConfig, path, set)
+        if folder is None or set:
+            expand(config)
     where = Path(out) if out is not None else folder or Path("results") / config.name
     return Study(config, where, Path(cache) if cache is not None else default_cache())
 
