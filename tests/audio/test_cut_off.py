@@ -75,9 +75,8 @@ def test_check_names_them_and_pack_leaves_them_out(tmp_path, suffix):
     assert check(folder).broken == []
     content = (folder / f"2.{suffix}").read_bytes()
     (folder / f"2.{suffix}").write_bytes(content[: len(content) // 2])
-    with pytest.raises(
-        SonoscaleError, match=rf"1 of 4 clips cannot be read.*\n.*2\.{suffix}: .*(cut off|holds no audio|decoder lost sync)"
-    ):
+    why = "cut off|holds no audio|decoder lost sync"
+    with pytest.raises(SonoscaleError, match=rf"1 of 4 clips cannot be read.*\n.*2\.{suffix}: .*({why})"):
         check(folder)
     packed = pack(folder, tmp_path / "pack", max_broken=0.5)
     assert [row["name"].endswith(f"2.{suffix}") for row in packed.rows()] == [True]
