@@ -111,4 +111,4 @@ def test_short_clips_are_joined_and_examples_are_counted_apart(study, in_process
     assert ledger["examples_seen"] == [8, 16]
     assert all(clips >= 2 * examples for clips, examples in zip(ledger["clips_seen"], [8, 16], strict=True))
     cost = training_cost(expand(config)[0].config).flops
-    assert ledger["flops_total"] == [8 * cost, 16 * cost]
+    assert ledger["flops"] == [8 * cost, 16 * cost]

@@ -23,6 +23,7 @@ from sonoscale.encoders._own import OwnEncoder
 from sonoscale.encoders._python import load_python
 from sonoscale.encoders._xares import XaresEncoder
 from sonoscale.errors import SonoscaleError
+from sonoscale.files import check_zip
 
 
 @overload
@@ -114,6 +115,7 @@ def _checkpoint(path: Path) -> AudioEncoder:
         path = path / "checkpoint.pt"
     if not path.is_file():
         raise SonoscaleError(f"{folder}: no such run folder or checkpoint file")
+    check_zip(path)
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         config = EncoderConfig.model_validate(content["config"]["encoder"])
