@@ -17,7 +17,15 @@ __all__ = ["LEDGER", "is_ledger", "ledger_runs", "ledger_scores", "score_names"]
 LEDGER = ("run", "step", "task", "protocol", "score")
 """Columns by which the ledger of a study is known: one row per run, checkpoint, task, protocol and readout."""
 
-_PER_TASK = frozenset({"task", "protocol", "readout", "metric", "score", "score_low", "score_high", "chance"})
+_PER_TASK = frozenset(
+    {"task", "protocol", "readout", "metric", "score", "score_low", "score_high", "chance", "floor_untrained",
+     "floor_logmel", "ceiling", "quality_rule"}
+)  # fmt: skip
+_OF_READOUT = (
+    "rankme_readout", "rankme_readout_low", "rankme_readout_high", "rankme_centred_readout",
+    "rankme_centred_readout_low", "rankme_centred_readout_high",
+)  # fmt: skip
+"""Columns that differ from readout to readout: of a run, those of the readout of its quality."""
 
 
 def is_ledger(names: Sequence[str] | Mapping[str, Any]) -> bool:
@@ -83,6 +91,10 @@ def ledger_runs(ledger: Mapping[str, Sequence[Any] | NDArray[Any]]) -> dict[str,
     found: dict[str, list[Any]] = {
         name: [values[rows[0]] for rows in order] for name, values in columns.items() if name not in _PER_TASK
     }
+    for name in found.keys() & set(_OF_READOUT):
+        found[name] = [
+            next((columns[name][row] for row in rows if readouts[row] == readouts[0]), None) for rows in order
+        ]
     scores: dict[str, list[float]] = {name: [math.nan] * len(order) for name in scored}
     for place, rows in enumerate(order):
         for row in rows:

@@ -94,7 +94,7 @@ class TrainConfig(Config):
         return share
 
 
-RUN_FORMAT = 3
+RUN_FORMAT = 4
 """Of what a run folder holds: runs of another format are other runs."""
 
 
@@ -105,7 +105,7 @@ class RunConfig(Config):
     encoder: EncoderConfig = EncoderConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
     train: TrainConfig = TrainConfig()
-    seed: int = Field(default=0, ge=0)  # of initialisation, order of clips, crops, masks and views
+    seed: int = Field(default=0, ge=0, lt=2**63 - 1)  # of initialisation, order of clips, crops, masks and views
 
     @model_validator(mode="after")
     def _check(self) -> RunConfig:

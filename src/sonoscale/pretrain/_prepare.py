@@ -14,6 +14,7 @@ from sonoscale.audio import LogMelConfig
 from sonoscale.config import config_hash, validate
 from sonoscale.corpora import Corpus, CorpusData, DataConfig, FeatureStore, ProceduralData, build_features, feature_pool
 from sonoscale.errors import SonoscaleError
+from sonoscale.files import check_zip
 from sonoscale.pretrain._config import RunConfig
 from sonoscale.pretrain._waves import WaveStore
 from sonoscale.processes import WorkerPool
@@ -221,6 +222,7 @@ def training_audio(run: Path) -> Corpus | None:
         SonoscaleError: no run, or its audio is no longer there.
     """
     file = run / "checkpoint.pt" if run.is_dir() else run
+    check_zip(file)
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
         raw = content["config"]

@@ -64,7 +64,8 @@ def pretrain(
     """Pre-train one encoder, with its rank beside the loss.
 
     The run's folder is named after everything that decides its outcome. A finished run is returned as it is; one that
-    was interrupted resumes where it stopped.
+    was interrupted resumes where it stopped; one whose budgets are larger than those of a finished run, and which is
+    else the same, continues that run's trunk, and ends as if it had been trained from the beginning.
 
     Arguments:
         config: the run: a configuration, a mapping of its keys, or a YAML file.
@@ -135,9 +136,17 @@ def pretrain(
             train_run(
                 run_config, prepared.train, prepared.heldout, folder, identity=prepared.identity,
                 clips=prepared.identity["clips"], fabric=fabric, compiled=compiled, restart=not resume, log=log,
+                continues=fabric.broadcast(_to_continue(run_config, prepared, place) if resume and first else None),
                 progress=lambda done, total, loss: report("train", done, total, loss),
             )  # fmt: skip
     return Run(folder, fabric.broadcast(read_record(folder)) or {})
+
+
+def _to_continue(config: RunConfig, prepared: PreparedRun, place: Path) -> Path | None:
+    """A finished run of smaller budgets that this one can continue."""
+    from sonoscale.pretrain._run_folder import find_trunk, finished_runs
+
+    return find_trunk(config, prepared.identity, finished_runs(place))
 
 
 def _read(
