@@ -1,6 +1,5 @@
 """The smallest finished runs of every kind of backbone, and exports of them, each made once."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ import torch
 
 from sonoscale.config import validate
 from sonoscale.corpora import FeatureStore
+from sonoscale.digests import file_digest, write_sealed
 from sonoscale.encoders import load_encoder
 from sonoscale.export import export as export_encoder
 from sonoscale.pretrain import RunConfig, train_run
@@ -33,7 +33,8 @@ def make_store(folder, clips, seed):
     np.save(folder / "frames.npy", np.concatenate(rows).astype(np.float32))
     np.save(folder / "offsets.npy", 60 * np.arange(clips + 1))
     meta = {"hop_seconds": 0.01, "window_seconds": 0.025, "corpus": f"noise-{seed}"}
-    (folder / "meta.json").write_text(json.dumps(meta))
+    files = {name: file_digest(folder / name) for name in ("frames.npy", "offsets.npy")}
+    write_sealed(folder / "meta.json", meta | {"files": files})
     return FeatureStore.open(folder)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from sonoscale.config import validate
 from sonoscale.corpora import FeatureStore
 from sonoscale.pretrain import ObjectiveConfig, RunConfig, cut_views, draw_views, make_objective, nt_xent
+from sonoscale.pretrain._latent import teacher_decay_of
 from sonoscale.pretrain._monitor import heldout_loss
 
 EACH = pytest.mark.parametrize(
@@ -178,7 +179,7 @@ def test_loss_is_the_mean_squared_error_to_the_targets(backbone):
 
 @BACKBONES
 def test_the_teacher_is_the_moving_average_of_the_student(backbone):
-    model, frames, draw = model_and_example("latent", backbone, teacher_decay=0.9)
+    model, frames, draw = model_and_example("latent", backbone, teacher_decay=0.9, teacher_memory=0)
     student = {name: p.detach().double().numpy().copy() for name, p in model.encoder.backbone.named_parameters()}
     for name, p in model.teacher.named_parameters():
         np.testing.assert_array_equal(p.numpy(), student[name])
@@ -196,6 +197,21 @@ def test_the_teacher_is_the_moving_average_of_the_student(backbone):
         assert p.grad is None
         np.testing.assert_allclose(p.numpy(), expected[name], atol=1e-6)
     assert any(not np.allclose(expected[name], student[name], atol=1e-4) for name in student)
+
+
+def test_the_memory_of_the_teacher_is_a_part_of_the_steps_done_whatever_the_budget():
+    config = ObjectiveConfig(kind="latent", teacher_memory=0.2, teacher_decay=0.999)
+    decays = [teacher_decay_of(config, step) for step in range(20_000)]
+    assert decays[0] == 0
+    assert decays == sorted(decays)
+    assert max(decays) == 0.999
+    # The mean age of what the teacher holds, in steps, as a part of the steps: m / (1 + m) where the memory is m.
+    weights = np.zeros(4000)
+    for step in range(4000):
+        weights *= decays[step]
+        weights[step] = 1 - decays[step]
+    assert weights.sum() == pytest.approx(1)
+    assert (weights @ np.arange(4000)[::-1]) / 4000 == pytest.approx(0.2 / 1.2, rel=0.02)
 
 
 def changed_at(model, frames, which):
