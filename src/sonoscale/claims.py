@@ -272,9 +272,9 @@ def _read(place: Path, generation: int, now: float | None) -> Holder:
     gone = None
     if about.get("machine") == here["machine"]:
         gone = _started(int(about.get("pid", 0))) != about.get("started")
-    age = (
-        max(0.0, (file_time(place) if now is None else now) - stat.st_mtime) if gone is None or now is not None else 0.0
-    )
+    if now is None:
+        now = file_time(place) if gone is None else stat.st_mtime  # the age decides nothing
+    age = max(0.0, now - stat.st_mtime)
     alive = age <= MISSED * max(_beat(), float(about.get("beat", 0))) if gone is None else not gone
     return Holder(
         place.name, generation, str(about.get("host", "?")), int(about.get("pid", 0)), age, alive,

@@ -96,7 +96,7 @@ def find_device(device: str) -> str:
 
 
 def stop_file(folder: Path) -> Path:
-    """When it is touched, the drivers of the study end, and runs under way are left, with their state, for another time."""
+    """When it is touched, the drivers of the study end, and runs under way are left with their state."""
     return folder / ".stop"
 
 
