@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -194,6 +195,8 @@ def test_a_full_disk_is_one_line_and_keeps_what_is_finished(sonoscale, tiny, tmp
         subprocess.run(["mount", "-o", "remount,size=60m", disk], check=True)
         request.getfixturevalue("in_process")
         again = sonoscale("study", "run", tiny, "--out", disk / "out", "--workers", 1)
-        assert f"{len(finished)} runs are finished already" in again
+        kept = re.search(r"(\d+) runs are finished already", again)
+        assert kept  # the last of them may have been trained and not yet probed
+        assert len(finished) - 1 <= int(kept[1]) <= len(finished)
     finally:
         subprocess.run(["umount", "-l", disk], check=False)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shutil
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,11 +17,15 @@ import torch
 from sonoscale.audio import LogMel, LogMelConfig
 from sonoscale.config import config_hash
 from sonoscale.corpora._base import Corpus, Divisible, take
-from sonoscale.errors import SonoscaleError
-from sonoscale.files import make_folder
+from sonoscale.digests import file_digest, read_sealed, write_sealed
+from sonoscale.errors import SonoscaleError, SonoscaleWarning
+from sonoscale.files import make_folder, settle
 from sonoscale.processes import WorkerPool, remove_leftovers, unfinished_folder, worker_pool
 
 _CHUNK = 32  # clips a worker handles at a time
+_META, _FRAMES, _OFFSETS = "meta.json", "frames.npy", "offsets.npy"
+_verified: dict[Path, tuple[int, ...]] = {}
+"""Stores that this process has read whole and found undamaged: folder -> state of their files then."""
 Progress = Callable[[int, int], None]
 
 
@@ -41,16 +45,22 @@ class FeatureStore:
 
     @classmethod
     def open(cls, folder: str | Path) -> FeatureStore:
-        """Map a store that `build_features` made."""
+        """Map a store that `build_features` made. Once in a process it is read whole, to see that nothing is damaged.
+
+        Raises:
+            SonoscaleError: it is missing, damaged, or not one.
+        """
         folder = Path(folder)
         try:
-            meta = json.loads((folder / "meta.json").read_text())
+            meta = read_sealed(folder / _META, "the description of log-mels")
+            _verify(folder, meta["files"])
             return cls(
-                folder, np.load(folder / "frames.npy", mmap_mode="r"), np.load(folder / "offsets.npy"),
-                meta["hop_seconds"], meta["window_seconds"], meta["corpus"],
+                folder, np.load(folder / _FRAMES, mmap_mode="r"), np.load(folder / _OFFSETS), meta["hop_seconds"],
+                meta["window_seconds"], meta["corpus"],
             )  # fmt: skip
-        except (OSError, ValueError, KeyError) as error:
-            raise SonoscaleError(f"{folder}: not a readable feature cache ({error}); delete it to rebuild") from error
+        except (SonoscaleError, OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
+            reason = f"no {error} in its {_META}" if isinstance(error, KeyError) else error
+            raise SonoscaleError(f"{folder}: damaged log-mels ({reason}); delete it to have them computed") from error
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -107,7 +117,7 @@ def build_features(
     pool: WorkerPool | None = None,
     progress: Progress | None = None,
 ) -> FeatureStore:
-    """Compute (or find) the log-mels of a corpus.
+    """Compute the log-mels of a corpus, or find them. Those that are found damaged are computed anew, with a warning.
 
     Arguments:
         corpus: what to compute.
@@ -121,11 +131,33 @@ def build_features(
         SonoscaleError: a clip cannot be read, or is shorter than one analysis window (named).
     """
     identity = config_hash(corpus.identity, 16)
-    key = config_hash([identity, front_end.model_dump(), dtype, 1], 16)
+    key = config_hash([identity, front_end.model_dump(), dtype, _FORMAT], 16)
     folder = cache / f"logmel-{key}"
-    if not (folder / "meta.json").is_file():
-        _write(corpus, front_end, folder, dtype, pool, progress, identity)
+    if (folder / _META).exists():
+        try:
+            return FeatureStore.open(folder)
+        except SonoscaleError as error:
+            said = str(error).removesuffix("; delete it to have them computed")
+            warnings.warn(f"{said}: they are computed anew", SonoscaleWarning, stacklevel=2)
+            shutil.rmtree(folder, ignore_errors=True)
+    _write(corpus, front_end, folder, dtype, pool, progress, identity)
     return FeatureStore.open(folder)
+
+
+_FORMAT = 2
+"""Raised when older stores cannot be used."""
+
+
+def _verify(folder: Path, digests: dict[str, str]) -> None:
+    """Whether the arrays are as they were written; not asked again in this process until they change."""
+    states = [(folder / name).stat() for name in (_META, _FRAMES, _OFFSETS)]
+    state = tuple(n for s in states for n in (s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns))
+    if _verified.get(folder) == state:
+        return
+    for name in (_FRAMES, _OFFSETS):
+        if file_digest(folder / name) != digests[name]:
+            raise SonoscaleError(f"{name} is not what was written")
+    _verified[folder] = state
 
 
 def _write(
@@ -150,20 +182,24 @@ def _write(
                 if progress:
                     progress(len(lengths), len(corpus))
         shape = (sum(lengths), front_end.n_mels)
-        _raw_to_npy(unfinished / "raw", unfinished / "frames.npy", shape, np.dtype(dtype))
-        np.save(unfinished / "offsets.npy", np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+        _raw_to_npy(unfinished / "raw", unfinished / _FRAMES, shape, np.dtype(dtype))
+        np.save(unfinished / _OFFSETS, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
         meta = {
             "corpus": identity,
             "clips": len(corpus),
             "hop_seconds": front_end.hop / front_end.sample_rate,
             "window_seconds": front_end.n_fft / front_end.sample_rate,
             "front_end": front_end.model_dump(),
+            "files": {name: file_digest(unfinished / name) for name in (_FRAMES, _OFFSETS)},
         }
-        (unfinished / "meta.json").write_text(json.dumps(meta, indent=1))
-        if (folder / "meta.json").is_file():  # another process was faster; its runs may have it open
+        write_sealed(unfinished / _META, meta)
+        for path in (unfinished / _FRAMES, unfinished / _OFFSETS, unfinished / _META, unfinished):
+            settle(path)
+        if (folder / _META).is_file():  # another process was faster; its runs may have it open
             return
         shutil.rmtree(folder, ignore_errors=True)
         unfinished.replace(folder)
+        settle(folder.parent)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 

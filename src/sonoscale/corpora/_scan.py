@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 
 from sonoscale.audio._slice import FileSlice
-from sonoscale.corpora._base import Corpus
+from sonoscale.corpora._base import Corpus, sound_wave
 from sonoscale.corpora._files_corpus import Segments
 from sonoscale.corpora._folder import FileCorpus
 from sonoscale.corpora._parallel import map_chunks
@@ -134,11 +134,7 @@ def _chunk(corpus: Corpus) -> list[tuple[Any, ...] | str]:
     results: list[tuple[Any, ...] | str] = []
     for index in range(len(corpus)):
         try:
-            wave = corpus.wave(index)
-            if not len(wave):
-                raise SonoscaleError("holds no samples")
-            if not np.isfinite(wave).all():
-                raise SonoscaleError("NaN or infinite samples")
+            wave = sound_wave(corpus, index)
             results.append(clip_facts(wave, corpus.sample_rate, _origin(corpus, index)))
         except SonoscaleError as error:
             results.append(str(error))

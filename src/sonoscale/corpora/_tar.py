@@ -15,7 +15,7 @@ from typing import Any
 
 from sonoscale.audio import AUDIO_SUFFIXES
 from sonoscale.audio._slice import FileSlice
-from sonoscale.corpora._files_corpus import Segments, Skipped, cut_all, file_digest, headers, need_clips
+from sonoscale.corpora._files_corpus import Segments, Skipped, contents, cut_all, headers, need_clips
 from sonoscale.errors import SonoscaleError
 
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"\xfd7": "xz", b"\x28\xb5": "zstd"}
@@ -26,16 +26,15 @@ class TarSegments(Segments):
     """Clips of the audio members of tar files. A row's other members are read when asked for."""
 
     def _content(self) -> bytes:
-        """Shards by name, size, and first and last 64 KiB; members by name and size."""
+        """Shards by name and content; members by name and size."""
+        parts = [(recording.name, recording.source) for recording in self._recordings()]
+        shards = list(dict.fromkeys(part.path for _, part in parts if isinstance(part, FileSlice)))
         digest = hashlib.sha256()
-        shards: set[Path] = set()
-        for recording in self._recordings():
-            part = recording.source
+        for shard, content in zip(shards, contents(shards), strict=True):
+            digest.update(os.fsencode(shard.name) + b"\0" + content)
+        for name, part in parts:
             assert isinstance(part, FileSlice)
-            if part.path not in shards:
-                shards.add(part.path)
-                digest.update(os.fsencode(part.path.name) + b"\0" + file_digest(part.path))
-            digest.update(os.fsencode(f"{recording.name}\0{part.size}\0"))
+            digest.update(os.fsencode(f"{part.path.name}\0{name}\0{part.offset}\0{part.size}\0"))
         return digest.digest()
 
     def row(self, index: int) -> Mapping[str, Any]:

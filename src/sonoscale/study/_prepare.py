@@ -102,7 +102,7 @@ def _bind(study: StudyConfig, runs: list[PlannedRun], tasks: list[Task], inputs:
         identity, train = prepared.identity, prepared.train
         any_seed = {**identity, "run": {k: v for k, v in identity["run"].items() if k != "seed"}}
         job = RunJob(
-            plan=run,
+            plan=replace(run, config=prepared.config),
             config_id=config_hash(any_seed),
             folder=out / "runs" / prepared.name,
             identity=identity,

@@ -67,11 +67,14 @@ def study(
         if set:
             raise SonoscaleError(f"set = {list(set)}: overrides a file's keys; change the configuration itself")
         config = source
+        expand(config)  # refuses at once what cannot be run
     else:
         path = Path(source)
         if path.is_dir():
             path, folder = path / "study.yaml", path
         config = load_config(StudyConfig, path, set)
+        if folder is None or set:
+            expand(config)
     where = Path(out) if out is not None else folder or Path("results") / config.name
     return Study(config, where, Path(cache) if cache is not None else default_cache())
 
@@ -83,7 +86,7 @@ class Study(Result):
     Attributes:
         config: what is swept.
         folder: where its files are: `study.yaml`, `runs/`, `ledger.parquet`, `laws.json`, `baseline.json`,
-            `failed.json`, `provenance.json` and the report.
+            `quality.json`, `failed.json`, `provenance.json` and the report.
         cache: folder of computed log-mels.
     """
 
@@ -251,19 +254,23 @@ def _run(study: Study, executor: str, workers: int | None, device: str, retries:
     from sonoscale.study._laws import fit_laws
     from sonoscale.study._ledger import build_ledger, write_ledger
     from sonoscale.study._prepare import continued, prepare
+    from sonoscale.study._quality import add_quality, check_ceiling, hold_against, register_rule
     from sonoscale.study._worker import is_finished
 
     started = time.perf_counter()
     config, out = study.config, study.folder
     runs = study.plan()
     watcher.planned(runs)
+    check_ceiling(config)
     device = _execute.find_device(device) if executor == "local" else device
-    jobs = prepare(config, runs, out, study.cache, workers or available_cores(), watcher.preparing)
+    cores = workers or available_cores()
+    jobs = prepare(config, runs, out, study.cache, cores, watcher.preparing)
     make_folder(out / "runs")
     remove_leftovers(out / "runs")
     write_text(out / "study.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
     remaining = continued([job for job in jobs if not is_finished(job)])
     reused = len(jobs) - len(remaining)
+    register_rule(out, config.quality.rule(), finished=reused)
     hopeless = {run: each for run, each in read_failures(out).items() if each.reason == "diverged"}
     diverged = [hopeless[job.folder.name] for job in remaining if job.folder.name in hopeless]
     remaining = [job for job in remaining if job.folder.name not in hopeless]
@@ -274,13 +281,15 @@ def _run(study: Study, executor: str, workers: int | None, device: str, retries:
         where = _execute.open_executor(executor, workers=workers, device=device, folder=out)
         failures = diverged + _execute.run_jobs(remaining, where, watcher, folder=out, retries=retries, device=device)
     write_json(out / "failed.json", [asdict(failure) for failure in failures])
-    ledger = build_ledger(jobs)
+    against = hold_against(config, jobs, study.cache, cores, watcher.preparing)
+    ledger = build_ledger(jobs, against)
     laws = fit_laws(ledger, config.law)
-    baseline = logmel_baseline(jobs[0].tasks)
+    baseline = logmel_baseline(jobs, against.floor)
     write_json(out / "baseline.json", baseline)
     if ledger.num_rows:
         write_ledger(ledger, out / "ledger.parquet")
         laws["baseline"] = baseline_note(baseline, _final_quality(study))
+        add_quality(laws, ledger, out)
         write_json(out / "laws.json", laws)
     else:  # what is there was made of other runs
         for stale in [*(out / name for name in _RESULTS), *(out / "figures").glob("*.png")]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import shutil
@@ -14,7 +15,7 @@ from typing import Any, Literal
 from sonoscale.claims import Claim, ClaimLostError, claim
 from sonoscale.files import write_json
 from sonoscale.study._failures import forget_failures, is_disk_full, note_failure, reason_of
-from sonoscale.study._prepare import RunJob
+from sonoscale.study._prepare import RunJob, TaskJob
 
 __all__ = ["Attempt", "Outcome", "attempt", "execute", "is_finished", "read_probe"]
 
@@ -160,46 +161,43 @@ def _train(job: RunJob, report: Progress, mine: Claim | None, device: str) -> No
 
 
 def _probe(job: RunJob, report: Progress, mine: Claim | None, device: str) -> None:
-    from sonoscale.corpora import FeatureStore
     from sonoscale.encoders import load_encoder
     from sonoscale.pretrain import checkpoint_file
-    from sonoscale.probe import probe_store
+    from sonoscale.study._quality import UNTRAINED, probe_task, probe_twin, write_ranks
 
-    missing, steps = _to_probe(job), job.plan.config.budgets
-    kept = {key: _kept(job, key) for task, pairs in missing for key in (task.keys[pair] for pair in pairs)}
-    needed = [step for step in steps if any(str(step) not in found for found in kept.values())]
-    encoders = {step: load_encoder(checkpoint_file(job.folder, step, steps[-1]), device=device) for step in needed}
+    budgets = job.plan.config.budgets
+    load = functools.cache(lambda step: load_encoder(checkpoint_file(job.folder, step, budgets[-1]), device=device))
+    missing = [(task, pairs) for task in job.tasks if (pairs := _missing(job, task))]
     for i, (task, pairs) in enumerate(missing):
-        store = FeatureStore.open(task.store)
-        results: dict[tuple[str, str], dict[str, Any]] = {pair: dict(kept[task.keys[pair]]) for pair in pairs}
-        for j, (step, encoder) in enumerate(encoders.items()):
-            for readout in dict.fromkeys(readout for _, readout in pairs):
-                names = [name for name, of in pairs if of == readout and str(step) not in results[name, of]]
-                if not names:
-                    continue
-                found = probe_store(
-                    encoder, store, task.labels, task.folds, protocols=names, readout=readout, **task.how
+        results: dict[tuple[str, str], dict[str, Any]] = {pair: _kept(job, task.keys[pair]) for pair in pairs}
+        for j, step in enumerate((0, *budgets)):
+            wanted = [pair for pair in pairs if str(step) not in results[pair]]
+            if wanted:
+                found = (
+                    probe_task(task, load(step), wanted) if step else probe_twin(job, task, load(budgets[-1]), wanted)
                 )
-                for name, result in found.items():
-                    results[name, readout][str(step)] = result.as_dict()
-            report("probe", i * len(encoders) + j + 1, len(missing) * len(encoders), float("nan"))
+                for pair, result in found.items():
+                    results[pair][str(step) if step else UNTRAINED] = result
+            report("probe", i * (len(budgets) + 1) + j + 1, len(missing) * (len(budgets) + 1), float("nan"))
         if mine is not None:
             mine.check()
         for pair in pairs:
-            key, found = task.keys[pair], results[pair]
-            steps_found = {str(step): found[str(step)] for step in steps}
-            write_json(_file(job.folder, key), {"task": task.name, "key": key, "steps": steps_found})
+            key = task.keys[pair]
+            write_json(_file(job.folder, key), {"task": task.name, "key": key, "steps": results[pair]})
+    if mine is not None:
+        mine.check()
+    write_ranks(job, load)
 
 
 def is_finished(job: RunJob) -> bool:
-    """Whether the run is trained and probed on all tasks by all protocols and readouts."""
+    """Whether the run is trained, probed on all tasks by all protocols and readouts, and its readouts' rank known."""
     from sonoscale.pretrain import read_record
 
     return read_record(job.folder) is not None and not _to_probe(job)
 
 
 def read_probe(folder: Path, key: str) -> dict[str, Any] | None:
-    """Results of one task by one protocol and readout, by step, or None if they are not there yet."""
+    """Results of one task by one protocol and readout, by step (0: of the untrained twin), or None without any."""
     try:
         found = json.loads(_file(folder, key).read_text())["steps"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -208,20 +206,24 @@ def read_probe(folder: Path, key: str) -> dict[str, Any] | None:
 
 
 def _kept(job: RunJob, key: str) -> dict[str, Any]:
-    """Scores of the checkpoints that come from a smaller run, by step."""
-    found = read_probe(job.continues, key) if job.continues is not None else None
-    return {step: score for step, score in (found or {}).items() if int(step) in job.plan.config.budgets}
+    """Scores that are there already, also those of checkpoints that come from a smaller run, by step."""
+    steps = {str(step) for step in (0, *job.plan.config.budgets)}
+    earlier = read_probe(job.continues, key) if job.continues is not None else None
+    found = (earlier or {}) | (read_probe(job.folder, key) or {})
+    return {step: score for step, score in found.items() if step in steps}
 
 
-def _to_probe(job: RunJob) -> list[tuple[Any, list[tuple[str, str]]]]:
-    """Tasks, and by which protocols and readouts they are not scored yet at every checkpoint."""
-    steps = {str(step) for step in job.plan.config.budgets}
-    found = []
-    for task in job.tasks:
-        missing = [pair for pair, key in task.keys.items() if not steps <= set(read_probe(job.folder, key) or ())]
-        if missing:
-            found.append((task, missing))
-    return found
+def _to_probe(job: RunJob) -> bool:
+    """Whether a score, or a rank, is not known yet, for which the checkpoints are needed."""
+    from sonoscale.study._quality import ranks_missing
+
+    return any(_missing(job, task) for task in job.tasks) or ranks_missing(job)
+
+
+def _missing(job: RunJob, task: TaskJob) -> list[tuple[str, str]]:
+    """Pairs of protocol and readout that a checkpoint, or the untrained twin, was not scored by yet."""
+    steps = {str(step) for step in (0, *job.plan.config.budgets)}
+    return [pair for pair, key in task.keys.items() if not steps <= set(read_probe(job.folder, key) or {})]
 
 
 def _file(folder: Path, key: str) -> Path:
