@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,7 +16,8 @@ from typing import Any
 from sonoscale.errors import SonoscaleError
 
 __all__ = [
-    "default_cache", "make_folder", "read_json", "replacing", "settle", "write_bytes", "write_json", "write_text",
+    "check_zip", "default_cache", "digest", "make_folder", "read_json", "replacing", "settle", "write_bytes",
+    "write_json", "write_text",
 ]  # fmt: skip
 
 
@@ -93,6 +97,29 @@ def read_json(path: Path, what: str = "a JSON file") -> Any:
         raise SonoscaleError(f"{path}: not {what}: nested too deeply") from None
     except ValueError as error:
         raise SonoscaleError(f"{path}: not {what}: {str(error)[:200]}") from error
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file's content, in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def check_zip(path: Path) -> None:
+    """Whether a zip file, such as torch's, holds what was written: every member against its checksum.
+
+    Raises:
+        SonoscaleError: it is truncated or damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            bad = archive.testzip()
+    except FileNotFoundError:
+        raise SonoscaleError(f"{path}: no such file") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, RuntimeError) as error:
+        raise SonoscaleError(f"{path}: truncated or damaged, or not a file of this kind ({error})") from error
+    if bad is not None:
+        raise SonoscaleError(f"{path}: damaged: the checksum of {bad} in it does not hold")
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:

@@ -50,7 +50,7 @@ def _training(trained: TrainedEncoder) -> str:
         f"- {record['clips']:,} clips, {record['hours']:.4g} hours of unlabelled audio.",
         f"- Objective `{objective}`, {budget['step']:,} steps, {budget['clips_seen']:,} clips "
         f"({budget['hours_seen']:.4g} hours) seen in training, last loss {budget['loss']:.4g}.",
-        f"- {budget['flops_total']:.3g} FLOPs in all, {budget['flops_encoder']:.3g} of them in the encoder.",
+        f"- {budget['flops']:.3g} FLOPs in all, {budget['flops_encoder']:.3g} of them in the encoder.",
         f"- Seed {config.get('seed')}, precision {record['precision']}.",
     ]
     lines += [f"- Warning: {warning}" for warning in record.get("warnings", [])]

@@ -11,6 +11,7 @@ import torch
 
 from sonoscale.encoders import AudioEncoder, load_encoder
 from sonoscale.errors import SonoscaleError
+from sonoscale.files import check_zip
 from sonoscale.pretrain import read_record, unfinished_run
 
 
@@ -70,6 +71,7 @@ def read_trained(run: str | os.PathLike[str]) -> TrainedEncoder:
         raise SonoscaleError(f"{run}: no run folder: it has no record.json")
     encoder = load_encoder(run)
     file = run / "checkpoint.pt" if run.is_dir() else run
+    check_zip(file)
     content = torch.load(file, map_location="cpu", weights_only=True)
     digits = encoder.identity.rpartition(":")[2]
     return TrainedEncoder(

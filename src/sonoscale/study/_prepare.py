@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -83,7 +83,7 @@ def _bind(study: StudyConfig, runs: list[PlannedRun], tasks: list[Task], inputs:
         identity, train = prepared.identity, prepared.train
         any_seed = {**identity, "run": {k: v for k, v in identity["run"].items() if k != "seed"}}
         job = RunJob(
-            plan=run,
+            plan=replace(run, config=prepared.config),
             config_id=config_hash(any_seed),
             folder=out / "runs" / prepared.name,
             identity=identity,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from sonoscale.files import write_json
-from sonoscale.study._prepare import RunJob
+from sonoscale.study._prepare import RunJob, TaskJob
 
 __all__ = ["execute", "is_finished", "read_probe"]
 
@@ -20,7 +21,7 @@ def execute(job: RunJob, progress: Progress) -> None:
     from sonoscale.corpora import FeatureStore
     from sonoscale.encoders import load_encoder
     from sonoscale.pretrain import checkpoint_file, read_record, train_run
-    from sonoscale.probe import probe_store
+    from sonoscale.study._quality import UNTRAINED, probe_task, probe_twin, write_ranks
 
     if read_record(job.folder) is None:
         train_run(
@@ -32,43 +33,52 @@ def execute(job: RunJob, progress: Progress) -> None:
             clips=job.identity["clips"],
             progress=lambda done, total, loss: progress("train", done, total, loss),
         )
-    missing = [(task, pairs) for task in job.tasks if (pairs := _missing(job.folder, task.keys))]
-    steps = job.plan.config.budgets
-    encoders = [load_encoder(checkpoint_file(job.folder, step, steps[-1])) for step in steps] if missing else []
+    budgets = job.plan.config.budgets
+    load = functools.cache(lambda step: load_encoder(checkpoint_file(job.folder, step, budgets[-1])))
+    missing = [(task, pairs) for task in job.tasks if (pairs := _missing(job, task))]
     for i, (task, pairs) in enumerate(missing):
-        store = FeatureStore.open(task.store)
-        results: dict[tuple[str, str], dict[str, Any]] = {pair: {} for pair in pairs}
-        for j, (step, encoder) in enumerate(zip(steps, encoders, strict=True)):
-            for readout in dict.fromkeys(readout for _, readout in pairs):
-                protocols = [name for name, of in pairs if of == readout]
-                found = probe_store(
-                    encoder, store, task.labels, task.folds, protocols=protocols, readout=readout, **task.how
+        results: dict[tuple[str, str], dict[str, Any]] = {
+            pair: read_probe(job.folder, task.keys[pair]) or {} for pair in pairs
+        }
+        for j, step in enumerate((0, *budgets)):
+            wanted = [pair for pair in pairs if str(step) not in results[pair]]
+            if wanted:
+                found = (
+                    probe_task(task, load(step), wanted) if step else probe_twin(job, task, load(budgets[-1]), wanted)
                 )
-                for name, result in found.items():
-                    results[name, readout][str(step)] = result.as_dict()
-            progress("probe", i * len(steps) + j + 1, len(missing) * len(steps), float("nan"))
+                for pair, result in found.items():
+                    results[pair][str(step) if step else UNTRAINED] = result
+            progress("probe", i * (len(budgets) + 1) + j + 1, len(missing) * (len(budgets) + 1), float("nan"))
         for pair in pairs:
             key = task.keys[pair]
             write_json(_file(job.folder, key), {"task": task.name, "key": key, "steps": results[pair]})
+    write_ranks(job, load)
 
 
 def is_finished(job: RunJob) -> bool:
-    """Whether the run is trained and probed on all tasks by all protocols and readouts."""
+    """Whether the run is trained, probed on all tasks by all protocols and readouts, and its readouts' rank known."""
     from sonoscale.pretrain import read_record
+    from sonoscale.study._quality import ranks_missing
 
-    return read_record(job.folder) is not None and not any(_missing(job.folder, task.keys) for task in job.tasks)
+    return (
+        read_record(job.folder) is not None
+        and not any(_missing(job, task) for task in job.tasks)
+        and not ranks_missing(job)
+    )
 
 
 def read_probe(folder: Path, key: str) -> dict[str, Any] | None:
-    """Results of one task by one protocol and readout, by step, or None if they are not there yet."""
+    """Results of one task by one protocol and readout, by step (0: of the untrained twin), or None without any."""
     try:
         return json.loads(_file(folder, key).read_text())["steps"]
     except (OSError, ValueError, KeyError):
         return None
 
 
-def _missing(folder: Path, keys: dict[tuple[str, str], str]) -> list[tuple[str, str]]:
-    return [pair for pair, key in keys.items() if read_probe(folder, key) is None]
+def _missing(job: RunJob, task: TaskJob) -> list[tuple[str, str]]:
+    """Pairs of protocol and readout that a checkpoint, or the untrained twin, was not scored by yet."""
+    steps = {str(step) for step in (0, *job.plan.config.budgets)}
+    return [pair for pair, key in task.keys.items() if not steps <= set(read_probe(job.folder, key) or {})]
 
 
 def _file(folder: Path, key: str) -> Path:

@@ -101,8 +101,9 @@ def audit(
     """
     check_level(level, least=_LEVELS[0], most=_LEVELS[1])
     for name, value, (low, high) in (("margin", margin, _MARGINS), ("reliability", reliability, _RELIABILITIES)):
-        if not low <= value <= high:
-            raise SonoscaleError(f"{name} must lie between {low:g} and {high:g}, not {value!r}")
+        number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+        if not number or not low <= value <= high:
+            raise SonoscaleError(f"{name} must be a number between {low:g} and {high:g}, not {value!r}")
     least = math.ceil(round(4.0 / (1.0 - level), 6))
     bootstrap, permutations = (
         max(usual, least) if given is None else given for given, usual in ((bootstrap, 1000), (permutations, 2000))
