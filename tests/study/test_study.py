@@ -15,6 +15,7 @@ from sonoscale.config import validate
 from sonoscale.corpora import FeatureStore, build_features
 from sonoscale.encoders import embed_store, load_encoder
 from sonoscale.errors import SonoscaleError
+from sonoscale.laws import QualityRule, quality
 from sonoscale.laws._ledger import ledger_runs
 from sonoscale.probe import logmel_statistics, probe_embeddings
 from sonoscale.rank import rankme
@@ -50,8 +51,8 @@ def test_runs_are_what_every_law_reads(done):
     means = {}
     for row in done.ledger.to_pylist():
         means.setdefault((row["run"], row["step"]), []).append(row["score"])
-    for run, step, quality in zip(runs["run"], runs["step"], runs["quality"], strict=True):
-        assert quality == pytest.approx(np.mean(means[run, step]))
+    for run, step, mean in zip(runs["run"], runs["step"], runs["quality"], strict=True):
+        assert mean == pytest.approx(np.mean(means[run, step]))
 
 
 def test_the_package_offers_the_verbs(tiny, finished):
@@ -213,6 +214,30 @@ def test_the_rank_of_a_readout_is_that_of_its_rows(shape):
         expected = rankme(rows, estimator=name)
         for end in ("value", "low", "high"):
             assert found[name][end] == pytest.approx(getattr(expected, end), rel=1e-5)
+
+
+def test_the_rule_of_quality_is_registered_and_a_change_is_said(done, finished, in_process, tmp_path):
+    folder = tmp_path / "out"
+    shutil.copytree(finished[0], folder)
+    (registered,) = json.loads((folder / "quality.json").read_text())["rules"]
+    assert registered["rule"] == {"weights": "plain", "min_reliability": 0.0, "level": 0.95}
+    assert registered["finished_runs"] == 0
+    assert {QualityRule(**json.loads(text)) for text in done.ledger["quality_rule"].to_pylist()} == {QualityRule()}
+    assert [each["name"] for each in done.laws["quality"]["scores"]] == ["event", "instrument"]
+    assert any("too few replicates" in note for note in done.laws["notes"])  # one seed
+    same = study(folder, cache=done.cache, set=["ceiling=logmel"]).run()
+    assert not any("rule of quality was changed" in note for note in same.laws["notes"])
+    for row in same.ledger.to_pylist():  # of kept log-mels, and of the audio itself
+        assert row["ceiling"] == pytest.approx(row["floor_logmel"], abs=0.04)
+    changed = study(folder, cache=done.cache, set=["ceiling=logmel", "quality.min_reliability=0.5"]).run()
+    assert any("rule of quality was changed on" in n and "when 5 runs were" in n for n in changed.laws["notes"])
+    assert quality(folder).rule == QualityRule(min_reliability=0.5)
+
+
+def test_a_ceiling_that_is_not_there_is_said_before_anything_is_done(tiny, tmp_path):
+    with pytest.raises(SonoscaleError, match="no such run folder or checkpoint file"):
+        study(tiny, out=tmp_path / "out", set=["ceiling=/no/such/run"]).run()
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_readout_that_does_not_exist(tiny):

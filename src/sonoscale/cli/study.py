@@ -38,6 +38,30 @@ def run(
         raise SonoscaleError(f"{len(lines)} run(s) failed; {others}\n" + "\n".join(lines))
 
 
+@app.command("quality")
+def quality(
+    folder: Annotated[Path, typer.Argument(help="Folder of a study, or its ledger.")],
+    weights: Annotated[str | None, typer.Option(help="plain or reliability, instead of the study's own.")] = None,
+    min_reliability: Annotated[float | None, typer.Option(min=0, max=1, help="Instead of the study's own.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write all to this .json file.")] = None,
+) -> None:
+    """Which scores tell the configurations apart: reliability, floors, ceiling, and what quality is made of."""
+    from dataclasses import replace
+
+    from sonoscale.cli._outputs import check_outputs
+    from sonoscale.laws import quality
+
+    check_outputs([json], [folder])
+    found = quality(folder)
+    given = {"weights": weights, "min_reliability": min_reliability}
+    changed = {name: value for name, value in given.items() if value is not None}
+    if changed:
+        found = quality(folder, rule=replace(found.rule, **changed))
+    console.print(repr(found), highlight=False, markup=False, soft_wrap=True)
+    if json:
+        found.to_json(json)
+
+
 @app.command("report")
 def report(folder: Annotated[Path, typer.Argument(help="Folder of a study.")]) -> None:
     """Draw the page and the figures of a study again."""

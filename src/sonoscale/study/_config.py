@@ -15,6 +15,7 @@ from sonoscale.encoders import EncoderConfig, Readout
 from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain import ObjectiveConfig, TrainConfig
 from sonoscale.study._axes import DATA_KEYS, axis_of, check_axis, run_keys
+from sonoscale.study._quality_config import QualityConfig
 
 DESIGNS = ("one-at-a-time", "grid", "fractional", "latin-hypercube", "sobol", "isoflop")
 """Kinds of design."""
@@ -170,8 +171,10 @@ class StudyConfig(Config):
     seeds: Seeds = (0, 1)  # each configuration is trained once per seed; a number stands for 0, 1, ...
     replicates: tuple[ReplicateConfig, ...] = ()  # more seeds at chosen points
     tasks: tuple[TaskConfig, ...] = Field(min_length=1)
-    protocols: tuple[str, ...] = ("linear",)  # by which every task is scored; quality is the mean over all
+    protocols: tuple[str, ...] = ("linear",)  # by which every task is scored; quality is a mean over them
     readouts: tuple[Readout, ...] = ("mean",)  # what is probed of an encoder's tokens; quality is that of the first
+    quality: QualityConfig = QualityConfig()  # the rule by which quality is made of scores
+    ceiling: str | None = None  # a strong encoder, such as hf:owner/name, whose scores are shown as the ceiling
     law: LawConfig = LawConfig()
     workers: int | None = Field(default=None, ge=1)  # processes; by default one per core
 

@@ -84,7 +84,7 @@ class Study(Result):
     Attributes:
         config: what is swept.
         folder: where its files are: `study.yaml`, `runs/`, `ledger.parquet`, `laws.json`, `baseline.json`,
-            `failed.json`, `provenance.json` and the report.
+            `quality.json`, `failed.json`, `provenance.json` and the report.
         cache: folder of computed log-mels.
     """
 
@@ -235,13 +235,14 @@ def _run(study: Study, workers: int | None, watcher: Watcher) -> None:
     from sonoscale.study._laws import fit_laws
     from sonoscale.study._ledger import build_ledger, write_ledger
     from sonoscale.study._prepare import prepare
-    from sonoscale.study._quality import HeldAgainst, floors
+    from sonoscale.study._quality import add_quality, check_ceiling, hold_against, register_rule
     from sonoscale.study._worker import is_finished
 
     started = time.perf_counter()
     config, out = study.config, study.folder
     runs = study.plan()
     watcher.planned(runs)
+    check_ceiling(config)
     workers = workers or available_cores()
     jobs = prepare(config, runs, out, study.cache, workers, watcher.preparing)
     make_folder(out / "runs")
@@ -249,17 +250,19 @@ def _run(study: Study, workers: int | None, watcher: Watcher) -> None:
     write_text(out / "study.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
     remaining = [job for job in jobs if not is_finished(job)]
     reused = len(jobs) - len(remaining)
+    register_rule(out, config.quality.rule(), finished=reused)
     watcher.started(remaining, reused)
     failures = run_jobs(remaining, workers, watcher)
     write_json(out / "failed.json", [asdict(failure) for failure in failures])
-    floor = floors(jobs)
-    ledger = build_ledger(jobs, HeldAgainst(floor))
+    against = hold_against(config, jobs, study.cache, workers, watcher.preparing)
+    ledger = build_ledger(jobs, against)
     laws = fit_laws(ledger, config.law)
-    baseline = logmel_baseline(jobs, floor)
+    baseline = logmel_baseline(jobs, against.floor)
     write_json(out / "baseline.json", baseline)
     if ledger.num_rows:
         write_ledger(ledger, out / "ledger.parquet")
         laws["baseline"] = baseline_note(baseline, _final_quality(study))
+        add_quality(laws, ledger, out)
         write_json(out / "laws.json", laws)
     else:  # what is there was made of other runs
         for stale in [*(out / name for name in _RESULTS), *(out / "figures").glob("*.png")]:
