@@ -8,7 +8,6 @@ import torch
 
 from sonoscale.config import validate
 from sonoscale.corpora import FeatureStore
-from sonoscale.digests import file_digest, write_sealed
 from sonoscale.encoders import load_encoder
 from sonoscale.export import export as export_encoder
 from sonoscale.pretrain import RunConfig, train_run
@@ -29,13 +28,8 @@ def make_store(folder, clips, seed):
         -8 + np.sin(frames * rng.uniform(0.1, 1) + mels * rng.uniform(0.1, 1)) + 0.1 * rng.standard_normal((60, 64))
         for _ in range(clips)
     ]
-    folder.mkdir(parents=True)
-    np.save(folder / "frames.npy", np.concatenate(rows).astype(np.float32))
-    np.save(folder / "offsets.npy", 60 * np.arange(clips + 1))
-    meta = {"hop_seconds": 0.01, "window_seconds": 0.025, "corpus": f"noise-{seed}"}
-    files = {name: file_digest(folder / name) for name in ("frames.npy", "offsets.npy")}
-    write_sealed(folder / "meta.json", meta | {"files": files})
-    return FeatureStore.open(folder)
+    offsets = 60 * np.arange(clips + 1)
+    return FeatureStore(folder, np.concatenate(rows).astype(np.float32), offsets, 0.01, 0.025, f"noise-{seed}")
 
 
 def sounds(count, samples, seed=0):
