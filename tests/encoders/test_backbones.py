@@ -240,7 +240,10 @@ def test_more_visible_patches_than_there_are_cannot_be_counted():
         ({"kernel": 5}, "kernel = 5: backbone = vit has no convolution"),
         ({"backbone": "conv", "kernel": 4}, "kernel = 4 must be odd"),
         ({"backbone": "mamba"}, "backbone.*'vit', 'conv' or 'cnn'"),
-        ({"backbone": "cnn", "patch_frames": 12}, "patch_frames = 12: backbone = cnn halves the log-mel; give a power of"),
+        (
+            {"backbone": "cnn", "patch_frames": 12},
+            "patch_frames = 12: backbone = cnn halves the log-mel; give a power",
+        ),
         ({"backbone": "cnn", "width": 36}, "width = 36: backbone = cnn begins with an eighth of its channels"),
         ({"backbone": "cnn", "kernel": 5}, "kernel = 5: backbone = cnn has kernels of 3 x 3"),
         ({"width": 30}, "width = 30 must be a multiple of 4"),

@@ -276,7 +276,7 @@ def test_the_loss_of_a_part_of_the_views_tells_them_from_all():
     torch.testing.assert_close(mean, nt_xent(z, z, 0, 0.2))
 
 
-PLAIN = {"mixup": 0.0, "resize_time": 1.0, "resize_mels": 1.0, "fade_db": 0.0}
+PLAIN: dict[str, Any] = {"mixup": 0.0, "resize_time": 1.0, "resize_mels": 1.0, "fade_db": 0.0}
 
 
 def drawn(batch, frames, view_frames, seed=1, **keys):
@@ -352,7 +352,7 @@ def test_views_begin_everywhere_and_fade_as_far_as_asked():
 
 @BACKBONES
 def test_equal_views_of_equal_clips_cannot_be_told_apart(backbone):
-    model, frames, draw = model_and_example("contrastive", backbone, **PLAIN)
+    model, frames, draw = model_and_example("contrastive", backbone, 8, **PLAIN)
     assert model(frames[:1].expand(8, -1, -1), draw).item() == pytest.approx(np.log(15), rel=1e-4)
     views = cut_views(frames, frames, draw, model.config.view_frames)
     torch.testing.assert_close(views[:8], frames, rtol=0, atol=1e-4)

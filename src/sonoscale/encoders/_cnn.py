@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -51,10 +53,9 @@ class PatchCNN(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
-        channels = (1, *config.stem_channels)
+        pairs = itertools.pairwise([1, *config.stem_channels])
         self.stem = nn.ModuleList(
-            Halving(inputs, outputs, stride)
-            for inputs, outputs, stride in zip(channels, channels[1:], config.stem_strides, strict=False)
+            Halving(*channels, stride) for channels, stride in zip(pairs, config.stem_strides, strict=True)
         )
         self.blocks = nn.ModuleList(ResidualBlock(config.width) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width)

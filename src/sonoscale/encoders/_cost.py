@@ -6,6 +6,8 @@ activations and the front end are not. Convolutions are counted as if the zeros 
 
 from __future__ import annotations
 
+import itertools
+
 from sonoscale.encoders._config import EncoderConfig
 from sonoscale.errors import SonoscaleError
 
@@ -85,8 +87,7 @@ def _cnn_flops(config: EncoderConfig, patches: int) -> tuple[int, int]:
 
 def _stem_pairs(config: EncoderConfig) -> list[tuple[int, int]]:
     """Input and output channels of the strided convolutions."""
-    channels = [1, *config.stem_channels]
-    return list(zip(channels, channels[1:], strict=False))
+    return list(itertools.pairwise([1, *config.stem_channels]))
 
 
 def block_params(width: int, mlp_width: int) -> int:

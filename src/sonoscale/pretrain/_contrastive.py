@@ -16,12 +16,13 @@ from sonoscale.pretrain._views import cut_views, draw_views
 
 
 class Contrastive(Objective):
-    """Views -> their tokens, pooled over time -> projector -> each view must find its twin among all others of the batch.
+    """Views -> their tokens, pooled -> projector -> each view must find its twin among all others of the batch.
 
-    Views are augmented (`cut_views`); of their tokens, those of all bands stand side by side, and their mean over time
-    is added to their maximum, as in BYOL-A. The projector is thrown away after pre-training, as in SimCLR. Under `torch.distributed` the views of all processes are contrasted while the model is in training mode,
-    so every process must run the same steps with equally many examples; the mean over processes of losses and of
-    gradients is that of one process with the whole batch.
+    Views are augmented (`cut_views`). Of their tokens, those of all bands stand side by side, and their mean over time
+    is added to their maximum, as in BYOL-A (Niizumi et al., arXiv 2204.07402). The projector is thrown away after
+    pre-training, as in SimCLR. Under `torch.distributed` the views of all processes are mixed and contrasted while the
+    model is in training mode, so every process must run the same steps with equally many examples; the mean over
+    processes of losses and of gradients is that of one process with the whole batch.
     """
 
     floor = "log(2 * train.batch_size - 1), what guessing scores"

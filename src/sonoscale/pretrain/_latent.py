@@ -21,9 +21,9 @@ class LatentPrediction(Objective):
 
     The teacher is a moving average of the student's backbone, `teacher <- d * teacher + (1 - d) * student` after each
     step. Its memory 1 / (1 - d) grows with the steps done, as a part of them (`teacher_decay_of`), and not with those
-    of the whole run, so that a shorter budget is the beginning of a longer one. It sees either the whole example, as in data2vec (Baevski et al.,
-    arXiv 2202.03555) and EAT (Chen et al., arXiv 2401.03497), or only the hidden patches, as in M2D (Niizumi et
-    al., arXiv 2210.14648).
+    of the whole run, so that a shorter budget is the beginning of a longer one. It sees either the whole example, as in
+    data2vec (Baevski et al., arXiv 2202.03555) and EAT (Chen et al., arXiv 2401.03497), or only the hidden patches, as
+    in M2D (Niizumi et al., arXiv 2210.14648).
 
     A target is the mean of the teacher's last layers, each brought to mean 0 and deviation 1 in every feature over the
     patches that the teacher sees of the clip, and then normalised over its features, both without weights; the loss is

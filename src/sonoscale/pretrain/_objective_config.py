@@ -20,8 +20,8 @@ OBJECTIVE_KEYS = {
     "latent": (*_MASKED, "teacher_memory", "teacher_decay", "teacher_layers", "teacher_sees"),
     "contrastive": (
         "view_fraction", "mixup", "resize_time", "resize_mels", "fade_db", "projection_width", "temperature",
-    ),  # fmt: skip
-}
+    ),
+}  # fmt: skip
 """Keys that apply to each kind of objective; the others are not looked at."""
 
 
@@ -40,8 +40,12 @@ class ObjectiveConfig(Config):
     decoder_depth: int = Field(default=1, ge=1, le=16)  # transformer blocks
     decoder_width_ratio: float = Field(default=0.5, gt=0, le=4)  # decoder width / encoder width
     # latent
-    teacher_memory: float = Field(default=0.2, ge=0, le=1)  # of the steps so far, what part the teacher averages; 0: see below
-    teacher_decay: float = Field(default=0.9998, ge=0, lt=1)  # share of the old teacher that a step leaves at most, or always
+    teacher_memory: float = Field(
+        default=0.2, ge=0, le=1
+    )  # of the steps so far, what part the teacher averages; 0: see below
+    teacher_decay: float = Field(
+        default=0.9998, ge=0, lt=1
+    )  # share of the old teacher that a step leaves at most, or always
     teacher_layers: int | None = Field(default=None, ge=1)  # last blocks averaged; by default all it can give
     teacher_sees: Literal["all", "hidden"] = "all"  # patches shown to the teacher; of hidden ones it gives its output
     # contrastive

@@ -74,8 +74,8 @@ def apply_parametrisation(model: nn.Module, base: nn.Module, kind: str) -> None:
         found = parameter.float().std().item()
         if abs(found / scale.deviation - 1) > 0.25:  # 64 values, the fewest there are, stray by 6%
             raise ValueError(
-                f"{name} has deviation {found:.3g}, not the {scale.deviation:.3g} of init_weights: it was initialised in "
-                "another way, or parametrised before"
+                f"{name} has deviation {found:.3g}, not the {scale.deviation:.3g} of init_weights: it was initialised "
+                "in another way, or parametrised before"
             )
         parameter.mul_(scale.gain)
 

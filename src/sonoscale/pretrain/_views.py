@@ -84,7 +84,5 @@ def _resized(views: Tensor, windows: Tensor) -> Tensor:
         torch.linspace(-1, 1, length, device=views.device) * size[:, axis, None] + middle[:, axis, None]
         for axis, length in enumerate(views.shape[1:])
     )  # [B, T], [B, M]; -1 and 1 are the first and the last
-    grid = torch.stack(
-        [mels[:, None, :].expand_as(views), time[:, :, None].expand_as(views)], dim=-1
-    )  # [B, T, M, 2]
+    grid = torch.stack([mels[:, None, :].expand_as(views), time[:, :, None].expand_as(views)], dim=-1)  # [B, T, M, 2]
     return F.grid_sample(views[:, None], grid, padding_mode="border", align_corners=True)[:, 0]
