@@ -27,9 +27,15 @@ LOOK_EVERY = 1.0
 
 
 class Executor(Protocol):
-    """Where attempts are carried out."""
+    """Where attempts are carried out.
+
+    Attributes:
+        name: local, ray or slurm.
+        device: cpu or cuda, for all attempts.
+    """
 
     name: str
+    device: str
 
     @property
     def slots(self) -> int:
@@ -71,28 +77,11 @@ def open_executor(name: str, *, workers: int | None, device: str, folder: Path, 
         SonoscaleError: there is none of that name, it lacks its package, or there is no such device.
     """
     if name == "local":
+        from sonoscale.pretrain._runtime import find_device
         from sonoscale.study._local import LocalExecutor, local_devices
 
         return LocalExecutor(local_devices(find_device(device), workers))
     raise SonoscaleError(f"executor = {name!r}: must be one of local, ray, slurm")
-
-
-def find_device(device: str) -> str:
-    """Cpu or cuda, whichever `auto` is here.
-
-    Raises:
-        SonoscaleError: it is neither, or there is no GPU.
-    """
-    if device not in ("auto", "cpu", "cuda"):
-        raise SonoscaleError(f"device = {device!r}: must be auto, cpu or cuda")
-    if device == "cpu":
-        return device
-    import torch
-
-    there = torch.cuda.is_available()
-    if device == "cuda" and not there:
-        raise SonoscaleError("device = 'cuda': PyTorch finds no GPU here; use cpu")
-    return "cuda" if there else "cpu"
 
 
 def stop_file(folder: Path) -> Path:

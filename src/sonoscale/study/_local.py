@@ -34,6 +34,7 @@ class LocalExecutor:
 
     def __init__(self, devices: Sequence[str]) -> None:
         self._slots = [_Slot(device) for device in devices]
+        self.device = devices[0].partition(":")[0]
 
     @property
     def slots(self) -> int:
@@ -214,7 +215,7 @@ def local_devices(device: str, workers: int | None) -> list[str]:
     """A device for each slot: cores, or GPUs in turn.
 
     Arguments:
-        device: cpu, or cuda for all GPUs that there are.
+        device: cpu, cuda for all GPUs that there are, or one of them, cuda:1.
         workers: slots; by default one per core, or so many to a GPU as there are cores for it, four at most.
     """
     if device == "cpu":
@@ -223,5 +224,7 @@ def local_devices(device: str, workers: int | None) -> list[str]:
 
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     gpus = [name for name in visible.split(",") if name] or [str(i) for i in range(torch.cuda.device_count())]
+    if device != "cuda":
+        gpus = [gpus[int(device.partition(":")[2])]]
     workers = workers or len(gpus) * max(1, min(4, available_cores() // len(gpus)))
     return [f"cuda:{gpus[i % len(gpus)]}" for i in range(workers)]
