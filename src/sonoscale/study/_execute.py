@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from sonoscale.claims import claim, file_time, holder, newer
 from sonoscale.errors import SonoscaleError
@@ -32,10 +33,12 @@ class Executor(Protocol):
     Attributes:
         name: local, ray or slurm.
         device: cpu or cuda, for all attempts.
+        detached: whether what it runs outlives it.
     """
 
     name: str
     device: str
+    detached: bool
 
     @property
     def slots(self) -> int:
@@ -80,8 +83,29 @@ def open_executor(name: str, *, workers: int | None, device: str, folder: Path, 
         from sonoscale.pretrain._runtime import find_device
         from sonoscale.study._local import LocalExecutor, local_devices
 
-        return LocalExecutor(local_devices(find_device(device), workers))
+        devices = local_devices(find_device(device), workers)
+        return _made(LocalExecutor, name, how, devices=devices)
+    if name == "ray":
+        from sonoscale.study._ray import RayExecutor
+
+        return _made(RayExecutor, name, how, workers=workers, device=device)
+    if name == "slurm":
+        from sonoscale.study._slurm import SlurmExecutor
+
+        return _made(SlurmExecutor, name, how, folder=folder, workers=workers, device=device)
     raise SonoscaleError(f"executor = {name!r}: must be one of local, ray, slurm")
+
+
+def _made(kind: Callable[..., Executor], name: str, how: Mapping[str, Any], **given: Any) -> Executor:
+    """Raises:
+    SonoscaleError: an option that this executor does not take.
+    """
+    known = [option for option in inspect.signature(kind).parameters if option not in given]
+    for option in how:
+        if option not in known:
+            takes = ", ".join(known) or "none"
+            raise SonoscaleError(f"{option}: executor {name} takes no such option; it takes {takes}")
+    return kind(**given, **how)
 
 
 def stop_file(folder: Path) -> Path:
@@ -121,8 +145,9 @@ def run_jobs(
     try:
         return driver.run()
     except BaseException:
-        with suppress(OSError):
-            mine.touch()
+        if not executor.detached:
+            with suppress(OSError):
+                mine.touch()
         executor.stop()
         raise
     finally:
@@ -216,14 +241,15 @@ class _Driver:
             )
         elif outcome.state == "stopped":
             self.todo.insert(0, index)
-        elif outcome.reason == "killed":  # it could not say so itself
-            self.took_a_life(index, outcome)
+        elif not outcome.recorded:
+            self.record(index, outcome)
         elif outcome.state == "again":
             self.again(index, outcome)
         else:
             self.fail(index, outcome)
 
-    def took_a_life(self, index: int, outcome: Outcome) -> None:
+    def record(self, index: int, outcome: Outcome) -> None:
+        """Keep what a process that died could not say itself."""
         job = self.jobs[index]
         left = claim(job.folder.parent, job.folder.name)
         if left is None:

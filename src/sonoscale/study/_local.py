@@ -30,7 +30,7 @@ class LocalExecutor:
         devices: of each slot: `cpu`, or `cuda:1`.
     """
 
-    name = "local"
+    name, detached = "local", False
 
     def __init__(self, devices: Sequence[str]) -> None:
         self._slots = [_Slot(device) for device in devices]
@@ -143,7 +143,7 @@ class _Slot:
             if status in _STOPPED:
                 return Outcome("stopped")
             how = _death(status)
-            return Outcome("again", "killed", f"its process {how}")
+            return Outcome("again", "killed", f"its process {how}", recorded=False)
         return None
 
     def signal(self, number: int) -> None:

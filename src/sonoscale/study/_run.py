@@ -64,12 +64,12 @@ def run_study(
     check_ceiling(config)
     where = _execute.open_executor(executor, workers=workers, device=device, folder=out, **how)
     cores = min(workers or available_cores(), available_cores())
-    jobs = prepare(config, runs, out, study.cache, cores, watcher.preparing)
+    jobs = prepare(config, runs, out.absolute(), study.cache.absolute(), cores, watcher.preparing)
     make_folder(out / "runs")
     if study.begun_with is not None and not (out / LEDGER).exists():
         shutil.copyfile(study.begun_with, out / LEDGER)
     remove_leftovers(out / "runs")
-    _write_config(config, out)
+    write_config(config, out)
     earlier = read_ledger(out / LEDGER) if (out / LEDGER).is_file() else None
     others = read_ledger(out / OTHERS).by_run() if (out / OTHERS).is_file() else {}
     kept = others | (earlier.by_run() if earlier else {})
@@ -160,7 +160,7 @@ def restore(folder: Path, ledger: Path | None = None) -> None:
         return
     config = validate(StudyConfig, found.about["study"], source=str(file))
     if not (folder / "study.yaml").is_file():
-        _write_config(config, folder)
+        write_config(config, folder)
     if not (folder / "runs.json").is_file():
         from sonoscale.study._plan_file import write_plan
 
@@ -227,7 +227,7 @@ def _names(out: Path) -> list[str]:
     return [run["run"] for run in read_plan(out)]
 
 
-def _write_config(config: StudyConfig, out: Path) -> None:
+def write_config(config: StudyConfig, out: Path) -> None:
     import yaml
 
     write_text(out / "study.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))

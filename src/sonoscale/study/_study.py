@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from sonoscale.laws import RunTable
+    from sonoscale.study._add import Added
+    from sonoscale.study._status import Status
 
 __all__ = ["Study", "study"]
 
@@ -129,12 +131,15 @@ class Study(Result):
         Several calls, also on other machines that share the folder, share the runs: each is trained by one of them.
 
         Arguments:
-            executor: where runs are done: `local`, in processes of this machine.
+            executor: where runs are done: `local`, in processes of this machine; `ray`, on a cluster of Ray; `slurm`,
+                in jobs of Slurm. With the last two, the machines share the study's folder and the cache.
             workers: runs at once. None: as the configuration says, or one per core or, on GPUs, four at most to each.
             device: `auto` (GPUs if there are any), `cpu` or `cuda`.
             retries: how often a run that was killed, ran out of memory or failed otherwise is tried again; one that
                 diverged is not.
-            how: what only one executor takes.
+            how: what only one executor takes. Of ray: `address` of the cluster, `gpus`, the share of a GPU that a run
+                takes (default a quarter). Of slurm: `minutes`, the time limit of a job; `slurm`, a mapping of further
+                parameters of submitit; `cluster="local"` for processes of this machine in place of Slurm.
             progress: is notified: a `Watcher`, or a function such as `print` that takes a line for each run.
 
         Returns:
@@ -159,6 +164,52 @@ class Study(Result):
             watcher=watcher, how=how,
         )  # fmt: skip
         return self
+
+    def status(self) -> Status:
+        """How far it is, see `sonoscale.study.status`.
+
+        Raises:
+            SonoscaleError: it was not begun.
+        """
+        from sonoscale.study._status import status
+
+        return status(self.folder)
+
+    def stop(self, *, wait: float = 120.0) -> int:
+        """Ask all its drivers and runs to end, see `sonoscale.study.stop`.
+
+        Raises:
+            SonoscaleError: it was not begun, or runs have not ended in time.
+        """
+        from sonoscale.study._status import stop
+
+        return stop(self.folder, wait=wait)
+
+    def retry(self, runs: Iterable[str] = ()) -> list[str]:
+        """Let runs that failed be tried again, see `sonoscale.study.retry`.
+
+        Raises:
+            SonoscaleError: it was not begun, or one of these runs has not failed.
+        """
+        from sonoscale.study._status import retry
+
+        return retry(self.folder, runs)
+
+    def add(
+        self,
+        *,
+        values: Mapping[str, Sequence[Any]] | None = None,
+        seeds: Iterable[int] = (),
+        budgets: Iterable[int] = (),
+    ) -> Added:
+        """Add values, seeds and budgets, see `sonoscale.study.add`.
+
+        Raises:
+            SonoscaleError: it was not begun, or there is nothing to add, or what is added is no valid run.
+        """
+        from sonoscale.study._add import add
+
+        return add(self.folder, values=values, seeds=seeds, budgets=budgets)
 
     def report(self) -> Any:
         """Write the page and the figures into the folder, as `sonoscale.report` does, and return their paths.
@@ -249,6 +300,12 @@ class Study(Result):
             "name": self.config.name, "folder": str(self.folder), "rows": self.rows(),
             "laws": self.laws if done else None,
         }  # fmt: skip
+
+    @property
+    def is_reported(self) -> bool:
+        """Whether its page is there, and was made of the laws that are there."""
+        page, laws = self.folder / "report.html", self.folder / "laws.json"
+        return page.is_file() and laws.is_file() and page.stat().st_mtime_ns >= laws.stat().st_mtime_ns
 
     def _finished(self) -> int:
         """Runs that are in the ledger, or trained since."""
