@@ -25,6 +25,7 @@ def half_done(finished, tmp_path):
         shutil.rmtree(out / "runs" / run)
     note_failure(out, failed, "width=8", 0, "out of memory", MemoryError("9 GB"), retries=0)
     mine = claim(out / "runs", running)
+    assert mine is not None
     mine.note(stage="train", done=6, total=12, rate=2.0, loss=0.25)
     mine.beat()
     yield out, {"done": {done, other}, "running": {running}, "failed": {failed}, "queued": {queued}}
@@ -72,6 +73,7 @@ def test_stopped_runs_keep_their_state(finished, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(finished[0], out)
     mine = claim(out / "runs", "some-run", stop_files=(out / ".stop",))
+    assert mine is not None
 
     def let_go():
         while not mine.stopping:

@@ -169,7 +169,9 @@ def read_ledger(path: Path) -> Ledger:
         table = pq.ParquetFile(path, page_checksum_verification=True).read()
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise SonoscaleError(f"{path}: truncated or damaged, or no Parquet file ({reason})") from error
+        raise SonoscaleError(
+            f"{path}: truncated or damaged, or no Parquet file ({reason}); restore it, or delete it if the runs are there"
+        ) from error
     about = ledger_metadata(table.schema.metadata, path)
     if about is None:
         raise SonoscaleError(f"{path}: not the ledger of a study; name another folder, or move it away")

@@ -56,13 +56,13 @@ def run_study(
 
     started = time.perf_counter()
     check_place(out, study.config)
-    config = resolved(study.config, out, device if executor == "local" else "cpu")
+    where = _execute.open_executor(executor, workers=workers, device=device, folder=out, **how)
+    config = resolved(study.config, out, where.device)
     if config is not study.config:
         from sonoscale.study._design import expand
 
         runs = expand(config)
     check_ceiling(config)
-    where = _execute.open_executor(executor, workers=workers, device=device, folder=out, **how)
     cores = min(workers or available_cores(), available_cores())
     jobs = prepare(config, runs, out.absolute(), study.cache.absolute(), cores, watcher.preparing)
     make_folder(out / "runs")
@@ -73,6 +73,7 @@ def run_study(
     earlier = read_ledger(out / LEDGER) if (out / LEDGER).is_file() else None
     others = read_ledger(out / OTHERS).by_run() if (out / OTHERS).is_file() else {}
     kept = others | (earlier.by_run() if earlier else {})
+    _set_aside(earlier, jobs, out)
     known = {job.folder.name for job in jobs if holds(kept.get(job.folder.name, []), job)}
     remaining = [job for job in jobs if job.folder.name not in known and not is_finished(job)]
     if remaining:
@@ -107,7 +108,6 @@ def run_study(
         "executor": executor,
     }
     if ledger.num_rows:
-        _set_aside(earlier, jobs, out)
         about |= {"baseline": baseline, "provenance": facts, "failed": [asdict(failure) for failure in failures]}
         write_ledger(ledger, out / LEDGER, about)
         write_json(out / "laws.json", laws_of(ledger, config, baseline, out))
@@ -204,7 +204,7 @@ def resolved(config: StudyConfig, out: Path, device: str) -> StudyConfig:
     """The study with the precision that it was begun with, which another machine would choose otherwise."""
     if config.train.precision != "auto":
         return config
-    from sonoscale.pretrain._runtime import find_device, find_precision
+    from sonoscale.pretrain._runtime import find_precision
 
     begun: Any = None
     if (out / LEDGER).is_file():
@@ -217,7 +217,7 @@ def resolved(config: StudyConfig, out: Path, device: str) -> StudyConfig:
         begun = yaml.safe_load((out / "study.yaml").read_text(encoding="utf-8"))
     precision = begun.get("train", {}).get("precision") if isinstance(begun, dict) else None
     if precision in (None, "auto"):
-        precision = find_precision("auto", find_device(device))
+        precision = find_precision("auto", device)
     return config.model_copy(update={"train": config.train.model_copy(update={"precision": precision})})
 
 
