@@ -1,5 +1,6 @@
 """The shares that a plan of a study quotes are those that the benchmark measured."""
 
+import itertools
 import re
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def test_the_table_is_that_of_the_docs(verdict):
 
 def test_more_configurations_never_lower_the_power():
     found = [audit_power(n) for n in range(1, 200)]
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in itertools.pairwise(found):
         assert all(after.supported[r] >= before.supported[r] for r in before.supported)
         assert after.only_through_capacity >= before.only_through_capacity
     assert [one.n for one in found if one.nearest == 12] == [8, 9, 10, 11]
