@@ -88,7 +88,11 @@ def read_sealed(path: Path, what: str) -> dict[str, Any]:
     digest = content.pop("digest", None)
     if digest is None:
         raise SonoscaleError(f"{path}: not {what}: key 'digest' is missing")
-    if digest != _seal(content):
+    try:
+        whole = digest == _seal(content)
+    except RecursionError:
+        raise SonoscaleError(f"{path}: not {what}: nested too deeply") from None
+    if not whole:
         raise SonoscaleError(f"{path}: damaged or changed by hand: its content does not match its digest")
     return content
 

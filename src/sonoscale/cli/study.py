@@ -19,7 +19,10 @@ def run(
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override a key: a.b=value.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the study (default: results/NAME).")] = None,
     cache: Annotated[Path | None, typer.Option(help="Folder of computed log-mels.", envvar="SONOSCALE_CACHE")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes (default: one per core).")] = None,
+    executor: Annotated[str, typer.Option(help="Where runs are done: local.")] = "local",
+    workers: Annotated[int | None, typer.Option(min=1, help="Runs at once (default: one per core).")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    retries: Annotated[int, typer.Option(min=0, help="How often a run that fails is tried again.")] = 1,
 ) -> None:
     """Train, probe, fit and report. Finished runs are reused, so the same command resumes."""
     from sonoscale.study import study
@@ -28,7 +31,7 @@ def run(
     from sonoscale.cli._progress import RichWatcher
 
     with RichWatcher(console) as watcher:
-        made.run(workers=workers, progress=watcher)
+        made.run(executor=executor, workers=workers, device=device, retries=retries, progress=watcher)
     finished = (made.folder / "ledger.parquet").is_file()
     if finished:
         report(made.folder)

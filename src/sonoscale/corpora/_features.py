@@ -177,6 +177,8 @@ def _write(
         lengths: list[int] = []
         with (unfinished / "raw").open("wb") as stream:
             for part, part_lengths in _compute(corpus, front_end, dtype, pool):
+                if not lengths:
+                    _check_disk(unfinished, part.nbytes * len(corpus) / len(part_lengths), len(corpus))
                 stream.write(part.tobytes())
                 lengths.extend(part_lengths)
                 if progress:
@@ -204,6 +206,16 @@ def _write(
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
+def _check_disk(folder: Path, needed: float, clips: int) -> None:
+    """Whether there is room, as the first clips let expect: twice, as a header is put before the numbers at the end."""
+    free = shutil.disk_usage(folder).free
+    if 2 * needed > free:
+        raise SonoscaleError(
+            f"{folder.parent}: log-mels of {clips:,} clips need about {2 * needed / 1e9:,.1f} GB of disk, and "
+            f"{free / 1e9:,.1f} GB are free: take fewer clips, another cache, or log_mels: on_device"
+        )
+
+
 def _raw_to_npy(raw: Path, target: Path, shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
     """Put an npy header before raw numbers, in constant memory."""
     header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
@@ -226,7 +238,7 @@ def feature_pool(workers: int) -> Iterator[WorkerPool | None]:
 def _compute(
     corpus: Corpus, front_end: LogMelConfig, dtype: str, pool: WorkerPool | None
 ) -> Iterator[tuple[np.ndarray, list[int]]]:
-    chunks = [range(i, min(i + _CHUNK, len(corpus))) for i in range(0, len(corpus), _CHUNK)]
+    chunks = (range(i, min(i + _CHUNK, len(corpus))) for i in range(0, len(corpus), _CHUNK))
     parts = (corpus.part(c) if isinstance(corpus, Divisible) else take(corpus, c) for c in chunks)
     work = partial(_chunk, front_end, dtype)
     yield from map(work, parts) if pool is None else pool.map(work, parts)

@@ -12,13 +12,22 @@ from typing import Any, cast
 from sonoscale.config import config_hash
 from sonoscale.corpora import Corpus, FeatureStore, FolderData, ProceduralData, Task, feature_pool
 from sonoscale.errors import SonoscaleError
-from sonoscale.pretrain import Inputs, Sources, WaveStore, all_clips, check_clips, check_lengths
+from sonoscale.pretrain import (
+    Inputs,
+    Sources,
+    WaveStore,
+    all_clips,
+    check_clips,
+    check_lengths,
+    find_trunk,
+    finished_runs,
+)
 from sonoscale.probe import find_metric, find_protocol
 from sonoscale.probe._encoders import check_protocols
 from sonoscale.study._config import StudyConfig
 from sonoscale.study._design import PlannedRun
 
-__all__ = ["RunJob", "TaskJob", "prepare"]
+__all__ = ["RunJob", "TaskJob", "continued", "prepare"]
 
 Report = Callable[[str, int, int], None]  # (what, done, total)
 
@@ -46,6 +55,7 @@ class RunJob:
     train_store: Path | WaveStore
     heldout_store: Path
     tasks: tuple[TaskJob, ...]
+    continues: Path | None = None  # folder of a finished run of smaller budgets, whose trunk this one continues
 
 
 def prepare(
@@ -68,6 +78,15 @@ def prepare(
     with feature_pool(workers) as pool:
         inputs = Inputs(sources, cache, pool, report, threads=1)  # a core has a run of its own
         return _bind(study, runs, tasks, inputs, out)
+
+
+def continued(jobs: Sequence[RunJob]) -> list[RunJob]:
+    """The jobs, each with the finished run of smaller budgets in the same folder that it can continue, if there is."""
+    places = {job.folder.parent for job in jobs}
+    finished = {place: list(finished_runs(place)) for place in places}
+    return [
+        replace(job, continues=find_trunk(job.plan.config, job.identity, finished[job.folder.parent])) for job in jobs
+    ]
 
 
 def _bind(study: StudyConfig, runs: list[PlannedRun], tasks: list[Task], inputs: Inputs, out: Path) -> list[RunJob]:

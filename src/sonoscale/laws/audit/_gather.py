@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -126,6 +126,15 @@ class Configurations:
 
     def __len__(self) -> int:
         return len(self.rank)
+
+    def without(self, places: Sequence[int]) -> Configurations:
+        """The others; the rows, which say what seeds do, stay."""
+        kept = np.delete(np.arange(len(self)), list(places))
+        return replace(
+            self, rank=self.rank[kept], quality=self.quality[kept], covariates=self.covariates[kept],
+            others={name: column[kept] for name, column in self.others.items()}, size=self.size[kept],
+            family=None if self.family is None else numbered(self.family[kept]),
+        )  # fmt: skip
 
     @property
     def sums(self) -> list[list[int]]:
