@@ -28,7 +28,7 @@ def estimate_run(config: RunConfig, fabric: Runtime, *, compiled: bool = False, 
     """Count from the configuration, and time a few steps on random log-mels.
 
     Arguments:
-        config: the run.
+        config: the run, its precision resolved.
         fabric: device and precision.
         compiled: as the run would be.
         rounds: steps to time, after two that are not.
@@ -67,6 +67,7 @@ def estimate_run(config: RunConfig, fabric: Runtime, *, compiled: bool = False, 
         seconds_per_step=statistics.median(seconds[2:]),
         memory=torch.cuda.max_memory_allocated() if on_gpu else max(0, _resident() - before),
         device=str(fabric.device),
+        precision=config.train.precision,
     )
 
 

@@ -145,7 +145,7 @@ def _train(job: RunJob, report: Progress, mine: Claim | None, device: str) -> No
     from sonoscale.pretrain import train_run
     from sonoscale.pretrain._runtime import OneProcess, start_runtime
 
-    fabric = OneProcess() if device == "cpu" else start_runtime(device, 1, "auto", "auto")
+    fabric = OneProcess() if device == "cpu" else start_runtime(device, 1, "auto", job.plan.config.train.precision)
     train_run(
         job.plan.config,
         FeatureStore.open(job.train_store) if isinstance(job.train_store, Path) else job.train_store,
