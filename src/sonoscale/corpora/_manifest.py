@@ -94,7 +94,7 @@ def described_by(file: Path) -> dict[str, Mapping[str, Any]]:
     """
     if not file.is_file():
         return {}
-    columns, rows = _read(file)
+    columns, rows = read_rows(file)
     column = next((each for each in PATH_COLUMNS if each in columns), None)
     if column is None:
         return {}
