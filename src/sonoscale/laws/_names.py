@@ -22,12 +22,12 @@ __all__ = [
 ]
 
 SIZES: Mapping[str, tuple[str, ...]] = {
-    "parameters": ("params_encoder", "params", "n_params", "num_params", "parameters", "N", "num_parameters",
+    "parameters": ("params", "n_params", "num_params", "parameters", "N", "num_parameters",
                    "n_parameters", "model_size"),
     "data": ("train_hours", "train_clips", "hours", "tokens", "clips", "samples", "D", "n_tokens", "num_tokens",
              "train_tokens", "training_tokens", "training_hours", "n_samples", "num_samples", "dataset_size"),
     "data seen": ("examples_seen", "clips_seen", "hours_seen", "tokens_seen", "samples_seen"),
-    "compute": ("flops_total", "flops", "compute", "flops_encoder", "C", "train_flops", "training_flops"),
+    "compute": ("flops", "compute", "flops_encoder", "C", "train_flops", "training_flops"),
 }  # fmt: skip
 """Of each kind of size, the columns that hold it; the first that a table has counts. Words in any case of letters."""
 
