@@ -54,7 +54,7 @@ def start(cache):
 class Here:
     """An executor that does runs in this process, one after the other."""
 
-    name, slots = "here", 1
+    name, device, detached, slots = "here", "cpu", False, 1
 
     def __init__(self):
         single_threaded()  # as workers are

@@ -55,6 +55,7 @@ class RunJob:
     train_store: Path | WaveStore
     heldout_store: Path
     tasks: tuple[TaskJob, ...]
+    study: str = ""  # its name
     continues: Path | None = None  # folder of a finished run of smaller budgets, whose trunk this one continues
 
 
@@ -109,6 +110,7 @@ def _bind(study: StudyConfig, runs: list[PlannedRun], tasks: list[Task], inputs:
             train_store=train if isinstance(train, WaveStore) else train.folder,
             heldout_store=prepared.heldout.folder,
             tasks=tuple(_task_job(t, s, study) for t, s in zip(tasks, stores, strict=True)),
+            study=study.name,
         )
         jobs.setdefault(job.folder, job)  # the same run may be written in two ways
     return list(jobs.values())

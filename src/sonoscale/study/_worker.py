@@ -49,11 +49,13 @@ class Outcome:
         state: done; busy (another process has the run); stopped (it was asked to, or preempted); again (it failed, and
             may be tried once more); failed; full (the disk is).
         reason, error: of what failed.
+        recorded: whether the process could keep that itself.
     """
 
     state: Literal["done", "busy", "stopped", "again", "failed", "full"]
     reason: str = ""
     error: str = ""
+    recorded: bool = True
 
 
 def attempt(task: Attempt, progress: Progress) -> Outcome:
