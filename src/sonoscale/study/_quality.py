@@ -34,6 +34,7 @@ __all__ = [
     "hold_against",
     "probe_task",
     "probe_twin",
+    "protocols_for",
     "rank_columns",
     "ranks_missing",
     "read_ranks",
@@ -99,6 +100,13 @@ def rank_columns(readout: str, budget: dict[str, Any], ranks: dict[str, dict[str
     }
 
 
+def protocols_for(task: Task, protocols: Sequence[str]) -> list[str]:
+    """Those of the protocols that are for the kind of a task; all of them where none is, for the message to name."""
+    from sonoscale.probe import find_protocol
+
+    return [name for name in protocols if task.kind in find_protocol(name).kinds] or list(protocols)
+
+
 def probe_task(task: TaskJob, encoder: AudioEncoder, pairs: Sequence[tuple[str, str]]) -> Scored:
     """Scores of an encoder on a task, by all pairs of protocol and readout, its clips embedded once."""
     from sonoscale.corpora import FeatureStore
@@ -109,7 +117,7 @@ def probe_task(task: TaskJob, encoder: AudioEncoder, pairs: Sequence[tuple[str, 
         encoder, FeatureStore.open(task.store), task.labels, task.folds, protocols=protocols, readouts=readouts,
         **task.how,
     )  # fmt: skip
-    return {pair: found[pair].as_dict() for pair in pairs}
+    return {pair: _content(found[pair]) for pair in pairs}
 
 
 def untrained_twin(config: RunConfig, trained: AudioEncoder) -> AudioEncoder:
@@ -165,7 +173,7 @@ def floors(jobs: Sequence[RunJob]) -> dict[tuple[str, str], dict[str, Any]]:
                     readouts=readouts, **task.how,
                 )  # fmt: skip
                 for pair in missing:
-                    _write(files[pair], scored[pair].as_dict())
+                    _write(files[pair], _content(scored[pair]))
             for pair, key in task.keys.items():
                 if (task.store.name, key) not in found:
                     found[task.store.name, key] = _read(files[pair]) or {}
@@ -233,9 +241,14 @@ def ceilings(
                 encoder, config.ceiling, task, [protocol], readouts=[given], cache=cache, workers=workers,
                 progress=lambda what, done, total: report(f"{what} (ceiling)", done, total),
             )  # fmt: skip
-            kept["scores"][key] = plain(score.result)
+            kept["scores"][key] = plain(_content(score.result))
         write_json(file, kept)
     return {(task.name, key): kept["scores"][key]["score"] for task in jobs[0].tasks for key in task.keys.values()}
+
+
+def _content(result: ProbeResult) -> dict[str, Any]:
+    """A result without what it says of each class, which `sonoscale probe` gives."""
+    return {name: value for name, value in result.as_dict().items() if name not in ("per_class", "confusion")}
 
 
 def _given(encoder: Any, readout: str) -> str:
@@ -383,6 +396,6 @@ def _read(file: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def _write(file: Path, result: dict[str, Any] | ProbeResult) -> None:
+def _write(file: Path, result: dict[str, Any]) -> None:
     make_folder(file.parent)
     write_json(file, plain(result))
