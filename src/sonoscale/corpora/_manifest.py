@@ -21,6 +21,10 @@ PATH_COLUMNS = ("path", "file", "filename", "file_name", "filepath", "audio_file
 
 Row = tuple[str, Mapping[str, Any]]
 """Where a row stands, for messages, and its values."""
+_LONGEST = 1e9
+"""Seconds; a recording of 30 years."""
+_MOST_VALUES = 100_000_000
+"""Values of a Parquet table, which are all in memory."""
 
 
 def open_manifest(
@@ -80,11 +84,34 @@ def open_manifest(
     return Segments("manifest", str(root), tuple(clips), sample_rate, max_seconds, tuple(skipped))
 
 
+def described_by(file: Path) -> dict[str, Mapping[str, Any]]:
+    """What a table beside audio says of each file: by its path, relative to the table's folder, all other columns.
+
+    Nothing where there is no such table, where it has no column of paths, and of what it lists more than once.
+
+    Raises:
+        SonoscaleError: it is there and cannot be read.
+    """
+    if not file.is_file():
+        return {}
+    columns, rows = read_rows(file)
+    column = next((each for each in PATH_COLUMNS if each in columns), None)
+    if column is None:
+        return {}
+    found: dict[str, Mapping[str, Any]] = {}
+    twice: set[str] = set()
+    for _, values in rows:
+        path = os.path.normpath(_path(values.get(column)))
+        twice |= {path} & found.keys()
+        found[path] = {key: value for key, value in values.items() if key != column}
+    return {path: values for path, values in found.items() if path not in twice}
+
+
 def has_bytes(file: Path) -> bool:
     """Whether a Parquet file holds encoded audio itself, as Hugging Face's do."""
     try:
         schema = pyarrow.parquet.read_schema(file)
-    except (OSError, pyarrow.ArrowInvalid):
+    except Exception:  # whoever reads it says what is wrong
         return False
     return any(pyarrow.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0 for field in schema)
 
@@ -144,10 +171,10 @@ def _number(values: Mapping[str, Any], *columns: str) -> float | None:
             continue
         try:
             number = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             number = math.nan
-        if not math.isfinite(number):
-            raise SonoscaleError(f"column '{column}': {value!r} is not a number of seconds")
+        if not abs(number) <= _LONGEST:
+            raise SonoscaleError(f"column '{column}': {str(value)[:80]!r} is not a number of seconds")
         return number
     return None
 
@@ -161,14 +188,23 @@ def read_rows(file: Path) -> tuple[list[str], list[Row]]:
     suffix = file.suffix.lower()
     try:
         if suffix == ".parquet":
-            table = pyarrow.parquet.read_table(file)
+            with pyarrow.parquet.ParquetFile(file, page_checksum_verification=True) as opened:
+                values = opened.metadata.num_rows * max(1, opened.metadata.num_columns)
+                if not 0 <= values <= _MOST_VALUES:
+                    raise SonoscaleError(f"{file}: {values:,} values; at most {_MOST_VALUES:,} are read of a manifest")
+                table = opened.read()
+            if len(set(table.column_names)) < len(table.column_names):
+                raise SonoscaleError(f"{file}: two columns of one name")
             return table.column_names, [(f"row {i}", row) for i, row in enumerate(table.to_pylist())]
         if suffix in (".csv", ".tsv"):
             return _read_csv(file, "\t" if suffix == ".tsv" else ",")
         return _read_json(file)
-    except (OSError, UnicodeDecodeError, csv.Error, pyarrow.ArrowException) as error:
+    except SonoscaleError:
+        raise
+    except Exception as error:  # damaged Parquet makes exceptions of any kind
         what = "Parquet" if suffix == ".parquet" else "text in UTF-8"
-        raise SonoscaleError(f"{file}: not readable as {what} ({str(error).splitlines()[0]})") from error
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise SonoscaleError(f"{file}: not readable as {what} ({reason})") from error
 
 
 def _read_csv(file: Path, delimiter: str) -> tuple[list[str], list[Row]]:
@@ -189,7 +225,7 @@ def _read_json(file: Path) -> tuple[list[str], list[Row]]:
     if text.lstrip().startswith("["):  # one array of objects
         try:
             values = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise SonoscaleError(f"{file}: not valid JSON ({error})") from error
         entries = [(f"entry {i}", value) for i, value in enumerate(values)]
     else:
@@ -198,7 +234,7 @@ def _read_json(file: Path) -> tuple[list[str], list[Row]]:
             if line.strip():
                 try:
                     entries.append((f"line {number}", json.loads(line)))
-                except ValueError as error:
+                except (ValueError, RecursionError) as error:
                     raise SonoscaleError(f"{file}: line {number}: not a JSON object ({error})") from error
     for place, value in entries:
         if not isinstance(value, dict):
