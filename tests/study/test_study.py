@@ -235,7 +235,7 @@ def test_the_rule_of_quality_is_registered_and_a_change_is_said(done, finished, 
     folder = tmp_path / "out"
     shutil.copytree(finished[0], folder)
     (registered,) = json.loads((folder / "quality.json").read_text())["rules"]
-    assert registered["rule"] == {"weights": "plain", "min_reliability": 0.0, "level": 0.95}
+    assert registered["rule"] == {"weights": "reliability", "min_reliability": 0.0, "level": 0.95}
     assert registered["finished_runs"] == 0
     assert {QualityRule(**json.loads(text)) for text in done.ledger["quality_rule"].to_pylist()} == {QualityRule()}
     assert [each["name"] for each in done.laws["quality"]["scores"]] == ["event", "instrument"]

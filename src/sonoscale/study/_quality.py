@@ -20,7 +20,7 @@ from sonoscale.results import plain
 if TYPE_CHECKING:
     from sonoscale.corpora import FeatureStore, Task
     from sonoscale.encoders import AudioEncoder
-    from sonoscale.laws import QualityRule
+    from sonoscale.laws import Quality, QualityRule
     from sonoscale.pretrain import RunConfig
     from sonoscale.probe import ProbeResult
     from sonoscale.study._config import StudyConfig
@@ -141,6 +141,7 @@ def probe_twin(job: RunJob, task: TaskJob, trained: AudioEncoder, pairs: Sequenc
     """
     twin = untrained_twin(job.plan.config, trained)
     about = twin.identity
+    twin.to(trained.mean.device)
     files = {pair: _floor_file(job, about, task, pair) for pair in pairs}
     missing = [pair for pair, file in files.items() if _read(file) is None]
     if missing:
@@ -311,14 +312,16 @@ def rule_history(folder: Path) -> list[str]:
     ]
 
 
-def add_quality(laws: dict[str, Any], ledger: Any, folder: Path) -> None:
+def add_quality(laws: dict[str, Any], ledger: Any, folder: Path) -> Quality:
     """Put into the content of `laws.json` what quality is made of, and what was left out and why."""
     from sonoscale.laws import quality
 
     found = quality(ledger.to_pydict() if hasattr(ledger, "to_pydict") else ledger)
     laws["quality"] = found.as_dict()
     laws["y_meaning"] = found.meaning
-    laws["notes"] = [*laws["notes"], *rule_history(folder), *found.notes]
+    floors = [found.floors] if found.floors else []
+    laws["notes"] = [*laws["notes"], *floors, *rule_history(folder), *found.notes]
+    return found
 
 
 def readout_ranks(encoder: AudioEncoder, heldout: FeatureStore, readouts: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -337,7 +340,7 @@ def readout_rank(rows: np.ndarray) -> dict[str, Any]:
     Example:
         >>> found = readout_rank(np.random.default_rng(0).standard_normal((64, 256)).astype(np.float32))
         >>> found["n"], found["dim"], round(found["rankme"]["value"])
-        (64, 256, 61)
+        (64, 256, 62)
     """
     from sonoscale.rank import rankme
 
