@@ -90,7 +90,8 @@ def measure(
         device: `auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:1`.
         precision: of the forward pass: `fp32`, `bf16`, `fp16`.
         batch_seconds: seconds of audio in a batch.
-        workers: threads that decode; by default a quarter of the cores, all of them beside a GPU.
+        workers: threads or processes that decode; by default a quarter of the cores, all of them beside a GPU; where
+            the encoder has the cores too, all but one at most.
         executor: `local`, or `ray` for a cluster.
         key: which array of the files.
         method, nan_policy: as for `SpectralSketch` (files only).
@@ -318,6 +319,7 @@ def _measure_encoders(
         how = Pass(
             wanted.blocks, wanted.layers, wanted.group, workers=wanted.workers or 1,
             batch_seconds=wanted.batch_seconds, sample=SAMPLE if wanted.baselines else 0, min_seconds=min_seconds,
+            processes=wanted.executor == "local",
         )  # fmt: skip
         shown, options = short_names([_named(spec) for spec in wanted.specs]), wanted.options()
         found: list[Measured] = []
@@ -359,6 +361,7 @@ def _cores_shared_out(wanted: _Wanted) -> Iterator[_Wanted]:
     cores, on_cpu, before = available_cores(), wanted.device == "cpu", torch.get_num_threads()
     workers = wanted.workers or (max(1, cores // 4) if on_cpu else cores)
     if on_cpu:
+        workers = min(workers, max(1, cores - 1))  # a core at least is the encoder's
         torch.set_num_threads(max(1, cores - workers))
     try:
         yield replace(wanted, workers=workers)

@@ -30,7 +30,8 @@ class Pass:
         layers: sketch every layer, not the output alone.
         group: a column of the corpus's rows: one sketch per value, besides the whole.
         crop_seconds: embed only so much of the beginning of each clip; None for all of it.
-        workers: threads that decode.
+        workers: threads that decode, or processes.
+        processes: whether decoding may be left to processes, where it takes long.
         batch_seconds: seconds of audio in a batch.
         held_seconds: most seconds of audio that wait for a batch of their length.
         sample: keep about so many embeddings, evenly spaced, for what needs pairs of them.
@@ -48,6 +49,7 @@ class Pass:
     sample: int = 0
     min_seconds: float = 0.0
     most_skipped: int | None = None
+    processes: bool = True
 
 
 @dataclass
@@ -138,7 +140,7 @@ def sketch_clips(
             progress(1)
 
     def prepared() -> Iterator[Clip]:
-        for clip in clips(corpus, indices, workers=how.workers):
+        for clip in clips(corpus, indices, workers=how.workers, processes=how.processes):
             if made.too_many_skipped(how):
                 return
             clip = _prepared(clip, encoder, corpus, how)
