@@ -30,6 +30,7 @@ __all__ = [
     "interrupt_held_back",
     "only_one_process",
     "remove_leftovers",
+    "script_hidden",
     "single_threaded",
     "unfinished_folder",
     "worker_pool",
@@ -54,7 +55,7 @@ class WorkerPool:
         """Run `work(*arguments)` in a worker; both are sent there, so `work` must be importable."""
         if self._needs_script is None:
             self._needs_script = b"__main__" in pickle.dumps((work, arguments))
-        script = nullcontext() if self._needs_script else _script_hidden()
+        script = nullcontext() if self._needs_script else script_hidden()
         with interrupt_held_back(), script, self._broken_named():  # a process may start here
             return self._executor.submit(work, *arguments)
 
@@ -95,7 +96,7 @@ class WorkerPool:
 
 
 @contextmanager
-def _script_hidden() -> Iterator[None]:
+def script_hidden() -> Iterator[None]:
     """Processes started in the block do not run the user's script again, as spawned ones do to find what it defines.
 
     A script without `if __name__ == "__main__":` would start its work in each of them.

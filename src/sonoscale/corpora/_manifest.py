@@ -1,4 +1,4 @@
-"""Audio that a table lists: CSV, TSV, JSON lines or Parquet."""
+"""Audio that a table lists: CSV, TSV, JSON lines or Parquet. Corpora and tasks read their tables here."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from sonoscale.errors import SonoscaleError
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
 PATH_COLUMNS = ("path", "file", "filename", "file_name", "filepath", "audio_filepath", "audio")
 
+Row = tuple[str, Mapping[str, Any]]
+"""Where a row stands, for messages, and its values."""
 _LONGEST = 1e9
 """Seconds; a recording of 30 years."""
 _MOST_VALUES = 100_000_000
 """Values of a Parquet table, which are all in memory."""
-
-_Row = tuple[str, Mapping[str, Any]]  # where it stands, for messages, and its values
 
 
 def open_manifest(
@@ -49,8 +49,8 @@ def open_manifest(
     """
     if not file.is_file():
         raise SonoscaleError(f"{file}: no such manifest")
-    columns, rows = _read(file)
-    column = _path_column(file, columns, path_column)
+    columns, rows = read_rows(file)
+    column = path_column_of(file, columns, path_column)
     if not rows:
         raise SonoscaleError(f"{file}: no rows")
     root = file.parent if audio_root is None else audio_root
@@ -70,7 +70,7 @@ def open_manifest(
         try:
             if path not in recordings:
                 raise SonoscaleError(_why_not(path, column, read, root))
-            start, stop = _span(values)
+            start, stop = span_of(values)
             if (path, start, stop) in first_place:
                 raise SonoscaleError(f"the same audio as {first_place[path, start, stop]}")
             described = {key: value for key, value in values.items() if key != column}
@@ -94,7 +94,7 @@ def described_by(file: Path) -> dict[str, Mapping[str, Any]]:
     """
     if not file.is_file():
         return {}
-    columns, rows = _read(file)
+    columns, rows = read_rows(file)
     column = next((each for each in PATH_COLUMNS if each in columns), None)
     if column is None:
         return {}
@@ -116,7 +116,7 @@ def has_bytes(file: Path) -> bool:
     return any(pyarrow.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0 for field in schema)
 
 
-def _path_column(file: Path, columns: Sequence[str], wanted: str | None) -> str:
+def path_column_of(file: Path, columns: Sequence[str], wanted: str | None) -> str:
     if wanted is not None:
         if wanted not in columns:
             raise SonoscaleError(f"{file}: no column '{wanted}'; its columns are {', '.join(columns)}")
@@ -147,8 +147,12 @@ def _why_not(path: str, column: str, read: Mapping[str, Any], root: Path) -> str
     return f"no such audio file {root / path}" if reason == "no such audio file" else reason
 
 
-def _span(values: Mapping[str, Any]) -> tuple[float, float | None]:
-    """Start and end in seconds; None is the end of the file."""
+def span_of(values: Mapping[str, Any]) -> tuple[float, float | None]:
+    """Start and end in seconds; None is the end of the file.
+
+    Raises:
+        SonoscaleError: a value is no number of seconds, or there is no audio between the two.
+    """
     start = _number(values, "start", "offset")
     if start is None:
         return 0.0, _number(values, "end") if "start" in values or "offset" in values else None
@@ -175,8 +179,12 @@ def _number(values: Mapping[str, Any], *columns: str) -> float | None:
     return None
 
 
-def _read(file: Path) -> tuple[list[str], list[_Row]]:
-    """The columns, and the rows with where each stands."""
+def read_rows(file: Path) -> tuple[list[str], list[Row]]:
+    """The columns, and the rows with where each stands.
+
+    Raises:
+        SonoscaleError: the file cannot be read, or is in another format.
+    """
     suffix = file.suffix.lower()
     try:
         if suffix == ".parquet":
@@ -199,10 +207,10 @@ def _read(file: Path) -> tuple[list[str], list[_Row]]:
         raise SonoscaleError(f"{file}: not readable as {what} ({reason})") from error
 
 
-def _read_csv(file: Path, delimiter: str) -> tuple[list[str], list[_Row]]:
+def _read_csv(file: Path, delimiter: str) -> tuple[list[str], list[Row]]:
     with file.open(newline="", encoding="utf-8-sig") as stream:
         reader = csv.DictReader(stream, delimiter=delimiter, restkey="", restval="")
-        rows: list[_Row] = []
+        rows: list[Row] = []
         for row in reader:
             if row.get("") is not None:
                 raise SonoscaleError(f"{file}: line {reader.line_num}: more values than there are columns")
@@ -210,10 +218,10 @@ def _read_csv(file: Path, delimiter: str) -> tuple[list[str], list[_Row]]:
         return list(reader.fieldnames or []), rows
 
 
-def _read_json(file: Path) -> tuple[list[str], list[_Row]]:
+def _read_json(file: Path) -> tuple[list[str], list[Row]]:
     text = file.read_text(encoding="utf-8-sig")
     columns: dict[str, None] = {}
-    rows: list[_Row] = []
+    rows: list[Row] = []
     if text.lstrip().startswith("["):  # one array of objects
         try:
             values = json.loads(text)

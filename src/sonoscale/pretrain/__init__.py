@@ -36,7 +36,14 @@ if TYPE_CHECKING:
     )
     from sonoscale.pretrain._pretrain import pretrain
     from sonoscale.pretrain._results import Estimate, Run
-    from sonoscale.pretrain._run_folder import check_run, checkpoint_file, find_trunk, read_record, unfinished_run
+    from sonoscale.pretrain._run_folder import (
+        check_run,
+        checkpoint_file,
+        find_trunk,
+        finished_runs,
+        read_record,
+        unfinished_run,
+    )
     from sonoscale.pretrain._runtime import cutting_strategy
     from sonoscale.pretrain._waves import Waves, WaveStore, as_log_mels
 

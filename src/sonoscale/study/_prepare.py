@@ -12,13 +12,22 @@ from typing import Any, cast
 from sonoscale.config import config_hash
 from sonoscale.corpora import Corpus, FeatureStore, FolderData, ProceduralData, Task, feature_pool
 from sonoscale.errors import SonoscaleError
-from sonoscale.pretrain import Inputs, Sources, WaveStore, all_clips, check_clips, check_lengths
+from sonoscale.pretrain import (
+    Inputs,
+    Sources,
+    WaveStore,
+    all_clips,
+    check_clips,
+    check_lengths,
+    find_trunk,
+    finished_runs,
+)
 from sonoscale.probe import find_metric, find_protocol
 from sonoscale.probe._encoders import check_protocols
 from sonoscale.study._config import StudyConfig
 from sonoscale.study._design import PlannedRun
 
-__all__ = ["RunJob", "TaskJob", "prepare"]
+__all__ = ["RunJob", "TaskJob", "continued", "prepare"]
 
 Report = Callable[[str, int, int], None]  # (what, done, total)
 
@@ -46,6 +55,8 @@ class RunJob:
     train_store: Path | WaveStore
     heldout_store: Path
     tasks: tuple[TaskJob, ...]
+    study: str = ""  # its name
+    continues: Path | None = None  # folder of a finished run of smaller budgets, whose trunk this one continues
 
 
 def prepare(
@@ -70,6 +81,15 @@ def prepare(
         return _bind(study, runs, tasks, inputs, out)
 
 
+def continued(jobs: Sequence[RunJob]) -> list[RunJob]:
+    """The jobs, each with the finished run of smaller budgets in the same folder that it can continue, if there is."""
+    places = {job.folder.parent for job in jobs}
+    finished = {place: list(finished_runs(place)) for place in places}
+    return [
+        replace(job, continues=find_trunk(job.plan.config, job.identity, finished[job.folder.parent])) for job in jobs
+    ]
+
+
 def _bind(study: StudyConfig, runs: list[PlannedRun], tasks: list[Task], inputs: Inputs, out: Path) -> list[RunJob]:
     jobs: dict[Path, RunJob] = {}
     for run in runs:
@@ -90,6 +110,7 @@ def _bind(study: StudyConfig, runs: list[PlannedRun], tasks: list[Task], inputs:
             train_store=train if isinstance(train, WaveStore) else train.folder,
             heldout_store=prepared.heldout.folder,
             tasks=tuple(_task_job(t, s, study) for t, s in zip(tasks, stores, strict=True)),
+            study=study.name,
         )
         jobs.setdefault(job.folder, job)  # the same run may be written in two ways
     return list(jobs.values())
