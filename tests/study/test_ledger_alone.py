@@ -13,6 +13,7 @@ from tests.study.test_end_to_end import run_folders, table
 import sonoscale as so
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws.audit import audit
+from sonoscale.study import verify
 from sonoscale.study._ledger import read_ledger
 from sonoscale.study._schema import COLUMNS, ledger_page
 from sonoscale.study._stamp import is_stamped, stamp
@@ -157,3 +158,23 @@ def test_changed_audio_is_seen_without_reading_it(tmp_path, finished, tiny):
     assert is_stamped(config, out)
     (root / "pool" / "a.wav").write_bytes(bytes(101))
     assert not is_stamped(config, out)
+
+
+def test_damage_is_found_and_what_is_gone_is_none(finished, tmp_path, sonoscale):
+    out = tmp_path / "out"
+    shutil.copytree(finished[0], out)
+    assert "nothing is damaged" in sonoscale("study", "verify", out)
+    gone, damaged, lying, *_ = run_folders(out)
+    shutil.rmtree(gone)
+    content = bytearray((damaged / "checkpoint.pt").read_bytes())
+    content[len(content) // 2] ^= 1
+    (damaged / "checkpoint.pt").write_bytes(content)
+    record = json.loads((lying / "record.json").read_text())
+    record["budgets"][0]["loss"] *= 2
+    (lying / "record.json").write_text(json.dumps(record))
+    found = verify(out)
+    assert found.gone == 1
+    assert found.wrong == (
+        f"{damaged / 'checkpoint.pt'}: damaged: it is not what was written",
+        f"{lying / 'record.json'}: says otherwise than the ledger of step 4",
+    )

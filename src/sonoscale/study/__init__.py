@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from sonoscale.study._design import PlannedRun, expand
     from sonoscale.study._status import RunState, Status, retry, status, stop
     from sonoscale.study._study import Study, study
+    from sonoscale.study._verify import Verified, verify
     from sonoscale.study._watch import Failure, Lines, Watcher
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Status",
     "Study",
     "StudyConfig",
+    "Verified",
     "Watcher",
     "add",
     "expand",
@@ -28,6 +30,7 @@ __all__ = [
     "status",
     "stop",
     "study",
+    "verify",
 ]
 
 __getattr__ = lazy(__name__)
