@@ -170,7 +170,7 @@ def read_ledger(path: Path) -> Ledger:
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise SonoscaleError(
-            f"{path}: truncated or damaged, or no Parquet file ({reason}); restore it, or delete it if the runs are there"
+            f"{path}: truncated or damaged, or no Parquet file ({reason}); restore it, or delete it if there are runs"
         ) from error
     about = ledger_metadata(table.schema.metadata, path)
     if about is None:
