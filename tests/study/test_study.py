@@ -140,7 +140,7 @@ def test_the_baseline_of_a_study_is_the_encoder_logmel(tmp_path, cache):
     from sonoscale.study._prepare import prepare
 
     config = validate(StudyConfig, CONFIG)
-    runs = study(config, out=tmp_path).plan()
+    runs = study(config, out=tmp_path).planned()
     (job,) = prepare(config, runs, tmp_path, cache, 1, lambda what, done, total: None)
     corpus = config.tasks[0].load(None).corpus
     encoder = load_encoder("logmel:32")
@@ -181,7 +181,7 @@ def test_several_readouts_give_a_row_each_and_quality_is_that_of_the_first(done,
 def test_the_floor_of_a_run_is_its_own_network_before_any_training(done):
     """The twin has the rank that the run had at step 0, and the floor is what a probe of it scores."""
     row = next(row for row in done.ledger.to_pylist() if row["task"] == "event" and row["label"] == "width=8")
-    plan = next(run for run in done.plan() if run.label == "width=8")
+    plan = next(run for run in done.planned() if run.label == "width=8")
     trained = load_encoder(done.folder / "runs" / row["run"])
     twin = untrained_twin(plan.config, trained)
     assert twin.config == trained.config

@@ -59,7 +59,10 @@ def _both(*names: str, **settings: Any) -> Any:
 def measure(
     what: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ENCODER AUDIO | FILE...]", help="An encoder and audio, or more files to compare."),
+        typer.Argument(
+            metavar="[ENCODER AUDIO | FILE...]",
+            help="An encoder and audio, or files of embeddings. hear:, xares: and python: run the code that they name.",
+        ),
     ] = None,
     compare: Annotated[list[str] | None, _encoders(help="Another encoder for the same audio; repeatable.")] = None,
     layers: Annotated[bool, _encoders("--layers", help="Measure every layer.")] = False,
@@ -103,8 +106,12 @@ def measure(
     blocks: Annotated[int, _both(min=2, max=256, help="Groups for the jackknife.")] = 16,
 ) -> None:
     """Effective rank of an encoder's embeddings of audio, or of embeddings in files, with interval and provenance."""
+    from sonoscale.rank._files import is_embedding_file
+
+    if not embeddings and what and all(map(is_embedding_file, what)):
+        embeddings, what = [Path(file) for file in what], None
     if not embeddings and (not what or len(what) != 2):
-        raise SonoscaleError("measure needs ENCODER AUDIO, or --embeddings FILE")
+        raise SonoscaleError("measure needs ENCODER AUDIO, or files of embeddings")
     for path, suffixes in (
         (json, (".json", ".parquet")), (plot, (".png",)), (out, (".html",)), (save_embeddings, (".parquet", ".npy")),
     ):  # fmt: skip

@@ -160,3 +160,33 @@ def report(folder: Annotated[Path, typer.Argument(help="Folder of a study, or it
     console.print(f"page     {written.page}", highlight=False, soft_wrap=True)
     for figure in written.figures:
         console.print(f"figure   {figure}", highlight=False, soft_wrap=True)
+
+
+@app.command("plan")
+def plan(
+    file: Annotated[Path, typer.Argument(help="The study's YAML file, or its folder.")],
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Override a key: a.b=value.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes at a time (default: one per core).")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    calibrate: Annotated[bool, typer.Option(help="Time some steps here, or take the speed measured last.")] = True,
+    speed: Annotated[float | None, typer.Option(help="Training FLOPs per second of a process, instead.")] = None,
+    noise: Annotated[float | None, typer.Option(help="Spread of log y between seeds (default: 0.05).")] = None,
+    ledger: Annotated[Path | None, typer.Option(help="An earlier study, from which to take the noise.")] = None,
+    level: Annotated[float, typer.Option(help="Of intervals.")] = 0.95,
+    cache: Annotated[Path | None, typer.Option(help="Folder of measured speeds.", envvar="SONOSCALE_CACHE")] = None,
+    json: Annotated[Path | None, typer.Option(help="Also write everything to this file.")] = None,
+) -> None:
+    """Cost of every run, time and memory on this machine, and what the design can tell apart. Trains nothing."""
+    from sonoscale.cli._console import print_result, stage_bars
+    from sonoscale.cli._outputs import check_outputs
+    from sonoscale.study import plan as make_plan
+
+    check_outputs([json], [file])
+    with stage_bars() as progress:
+        planned = make_plan(
+            file, set=set_ or [], workers=workers, device=device, calibrate=calibrate, speed=speed, noise=noise,
+            ledger=ledger, level=level, cache=cache, progress=progress,
+        )  # fmt: skip
+    print_result(planned)
+    if json is not None:
+        planned.to_json(json)

@@ -33,9 +33,18 @@ def _model(trained: TrainedEncoder) -> str:
         f"- {kind}, width {c.width}, {c.depth} blocks, {size:,} parameters.",
         f"- Takes mono audio at {encoder.sample_rate} Hz as {c.n_mels} log-mel bands, in patches of "
         f"{c.patch_mels} bands x {patch_ms:g} ms; the shortest clip is {encoder.min_samples} samples.",
-        f"- A clip's embedding has {c.width} numbers: the mean over all patches after the final norm.",
+        f"- A clip's embedding has {trained.dim} numbers, readout `{trained.readout}`: {_READOUTS[trained.readout]}, "
+        "after the final norm.",
         f"- Weights and shape: `{trained.hash}`.",
     ])  # fmt: skip
+
+
+_READOUTS = {
+    "mean": "the mean over all patches",
+    "mean+std": "the mean over all patches, then the standard deviation",
+    "frequency": "the mean over time of each patch along frequency, lowest first",
+    "frequency+std": "the mean over time of each patch along frequency, lowest first, then the standard deviations",
+}
 
 
 def _training(trained: TrainedEncoder) -> str:

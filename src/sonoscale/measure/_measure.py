@@ -16,6 +16,7 @@ from sonoscale.measure._files import SAMPLE, compare_files, measure_file, open_f
 from sonoscale.measure._measured import Measured, MeasuredDifference, Measurement, short_names
 from sonoscale.provenance import versions
 from sonoscale.rank import ESTIMATORS, get_estimator
+from sonoscale.rank._files import is_embedding_file
 from sonoscale.rank._rows import NanPolicy
 from sonoscale.rank._sketch import Method
 
@@ -70,7 +71,8 @@ def measure(
     for one is left out for all; their differences are paired clip by clip. Files need neither torch nor audio.
 
     Arguments:
-        encoders: a spec for `load_encoder`, an `Encoder`, or several of them.
+        encoders: a spec for `load_encoder`, an `Encoder`, or several of them; or files of embeddings, if there is no
+            corpus.
         corpus: the audio, a spec for `open_corpus`: a folder, a manifest, `hf:owner/name`, ...
         embeddings: in place of both: files that `open_embeddings` reads.
         compare: further encoders (or files), each of which is compared with the first.
@@ -137,6 +139,8 @@ embeddings; 1 of 1 differs significantly from a.npy
         raise SonoscaleError(f"workers = {workers}: must be at least 1")
     given = {"level": level, "tolerance": tolerance, "blocks": blocks}
     path = _records_path(json)
+    if embeddings is None and corpus is None and encoders is not None and _are_files(_listed(encoders)):
+        encoders, embeddings = None, encoders  # pyright: ignore[reportAssignmentType]
     if embeddings is not None:
         if encoders is not None or corpus is not None:
             raise SonoscaleError("measure takes encoders and a corpus, or embeddings, and not both")
@@ -216,6 +220,11 @@ def _estimators(given: str | Sequence[str]) -> tuple[list[str], bool]:
     return names, everything
 
 
+def _are_files(given: list[Any]) -> bool:
+    """Whether all of these are files of embeddings, by what they are called."""
+    return bool(given) and all(isinstance(one, (str, PathLike)) and is_embedding_file(one) for one in given)
+
+
 def _as_files(given: Any, name: str) -> list[Path]:
     for one in (files := _listed(given)):
         if not isinstance(one, (str, PathLike)):
@@ -284,10 +293,10 @@ def _measure_files(
 
 def _report(measurement: Measurement, out: Path | None, each: Callable[[Measurement], None] | None) -> None:
     """Hand over what was measured so far."""
-    if each:
-        each(measurement)
     if out:
         measurement.write(out)
+    if each:
+        each(measurement)
 
 
 def _measure_encoders(

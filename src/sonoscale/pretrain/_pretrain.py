@@ -115,11 +115,7 @@ def pretrain(
     from sonoscale.pretrain._runtime import in_precision, processes, start_runtime
 
     run_config.train.share(math.prod(processes(devices)))
-    if precision != "auto":
-        run_config = run_config.model_copy(
-            update={"train": run_config.train.model_copy(update={"precision": precision})}
-        )
-    run_config = in_precision(run_config, device)
+    run_config = in_precision(run_config, device, precision)
     fabric = start_runtime(device, devices, strategy, run_config.train.precision)
     compiled = compile if compile is not None else fabric.device.type == "cuda"
     if dry_run:

@@ -170,9 +170,15 @@ def find_precision(precision: str, device: str) -> str:
     return "bf16" if device.startswith("cuda") or cpu_multiplies_bf16() else "fp32"
 
 
-def in_precision(config: RunConfig, device: str = "auto") -> RunConfig:
-    """The run with `train.precision` resolved for a device of this machine: see `find_device`, `find_precision`."""
-    precision = find_precision(config.train.precision, find_device(device))
+def in_precision(config: RunConfig, device: str = "auto", precision: str = "auto") -> RunConfig:
+    """The run with `train.precision` resolved for a device of this machine: see `find_device`, `find_precision`.
+
+    Arguments:
+        config: the run.
+        device: that it is trained on.
+        precision: instead of `train.precision`; auto for that.
+    """
+    precision = find_precision(config.train.precision if precision == "auto" else precision, find_device(device))
     train = config.train.model_copy(update={"precision": precision})
     return config.model_copy(update={"train": train})
 

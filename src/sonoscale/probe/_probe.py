@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sonoscale.arguments import check_arguments
 from sonoscale.corpora import Task, open_corpus, open_task
+from sonoscale.corpora._manifest import MANIFEST_SUFFIXES
 from sonoscale.encoders import Encoder, check_readout, load_encoder, with_readouts
 from sonoscale.errors import SonoscaleError
 from sonoscale.files import write_json
@@ -166,7 +167,8 @@ class _Settings:
         if isinstance(task, Task):
             return task
         text, options = os.fspath(task), dict[str, Any](self._options)
-        if self._audio_root is not None and (text.endswith(".csv") or (Path(text) / "metadata.csv").is_file()):
+        table = Path(text).suffix.lower() in MANIFEST_SUFFIXES or (Path(text) / "metadata.csv").is_file()
+        if self._audio_root is not None and table:
             options["audio_root"] = self._audio_root
         return open_task(text, sample_rate=rate, **options)
 

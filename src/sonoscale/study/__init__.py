@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from sonoscale.study._add import Added, add
     from sonoscale.study._config import LawConfig, StudyConfig
     from sonoscale.study._design import PlannedRun, expand
+    from sonoscale.study._plan import plan
+    from sonoscale.study._plan_result import StudyPlan
     from sonoscale.study._status import RunState, Status, retry, status, stop
     from sonoscale.study._study import Study, study
     from sonoscale.study._verify import Verified, verify
@@ -22,10 +24,12 @@ __all__ = [
     "Status",
     "Study",
     "StudyConfig",
+    "StudyPlan",
     "Verified",
     "Watcher",
     "add",
     "expand",
+    "plan",
     "retry",
     "status",
     "stop",

@@ -38,7 +38,7 @@ def run_study(
         how: what only this executor takes.
     """
     out = study.folder
-    runs = study.plan()
+    runs = study.planned()
     watcher.planned(runs)
     if is_stamped(study.config, out) and not read_failures(out):
         watcher.started([], len(_names(out)))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from sonoscale.laws import RunTable
     from sonoscale.study._add import Added
+    from sonoscale.study._plan_result import StudyPlan
     from sonoscale.study._status import Status
 
 __all__ = ["Study", "study"]
@@ -62,7 +63,7 @@ def study(
         ...     "tasks": [{"kind": "procedural", "name": "event"}],
         ... })
         >>> widths = study(config, out="results/widths")
-        >>> [run.label for run in widths.plan() if run.config.seed == 0]
+        >>> [run.label for run in widths.planned() if run.config.seed == 0]
         ['base', 'width=8', 'width=16', 'width=32']
     """
     check_arguments(study, locals())
@@ -108,13 +109,23 @@ class Study(Result):
     cache: Path
     begun_with: Path | None = None
 
-    def plan(self) -> list[PlannedRun]:
+    def planned(self) -> list[PlannedRun]:
         """All runs of the design.
 
         Raises:
             SonoscaleError: a swept key does not exist, or a point is not a valid run (named).
         """
         return expand(self.config)
+
+    def plan(self, **options: Any) -> StudyPlan:
+        """What it would cost and what it could say, before anything is trained; options as of `sonoscale.study.plan`.
+
+        Raises:
+            SonoscaleError: the data cannot be read, or an option is out of range.
+        """
+        from sonoscale.study._plan import plan
+
+        return plan(self, **options)
 
     def run(
         self,
@@ -277,7 +288,7 @@ class Study(Result):
     @property
     def headline(self) -> str:
         """The design, and how far it is."""
-        runs = self.plan()
+        runs = self.planned()
         configurations = len({run.config_id for run in runs})
         finished = self._finished()
         return (
@@ -288,7 +299,7 @@ class Study(Result):
     def rows(self) -> list[dict[str, Any]]:
         """One row per run and checkpoint, or per planned run where none is finished."""
         if not (self.folder / "ledger.parquet").is_file():
-            return [{"label": run.label, "axis": run.axis, "seed": run.config.seed} for run in self.plan()]
+            return [{"label": run.label, "axis": run.axis, "seed": run.config.seed} for run in self.planned()]
         names = ("label", "seed", "step", "params", "flops", "loss", "rankme", "quality")
         columns = [self.runs()[name].tolist() for name in names]
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
