@@ -170,7 +170,7 @@ def read_ledger(path: Path) -> Ledger:
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise SonoscaleError(
-            f"{path}: truncated or damaged, or no Parquet file ({reason}); restore it, or delete it if its runs are here"
+            f"{path}: truncated or damaged, or no Parquet file ({reason}); restore it, or delete it if it has its runs"
         ) from error
     about = ledger_metadata(table.schema.metadata, path)
     if about is None:
