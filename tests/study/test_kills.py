@@ -15,7 +15,7 @@ from sonoscale.study._failures import read_failures
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("study")]
 
-SLOW = ["--set", "train.budgets=[4, 400]", "--set", "sweep={encoder.width: [8]}", "--set", "train.checkpoint_minutes=0"]
+SLOW = ["--set", "train.budgets=[4, 120]", "--set", "sweep={encoder.width: [8]}", "--set", "train.checkpoint_minutes=0"]
 
 
 def workers_of(command):

@@ -58,6 +58,11 @@ def verify(folder: str | Path) -> Verified:
 
     Raises:
         SonoscaleError: there is no study.
+
+    Example:
+        >>> verify("no-study")
+        Traceback (most recent call last):
+        sonoscale.errors.SonoscaleError: no-study: holds no study: neither runs nor a ledger.parquet
     """
     check_arguments(verify, locals())
     from sonoscale.pretrain import check_run, finished_runs
