@@ -13,7 +13,7 @@ from tests.study.test_end_to_end import run_folders, table
 import sonoscale as so
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws.audit import audit
-from sonoscale.study import verify
+from sonoscale.study import status, verify
 from sonoscale.study._ledger import read_ledger
 from sonoscale.study._schema import COLUMNS, ledger_page
 from sonoscale.study._stamp import is_stamped, stamp
@@ -53,6 +53,7 @@ def test_laws_are_fitted_by_the_vocabulary(finished):
 
 
 def test_a_study_is_reported_and_audited_from_its_ledger_alone(alone, finished, sonoscale):
+    assert status(alone).counts == {"queued": 0, "running": 0, "done": 5, "failed": 0}
     page = so.study(alone).report().page
     assert page == alone / "report.html"
     ours, theirs = (json.loads((folder / "laws.json").read_text()) for folder in (alone, finished[0]))
