@@ -274,8 +274,8 @@ def write_shares(page: Path, widths: list[int], rounds: int) -> None:
             ]
             lines.append(f"| {width} | {' | '.join(each)} | {product / 1e9:.0f} | {' | '.join(cells)} |")
             print(lines[-1], flush=True)
-    lines += ["", f"{provenance('torch', 'numpy')}", ""]
-    page.write_text("\n".join(lines))
+        where = ", ".join(f"{name}: {value}" for name, value in provenance("torch", "numpy").items())
+        page.write_text("\n".join([*lines, "", where, ""]))  # what there is so far, should it be stopped
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,8 +22,8 @@ from sonoscale.probe import logmel_statistics, probe_embeddings
 from sonoscale.rank import rankme
 from sonoscale.study import StudyConfig, study
 from sonoscale.study._laws import fit_laws
-from sonoscale.study._prepare import prepare
-from sonoscale.study._quality import readout_rank, untrained_twin
+from sonoscale.study._prepare import _check_tasks, prepare
+from sonoscale.study._quality import protocols_for, readout_rank, untrained_twin
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +82,19 @@ def test_several_protocols_give_a_row_each_and_linear_stays_as_it_was(done, fini
     assert all(task in both.report().page.read_text() for task in both.laws["per_task"])
 
 
+def test_each_task_is_scored_by_the_protocols_for_its_kind(tiny):
+    config = validate(StudyConfig, {**CONFIG, "protocols": ["linear", "few-shot", "knn"]})
+    classes = config.tasks[0].load(None)
+    numbers = replace(classes, kind="regression", labels=tuple(float(i % 7) for i in range(len(classes.labels))))
+    assert protocols_for(classes, config.protocols) == ["linear", "few-shot", "knn"]
+    assert protocols_for(numbers, config.protocols) == ["linear", "knn"]
+    with pytest.raises(SonoscaleError, match="protocol few-shot is for multiclass tasks"):
+        _check_tasks([numbers], ["few-shot"])
+    assert validate(StudyConfig, {k: v for k, v in CONFIG.items() if k != "protocols"}).protocols == (
+        "linear", "knn", "few-shot",
+    )  # fmt: skip
+
+
 def test_a_protocol_that_does_not_exist(tiny):
     with pytest.raises(SonoscaleError, match=r"protocols: there is no 'lineal'; there are linear, knn"):
         study(tiny, set=["protocols=[lineal]"])
@@ -128,6 +142,7 @@ CONFIG = {
     "train": {"clip_seconds": 1.0, "batch_size": 4, "budgets": [2], "warmup_steps": 0},
     "seeds": [0],
     "law": {"bootstrap": 100},
+    "protocols": ["linear"],
     "tasks": [{"kind": "procedural", "name": "event", "train_clips": 52, "valid_clips": 26, "test_clips": 26}],
 }
 
@@ -220,7 +235,7 @@ def test_the_rule_of_quality_is_registered_and_a_change_is_said(done, finished, 
     folder = tmp_path / "out"
     shutil.copytree(finished[0], folder)
     (registered,) = json.loads((folder / "quality.json").read_text())["rules"]
-    assert registered["rule"] == {"weights": "plain", "min_reliability": 0.0, "level": 0.95}
+    assert registered["rule"] == {"weights": "reliability", "min_reliability": 0.0, "level": 0.95}
     assert registered["finished_runs"] == 0
     assert {QualityRule(**json.loads(text)) for text in done.ledger["quality_rule"].to_pylist()} == {QualityRule()}
     assert [each["name"] for each in done.laws["quality"]["scores"]] == ["event", "instrument"]

@@ -67,6 +67,7 @@ def measure(
     compare: Annotated[list[str] | None, _encoders(help="Another encoder for the same audio; repeatable.")] = None,
     layers: Annotated[bool, _encoders("--layers", help="Measure every layer.")] = False,
     group: Annotated[str | None, _encoders(help="Column of the audio whose groups are measured separately.")] = None,
+    equal_n: Annotated[bool, _encoders("--equal-n", help="Groups on equally many clips each.")] = False,
     durations: Annotated[str | None, _encoders(help="Also measure the first seconds of each clip: 1,2,5.")] = None,
     kind: Annotated[str | None, _encoders(help="Kind of audio, where the guess is wrong.")] = None,
     audio_root: Annotated[Path | None, _encoders(help="Folder that a manifest's paths are relative to.")] = None,
@@ -135,9 +136,9 @@ def measure(
         check_outputs([json, plot, out, save_embeddings, names], [Path(what[1])])
         options |= {
             "encoders": [what[0], *(compare or [])], "corpus": what[1], "layers": layers, "group": group,
-            "durations": seconds_of(durations), "kind": kind, "audio_root": audio_root, "max_seconds": max_seconds,
-            "max_skipped": max_skipped, "save_embeddings": save_embeddings, "device": device,
-            "precision": precision.value, "batch_seconds": batch_seconds, "workers": workers,
+            "equal_n": equal_n, "durations": seconds_of(durations), "kind": kind, "audio_root": audio_root,
+            "max_seconds": max_seconds, "max_skipped": max_skipped, "save_embeddings": save_embeddings,
+            "device": device, "precision": precision.value, "batch_seconds": batch_seconds, "workers": workers,
             "executor": executor.value,
         }  # fmt: skip
     _run(options, plot, out)

@@ -117,6 +117,12 @@ class Measured:
             ]
         elif self.no_limit:
             lines.append(f"limit    none: {self.no_limit}")
+        sizes = [record.n for record in self.groups.values()]
+        if sizes and max(sizes) > 1.05 * min(sizes):
+            lines.append(
+                f"groups   of {min(sizes):,} to {max(sizes):,} clips: a rank grows with n, so compare them at equal n "
+                "(equal_n)"
+            )
         for what, listed in (("skipped ", self.skipped), ("noted   ", self.notes)):
             if listed:
                 lines.append(f"{what} {len(listed)} clips, among them {listed[0][0]}: {listed[0][1]}")

@@ -128,9 +128,10 @@ def laws_of(ledger: Any, config: StudyConfig, baseline: dict[str, Any], out: Pat
 
     laws = fit_laws(ledger, config.law)
     runs = read_runs(ledger.to_pydict())
+    found = add_quality(laws, ledger, out)
     if baseline:
-        laws["baseline"] = baseline_note(baseline, runs["quality"][runs["is_final"].astype(bool)].tolist())
-    add_quality(laws, ledger, out)
+        final = runs["quality"][runs["is_final"].astype(bool)].tolist()
+        laws["baseline"] = baseline_note(baseline, final, found.weights)
     return laws
 
 
