@@ -111,6 +111,17 @@ def add(
     say(repr(add(folder, values=values, seeds=seed or [], budgets=budget or [])))
 
 
+@app.command("verify")
+def verify(folder: Annotated[Path, typer.Argument(help="Folder of a study.")]) -> None:
+    """Read ledger and checkpoints, and compare them with their checksums and with each other."""
+    from sonoscale.study import verify
+
+    found = verify(folder)
+    say(repr(found))
+    if found.wrong:
+        raise SonoscaleError(f"{folder}: {len(found.wrong)} problem(s)")
+
+
 @app.command("quality")
 def quality(
     folder: Annotated[Path, typer.Argument(help="Folder of a study, or its ledger.")],

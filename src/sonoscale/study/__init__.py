@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sonoscale.study._plan_result import StudyPlan
     from sonoscale.study._status import RunState, Status, retry, status, stop
     from sonoscale.study._study import Study, study
+    from sonoscale.study._verify import Verified, verify
     from sonoscale.study._watch import Failure, Lines, Watcher
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Study",
     "StudyConfig",
     "StudyPlan",
+    "Verified",
     "Watcher",
     "add",
     "expand",
@@ -32,6 +34,7 @@ __all__ = [
     "status",
     "stop",
     "study",
+    "verify",
 ]
 
 __getattr__ = lazy(__name__)
