@@ -8,12 +8,26 @@ from sonoscale._lazy import lazy
 if TYPE_CHECKING:
     from sonoscale.study._config import LawConfig, StudyConfig
     from sonoscale.study._design import PlannedRun, expand
+    from sonoscale.study._init import init
     from sonoscale.study._plan import plan
     from sonoscale.study._plan_result import StudyPlan
+    from sonoscale.study._schema import schema
     from sonoscale.study._study import Study, study
     from sonoscale.study._watch import Failure, Lines, Watcher
 
-__all__ = ["Failure", "LawConfig", "Study", "StudyConfig", "StudyPlan", "Watcher", "expand", "plan", "study"]
+__all__ = [
+    "Failure",
+    "LawConfig",
+    "Study",
+    "StudyConfig",
+    "StudyPlan",
+    "Watcher",
+    "expand",
+    "init",
+    "plan",
+    "schema",
+    "study",
+]
 
 __getattr__ = lazy(__name__)
 make_callable(__name__)

@@ -177,39 +177,51 @@ def _device(device: str) -> str:
 
 def _scan(runs: Sequence[PlannedRun]) -> tuple[list[Scan], Scan, Corpus]:
     """Training clips of each run, those on which the rank is read, and the most training clips of a run."""
-    from sonoscale.pretrain import Sources, check_clips
+    from sonoscale.pretrain import Sources, all_clips, check_clips
 
     sources, known = Sources(), {}
     for run in runs:
-        if run.config.data not in known:
-            known[run.config.data] = _scan_of(sources.training(run.config.data))
-        check_clips(run.config, known[run.config.data].clips)
-    most = max(known, key=lambda data: known[data].clips)
+        data = run.config.data
+        if data not in known:
+            everything = all_clips(data)
+            if everything not in known:
+                known[everything] = _scan_of(sources.training(everything))
+            asked, there = data.clips_asked, known[everything]
+            if asked is not None and asked <= there.clips:
+                known[data] = Scan(asked, there.seconds)  # as the clips are in no order
+            elif data != everything:
+                known[data] = _scan_of(sources.training(data))
+        check_clips(run.config, known[data].clips)
     heldout = _scan_of(sources.heldout(runs[0].config.data))
-    return [known[run.config.data] for run in runs], heldout, sources.training(most)
+    return [known[run.config.data] for run in runs], heldout, sources.training(all_clips(runs[0].config.data))
 
 
 def _scan_of(corpus: Corpus) -> Scan:
-    """How many clips, and how long a sample of them is on average."""
-    some = np.unique(np.linspace(0, len(corpus) - 1, _HEADERS).astype(int)).tolist()
-    seconds = [length for i in some if (length := _clip_seconds(corpus, i)) is not None]
-    return Scan(len(corpus), float(np.mean(seconds)) if seconds else 10.0)
-
-
-def _clip_seconds(corpus: Any, index: int) -> float | None:
-    """By a header or a manifest, undecoded."""
-    from sonoscale.corpora._base import Joined, Subset
+    """How many clips, and how long a sample of them is on average, by manifests or headers."""
     from sonoscale.corpora._files_corpus import headers
+
+    some = np.unique(np.linspace(0, len(corpus) - 1, _HEADERS).astype(int)).tolist()
+    found = [_clip_seconds(corpus, i) for i in some]
+    lengths = [one for one in found if isinstance(one, float)]
+    for header in headers([one for one in found if isinstance(one, Path)]):
+        if not isinstance(header, str) and header.frames is not None:
+            lengths.append(header.frames / header.rate)
+    return Scan(len(corpus), float(np.mean(lengths)) if lengths else 10.0)
+
+
+def _clip_seconds(corpus: Any, index: int) -> float | Path | None:
+    """The length of a clip, or the file whose header says it."""
+    from sonoscale.corpora._base import Joined, Subset
 
     if isinstance(corpus, Subset):
         return _clip_seconds(corpus.corpus, corpus.indices[index])
     if isinstance(corpus, Joined):
         return _clip_seconds(*corpus.locate(index))
     known: Any = getattr(corpus, "seconds", None)
-    if known is not None:
-        return known(index) if callable(known) else float(known)
-    header = headers([Path(re.sub(r"@[0-9.]+-[0-9.]*s$", "", corpus.name(index)))])[0]
-    return None if isinstance(header, str) or header.frames is None else header.frames / header.rate
+    if known is None:
+        return Path(re.sub(r"@[0-9.]+-[0-9.]*s$", "", corpus.name(index)))
+    length: Any = known(index) if callable(known) else known
+    return None if length is None else float(length)
 
 
 def _seconds(
