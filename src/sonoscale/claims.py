@@ -26,7 +26,7 @@ from typing import Any
 from sonoscale.errors import SonoscaleError
 from sonoscale.files import make_folder
 
-__all__ = ["Claim", "ClaimLostError", "Holder", "claim", "claimed", "holder", "holders"]
+__all__ = ["Claim", "ClaimLostError", "Holder", "claim", "claimed", "file_time", "holder", "holders", "newer"]
 
 BEAT = 5.0
 """Seconds between two signs of life of an owner; `$SONOSCALE_HEARTBEAT` sets others."""
@@ -75,7 +75,9 @@ class Claim:
         file: which only the owner writes.
         generation: see `Holder`.
         took_over: who held it before and is gone, or None.
-        stop_files: once one of them is there, `stopping` is true; looked at every second.
+        stop_files: once one of them is written or touched, `stopping` is true; looked at every second. Those that are
+            older than the claim do not count.
+        since: when it was claimed, see `file_time`.
         stopping: whether the owner is asked to end.
     """
 
@@ -85,6 +87,7 @@ class Claim:
     about: dict[str, Any]
     took_over: Holder | None = None
     stop_files: tuple[Path, ...] = ()
+    since: float = 0.0
     stopping: bool = False
     lost: bool = False
     _said: dict[str, Any] = field(default_factory=dict)
@@ -124,7 +127,7 @@ class Claim:
     def _live(self) -> None:
         last = time.monotonic()
         while not self._done.wait(min(1.0, _beat())):
-            self.stopping = self.stopping or any(file.exists() for file in self.stop_files)
+            self.stopping = self.stopping or any(newer(file, self.since) for file in self.stop_files)
             if time.monotonic() - last >= _beat():
                 with suppress(ClaimLostError):
                     self.check()
@@ -173,7 +176,7 @@ def claim(folder: Path, name: str, *, stop_files: tuple[Path, ...] = (), **about
         for old in _generations(place):
             if old < generation:
                 (place / str(old)).unlink(missing_ok=True)
-        mine = Claim(name, place / str(generation), generation, about, before, stop_files)
+        mine = Claim(name, place / str(generation), generation, about, before, stop_files, file_time(place))
         mine._thread = threading.Thread(target=mine._live, daemon=True, name=f"claim on {name}")
         mine._thread.start()
         return mine
@@ -228,10 +231,31 @@ def holders(folder: Path) -> dict[str, Holder]:
     now = None
     for place in sorted(root.iterdir()) if root.is_dir() else ():
         if place.is_dir() and (generations := _generations(place)):
-            now = _clock(root) if now is None else now
+            now = file_time(root) if now is None else now
             with suppress(FileNotFoundError):
                 found[place.name] = _read(place, generations[-1], now)
     return found
+
+
+def file_time(folder: Path) -> float:
+    """The time by the file system of a folder, which stamps its files, in seconds since 1970."""
+    probe = folder / f".{secrets.token_hex(8)}"
+    try:
+        probe.touch(exist_ok=False)
+        return probe.stat().st_mtime
+    except OSError:  # not to be written
+        return time.time()
+    finally:
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
+
+
+def newer(file: Path, since: float) -> bool:
+    """Whether a file was written after a moment of `file_time`."""
+    try:
+        return file.stat().st_mtime > since
+    except OSError:
+        return False
 
 
 def _read(place: Path, generation: int, now: float | None) -> Holder:
@@ -248,7 +272,9 @@ def _read(place: Path, generation: int, now: float | None) -> Holder:
     gone = None
     if about.get("machine") == here["machine"]:
         gone = _started(int(about.get("pid", 0))) != about.get("started")
-    age = max(0.0, (_clock(place) if now is None else now) - stat.st_mtime) if gone is None or now is not None else 0.0
+    if now is None:
+        now = file_time(place) if gone is None else stat.st_mtime  # the age decides nothing
+    age = max(0.0, now - stat.st_mtime)
     alive = age <= MISSED * max(_beat(), float(about.get("beat", 0))) if gone is None else not gone
     return Holder(
         place.name, generation, str(about.get("host", "?")), int(about.get("pid", 0)), age, alive,
@@ -304,19 +330,6 @@ def _content(about: dict[str, Any]) -> bytes:
     if len(text) > _SIZE:
         text = json.dumps(about | {"note": {}}, default=str).encode()
     return text.ljust(_SIZE)
-
-
-def _clock(folder: Path) -> float:
-    """The time by the file system, which stamps the claims."""
-    probe = folder / f".{secrets.token_hex(8)}"
-    try:
-        probe.touch(exist_ok=False)
-        return probe.stat().st_mtime
-    except OSError:  # not to be written
-        return time.time()
-    finally:
-        with suppress(OSError):
-            probe.unlink(missing_ok=True)
 
 
 def _beat() -> float:

@@ -7,6 +7,7 @@ import difflib
 import hashlib
 import inspect
 import io
+import itertools
 import json
 import textwrap
 import tokenize
@@ -152,7 +153,7 @@ def documented_schema(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _comments(model: type[BaseModel]) -> dict[str, str]:
-    """Key -> the comment behind its definition, in the class or in one that it derives from."""
+    """Key -> the comment behind its definition, or else above, in the class or in one that it derives from."""
     found: dict[str, str] = {}
     for cls in reversed(model.__mro__):
         if not issubclass(cls, Config):
@@ -163,10 +164,14 @@ def _comments(model: type[BaseModel]) -> dict[str, str]:
             for token in tokenize.generate_tokens(io.StringIO(source).readline)
             if token.type == tokenize.COMMENT
         }
+        lines = source.splitlines()
+        alone = {line for line in comments if lines[line - 1].lstrip().startswith("#")}
         (body,) = ast.parse(source).body
         for node in getattr(body, "body", ()):
             if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-                found[node.target.id] = comments.get(node.end_lineno or 0, "")
+                above = list(itertools.takewhile(alone.__contains__, range(node.lineno - 1, 0, -1)))
+                block = " ".join(comments[line] for line in reversed(above))
+                found[node.target.id] = comments.get(node.end_lineno or 0, "") or block
     return {key: comment for key, comment in found.items() if comment}
 
 
@@ -184,7 +189,16 @@ def _explain_all(model: type[BaseModel], error: ValidationError, source: Callabl
     for item in error.errors():
         loc = [part for part in item["loc"] if not (isinstance(part, str) and part.startswith("function-"))]
         lines.append(f"{source(loc)}: {_explain(model, item, loc)}")
-    return "\n".join(dict.fromkeys(lines))
+    lines = list(dict.fromkeys(map(_short, lines)))
+    return "\n".join(lines if len(lines) <= _MOST else [*lines[:_MOST], f"and {len(lines) - _MOST} more"])
+
+
+_MOST, _LONGEST = 20, 600
+"""Problems that are listed, and letters of each."""
+
+
+def _short(line: str, most: int = _LONGEST) -> str:
+    return line if len(line) <= most else f"{line[: most // 2]} ... {line[-most // 2 :]}"
 
 
 def _explain(model: type[BaseModel], item: Any, loc: list[Any]) -> str:
@@ -204,7 +218,7 @@ def _explain(model: type[BaseModel], item: Any, loc: list[Any]) -> str:
     message = message[0].lower() + message[1:]
     if not key:
         return message
-    return f"{key} = {item['input']!r}: {message}"
+    return f"{_short(key, 100)} = {_short(repr(item['input']), 200)}: {message}"
 
 
 def _paths(model: type[BaseModel], prefix: str = "") -> list[str]:

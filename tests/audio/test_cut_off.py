@@ -75,8 +75,10 @@ def test_check_names_them_and_pack_leaves_them_out(tmp_path, suffix):
     assert check(folder).broken == []
     content = (folder / f"2.{suffix}").read_bytes()
     (folder / f"2.{suffix}").write_bytes(content[: len(content) // 2])
-    why = "cut off|holds no audio|decoder lost sync"
-    with pytest.raises(SonoscaleError, match=rf"1 of 4 clips cannot be read.*\n.*2\.{suffix}: .*({why})"):
+    with pytest.raises(
+        SonoscaleError,
+        match=rf"1 of 4 clips cannot be read.*\n.*2\.{suffix}: .*(cut off|holds no audio|decoder lost sync)",
+    ):
         check(folder)
     packed = pack(folder, tmp_path / "pack", max_broken=0.5)
     assert [row["name"].endswith(f"2.{suffix}") for row in packed.rows()] == [True]
@@ -92,7 +94,7 @@ def test_of_a_long_recording_the_last_clip_is_the_one_that_is_cut_off(tmp_path):
     (tmp_path / "a.wav").write_bytes(content[: len(content) // 2])
     found = check(tmp_path, max_seconds=2.0, max_broken=0.5)
     assert len(found.broken) == 1
-    assert "a.wav@4.0-5.0s" in found.broken[0]
+    assert "a.wav@4.0-4.999s" in found.broken[0]
 
 
 @pytest.mark.parametrize("seed", range(4))

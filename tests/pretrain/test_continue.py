@@ -159,7 +159,7 @@ def test_a_damaged_state_is_not_resumed_from(train_tiny, killed, tmp_path):
     whole = state.read_bytes()
     kept = torch.load(state, weights_only=True)
     seen = 0
-    for place in np.linspace(0.001, 0.999, 200):
+    for place in np.linspace(0.001, 0.999, 40):
         state.write_bytes(whole)
         flipped(state, place)
         try:
@@ -169,9 +169,11 @@ def test_a_damaged_state_is_not_resumed_from(train_tiny, killed, tmp_path):
             seen += 1
         else:  # between the parts, where nothing is read
             assert same(found, kept)
-    assert seen > 100
+    assert seen > 20
     state.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(SonoscaleError, match=r"state.pt: cannot be read; delete it to restart this run \(.*truncated"):
+    with pytest.raises(
+        SonoscaleError, match=r"state.pt: cannot be read; delete it to restart this run \(.*truncated or damaged"
+    ):
         train_tiny(folder)
 
 

@@ -108,8 +108,8 @@ def test_the_interval_of_an_exponent_is_as_wide_as_it_turns_out(make):
     assert [one.name for one in found.exponents] == ["params", "train_clips"]
     assert found.degrees == 20 - 3
     assert found.condition < 1.01
-    params = [work.cost.params_encoder for work in works]
-    X = np.column_stack([np.ones(20), np.log(params), np.log([work.config.data.clips or 0 for work in works])])
+    params, clips = [w.cost.params_encoder for w in works], [w.config.data.clips or 0 for w in works]
+    X = np.column_stack([np.ones(20), np.log(params), np.log(clips)])
     rng, covered = np.random.default_rng(0), np.zeros(2)
     estimates = []
     for _ in range(2000):

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,13 +16,14 @@ from sonoscale.config import validate
 from sonoscale.corpora import FeatureStore, build_features
 from sonoscale.encoders import embed_store, load_encoder
 from sonoscale.errors import SonoscaleError
+from sonoscale.laws import QualityRule, quality
 from sonoscale.laws._ledger import ledger_runs
 from sonoscale.probe import logmel_statistics, probe_embeddings
 from sonoscale.rank import rankme
 from sonoscale.study import StudyConfig, study
 from sonoscale.study._laws import fit_laws
-from sonoscale.study._prepare import prepare
-from sonoscale.study._quality import readout_rank, untrained_twin
+from sonoscale.study._prepare import _check_tasks, prepare
+from sonoscale.study._quality import protocols_for, readout_rank, untrained_twin
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +52,8 @@ def test_runs_are_what_every_law_reads(done):
     means = {}
     for row in done.ledger.to_pylist():
         means.setdefault((row["run"], row["step"]), []).append(row["score"])
-    for run, step, quality in zip(runs["run"], runs["step"], runs["quality"], strict=True):
-        assert quality == pytest.approx(np.mean(means[run, step]))
+    for run, step, mean in zip(runs["run"], runs["step"], runs["quality"], strict=True):
+        assert mean == pytest.approx(np.mean(means[run, step]))
 
 
 def test_the_package_offers_the_verbs(tiny, finished):
@@ -78,6 +80,19 @@ def test_several_protocols_give_a_row_each_and_linear_stays_as_it_was(done, fini
     assert set(both.laws["per_task"]) == {name.removeprefix("score:") for name in scores}
     assert set(json.loads((folder / "baseline.json").read_text())) == set(both.laws["per_task"])
     assert all(task in both.report().page.read_text() for task in both.laws["per_task"])
+
+
+def test_each_task_is_scored_by_the_protocols_for_its_kind(tiny):
+    config = validate(StudyConfig, {**CONFIG, "protocols": ["linear", "few-shot", "knn"]})
+    classes = config.tasks[0].load(None)
+    numbers = replace(classes, kind="regression", labels=tuple(float(i % 7) for i in range(len(classes.labels))))
+    assert protocols_for(classes, config.protocols) == ["linear", "few-shot", "knn"]
+    assert protocols_for(numbers, config.protocols) == ["linear", "knn"]
+    with pytest.raises(SonoscaleError, match="protocol few-shot is for multiclass tasks"):
+        _check_tasks([numbers], ["few-shot"])
+    assert validate(StudyConfig, {k: v for k, v in CONFIG.items() if k != "protocols"}).protocols == (
+        "linear", "knn", "few-shot",
+    )  # fmt: skip
 
 
 def test_a_protocol_that_does_not_exist(tiny):
@@ -127,6 +142,7 @@ CONFIG = {
     "train": {"clip_seconds": 1.0, "batch_size": 4, "budgets": [2], "warmup_steps": 0},
     "seeds": [0],
     "law": {"bootstrap": 100},
+    "protocols": ["linear"],
     "tasks": [{"kind": "procedural", "name": "event", "train_clips": 52, "valid_clips": 26, "test_clips": 26}],
 }
 
@@ -213,6 +229,30 @@ def test_the_rank_of_a_readout_is_that_of_its_rows(shape):
         expected = rankme(rows, estimator=name)
         for end in ("value", "low", "high"):
             assert found[name][end] == pytest.approx(getattr(expected, end), rel=1e-5)
+
+
+def test_the_rule_of_quality_is_registered_and_a_change_is_said(done, finished, in_process, tmp_path):
+    folder = tmp_path / "out"
+    shutil.copytree(finished[0], folder)
+    (registered,) = json.loads((folder / "quality.json").read_text())["rules"]
+    assert registered["rule"] == {"weights": "reliability", "min_reliability": 0.0, "level": 0.95}
+    assert registered["finished_runs"] == 0
+    assert {QualityRule(**json.loads(text)) for text in done.ledger["quality_rule"].to_pylist()} == {QualityRule()}
+    assert [each["name"] for each in done.laws["quality"]["scores"]] == ["event", "instrument"]
+    assert any("too few replicates" in note for note in done.laws["notes"])  # one seed
+    same = study(folder, cache=done.cache, set=["ceiling=logmel"]).run()
+    assert not any("rule of quality was changed" in note for note in same.laws["notes"])
+    for row in same.ledger.to_pylist():  # of kept log-mels, and of the audio itself
+        assert row["ceiling"] == pytest.approx(row["floor_logmel"], abs=0.04)
+    changed = study(folder, cache=done.cache, set=["ceiling=logmel", "quality.min_reliability=0.5"]).run()
+    assert any("rule of quality was changed on" in n and "when 5 runs were" in n for n in changed.laws["notes"])
+    assert quality(folder).rule == QualityRule(min_reliability=0.5)
+
+
+def test_a_ceiling_that_is_not_there_is_said_before_anything_is_done(tiny, tmp_path):
+    with pytest.raises(SonoscaleError, match="no such run folder or checkpoint file"):
+        study(tiny, out=tmp_path / "out", set=["ceiling=/no/such/run"]).run()
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_readout_that_does_not_exist(tiny):

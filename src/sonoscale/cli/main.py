@@ -112,7 +112,21 @@ def _with_options(message: str) -> str:
 
 _OPTIONS = {"higher_is_better": "--higher-is-better or --lower-is-better"} | {
     name: f"--{name.replace('_', '-')}"
-    for name in ("base", "clusters", "d", "design", "force", "group", "held_out", "n", "omit", "step", "unit", "y")
+    for name in (
+        "base",
+        "clusters",
+        "d",
+        "design",
+        "equal_n",
+        "force",
+        "group",
+        "held_out",
+        "n",
+        "omit",
+        "step",
+        "unit",
+        "y",
+    )
 }
 
 

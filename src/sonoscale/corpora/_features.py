@@ -17,9 +17,9 @@ import torch
 from sonoscale.audio import LogMel, LogMelConfig
 from sonoscale.config import config_hash
 from sonoscale.corpora._base import Corpus, Divisible, take
-from sonoscale.digests import file_digest, read_sealed, write_sealed
+from sonoscale.digests import read_sealed, write_sealed
 from sonoscale.errors import SonoscaleError, SonoscaleWarning
-from sonoscale.files import make_folder, settle
+from sonoscale.files import digest, make_folder, settle
 from sonoscale.processes import WorkerPool, remove_leftovers, unfinished_folder, worker_pool
 
 _CHUNK = 32  # clips a worker handles at a time
@@ -155,7 +155,7 @@ def _verify(folder: Path, digests: dict[str, str]) -> None:
     if _verified.get(folder) == state:
         return
     for name in (_FRAMES, _OFFSETS):
-        if file_digest(folder / name) != digests[name]:
+        if digest(folder / name) != digests[name]:
             raise SonoscaleError(f"{name} is not what was written")
     _verified[folder] = state
 
@@ -177,6 +177,8 @@ def _write(
         lengths: list[int] = []
         with (unfinished / "raw").open("wb") as stream:
             for part, part_lengths in _compute(corpus, front_end, dtype, pool):
+                if not lengths:
+                    _check_disk(unfinished, part.nbytes * len(corpus) / len(part_lengths), len(corpus))
                 stream.write(part.tobytes())
                 lengths.extend(part_lengths)
                 if progress:
@@ -190,7 +192,7 @@ def _write(
             "hop_seconds": front_end.hop / front_end.sample_rate,
             "window_seconds": front_end.n_fft / front_end.sample_rate,
             "front_end": front_end.model_dump(),
-            "files": {name: file_digest(unfinished / name) for name in (_FRAMES, _OFFSETS)},
+            "files": {name: digest(unfinished / name) for name in (_FRAMES, _OFFSETS)},
         }
         write_sealed(unfinished / _META, meta)
         for path in (unfinished / _FRAMES, unfinished / _OFFSETS, unfinished / _META, unfinished):
@@ -202,6 +204,16 @@ def _write(
         settle(folder.parent)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _check_disk(folder: Path, needed: float, clips: int) -> None:
+    """Whether there is room, as the first clips let expect: twice, as a header is put before the numbers at the end."""
+    free = shutil.disk_usage(folder).free
+    if 2 * needed > free:
+        raise SonoscaleError(
+            f"{folder.parent}: log-mels of {clips:,} clips need about {2 * needed / 1e9:,.1f} GB of disk, and "
+            f"{free / 1e9:,.1f} GB are free: take fewer clips, another cache, or log_mels: on_device"
+        )
 
 
 def _raw_to_npy(raw: Path, target: Path, shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
@@ -226,7 +238,7 @@ def feature_pool(workers: int) -> Iterator[WorkerPool | None]:
 def _compute(
     corpus: Corpus, front_end: LogMelConfig, dtype: str, pool: WorkerPool | None
 ) -> Iterator[tuple[np.ndarray, list[int]]]:
-    chunks = [range(i, min(i + _CHUNK, len(corpus))) for i in range(0, len(corpus), _CHUNK)]
+    chunks = (range(i, min(i + _CHUNK, len(corpus))) for i in range(0, len(corpus), _CHUNK))
     parts = (corpus.part(c) if isinstance(corpus, Divisible) else take(corpus, c) for c in chunks)
     work = partial(_chunk, front_end, dtype)
     yield from map(work, parts) if pool is None else pool.map(work, parts)

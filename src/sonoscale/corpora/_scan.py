@@ -17,6 +17,7 @@ from sonoscale.corpora._files_corpus import Segments
 from sonoscale.corpora._folder import FileCorpus
 from sonoscale.corpora._parallel import map_chunks
 from sonoscale.errors import SonoscaleError
+from sonoscale.processes import check_memory
 
 __all__ = ["FULL_SCALE", "RUN", "SILENT_DB", "Scan", "clip_facts", "decibels", "scan_corpus"]
 
@@ -64,6 +65,7 @@ def scan_corpus(
         workers: processes that decode; by default one per core if it is worth their start.
         progress: called with (clips done, clips in all).
     """
+    check_memory(len(corpus) * FACTS.itemsize, f"facts of {len(corpus):,} clips")
     facts = np.zeros(len(corpus), FACTS)
     broken = [(str(name), str(reason)) for name, reason in getattr(corpus, "skipped", ())]
     done = 0

@@ -49,20 +49,18 @@ def readout(tokens: Tensor, mel_patches: int, name: str) -> Tensor:
         >>> {name: readout(tokens, 2, name)[0].tolist() for name in ("mean", "frequency", "frequency+std")}
         {'mean': [6.0], 'frequency': [2.0, 10.0], 'frequency+std': [2.0, 10.0, 1.0, 0.0]}
     """
-    import torch
+    from sonoscale.encoders._pool import pool
 
     check_readout(name)
-    what, _, spread = name.partition("+")
-    if what == "frequency":
-        tokens = tokens.unflatten(-2, (-1, mel_patches)).flatten(-2)  # [..., T, M * D]
-    mean = tokens.mean(dim=-2)
-    return torch.cat([mean, tokens.std(dim=-2, correction=0)], dim=-1) if spread else mean
+    return pool(tokens, mel_patches, name)
 
 
 def readout_dim(dim: int, mel_patches: int, name: str) -> int:
     """How many numbers a readout has of tokens of width `dim`."""
+    from sonoscale.encoders._pool import pool_dim
+
     check_readout(name)
-    return dim * (mel_patches if name.startswith("frequency") else 1) * (2 if name.endswith("+std") else 1)
+    return pool_dim(dim, mel_patches, name)
 
 
 def with_readouts(encoder: Encoder, names: Sequence[str]) -> Encoder:

@@ -24,7 +24,7 @@ from sonoscale.pretrain._objective import build_objective, prepare_for_speed
 from sonoscale.pretrain._optimiser import make_optimiser, set_lr
 from sonoscale.pretrain._prefetch import Prefetch
 from sonoscale.pretrain._run_folder import RunFolder
-from sonoscale.pretrain._runtime import OneProcess, Runtime, WholeModel, cuts_models
+from sonoscale.pretrain._runtime import Runtime, WholeModel, cuts_models, runtime_of
 from sonoscale.pretrain._schedule import Segment, make_schedule
 from sonoscale.pretrain._state import Training, stop_requests
 from sonoscale.pretrain._waves import WaveStore, as_log_mels
@@ -63,7 +63,8 @@ def train_run(
         folder: the run folder, made in one atomic step at the end.
         identity: what the run folder's hash was made of, kept in its record.
         clips: train on the first so many; by default all.
-        fabric: device, precision and processes, launched; by default one process on the CPU.
+        fabric: device, precision and processes, launched; by default one process on the CPU, whatever a scheduler has
+            put into the environment.
         compiled: compile the blocks of the encoder.
         restart: restart an unfinished run.
         claim: on the run, in `folder.parent`, where the caller has it; by default it is claimed here.
@@ -77,7 +78,7 @@ def train_run(
         SonoscaleError: another process trains this run; the processes do not divide
             the batch; a waveform cannot be read (named).
     """
-    fabric = fabric or OneProcess()  # whatever a scheduler has put into the environment
+    fabric = runtime_of(fabric, config.train.precision)
     world, rank = fabric.world_size, fabric.global_rank
     share = config.train.share(world)
     clips, cost, schedule = clips or len(train), training_cost(config), make_schedule(config)

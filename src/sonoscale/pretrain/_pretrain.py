@@ -74,10 +74,10 @@ def pretrain(
         dry_run: count parameters, FLOPs, memory and time, and train nothing.
         cache: folder of computed log-mels; by default that of `sonoscale.files.default_cache`.
         resume: resume an unfinished run; False restarts it.
-        device: `auto` (a GPU if there is one), `cpu` or `cuda`.
+        device: `auto` (a GPU if there is one), `cpu`, `cuda` or one of several GPUs, `cuda:1`.
         devices: processes on this machine; by default one, or those that torchrun started.
         strategy: `auto`, `ddp`, or `fsdp`, which gives each process a part of the model.
-        precision: of the forward pass: `fp32`, `bf16`, or `auto` (bf16 on a GPU); weights stay in fp32.
+        precision: `fp32` or `bf16`, instead of `train.precision`; `auto` leaves that as it is.
         compile: compile the blocks of the encoder; by default on a GPU.
         logger: `tensorboard`, `mlflow`, `wandb` or `none`, besides the run's own `metrics.parquet`.
         workers: processes that compute log-mels; by default one per core.
@@ -104,7 +104,6 @@ def pretrain(
     check_arguments(pretrain, locals())
     run_config = _read(config, set)
     for name, value, known in (
-        ("device", device, ("auto", "cpu", "cuda")),
         ("strategy", strategy, ("auto", "ddp", "fsdp")),
         ("precision", precision, ("auto", "fp32", "bf16")),
     ):
@@ -113,10 +112,11 @@ def pretrain(
     if not dry_run:
         check_logger(logger)
 
-    from sonoscale.pretrain._runtime import processes, start_runtime
+    from sonoscale.pretrain._runtime import in_precision, processes, start_runtime
 
     run_config.train.share(math.prod(processes(devices)))
-    fabric = start_runtime(device, devices, strategy, precision)
+    run_config = in_precision(run_config, device, precision)
+    fabric = start_runtime(device, devices, strategy, run_config.train.precision)
     compiled = compile if compile is not None else fabric.device.type == "cuda"
     if dry_run:
         from sonoscale.pretrain._estimate import estimate_run

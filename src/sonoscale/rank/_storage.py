@@ -89,6 +89,14 @@ def _digest(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> s
 def _unpack(tensors: Mapping[str, np.ndarray], name: str, about: dict[str, Any]) -> SpectralSketch:
     from sonoscale.rank._sketch import SpectralSketch
 
+    numbers = ("dim", "blocks", "seen", "omitted", "omitted_rows", "zeros")
+    for key in numbers:
+        if not isinstance(about[key], int) or isinstance(about[key], bool) or not 0 <= about[key] < 1 << 62:
+            raise ValueError(f"{key} = {str(about[key])[:80]} is no count")
+    if not all(isinstance(name, str) for name in about["dtypes"]):
+        raise ValueError("dtypes are names")
+    if tensors[f"{name}.mean"].shape != (about["blocks"], about["dim"]):
+        raise ValueError(f"blocks = {about['blocks']} and dim = {about['dim']} are not those of its tensors")
     sketch = SpectralSketch(
         about["dim"], blocks=about["blocks"], method=about["method"], nan_policy=about["nan_policy"]
     )

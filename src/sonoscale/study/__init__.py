@@ -6,26 +6,35 @@ from sonoscale._callable import make_callable
 from sonoscale._lazy import lazy
 
 if TYPE_CHECKING:
+    from sonoscale.study._add import Added, add
     from sonoscale.study._config import LawConfig, StudyConfig
     from sonoscale.study._design import PlannedRun, expand
+    from sonoscale.study._editor_schema import schema
     from sonoscale.study._init import init
     from sonoscale.study._plan import plan
     from sonoscale.study._plan_result import StudyPlan
-    from sonoscale.study._schema import schema
+    from sonoscale.study._status import RunState, Status, retry, status, stop
     from sonoscale.study._study import Study, study
     from sonoscale.study._watch import Failure, Lines, Watcher
 
 __all__ = [
+    "Added",
     "Failure",
     "LawConfig",
+    "RunState",
+    "Status",
     "Study",
     "StudyConfig",
     "StudyPlan",
     "Watcher",
+    "add",
     "expand",
     "init",
     "plan",
+    "retry",
     "schema",
+    "status",
+    "stop",
     "study",
 ]
 

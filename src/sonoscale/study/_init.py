@@ -13,7 +13,7 @@ from sonoscale.arguments import check_arguments
 from sonoscale.config import load_config
 from sonoscale.errors import SonoscaleError
 from sonoscale.files import write_text
-from sonoscale.study._schema import schema
+from sonoscale.study._editor_schema import schema
 from sonoscale.study._templates import DATA_FOLDER, DATA_MADE, QUESTIONS, TASKS_MADE, TEMPLATES
 
 __all__ = ["init"]

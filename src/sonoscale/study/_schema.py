@@ -1,122 +1,164 @@
-"""JSON Schemas of study files and of runs, with which editors complete and check them."""
+"""The columns of a study's ledger: name, type, unit and meaning. `docs/ledger.md` is made from them."""
 
 from __future__ import annotations
 
-import copy
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
-from sonoscale.arguments import check_arguments
-from sonoscale.config import documented_schema
-from sonoscale.errors import SonoscaleError
-from sonoscale.pretrain import RunConfig
-from sonoscale.study._axes import DATA_KEYS, SECTIONS, Range, run_keys
-from sonoscale.study._config import DESIGNS, StudyConfig
+if TYPE_CHECKING:
+    import pyarrow as pa
 
-__all__ = ["schema"]
+__all__ = ["COLUMNS", "LEDGER_VERSION", "Column", "arrow_schema", "ledger_page"]
 
-_SEEDS = {
-    "anyOf": [
-        {"type": "integer", "minimum": 1, "description": "how many: 3 for 0, 1 and 2"},
-        {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "uniqueItems": True},
-    ]
-}
-_MIXTURE = {"type": "object", "additionalProperties": {"type": "number", "exclusiveMinimum": 0}}
+LEDGER_VERSION = 2
+"""Raised when a column gets another name or meaning; new columns alone do not raise it."""
+
+Kind = Literal["string", "int64", "double", "bool"]
 
 
-def schema(of: str = "study") -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of a study file, or of the file of a run.
+@dataclass(frozen=True)
+class Column:
+    """A column of the ledger.
 
-    It checks names and types of all keys, the swept ones included; what keys allow together is checked when the file
-    is loaded.
+    Attributes:
+        name: by which laws, reports and users ask for it.
+        kind: type, as Arrow calls it.
+        meaning: in a line.
+        unit: of numbers; empty where they have none.
+        of: what it depends on: the run, the checkpoint, or the score.
+    """
+
+    name: str
+    kind: Kind
+    meaning: str
+    unit: str = ""
+    of: Literal["run", "checkpoint", "score"] = "run"
+
+
+def _columns() -> tuple[Column, ...]:
+    def of(what: Literal["run", "checkpoint", "score"], rows: list[tuple[str, Kind, str, str]]) -> list[Column]:
+        return [Column(name, kind, meaning, unit, what) for name, kind, unit, meaning in rows]
+
+    return (
+        *of("run", [
+            ("run", "string", "", "name of the run: a digest of all that decides its outcome, and its folder"),
+            ("config", "string", "", "digest of the same without the seed: runs that share it differ in the seed only"),
+            ("family", "string", "", "base configuration that the run varies; the study's name where it has one only"),
+            ("label", "string", "", "what differs from the base, in words"),
+            ("axis", "string", "", "the swept key that differs: `base` for none, `several` for more than one"),
+            ("seed", "int64", "", "of initial weights, order of clips, crops, masks and views"),
+            ("width", "int64", "", "of the encoder"),
+            ("dim", "int64", "", "of the embedding"),
+            ("depth", "int64", "blocks", "of the encoder"),
+            ("heads", "int64", "", "of attention; missing for networks without"),
+            ("n_mels", "int64", "bands", "of the log-mels"),
+            ("patch_mels", "int64", "bands", "of a patch"),
+            ("patch_frames", "int64", "frames", "of a patch"),
+            ("backbone", "string", "", "kind of network"),
+            ("objective", "string", "", "of the pre-training"),
+            ("loss_of", "string", "", "what the loss depends on besides encoder, input and mask ratio"),
+            ("mask_ratio", "double", "", "share of the patches that is hidden; missing for objectives without"),
+            ("clip_seconds", "double", "s", "length of a training example"),
+            ("batch_size", "int64", "examples", "of a step"),
+            ("lr", "double", "", "largest learning rate, at the width that it holds for"),
+            ("train_clips", "int64", "clips", "different clips that there are to train on"),
+            ("train_hours", "double", "h", "of audio in them"),
+            ("params", "int64", "", "parameters of the encoder"),
+            ("params_decoder", "int64", "", "parameters that predict what is hidden, not kept after pre-training"),
+            ("params_teacher", "int64", "", "parameters of the teacher, not trained by gradients"),
+            ("params_head", "int64", "", "parameters of the projector of a contrast"),
+            ("device", "string", "", "that it was trained on"),
+            ("precision", "string", "", "of its forward pass"),
+            ("rankme_start", "double", "", "RankMe before the first step"),
+            ("rankme_centred_start", "double", "", "centred RankMe before the first step"),
+            ("configuration", "string", "", "the whole configuration of the run, as JSON"),
+        ]),
+        *of("checkpoint", [
+            ("step", "int64", "steps", "of the checkpoint: the end of a budget"),
+            ("budget_steps", "int64", "steps", "the budget whose decay the checkpoint ends"),
+            ("is_final", "bool", "", "whether it is the largest budget of its run"),
+            ("examples_seen", "int64", "examples", "trained on, repetitions counted"),
+            ("clips_seen", "int64", "clips", "in them, repetitions counted"),
+            ("hours_seen", "double", "h", "of audio in them, repetitions counted"),
+            ("flops", "double", "FLOP", "of the training up to here, decoder, teacher and head included"),
+            ("flops_encoder", "double", "FLOP", "of the encoder's part of it"),
+            ("seconds", "double", "s", "that the training took up to here, with its branches"),
+            ("loss", "double", "", "on held-out clips"),
+            ("rankme", "double", "", "effective rank of the embeddings of the held-out clips (uncentred)"),
+            ("rankme_low", "double", "", "lower end of its interval"),
+            ("rankme_high", "double", "", "upper end of its interval"),
+            ("rankme_centred", "double", "", "the same of the centred embeddings"),
+            ("rankme_centred_low", "double", "", "lower end of its interval"),
+            ("rankme_centred_high", "double", "", "upper end of its interval"),
+            ("rank_n", "int64", "clips", "that the ranks are measured on"),
+        ]),
+        *of("score", [
+            ("task", "string", "", "by its name in the study"),
+            ("task_id", "string", "", "digest of its clips, labels and folds, the protocol's version and the readout"),
+            ("protocol", "string", "", "by which it was scored, with its version"),
+            ("readout", "string", "", "what was read of the encoder's tokens"),
+            ("layer", "int64", "", "of the encoder that was read, 0 the first; missing for the last, after its norm"),
+            ("metric", "string", "", "of the score"),
+            ("score", "double", "", "higher is better"),
+            ("score_low", "double", "", "lower end of its interval"),
+            ("score_high", "double", "", "upper end of its interval"),
+            ("chance", "double", "", "score of guessing"),
+            ("floor_untrained", "double", "", "score of the same network before training"),
+            ("floor_logmel", "double", "", "score of log-mel statistics, read out alike"),
+            ("ceiling", "double", "", "score of the encoder that the study names as its ceiling"),
+            ("quality_rule", "string", "", "how quality is made of the scores, as JSON"),
+            ("rankme_readout", "double", "", "RankMe of what was read out, on the held-out clips"),
+            ("rankme_readout_low", "double", "", "lower end of its interval"),
+            ("rankme_readout_high", "double", "", "upper end of its interval"),
+            ("rankme_centred_readout", "double", "", "centred RankMe of the same"),
+            ("rankme_centred_readout_low", "double", "", "lower end of its interval"),
+            ("rankme_centred_readout_high", "double", "", "upper end of its interval"),
+        ]),
+    )  # fmt: skip
+
+
+COLUMNS = _columns()
+"""All columns, in their order."""
+
+
+def arrow_schema(names: list[str]) -> pa.Schema:
+    """The types of these columns, each with its meaning and unit; what is no column of `COLUMNS` is refused.
 
     Arguments:
-        of: study or run.
-
-    Returns:
-        The schema, to be written as JSON. Editors that know YAML take it from a first line
-        `# yaml-language-server: $schema=study.schema.json`.
-
-    Raises:
-        SonoscaleError: it is neither.
-
-    Example:
-        >>> from sonoscale.study import schema
-        >>> schema()["properties"]["sweep"]["properties"]["encoder.depth"]["description"]
-        'values of encoder.depth: blocks'
+        names: of columns.
     """
-    check_arguments(schema, locals())
-    if of not in ("study", "run"):
-        raise SonoscaleError(f"of = {of!r}: must be study or run")
-    found = documented_schema(RunConfig if of == "run" else StudyConfig)
-    defs = found["$defs"]
-    for name, section in defs.items():
-        if name.endswith("Data") and "mixture" in section["properties"]:
-            _widen(section["properties"], "mixture", _MIXTURE)
-    if of == "run":
-        return found
-    defs["Range"] = documented_schema(Range)
-    sweep = _sweep(defs)
-    for section in (found, *(defs[name] for name in ("DesignConfig", "FamilyConfig", "SliceConfig"))):
-        _replace(section["properties"], "sweep", sweep)
-    kinds = {"enum": list(DESIGNS)}
-    one = {"anyOf": [kinds, {"$ref": "#/$defs/DesignConfig"}]}
-    for section in (found, defs["FamilyConfig"]):
-        _replace(section["properties"], "design", {"anyOf": [*one["anyOf"], {"type": "array", "items": one}]})
-    _replace(found["properties"], "seeds", _SEEDS)
-    _replace(defs["ReplicateConfig"]["properties"], "seeds", _SEEDS)
-    points = {"type": "integer", "minimum": 1}
-    _replace(defs["DesignConfig"]["properties"], "points", {"anyOf": [points, {"type": "array", "items": points}]})
-    _replace(
-        defs["ReplicateConfig"]["properties"], "at", {"anyOf": [{"enum": ["centre", "corners"]}, {"type": "object"}]}
+    import pyarrow as pa
+
+    known = {column.name: column for column in COLUMNS}
+    kinds = {"string": pa.string(), "int64": pa.int64(), "double": pa.float64(), "bool": pa.bool_()}
+    return pa.schema(
+        [
+            pa.field(name, kinds[known[name].kind], metadata={"meaning": known[name].meaning, "unit": known[name].unit})
+            for name in names
+        ]
     )
-    for section, name in (("encoder", "EncoderConfig"), ("objective", "ObjectiveConfig"), ("train", "TrainConfig")):
-        _replace(defs["FamilyConfig"]["properties"], section, {"$ref": f"#/$defs/{name}"})
-    folder = defs["FolderData"]["properties"]
-    data = {"type": "object", "additionalProperties": False, "properties": {key: folder[key] for key in DATA_KEYS}}
-    _replace(defs["FamilyConfig"]["properties"], "data", data)
-    return found
 
 
-def _sweep(defs: dict[str, Any]) -> dict[str, Any]:
-    """Of a sweep: each key of a run with its values, and names with keys that move together."""
-    sections = {
-        "data": defs["FolderData"], "encoder": defs["EncoderConfig"], "objective": defs["ObjectiveConfig"],
-        "train": defs["TrainConfig"],
-    }  # fmt: skip
-    axes: dict[str, Any] = {}
-    for key in run_keys():
-        section, _, name = key.partition(".")
-        one = copy.deepcopy(sections[section]["properties"][name])
-        about = f"values of {key}" + (f": {one.pop('description')}" if "description" in one else "")
-        for extra in ("default", "title"):
-            one.pop(extra, None)
-        if key in ("train.budgets", "train.flops"):
-            one = {"anyOf": [{"type": "number"}, one]}
-        listed = {"type": "array", "items": one, "minItems": 1}
-        axes[key] = {"description": about, "anyOf": [listed, {"$ref": "#/$defs/Range"}]}
-    together = {
-        "description": "keys that move together: each with its values, or a list of what all are at a time",
-        "anyOf": [
-            {"type": "object", "additionalProperties": {"anyOf": [{"type": "array"}, {"$ref": "#/$defs/Range"}]}},
-            {"type": "array", "items": {"type": "object"}, "minItems": 1},
-        ],
-    }
-    named = {"not": {"pattern": r"\."}}  # a dotted name is a key of a run, and these are all listed
-    return {
-        "type": "object", "properties": axes | dict.fromkeys(SECTIONS, together), "propertyNames": {
-            "anyOf": [{"enum": list(axes)}, named],
-        }, "additionalProperties": together,
-    }  # fmt: skip
-
-
-def _widen(properties: dict[str, Any], name: str, also: dict[str, Any]) -> None:
-    """Another type that a key may have."""
-    one = properties[name]
-    about = {key: one.pop(key) for key in ("default", "description", "title") if key in one}
-    properties[name] = {"anyOf": [also, one], **about}
-
-
-def _replace(properties: dict[str, Any], name: str, by: dict[str, Any]) -> None:
-    """The type of a key, with its description and default as they are."""
-    kept = {key: properties[name][key] for key in ("description", "title") if key in properties[name]}
-    properties[name] = {**by, **kept}
+def ledger_page() -> str:
+    """`docs/ledger.md`."""
+    lines = [
+        "# The ledger",
+        "",
+        "Made by `python docs/ledger.py` from `src/sonoscale/study/_schema.py`.",
+        "",
+        f"`ledger.parquet` (schema {LEDGER_VERSION}) holds all that a study knows: one row per run, checkpoint, task, "
+        "protocol, readout and layer. With this file alone a study can be reported, audited, extended and continued on "
+        "another machine; runs in it are not trained again, whether or not their folders are there. Laws, audits and "
+        "plans read it as they read any table (`sonoscale fit ledger.parquet --x params`), and so does any reader of "
+        "Parquet.",
+        "",
+        "Its pages have checksums, which are verified whenever it is read here. The metadata of the file holds, under "
+        "`sonoscale`, a JSON text: `version` of the schema, `study` (the resolved study file), `runs` (all that are "
+        "planned), `baseline`, `provenance`, `failed`; and under `sonoscale.sha256` the digest of that text. Each "
+        "column has its meaning and unit as metadata too.",
+    ]
+    titles = {"run": "Of the run", "checkpoint": "Of the checkpoint", "score": "Of the score"}
+    for of, title in titles.items():
+        lines += ["", f"## {title}", "", "| column | type | unit | meaning |", "|---|---|---|---|"]
+        lines += [f"| `{c.name}` | {c.kind} | {c.unit} | {c.meaning} |" for c in COLUMNS if c.of == of]
+    return "\n".join(lines) + "\n"
