@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 import re
 import time
@@ -21,6 +22,7 @@ from sonoscale.study._config import StudyConfig
 from sonoscale.study._design import PlannedRun, expand, value_at
 from sonoscale.study._identify import identify
 from sonoscale.study._plan_result import More, RunEstimate, StudyPlan
+from sonoscale.study._quality import protocols_for
 from sonoscale.study._study import Study, study
 from sonoscale.study._work import Scan, Work, work_of
 
@@ -103,9 +105,13 @@ def plan(
     rates = None
     if speed is None:
         rates = _rates(made.config, works, tasks, heldout, processes, on, calibrate, place, corpus, say)
-    estimates, cores = [], []
+    estimates, cores, twins = [], [], builtins.set()
     for run, work, scan in zip(runs, works, scans, strict=True):
-        seconds, probing = _seconds(made.config, work, heldout, tasks, task_scans, rates, speed)
+        twin = _twin(run)
+        seconds, probing = _seconds(
+            made.config, work, heldout, tasks, task_scans, rates, speed, first=twin not in twins
+        )
+        twins.add(twin)
         slow = rates.slowdown if rates else 1.0
         cores.append(seconds)
         estimates.append(
@@ -226,23 +232,33 @@ def _clip_seconds(corpus: Any, index: int) -> float | Path | None:
 
 def _seconds(
     config: StudyConfig, work: Work, heldout: Scan, tasks: Sequence[Task], scans: Sequence[Scan], rates: Rates | None,
-    speed: float | None,
+    speed: float | None, *, first: bool,
 ) -> tuple[float | None, float | None]:  # fmt: skip
-    """Of a core, for the whole run and for its probing."""
+    """Of a core, for the whole run and its probing; the first of its architecture and seed probes their twin too."""
     from sonoscale.encoders._readout import readout_dim
 
     if speed is not None:
         return work.trained_flops / speed, None
     if rates is None:
         return None, None
-    encoder, probing = work.config.encoder, 0.0
+    encoder, budgets = work.config.encoder, len(work.budgets)
+    probed = rates.embed(work, scans)  # of one network, by all protocols on all readouts
     for readout in config.readouts:
-        probing += rates.embed(work, scans)
         dim = readout_dim(encoder.width, encoder.mel_patches, readout)
         for task, scan in zip(tasks, scans, strict=True):
-            probing += sum(rates.fit(task.name, protocol, scan.clips, dim) for protocol in config.protocols)
-    probing *= len(work.budgets)
+            probed += sum(rates.fit(task.name, name, scan.clips, dim) for name in protocols_for(task, config.protocols))
+    probing = probed * (budgets + first)
+    if set(config.readouts) != {"mean"}:  # the rank of what is read out
+        probing += budgets * (rates.embed(work, [heldout]) + len(config.readouts) * rates.reading(work, heldout))
     return rates.training(work, heldout) + probing, probing
+
+
+def _twin(run: PlannedRun) -> str:
+    """What runs share whose untrained network is the same."""
+    c = run.config
+    return config_hash([
+        c.encoder.model_dump(mode="json"), c.objective.kind, c.train.parametrisation, c.train.lr_width, c.seed
+    ])  # fmt: skip
 
 
 def _memory(rates: Rates, work: Work, train: Scan, heldout: Scan, tasks: Sequence[Scan]) -> float:
@@ -319,7 +335,7 @@ def _probes(
         (task.name, protocol, dim, task.labels, task.folds, {
             "scheme": task.scheme, "kind": task.kind, "metric": task.metric, "groups": task.groups, "roles": task.roles,
         })
-        for task in tasks for protocol in config.protocols for dim in ends
+        for task in tasks for protocol in protocols_for(task, config.protocols) for dim in ends
     ]  # fmt: skip
 
 
@@ -424,7 +440,7 @@ def _notes(config: StudyConfig, tasks: Sequence[Task], rates: Rates | None) -> t
     ]
     if rates is not None:
         unseen = [
-            f"{task.name} by {protocol}" for task in tasks for protocol in config.protocols
+            f"{task.name} by {protocol}" for task in tasks for protocol in protocols_for(task, config.protocols)
             if not any((fit.task, fit.protocol) == (task.name, protocol) for fit in rates.fits)
         ]  # fmt: skip
         if unseen:

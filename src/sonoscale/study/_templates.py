@@ -40,7 +40,7 @@ tasks:
 """
 
 _LAST = """\
-protocols: [linear]    # by which each task is scored; also knn, few-shot, ...
+protocols: [linear, knn, few-shot]    # by which each task is scored, each by those for its kind
 readouts: [mean]       # what a probe reads of the tokens; quality is that of the first
 """
 
