@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from sonoscale.study._add import Added, add
     from sonoscale.study._config import LawConfig, StudyConfig
     from sonoscale.study._design import PlannedRun, expand
+    from sonoscale.study._editor_schema import schema
+    from sonoscale.study._init import init
     from sonoscale.study._plan import plan
     from sonoscale.study._plan_result import StudyPlan
     from sonoscale.study._status import RunState, Status, retry, status, stop
@@ -29,8 +31,10 @@ __all__ = [
     "Watcher",
     "add",
     "expand",
+    "init",
     "plan",
     "retry",
+    "schema",
     "status",
     "stop",
     "study",
