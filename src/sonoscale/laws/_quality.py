@@ -144,6 +144,9 @@ def reliability(
         configs: what the run is a replicate of.
         level: coverage.
 
+    Returns:
+        the correlation, its interval, and the two spreads; NaN where there are too few configurations or seeds.
+
     Example:
         >>> found = reliability([0.50, 0.52, 0.61, 0.60, 0.70, 0.73], ["a", "a", "b", "b", "c", "c"])
         >>> f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
@@ -337,6 +340,9 @@ def quality(source: str | PathLike[str] | Mapping[str, Any] | Any, *, rule: Qual
         source: a study's folder, its ledger as a file, or the ledger's columns or frame.
         rule: how quality is made of scores; None for the rule that the study was registered with, which the ledger
             holds. Another one is said to be so.
+
+    Returns:
+        each score with its reliability, floors, ceiling and weight, and what the rule decided.
 
     Raises:
         SonoscaleError: not the ledger of a study; a rule that is none.
