@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from sonoscale.config import Config, validate
-from sonoscale.corpora import DataConfig, FolderTaskConfig, TaskConfig
+from sonoscale.corpora import DataConfig, TaskConfig
 from sonoscale.encoders import EncoderConfig, Readout
 from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain import ObjectiveConfig, TrainConfig
@@ -195,8 +195,6 @@ class StudyConfig(Config):
         _check_protocols(self.protocols)
         if not self.design:
             raise ValueError(f"design is empty: give one of {', '.join(DESIGNS)}, or several")
-        if self.data.kind == "procedural" and any(isinstance(t, FolderTaskConfig) for t in self.tasks):
-            raise ValueError("tasks of kind 'folder' need data of kind 'folder': their paths are relative to data.root")
         return self
 
 

@@ -247,9 +247,11 @@ def _loss_of(config: RunConfig) -> str:
         return f"mae, {o.mask} masks"
     if o.kind == "latent":
         teacher = f"{e.backbone} of width {e.width} and depth {e.depth}, layers {config.teacher_layers}"
-        return f"latent, {o.mask} masks, teacher {teacher}, sees {o.teacher_sees}, decay {o.teacher_decay:g}"
+        average = f"memory {o.teacher_memory:g}, decay {o.teacher_decay:g}"
+        return f"latent, {o.mask} masks, teacher {teacher}, sees {o.teacher_sees}, {average}"
     part = config.view_time_patches / config.time_patches
-    return f"contrastive, views of {part:.4g}, fades of {o.fade_db:g} dB, temperature {o.temperature:g}"
+    views = f"views of {part:.4g}, mixup {o.mixup:g}, resized from {o.resize_time:g} x {o.resize_mels:g}"
+    return f"contrastive, {views}, fades of {o.fade_db:g} dB, temperature {o.temperature:g}"
 
 
 def _measured(budget: dict[str, Any], config: RunConfig) -> dict[str, Any]:
