@@ -10,19 +10,26 @@ __all__ = ["count", "decimal", "duration", "flops", "hours", "interval", "join",
 
 _NAMES = {
     "quality": "quality",
+    "params_encoder": "encoder parameters",
+    "flops_total": "training FLOPs",
     "rankme": "RankMe",
     "rankme_centred": "RankMe (centred)",
-    "params_encoder": "encoder parameters",
+    "params": "encoder parameters",
+    "examples_seen": "examples seen",
+    "train_clips": "training clips",
+    "mask_ratio": "mask ratio",
     "hours_seen": "hours of audio seen",
     "train_hours": "hours of training audio",
-    "flops_total": "training FLOPs",
+    "flops": "training FLOPs",
     "loss": "held-out loss",
 }
 UNKNOWN = "–"
 
 
 def name_of(column: str) -> str:
-    """A column of the ledger in words."""
+    """A column of the ledger in words; `log COLUMN` too."""
+    if column.startswith("log "):
+        return f"log {name_of(column[4:])}"
     return _NAMES.get(column, column.replace("_", " "))
 
 

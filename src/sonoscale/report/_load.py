@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,13 @@ from sonoscale.report._model import (
     TwoStage,
 )
 
-__all__ = ["load_study"]
+__all__ = ["RENAMED", "load_study", "renamed"]
+
+RENAMED = {"params_encoder": "params", "flops_total": "flops"}
+"""Columns of ledgers, histories and laws -> what they are called here: the one place that knows a ledger's names."""
+
+_IDS = ("run", "config", "label", "axis")
+_PER_TASK = ("floor", "ceiling", "reliability", "reliability_low", "reliability_high")
 
 _REQUIRED = ("run", "label", "axis", "seed", "step", "task", "protocol", "score")
 
@@ -78,6 +84,10 @@ def load_study(folder: Path) -> StudyResults:
         runs=runs,
         failures=_read_failures(folder / "failed.json"),
         missing=tuple(missing),
+        about_tasks=_with_floors(ledger.about, folder / "baseline.json"),
+        protocols=ledger.protocols,
+        readouts=ledger.readouts,
+        settings=config,
     )
 
 
@@ -89,6 +99,15 @@ class _Ledger:
     tasks: tuple[str, ...]
     chance: Mapping[str, float]
     metrics: Mapping[str, str]
+    about: Mapping[str, Mapping[str, float]]
+    protocols: tuple[str, ...]
+    readouts: tuple[str, ...]
+
+
+def renamed(columns: Iterable[str]) -> dict[str, str]:
+    """Column -> its name here; a ledger that has both the earlier and the present name keeps the present one."""
+    columns = list(columns)
+    return {name: RENAMED[name] if name in RENAMED and RENAMED[name] not in columns else name for name in columns}
 
 
 def _parse_ledger(table: pa.Table, path: Path) -> _Ledger:
@@ -101,15 +120,20 @@ def _parse_ledger(table: pa.Table, path: Path) -> _Ledger:
     bare = [name for name in ("run", "seed", "step", "task") if table.column(name).null_count]
     if bare:
         raise SonoscaleError(f"{path} has a row without a value in {', '.join(bare)}")
-    ledger = table.to_pydict()
+    ledger = table.rename_columns(list(renamed(table.column_names).values())).to_pydict()
     runs = {name: values.tolist() for name, values in ledger_runs(ledger).items()}
     tasks = [name.removeprefix("score:") for name in runs if name.startswith("score:")]
-    about = zip(ledger_scores(ledger), _column(ledger, "metric"), _column(ledger, "chance"), strict=True)
+    names = ledger_scores(ledger)
     metrics: dict[str, str] = {}
     chance: dict[str, float] = {}
-    for name, metric, level in about:
+    for name, metric, level in zip(names, _column(ledger, "metric"), _column(ledger, "chance"), strict=True):
         metrics.setdefault(name, str(metric or ""))
         chance.setdefault(name, _number(level))
+    about: dict[str, dict[str, float]] = {name: {"chance": level} for name, level in chance.items()}
+    for column in _PER_TASK:
+        for name, value in zip(names, _column(ledger, column), strict=True):
+            if isinstance(value, int | float) and math.isfinite(value):
+                about[name].setdefault(column, float(value))
     rows = [dict(zip(runs, values, strict=True)) for values in zip(*runs.values(), strict=True)]
     last: dict[str, int] = {}
     for row in rows:
@@ -117,7 +141,20 @@ def _parse_ledger(table: pa.Table, path: Path) -> _Ledger:
     places = {run: place for place, run in enumerate(dict.fromkeys(ledger["run"]))}
     rows.sort(key=lambda row: (places[row["run"]], row["step"]))
     points = tuple(_point(row, tasks, last[row["run"]]) for row in rows)
-    return _Ledger(points, tuple(tasks), chance, metrics)
+    protocols, readouts = (
+        tuple(dict.fromkeys(str(one) for one in _column(ledger, name) if one)) for name in ("protocol", "readout")
+    )
+    return _Ledger(points, tuple(tasks), chance, metrics, about, protocols, readouts or ("mean",))
+
+
+def _with_floors(about: Mapping[str, Mapping[str, float]], path: Path) -> dict[str, dict[str, float]]:
+    """With the score of log-mel statistics as the floor of each task, where the ledger names no other."""
+    found = {name: dict(values) for name, values in about.items()}
+    if path.is_file():
+        for name, result in _mapping(_read_json(path), path).items():
+            if name in found and isinstance(result, dict) and isinstance(result.get("score"), int | float):
+                found[name].setdefault("floor", float(result["score"]))
+    return found
 
 
 def _column(ledger: Mapping[str, list[Any]], name: str) -> list[Any]:
@@ -141,12 +178,14 @@ def _point(row: Mapping[str, Any], tasks: list[str], last: int) -> Point:
         },
         scores={task: float(row[f"score:{task}"]) for task in tasks},
         quality=float(row["quality"]),
+        words={name: str(value) for name, value in row.items() if isinstance(value, str) and name not in _IDS},
     )
 
 
 def _parse_laws(raw: Mapping[str, Any], path: Path) -> Laws:
     """The fitted laws; every key may be absent, and a number that is null or absent is NaN."""
     try:
+        raw = _present(raw)
         return Laws(
             y=str(raw.get("y") or "quality"),
             y_meaning=str(raw.get("y_meaning") or ""),
@@ -162,19 +201,11 @@ def _parse_laws(raw: Mapping[str, Any], path: Path) -> Laws:
             notes=tuple(str(note) for note in raw.get("notes") or ()),
             level=_level(raw),
             baseline=str(raw.get("baseline") or ""),
-            audit=_audit((raw.get("audit") or {}).get("rankme")),
+            audit=(raw.get("audit") or {}).get("rankme") or {},
             two_stage={str(rank): _two_stage(found) for rank, found in (raw.get("two_stage") or {}).items()},
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise SonoscaleError(f"{path} is not of the expected shape: {type(error).__name__}: {error}") from error
-
-
-def _audit(raw: Mapping[str, Any] | None) -> str:
-    if not raw or not raw.get("verdict"):
-        return f"Rank was not audited: {raw['reason']}." if raw and raw.get("reason") else ""
-    needed = f" Runs that would settle it: {raw['needed']}." if raw.get("needed") else ""
-    reason = str(raw.get("reason") or "")
-    return f"Is rank to be trusted here? {raw['words']}. {reason[:1].upper()}{reason[1:]}.{needed}"
 
 
 def _two_stage(raw: Mapping[str, Any]) -> TwoStage:
@@ -188,6 +219,15 @@ def _two_stage(raw: Mapping[str, Any]) -> TwoStage:
         for name, route in raw["routes"].items()
     }
     return TwoStage(str(raw["verdict"]), tuple(map(str, raw.get("design") or ())), routes)
+
+
+def _present(value: Any) -> Any:
+    """The same with columns as they are called here, in keys and in texts that name a column alone."""
+    if isinstance(value, dict):
+        return {RENAMED.get(key, key): _present(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_present(one) for one in value]
+    return RENAMED.get(value, value) if isinstance(value, str) else value
 
 
 def _level(raw: Mapping[str, Any]) -> float:
@@ -268,6 +308,7 @@ def _read_run(folder: Path, name: str) -> Run:
 def _phases(table: pa.Table, path: Path) -> tuple[Trajectory, ...]:
     if "step" not in table.column_names:
         raise SonoscaleError(f"{path} has no column 'step'; it has {', '.join(table.column_names)}")
+    table = table.rename_columns(list(renamed(table.column_names).values()))
     columns: dict[str, np.ndarray] = {}
     for name, column in zip(table.column_names, table.columns, strict=True):
         if name != "phase":

@@ -123,7 +123,7 @@ class Laws:
     notes: tuple[str, ...]
     level: float = 0.95
     baseline: str = ""
-    audit: str = ""
+    audit: Mapping[str, Any] = field(default_factory=dict)
     two_stage: Mapping[str, TwoStage] = field(default_factory=dict)
 
     @property
@@ -151,6 +151,7 @@ class Point:
     values: Mapping[str, float]
     scores: Mapping[str, float]
     quality: float
+    words: Mapping[str, str] = field(default_factory=dict)
 
     def get(self, name: str) -> float:
         """A numeric column by name; NaN where the ledger does not have it."""
@@ -224,6 +225,11 @@ class StudyResults:
         runs: Training histories and spectra by run.
         failures: The runs that failed.
         missing: Sentences that say which optional pieces were not there.
+        about_tasks: By task what bounds its scores, as far as it is known: `chance`, `floor` (an untrained twin, or
+            log-mel statistics), `ceiling` (a strong public encoder), `reliability` with `reliability_low` and
+            `reliability_high`.
+        protocols, readouts: By which the scores were made.
+        settings: The study's configuration, as it was read.
     """
 
     folder: Path
@@ -238,6 +244,10 @@ class StudyResults:
     runs: Mapping[str, Run]
     failures: tuple[Failure, ...] = ()
     missing: tuple[str, ...] = ()
+    about_tasks: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    protocols: tuple[str, ...] = ()
+    readouts: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def final_points(self) -> tuple[Point, ...]:
