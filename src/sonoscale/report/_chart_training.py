@@ -16,17 +16,19 @@ from sonoscale.report._theme import DASHES
 
 __all__ = ["spectra_figure", "spectra_rows", "trajectories_figure", "trajectory_rows"]
 
-MOST_STEPS = 20_000
-"""Points of trajectories, and of spectra, that a figure holds."""
-_PER_RUN = 160
+MOST_POINTS = 24_000
+"""Points of trajectories that a figure holds."""
+_PER_LINE = (14, 160)
+_SPECTRA = 60
 _FLOOR = 1e-7
 
 
 def trajectory_rows(results: StudyResults, encoders: Encoders) -> tuple[list[dict[str, Any]], int]:
     """Rows of the histories of runs (thinned, and of so many runs as there is room for), and how many were left out."""
     runs = list(results.runs)
-    per_run = max(24, min(_PER_RUN, MOST_STEPS // max(len(runs), 1)))
-    kept = runs if len(runs) * per_run <= MOST_STEPS * 2 else _spaced(runs, MOST_STEPS * 2 // per_run)
+    lines = 2 * sum(len(run.phases) for run in results.runs.values()) or 1
+    per_line = min(max(MOST_POINTS // lines, _PER_LINE[0]), _PER_LINE[1])
+    kept = _spaced(runs, max(1, min(len(runs), int(MOST_POINTS / per_line * len(runs) / lines))))
     rows: list[dict[str, Any]] = []
     about = _about(encoders)
     for name in kept:
@@ -42,10 +44,9 @@ def trajectory_rows(results: StudyResults, encoders: Encoders) -> tuple[list[dic
                     continue
                 if branch and trunks:
                     steps, values = _rooted(trunks[0], column, phase.columns["step"][0], steps, values)
-                at = _thin(len(steps), per_run // (2 if branch else 1))
+                at = _thin(len(steps), per_line)
                 rows += [
-                    about[name] | {"phase": "branch" if branch else "trunk", "line": f"{name} {phase.phase}",
-                                   "of": column, "step": int(step), "value": float(f"{value:.5g}")}
+                    about[name] | {"phase": phase.phase, "of": column, "step": int(step), "value": float(f"{value:.4g}")}
                     for step, value in zip(steps[at], values[at], strict=True)
                 ]  # fmt: skip
     return rows, len(runs) - len(kept)
@@ -69,7 +70,7 @@ def trajectories_figure(results: StudyResults, encoders: Encoders) -> Figure:
                 x=alt.X("step:Q", title="training step", axis=alt.Axis(format="~s")),
                 y=alt.Y("value:Q", title=title, scale=alt.Scale(zero=False)),
                 color=colour_of(encoders, encoders.colour),
-                detail="line:N",
+                detail=["run:N", "phase:N"],
                 strokeDash=dash_of(encoders, encoders.colour),
                 opacity=_run_opacity(0.75),
                 tooltip=[
@@ -102,7 +103,7 @@ def spectra_rows(results: StudyResults, encoders: Encoders) -> list[dict[str, An
         if run.spectra and config is not None and config not in seen:
             seen.add(config)
             chosen.append(name)
-    chosen = _spaced(chosen, 120)
+    chosen = _spaced(chosen, _SPECTRA)
     for name in chosen:
         for centred in (False, True):
             for final in (False, True):
@@ -112,8 +113,7 @@ def spectra_rows(results: StudyResults, encoders: Encoders) -> list[dict[str, An
                 share = values / values[0]
                 share = share[share > _FLOOR]
                 rows += [
-                    about[name] | {"line": f"{name} {final}", "centred": centred,
-                                   "when": "after training" if final else "before training",
+                    about[name] | {"centred": centred, "when": "after training" if final else "before training",
                                    "index": int(at) + 1, "share": float(f"{share[at]:.4g}")}
                     for at in _spaced_logs(len(share))
                 ]  # fmt: skip
@@ -140,7 +140,7 @@ def spectra_figure(results: StudyResults, encoders: Encoders) -> Figure:
                 y=alt.Y("share:Q", title="over the largest", scale=alt.Scale(type="log"),
                         axis=alt.Axis(format="~e", tickCount=5)),
                 color=colour_of(encoders, encoders.colour),
-                detail="line:N",
+                detail="run:N",
                 strokeDash=alt.StrokeDash(
                     "when:N", title=None, sort=["after training", "before training"],
                     scale=alt.Scale(domain=["after training", "before training"], range=[[1, 0], [2, 3]]),
@@ -209,5 +209,5 @@ def _spaced(names: Sequence[str], most: int) -> list[str]:
 
 
 def _spaced_logs(count: int) -> list[int]:
-    """Indices of up to about 70 values, evenly spread over a logarithmic axis."""
-    return np.unique(np.geomspace(1, count, 70).round().astype(int) - 1).tolist() if count else []
+    """Indices of up to about 60 values, evenly spread over a logarithmic axis."""
+    return np.unique(np.geomspace(1, count, 60).round().astype(int) - 1).tolist() if count else []

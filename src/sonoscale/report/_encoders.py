@@ -192,7 +192,7 @@ def _settled(runs: Sequence[Mapping[str, Any]], key: str) -> bool:
 
 
 def _plain(value: float) -> float | int | None:
-    """A number as short as six digits make it, None for what is not finite."""
+    """A number as short as five digits make it, None for what is not finite."""
     if not math.isfinite(value):
         return None
-    return int(value) if value == int(value) and abs(value) < 1e15 else float(f"{value:.6g}")
+    return int(value) if value == int(value) and abs(value) < 1e15 else float(f"{value:.5g}")

@@ -139,6 +139,8 @@ class _Held:
             missing = html.escape("; ".join(notes) or "nothing to show").rstrip(".")
             return f'<figure id="{name}"><h3>{title}</h3><p class="missing">Not drawn: {missing}.</p></figure>'
         self.tables |= figure.data
+        label = f' aria-label="{title}"' if title else ""
+        heading_of = f"<h3>{title}</h3>" if title else ""
         panels = []
         for index, panel in enumerate(figure.panels):
             heading = f"<h4>{html.escape(panel.title)}</h4>" if panel.title else ""
@@ -156,7 +158,7 @@ class _Held:
                 f'{f" data-brush={brush}" if brush else ""} style="min-height:{panel.height}px"></div></div>'
             )
         return (
-            f'<figure id="{name}" aria-label="{title}"><h3>{title}</h3>{self._controls(figure)}'
+            f'<figure id="{name}"{label}>{heading_of}{self._controls(figure)}'
             f'<div class="panels columns-{min(figure.columns, len(panels))}">{"".join(panels)}</div>'
             f'<figcaption>{html.escape(figure.caption)}<span class="offscreen"> {alt}</span></figcaption></figure>'
         )
@@ -191,13 +193,17 @@ class _Held:
             name = f"grid{len(self.grids)}"
             self.grids[name] = {
                 "heads": [{"head": one.head, "kind": _kind(one)} for one in table.columns],
-                "rows": [
-                    [*(keys or (None, None)), [_cell(cell.text, cell.sort) for cell in row]]
-                    for row, keys in zip(table.rows, grid.keys or [None] * len(table.rows), strict=True)
-                ],
+                "rows": [[_cell(cell.text, cell.sort) for cell in row] for row in table.rows],
+                "keys": self._keys(grid),
             }
             return table_html(table, rows=name)
         return table_html(table, keys=grid.keys)
+
+    def _keys(self, grid: Grid) -> Any:
+        """What the rows of a grid are: the runs of the encoders in their order, or each by name."""
+        encoders = self.page.encoders
+        runs = [] if encoders is None else [(row["run"], row["config"]) for row in encoders.rows if row["of"] == "run"]
+        return "runs" if runs and list(grid.keys) == runs else list(grid.keys) or None
 
     def content(self) -> dict[str, Any]:
         encoders, page = self.page.encoders, self.page
@@ -267,7 +273,7 @@ def _packed(values: list[Any]) -> Any:
     """A column; of few different values, these and which of them."""
     distinct = dict.fromkeys(one for one in values if one is not None)
     words = any(isinstance(one, str) for one in distinct)
-    if (words or len(distinct) < len(values) / 4) and len(values) > 8 and not any(one is True or one is False for one in distinct):
+    if (words or len(distinct) < len(values) / 4) and len(values) > 8:
         places = {one: i for i, one in enumerate(distinct)}
         return {"d": list(distinct), "i": [-1 if one is None else places[one] for one in values]}
     return values
@@ -276,7 +282,7 @@ def _packed(values: list[Any]) -> Any:
 def _cell(text: str, sort: float | str) -> Any:
     if isinstance(sort, str):
         return text
-    return [text, float(f"{sort:.8g}") if math.isfinite(sort) else None]
+    return [text, float(f"{sort:.6g}") if math.isfinite(sort) else None]
 
 
 def _brushed(spec: Mapping[str, Any]) -> str:

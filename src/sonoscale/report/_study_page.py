@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from sonoscale.laws.plan import Allocation, Designed
@@ -29,6 +29,7 @@ from sonoscale.report._format import duration, join, name_of
 from sonoscale.report._html import Grid, Page, Section, items, paragraphs
 from sonoscale.report._model import StudyResults
 from sonoscale.report._planned import held_out_rows
+from sonoscale.report._planner import planner_data, planner_figure
 from sonoscale.report._tables import (
     audit_table,
     correlations_table,
@@ -90,6 +91,8 @@ def study_page(results: StudyResults, plan: Allocation | Designed | str) -> Page
     meaning = [f"{name_of(laws.y).capitalize()}: {laws.y_meaning}."] if laws.y_meaning else []
     keys = [(point.run, point.config) for point in results.points]
     x, colour = encoders.variables.get("rankme"), encoders.colour
+    planned = planner_data(plan, results.folder)
+    planner = ('<div id="planner"></div>', planner_figure(plan)) if planned else ()
     two_stage: list[Any] = []
     if tables["two_stage"].rows:
         two_stage = ["<h3>Through rank, or directly</h3>", paragraphs(two_stage_sentences(results)), tables["two_stage"]]
@@ -101,7 +104,7 @@ def study_page(results: StudyResults, plan: Allocation | Designed | str) -> Page
         )),
         Section("trust", "Can rank be trusted?", (figures["audit"], tables["audit"], figures["decisions"])),
         Section("budget", "What budgets buy", (
-            *planner_blocks(plan), figures["frontier"], *([figures["isoflops"]] if "isoflops" in figures else []),
+            *planner, figures["frontier"], *([figures["isoflops"]] if "isoflops" in figures else []),
             figures["held_out"], *_plan_notes(plan),
         )),
         Section("scores", "Tasks", (figures["tasks"], tables["tasks"], tables["correlations"])),
@@ -121,19 +124,9 @@ def study_page(results: StudyResults, plan: Allocation | Designed | str) -> Page
         chosen={"x": x.key if x else "", "y": "quality", "colour": colour.key if colour else ""},
         command=str(results.provenance.get("command") or ""),
         folder=results.folder.name,
-        planner=planner_of(plan),
+        planner=planned,
         without='The same figures lie as pictures in the folder "figures" beside it.',
     )
-
-
-def planner_blocks(plan: Any) -> Sequence[str]:
-    """Where the planner stands on the page."""
-    return ('<div id="planner"></div>',) if planner_of(plan) else ()
-
-
-def planner_of(plan: Any) -> Mapping[str, Any] | None:
-    """What the planner computes from."""
-    return None
 
 
 def _plan_notes(plan: Allocation | Designed | str) -> list[str]:

@@ -39,11 +39,12 @@ const rowsOf = (() => {
     }
     return rows;
   }
-  return (name) => {
-    if (!page.tables[name]) return [];
-    if (!made.has(name)) made.set(name, decode(name));
+  const get = (name) => {
+    if (!made.has(name)) made.set(name, page.tables[name] ? decode(name) : []);
     return made.get(name);
   };
+  get.put = (name, rows) => made.set(name, rows);
+  return get;
 })();
 
 const runs = rowsOf("encoders").filter((row) => row.of === "run");

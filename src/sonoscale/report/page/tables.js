@@ -4,8 +4,10 @@ const SHOWN = 200;
 function modelOf(table) {
   if (table.dataset.rows) {
     const found = page.grids[table.dataset.rows];
-    return { heads: found.heads, rows: found.rows.map(([run, config, cells]) => ({
-      run, config, cells: cells.map((cell) => (Array.isArray(cell) ? { text: cell[0], sort: cell[1] } : { text: cell, sort: cell })),
+    const about = found.keys === "runs" ? runs : (found.keys || []).map(([run, config]) => ({ run, config }));
+    return { heads: found.heads, rows: found.rows.map((cells, i) => ({
+      run: about[i] && about[i].run, config: about[i] && about[i].config,
+      cells: cells.map((cell) => (Array.isArray(cell) ? { text: cell[0], sort: cell[1] } : { text: cell, sort: cell })),
     })) };
   }
   const heads = all("thead th", table).map((head) => ({ head: head.textContent, kind: head.className }));
