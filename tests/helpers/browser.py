@@ -63,7 +63,9 @@ class Tab:
             case "Runtime.exceptionThrown":
                 self.errors.append(str(params["exceptionDetails"].get("exception", {}).get("description", params)))
             case "Runtime.consoleAPICalled" if params["type"] in ("error", "warning"):
-                self.errors.append(" ".join(str(one.get("value", one.get("description", ""))) for one in params["args"]))
+                self.errors.append(
+                    " ".join(str(one.get("value", one.get("description", ""))) for one in params["args"])
+                )
             case "Log.entryAdded" if params["entry"]["level"] in ("error", "warning"):
                 self.errors.append(params["entry"]["text"])
             case "Network.requestWillBeSent":
@@ -72,7 +74,9 @@ class Tab:
 
     def open(self, path: Path, *, width: int = 1200, height: int = 900, dark: bool = False) -> None:
         """Open a file, and wait until the page says that it is ready."""
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+        )
         scheme = "dark" if dark else "light"
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self.call("Page.navigate", url=path.resolve().as_uri())
@@ -110,8 +114,16 @@ class Tab:
     def mouse(self, kind: str, x: float, y: float, *, down: bool = False, modifiers: int = 0) -> None:
         """A mouse event: `mouseMoved`, `mousePressed`, `mouseReleased`."""
         button = "none" if kind == "mouseMoved" and not down else "left"
-        self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button=button, buttons=int(down or kind == "mousePressed"),
-                  clickCount=0 if kind == "mouseMoved" else 1, modifiers=modifiers)  # fmt: skip
+        self.call(
+            "Input.dispatchMouseEvent",
+            type=kind,
+            x=x,
+            y=y,
+            button=button,
+            buttons=int(down or kind == "mousePressed"),
+            clickCount=0 if kind == "mouseMoved" else 1,
+            modifiers=modifiers,
+        )
 
     def click(self, x: float, y: float, *, shift: bool = False) -> None:
         """Click at a point."""
@@ -152,18 +164,31 @@ def browse(profile: Path) -> Iterator[Tab]:
     to_browser, writer = os.pipe()
     reader, from_browser = os.pipe()
     command = [
-        str(BROWSER), "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-        "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-extensions",
-        "--disable-dev-shm-usage", "--hide-scrollbars", f"--user-data-dir={profile}", "--host-resolver-rules=MAP * 0.0.0.0",
+        str(BROWSER),
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--disable-extensions",
+        "--disable-dev-shm-usage",
+        "--hide-scrollbars",
+        f"--user-data-dir={profile}",
+        "--host-resolver-rules=MAP * 0.0.0.0",
         "--remote-debugging-pipe",
-    ]  # fmt: skip
+    ]
 
     def place() -> None:  # the browser reads from 3 and writes to 4
         high = os.dup(to_browser), os.dup(from_browser)
         os.dup2(high[0], 3)
         os.dup2(high[1], 4)
 
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=place, close_fds=False)
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=place, close_fds=False
+    )
     for end in (to_browser, from_browser):
         os.close(end)
     try:

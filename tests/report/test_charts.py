@@ -72,7 +72,12 @@ def test_the_interval_of_a_single_seed_is_that_of_its_measurement(make_study: Ca
 def test_variables_are_known_by_what_they_are(encoders: Encoders) -> None:
     roles = {one.key: one.role for one in encoders.variables.values()}
     assert roles["width"] == roles["mask_ratio"] == roles["axis"] == "design"
-    assert (roles["flops"], roles["rankme"], roles["score_esc10"], roles["quality"]) == ("cost", "result", "score", "score")
+    assert (roles["flops"], roles["rankme"], roles["score_esc10"], roles["quality"]) == (
+        "cost",
+        "result",
+        "score",
+        "score",
+    )
     assert "depth" not in roles  # the same in all
     assert encoders.variables["params"].log
     assert not encoders.variables["mask_ratio"].log
@@ -80,9 +85,7 @@ def test_variables_are_known_by_what_they_are(encoders: Encoders) -> None:
     assert not {"train_hours", "params"} & {one.key for one in encoders.design}  # of the clips, and of the width
 
 
-def test_colour_shows_what_was_swept_or_what_explains_most(
-    encoders: Encoders, make_study: Callable[..., Path]
-) -> None:
+def test_colour_shows_what_was_swept_or_what_explains_most(encoders: Encoders, make_study: Callable[..., Path]) -> None:
     assert encoders.colour is not None
     assert encoders.colour.key == "axis"
     several = encoders_of(grid_study(make_study))
@@ -93,7 +96,9 @@ def test_colour_shows_what_was_swept_or_what_explains_most(
 
 def test_columns_of_any_name_become_fields(make_study: Callable[..., Path]) -> None:
     results = load_study(make_study())
-    point = replace(results.points[0], values=dict(results.points[0].values) | {"a.b[0]": 1.0, "a_b_0_": 2.0, "run": 3.0})
+    point = replace(
+        results.points[0], values=dict(results.points[0].values) | {"a.b[0]": 1.0, "a_b_0_": 2.0, "run": 3.0}
+    )
     found = encoders_of(replace(results, points=(point, *results.points[1:])))
     row = next(row for row in found.rows if row["of"] == "run")
     assert row["run"] == point.run
@@ -119,8 +124,12 @@ def test_the_law_stands_beside_the_points_with_its_band(results: StudyResults) -
 def test_alternatives_have_one_panel_each_and_say_their_correlation(results: StudyResults, encoders: Encoders) -> None:
     figure = alternatives_figure(results, encoders)
     assert [panel.title for panel in figure.panels] == [
-        "RankMe (centred)", "encoder parameters", "hours of audio seen", "training FLOPs", "held-out loss",
-    ]  # fmt: skip
+        "RankMe (centred)",
+        "encoder parameters",
+        "hours of audio seen",
+        "training FLOPs",
+        "held-out loss",
+    ]
     assert figure.panels[-1].subtitle == "Spearman −0.40 [−0.70, 0.03]"
 
 
@@ -150,7 +159,9 @@ def test_the_frontier_is_the_best_of_each_budget(results: StudyResults, encoders
     best = [row["quality"] for row in rows]
     assert best == sorted(best)
     for row in rows:
-        within = [one["quality"] for one in encoders.rows if one["of"] == "configuration" and one["flops"] <= row["flops"]]
+        within = [
+            one["quality"] for one in encoders.rows if one["of"] == "configuration" and one["flops"] <= row["flops"]
+        ]
         assert row["quality"] == max(within)
 
 
@@ -186,7 +197,9 @@ def test_spectra_are_relative_to_their_largest_before_and_after(results: StudyRe
     final = results.runs[point.run].spectrum(final=True, centred=False)
     assert final is not None
     mine = [row for row in rows if row["run"] == point.run and row["when"] == "after training" and not row["centred"]]
-    np.testing.assert_allclose([row["share"] for row in mine], [final[row["index"] - 1] / final[0] for row in mine], rtol=1e-3)
+    np.testing.assert_allclose(
+        [row["share"] for row in mine], [final[row["index"] - 1] / final[0] for row in mine], rtol=1e-3
+    )
     assert {row["when"] for row in rows} == {"after training", "before training"}
 
 

@@ -14,14 +14,23 @@ import pytest
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.report import Report, report
-from sonoscale.report._load import load_study
 from sonoscale.report._html import page_html
+from sonoscale.report._load import load_study
 from sonoscale.report._planned import plan_study
 from sonoscale.report._study_page import study_page
 
 SECTIONS = [
-    "summary", "effects-section", "laws", "trust", "budget", "scores", "training", "runs", "method", "provenance",
-]  # fmt: skip
+    "summary",
+    "effects-section",
+    "laws",
+    "trust",
+    "budget",
+    "scores",
+    "training",
+    "runs",
+    "method",
+    "provenance",
+]
 FIGURES = ["quality", "effects", "alternatives", "frontier", "tasks", "trajectories", "spectra"]
 
 
@@ -180,7 +189,9 @@ def test_the_same_study_gives_the_same_page(whole_study: Path, page: str) -> Non
 def test_a_page_of_many_runs_is_small_and_leaves_no_run_out_of_its_tables(whole_study: Path) -> None:
     results = load_study(whole_study)
     copies = tuple(
-        replace(point, run=f"{point.run}-{i}", config=f"{point.config}-{i}") for i in range(150) for point in results.points
+        replace(point, run=f"{point.run}-{i}", config=f"{point.config}-{i}")
+        for i in range(150)
+        for point in results.points
     )
     many = replace(results, points=copies, runs={point.run: results.runs[point.run.split("-")[0]] for point in copies})
     page = page_html(study_page(many, "no plan"))

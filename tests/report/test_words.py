@@ -15,10 +15,17 @@ from rich.console import Console
 
 from sonoscale.report import _format as form
 from sonoscale.report import terminal_summary
+from sonoscale.report._answers import answers, law_sentence, summary
 from sonoscale.report._load import load_study
 from sonoscale.report._model import Interval, StudyResults
-from sonoscale.report._answers import answers, law_sentence, summary
-from sonoscale.report._tables import audit_table, correlations_table, laws_table, runs_table, tasks_table, two_stage_table
+from sonoscale.report._tables import (
+    audit_table,
+    correlations_table,
+    laws_table,
+    runs_table,
+    tasks_table,
+    two_stage_table,
+)
 
 
 @pytest.fixture(scope="module")
@@ -134,9 +141,7 @@ def test_the_audit_is_in_the_summary(whole_study: Path, tmp_path: Path, audit: d
 
 
 def test_every_unsettled_alternative_is_named(results: StudyResults) -> None:
-    said = with_correlations(
-        results, rankme=(0.5, 0.3, 0.7), flops=(0.9, 0.8, 0.95), params=(0.51, 0.2, 0.7)
-    )
+    said = with_correlations(results, rankme=(0.5, 0.3, 0.7), flops=(0.9, 0.8, 0.95), params=(0.51, 0.2, 0.7))
     assert "more closely by training FLOPs and encoder parameters." in said
     assert "The intervals of RankMe and encoder parameters overlap" in said
 
@@ -229,9 +234,12 @@ PLANNED = "no plan here"
 
 def test_the_first_screen_answers_in_order_each_with_its_number(results: StudyResults) -> None:
     audit = {
-        "verdict": "insufficient_data", "words": "Insufficient data: these runs cannot say", "rank": "rankme",
-        "reason": "rho is 0.67 over 8 configurations", "needed": "34 configurations show a correlation of 0.5",
-    }  # fmt: skip
+        "verdict": "insufficient_data",
+        "words": "Insufficient data: these runs cannot say",
+        "rank": "rankme",
+        "reason": "rho is 0.67 over 8 configurations",
+        "needed": "34 configurations show a correlation of 0.5",
+    }
     found = answers(replace(results, laws=replace(results.laws, audit=audit)), PLANNED)
     assert [one.question.split()[0] for one in found] == ["Can", "Which", "What", "What"]
     trust, law, plan, settle = found
@@ -258,25 +266,36 @@ def test_without_an_audit_the_first_answer_says_why(results: StudyResults) -> No
 
 def test_checks_of_an_audit_say_on_which_side_of_zero_they_lie(results: StudyResults) -> None:
     audit = {
-        "verdict": "supported", "words": "Supported: yes", "rank": "rankme",
+        "verdict": "supported",
+        "words": "Supported: yes",
+        "rank": "rankme",
         "spearman": {"value": 0.7, "low": 0.2, "high": 0.9, "p": 0.01},
         "adjusted": {
             "each": [{"given": ["log params_encoder"], "value": 0.1, "low": -0.3, "high": 0.4, "p": 0.6}],
-            "linear": {"value": -0.5, "low": -0.8, "high": -0.1, "p": 0.02}, "partial": None, "richer": None,
+            "linear": {"value": -0.5, "low": -0.8, "high": -0.1, "p": 0.02},
+            "partial": None,
+            "richer": None,
         },
         "joint": None,
-    }  # fmt: skip
+    }
     rows = audit_table(replace(results, laws=replace(results.laws, audit=audit))).rows
     assert [(row[0].text, row[4].text) for row in rows] == [
-        ("Spearman's rho", "above zero"), ("given log encoder parameters", "zero is possible"),
+        ("Spearman's rho", "above zero"),
+        ("given log encoder parameters", "zero is possible"),
         ("given all, linear", "below zero"),
-    ]  # fmt: skip
+    ]
     assert rows[0][2].text == "0.70 [0.20, 0.90]"
 
 
 def test_floors_and_reliability_of_tasks_are_shown_where_they_are_known(results: StudyResults) -> None:
     about = {task: dict(found) for task, found in results.about_tasks.items()}
-    about["esc10"] |= {"floor": 0.0, "ceiling": 0.9, "reliability": 0.75, "reliability_low": 0.5, "reliability_high": 0.9}
+    about["esc10"] |= {
+        "floor": 0.0,
+        "ceiling": 0.9,
+        "reliability": 0.75,
+        "reliability_low": 0.5,
+        "reliability_high": 0.9,
+    }
     first, second, _ = tasks_table(replace(results, about_tasks=about)).rows
     assert [cell.text for cell in first][2:4] == ["0.100", "0.000"]
     assert [cell.text for cell in first][6:] == ["0.900", "100%", "0.75 [0.50, 0.90]"]

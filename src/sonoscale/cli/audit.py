@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sonoscale.cli._console import console
-from sonoscale.cli._plot import Plot, check_plot, save_plot
+from sonoscale.cli._plot import Out, Plot, check_out, check_plot, save_page, save_plot
 from sonoscale.errors import SonoscaleError
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def audit(
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of resampling.")] = 0,
     json: Annotated[Path | None, typer.Option(help="Write everything to this .json file.")] = None,
     plot: Plot = None,
+    out: Out = None,
 ) -> None:
     """Should you trust rank here? A verdict on a table of runs, with its evidence."""
     from sonoscale.cli._outputs import check_outputs
@@ -61,6 +62,7 @@ def audit(
         raise SonoscaleError(f"{json}: must end in .json, in a folder that exists")
     check_outputs([json], [table])
     check_plot(plot, json, table)
+    check_out(out, [json, plot], table)
     options: dict[str, Any] = {
         "rank": rank, "covariates": None if covariates is None else _names(covariates), "baselines": _names(baselines),
         "warmup": warmup, "layer": layer, "margin": margin, "reliability": reliability, "level": level, "seed": seed,
@@ -76,6 +78,7 @@ def audit(
         found = audit_runs(table, **options)
         _print(found)
     save_plot(found, plot)
+    save_page(found, out)
     if json:
         write_json(json, found.as_dict() | {"table": str(table), "provenance": provenance("numpy", "scipy")})
         console.print(f"everything  {json}", soft_wrap=True, markup=False)

@@ -30,6 +30,7 @@ app.command("export")(export.export)
 app.command("fit")(fit.fit)
 app.command("audit")(audit.audit)
 app.command("plan")(plan.plan)
+app.command("figures")(study.figures)
 app.add_typer(study.app, name="study")
 app.add_typer(data.app, name="data")
 
@@ -98,7 +99,21 @@ def _with_options(message: str) -> str:
 
 _OPTIONS = {"higher_is_better": "--higher-is-better or --lower-is-better"} | {
     name: f"--{name.replace('_', '-')}"
-    for name in ("base", "clusters", "d", "design", "force", "group", "held_out", "n", "omit", "step", "unit", "y")
+    for name in (
+        "base",
+        "clusters",
+        "d",
+        "design",
+        "force",
+        "group",
+        "held_out",
+        "n",
+        "omit",
+        "out",
+        "step",
+        "unit",
+        "y",
+    )
 }
 
 

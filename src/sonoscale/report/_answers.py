@@ -3,22 +3,44 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 from sonoscale.laws.plan import Allocation, Designed
 from sonoscale.report._chart_quality import alternatives_of
-from sonoscale.report._format import count, decimal, flops, hours, interval, join, name_of, plural
+from sonoscale.report._format import count, decimal, flops, hours, interval, join, label_of, name_of, plural
 from sonoscale.report._html import Answer
 from sonoscale.report._model import Fit, Interval, StudyResults
 
-__all__ = ["answers", "audit_sentence", "law_sentence", "scope", "summary", "two_stage_sentences"]
+__all__ = [
+    "amount_words",
+    "answers",
+    "audit_sentence",
+    "law_sentence",
+    "plan_answer",
+    "rank_against_alternatives",
+    "scope",
+    "seeds_sentence",
+    "summary",
+    "tone_of",
+    "two_stage_sentences",
+]
 
-_TONES = {"supported": "good", "only_through_capacity": "bad", "not_supported": "bad", "insufficient_data": "open"}
+_TONES: dict[str, Literal["good", "bad", "open"]] = {
+    "supported": "good",
+    "only_through_capacity": "bad",
+    "not_supported": "bad",
+    "insufficient_data": "open",
+}
+
+
+def tone_of(verdict: str) -> Literal["good", "bad", "open"]:
+    """How a verdict is coloured."""
+    return _TONES.get(verdict, "open")
 
 
 def answers(results: StudyResults, plan: Allocation | Designed | str) -> list[Answer]:
     """The first screen: is rank to be trusted, which law predicts best, what to train next, what would settle it."""
-    found = [_trust(results), _best_law(results), _next(plan), _settling(results, plan)]
+    found = [_trust(results), _best_law(results), plan_answer(plan), _settling(results, plan)]
     if results.laws.baseline:
         lead, rest = _split(results.laws.baseline, "; ")
         found.append(Answer("Is it any good?", _capital(rest) or lead, lead if rest else ""))
@@ -34,13 +56,14 @@ def scope(results: StudyResults) -> str:
     encoders = len(results.points)
     budgets = f" that yield {encoders} encoders (one per training budget)" if encoders != runs else ""
     return (
-        f"{plural(configs, 'configuration')}{over}, {plural(len(results.seeds), 'seed')}, {plural(runs, 'run')}{budgets}, "
-        f"{plural(len(results.tasks), 'task')} ({join(list(results.tasks))}); quality is the mean of the task scores."
+        f"{plural(configs, 'configuration')}{over}, {plural(len(results.seeds), 'seed')}, {plural(runs, 'run')}"
+        f"{budgets}, {plural(len(results.tasks), 'task')} ({join(list(results.tasks))}); "
+        "quality is the mean of the task scores."
     )
 
 
 def summary(results: StudyResults) -> list[str]:
-    """The sentences of a terminal: scope, law, rank and its alternatives, two stages, audit, seeds, baseline, failures."""
+    """Sentences on scope, law, rank and its alternatives, two stages, audit, seeds, baseline and failures."""
     sentences = [
         scope(results),
         law_sentence(results),
@@ -71,8 +94,8 @@ def _trust(results: StudyResults) -> Answer:
         return Answer(question, "Not audited.", _capital(str(audit.get("reason") or "no audit was kept")) + ".", "open")
     words, _ = _split(str(audit["words"]), ": ")
     said = _split(str(audit["words"]), ": ")[1]
-    tone: Any = _TONES.get(str(audit["verdict"]), "open")
-    return Answer(question, f"{words}: {said}." if said else f"{words}.", _capital(str(audit.get("reason") or "")) + ".", tone)
+    lead = f"{words}: {said}." if said else f"{words}."
+    return Answer(question, lead, _capital(str(audit.get("reason") or "")) + ".", tone_of(str(audit["verdict"])))
 
 
 def _best_law(results: StudyResults) -> Answer:
@@ -102,7 +125,8 @@ def _best_law(results: StudyResults) -> Answer:
     )
 
 
-def _next(plan: Allocation | Designed | str) -> Answer:
+def plan_answer(plan: Allocation | Designed | str) -> Answer:
+    """What to train next, with what is predicted of it, or why that cannot be said."""
     question = "What should be trained next?"
     if isinstance(plan, str):
         return Answer(question, "No plan can be made.", _capital(plan.rstrip(".")) + ".", "open")
@@ -112,12 +136,14 @@ def _next(plan: Allocation | Designed | str) -> Answer:
     y = Interval(plan.y.value, plan.y.low, plan.y.high)
     keep = plan.no_effect if isinstance(plan, Designed) else {}
     chosen = {name: value for name, value in plan.best.items() if name not in keep}
-    lead = f"{join([_amount(name, value) for name, value in chosen.items()])}" if chosen else "The usual design"
-    lead += f": {name_of(plan.target.name)} {interval(y)}."
-    details = f"The interval ({plan.level:.0%}) is for one run. {plan.details[0]}"
+    lead = f"{join([amount_words(name, value) for name, value in chosen.items()])}" if chosen else "The usual design"
+    lead += f": {label_of(plan.target.name)} {interval(y)}."
+    details = f"The interval ({plan.level:.0%}) is for one run."
+    details += f" {plan.details[0]}" if keep else ""
     for one in plan.reach:
         if one.side != "inside" and one.beyond > 3 and one.name not in keep:
-            details += f" {_capital(name_of(one.name))} is {one.beyond:.0f} times beyond what was tried: a direction, not a number."
+            far = f"lies {one.beyond:.2g} times beyond what was tried: a direction, not a number."
+            details += f" {_capital(label_of(one.name))} {far}"
             break
     return Answer(question, _capital(lead), details)
 
@@ -132,10 +158,10 @@ def _settling(results: StudyResults, plan: Allocation | Designed | str) -> Answe
     if not isinstance(plan, str):
         if plan.next_runs is not None and plan.next_runs.runs:
             suggested = plan.next_runs
-            first = ", ".join(_amount(k, v) for k, v in suggested.runs[0].items())
+            first = ", ".join(amount_words(k, v) for k, v in suggested.runs[0].items())
             rest = (
-                f"Of single runs, {first} tells most: {plural(len(suggested.runs), 'such run')} lower the standard error "
-                f"at the plan from {_short(suggested.before)} to {_short(suggested.after[-1])}."
+                f"Of single runs, {first} tells most: {plural(len(suggested.runs), 'such run')} lower the standard "
+                f"error at the plan from {_short(suggested.before)} to {_short(suggested.after[-1])}."
             )
         if plan.edges:
             rest += f" At the edge of what was tried: {join([name_of(name) for name in plan.edges])}."
@@ -246,7 +272,7 @@ def _split(text: str, at: str) -> tuple[str, str]:
     return first, rest
 
 
-def _amount(name: str, value: Any) -> str:
+def amount_words(name: str, value: Any) -> str:
     """`width 48`, `1.3M examples seen`."""
     if name in ("examples_seen", "clips_seen", "train_clips", "step"):
         return f"{count(float(value))} {name_of(name)}"
@@ -254,7 +280,9 @@ def _amount(name: str, value: Any) -> str:
         return f"{count(float(value))} parameters"
     if name.endswith(("_hours", "hours_seen")):
         return f"{hours(float(value))} of audio"
-    return f"{name_of(name)} {value:.4g}" if isinstance(value, float) else f"{name_of(name)} {value}"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{label_of(name)} {count(float(value)) if abs(value) >= 1e4 else f'{value:.4g}'}"
+    return f"{label_of(name)} {value}"
 
 
 def _short(value: Any) -> str:

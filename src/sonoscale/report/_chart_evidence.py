@@ -10,7 +10,7 @@ from typing import Any
 from sonoscale.report._chart_quality import colour_of, scatter
 from sonoscale.report._encoders import Encoders
 from sonoscale.report._figure import Figure, Panel
-from sonoscale.report._format import decimal, name_of, plural
+from sonoscale.report._format import decimal, label_of, name_of, plural
 from sonoscale.report._model import StudyResults
 
 __all__ = [
@@ -118,8 +118,8 @@ def decisions_figure(audit: Mapping[str, Any]) -> Figure:
         chart = alt.layer(chance, bars, points)
     return Figure(
         "decisions", "Choosing the better of two",
-        "Of all pairs of configurations whose qualities differ by more than seeds do, the share that each column orders "
-        "rightly; a coin gets half of them (dotted).",
+        "Of all pairs of configurations whose qualities differ by more than seeds do, the share that each column "
+        "orders rightly; a coin gets half of them (dotted).",
         "Decision accuracy with intervals. "
         + " ".join(f"{row['by']}: {row['share']:.0%}." for row in rows),
         (Panel(chart, note="the audit compared no decisions", height=70 + 30 * len(rows)),),
@@ -192,7 +192,9 @@ def frontier_figure(results: StudyResults, encoders: Encoders) -> Figure:
         for row in sorted(known, key=lambda row: (row[flops.key], -row["quality"])):
             if row["quality"] > best:
                 best = row["quality"]
-                rows.append({flops.key: row[flops.key], "quality": best, "config": row["config"], "label": row["label"]})
+                rows.append(
+                    {flops.key: row[flops.key], "quality": best, "config": row["config"], "label": row["label"]}
+                )
         if rows:
             rows.append(rows[-1] | {flops.key: max(row[flops.key] for row in known)})
         line = alt.Chart(alt.NamedData("frontier")).mark_line(style="law", interpolate="step-after").encode(
@@ -226,9 +228,9 @@ def isoflop_figure(plan: Mapping[str, Any], observed: Sequence[Mapping[str, Any]
     ]
     best = [{"n": plan["n"]["value"], "y": plan["y"]["value"], "low": plan["y"]["low"], "high": plan["y"]["high"]}]
     last = max(plan["isoflops"], key=lambda one: one["flops"])["flops"] if plan["isoflops"] else 0
-    x = alt.X("n:Q", title=name_of(columns["n"]), scale=alt.Scale(type="log", nice=False),
+    x = alt.X("n:Q", title=label_of(columns["n"]), scale=alt.Scale(type="log", nice=False),
               axis=alt.Axis(format="~s"))  # fmt: skip
-    y = alt.Y("y:Q", title=name_of(columns["y"]), scale=alt.Scale(zero=False))
+    y = alt.Y("y:Q", title=label_of(columns["y"]), scale=alt.Scale(zero=False))
     colour = alt.Color("flops:O", title="FLOPs", legend=alt.Legend(format=".2~e", formatType="number"))  # type: ignore[arg-type]
     base = alt.Chart(alt.NamedData("isoflops"))
     band = base.transform_filter(alt.FieldEqualPredicate(field="flops", equal=last)).mark_area(style="band").encode(
@@ -244,7 +246,7 @@ def isoflop_figure(plan: Mapping[str, Any], observed: Sequence[Mapping[str, Any]
         "isoflops", "IsoFLOP curves",
         "What the law expects along parameters at equal FLOPs; the band is the uncertainty of the law at the largest "
         "budget, the diamond the plan with the interval of one run.",
-        f"{name_of(columns['y'])} along {name_of(columns['n'])} at {len(plan['isoflops'])} budgets.",
+        f"{label_of(columns['y'])} along {label_of(columns['n'])} at {len(plan['isoflops'])} budgets.",
         (Panel(alt.layer(band, lines, runs, bars, point), height=380),),
         data={"isoflops": curves, "observed": list(observed), "planned": best},
     )  # fmt: skip
@@ -257,5 +259,3 @@ def _quality(audit: Mapping[str, Any]) -> str:
 
 def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-

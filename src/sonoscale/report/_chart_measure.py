@@ -149,7 +149,9 @@ def _lined(
         x = altair.X("at:Q", title=x_title, scale=scale, axis=altair.Axis(format="~g", **marks))
         rank, names = name_of(results.estimator), [one.name for one in results.measured]
         told = _told(names, dashed=True)
-        band = base.mark_area(opacity=0.16).encode(x=x, y=altair.Y("low:Q", title=rank), y2="high:Q", color=told["color"])
+        band = base.mark_area(opacity=0.16).encode(
+            x=x, y=altair.Y("low:Q", title=rank), y2="high:Q", color=told["color"]
+        )
         line = base.mark_line().encode(x=x, y=altair.Y("value:Q", title=rank, scale=altair.Scale(zero=False)), **told)
         points = base.mark_point(filled=True, size=48).encode(
             x=x, y="value:Q", color=told["color"], tooltip=_tips(x_title, "at:Q", rank)

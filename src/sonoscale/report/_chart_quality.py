@@ -11,7 +11,15 @@ from sonoscale.report._figure import Figure, Panel, picked
 from sonoscale.report._format import interval, join, name_of, plural
 from sonoscale.report._model import StudyResults
 
-__all__ = ["alternatives_figure", "alternatives_of", "colour_of", "curves_of", "effects_figure", "quality_figure", "x_of"]
+__all__ = [
+    "alternatives_figure",
+    "alternatives_of",
+    "colour_of",
+    "curves_of",
+    "effects_figure",
+    "quality_figure",
+    "x_of",
+]
 
 ALTERNATIVES = ("rankme_centred", "params", "hours_seen", "train_hours", "flops", "loss")
 MOST_EFFECTS = 6
@@ -62,7 +70,8 @@ def quality_figure(results: StudyResults, encoders: Encoders) -> Figure:
             "new encoders."
         )
     x = encoders.variables.get("rankme")
-    chart = scatter(encoders, x, colour=encoders.colour, curves=True) if x else None
+    curves = curves_of(results)
+    chart = scatter(encoders, x, colour=encoders.colour, curves=bool(curves)) if x else None
     return Figure(
         name="quality",
         title="Quality against RankMe",
@@ -70,18 +79,21 @@ def quality_figure(results: StudyResults, encoders: Encoders) -> Figure:
         alt=f"Scatter of quality against RankMe, {plural(len(encoders.configurations), 'configuration')}. "
         + _correlation(results, "rankme"),
         panels=(Panel(chart, note="the ledger has no values of RankMe", height=430),),
-        data={"encoders": encoders.rows, "curves": curves_of(results)},
+        data={"encoders": encoders.rows, "curves": curves},
         controls=("x", "y", "colour", "facet"),
     )
 
 
 def alternatives_figure(results: StudyResults, encoders: Encoders) -> Figure:
     """The same quality against everything that could stand in for rank."""
-    panels = []
+    panels, curves = [], curves_of(results)
+    fitted = {row["xname"] for row in curves}
     for x in alternatives_of(results):
         variable = next((one for one in encoders.variables.values() if one.column == x), None)
         spearman = results.laws.correlations.get(x)
-        chart = scatter(encoders, variable, colour=encoders.colour, legend=False, curves=True) if variable else None
+        chart = (
+            scatter(encoders, variable, colour=encoders.colour, legend=False, curves=x in fitted) if variable else None
+        )
         subtitle = f"Spearman {interval(spearman, 2)}" if spearman else ""
         panels.append(Panel(chart, name_of(x), subtitle, note=f"no values of {name_of(x)}", height=210))
     return Figure(
@@ -91,7 +103,7 @@ def alternatives_figure(results: StudyResults, encoders: Encoders) -> Figure:
         f"it and its {results.laws.percent} prediction band; below each name Spearman's correlation with its interval.",
         alt=" ".join(_correlation(results, x) for x in alternatives_of(results)) or "No alternative varies.",
         panels=tuple(panels),
-        data={"encoders": encoders.rows, "curves": curves_of(results)},
+        data={"encoders": encoders.rows, "curves": curves},
         columns=3,
         controls=("colour",),
     )
@@ -172,14 +184,15 @@ def scatter(
 
     data = alt.NamedData("encoders")
     across = x_of(x)
-    along = alt.Y(f"{y}:Q", title=encoders.variables[y].title if y in encoders.variables else y, scale=alt.Scale(zero=False))
+    along = alt.Y(
+        f"{y}:Q", title=encoders.variables[y].title if y in encoders.variables else y, scale=alt.Scale(zero=False)
+    )
     paint = colour_of(encoders, colour, legend=legend)
     shape = {}
     if colour is not None and colour.few:
         shown = legend_of(encoders, colour) if legend else {"legend": None}
-        kind = "O" if colour.kind == "number" else "N"
         scale = alt.Scale(domain=order_of(encoders, colour))
-        shape["shape"] = alt.Shape(f"{colour.key}:{kind}", title=colour.title, scale=scale, **shown)
+        shape["shape"] = alt.Shape(f"{colour.key}:N", title=colour.title, scale=scale, **shown)
     base = alt.Chart(data)
     configurations = base.transform_filter("datum.of == 'configuration'")
     layers = []
@@ -212,6 +225,17 @@ def scatter(
                 opacity=picked(full=0.5, dimmed=0.06),
             )
         )  # fmt: skip
+    layers.append(  # beneath the configurations; the page takes what cannot be seen for not there
+        base.transform_filter("datum.of == 'run'")
+        .mark_point(filled=False, strokeWidth=1.3, size=34)
+        .encode(
+            x=across,
+            y=along,
+            color=paint,
+            tooltip=_tooltip(encoders, x.key, y),
+            opacity=alt.condition("picked != null && picked[datum.run]", alt.value(0.9), alt.value(0)),
+        )
+    )
     points = configurations.mark_point(filled=True).encode(
         x=across, y=along, color=paint, **shape,
         size=alt.condition("datum.final", alt.value(95), alt.value(26)),
@@ -219,13 +243,6 @@ def scatter(
     )  # fmt: skip
     brush = alt.selection_interval(name="brush", empty=False)
     layers.append(points.add_params(brush))
-    runs = base.transform_filter("datum.of == 'run'")
-    layers.append(
-        runs.mark_point(filled=False, strokeWidth=1.3, size=34).encode(
-            x=across, y=along, color=paint, tooltip=_tooltip(encoders, x.key, y),
-            opacity=alt.condition("picked != null && picked[datum.run]", alt.value(0.9), alt.value(0)),
-        )
-    )  # fmt: skip
     chart = alt.layer(*layers, data=data)
     return chart.add_params(alt.param(name="xname", value=x.column)) if curves else chart
 

@@ -67,45 +67,73 @@ def tasks_figure(results: StudyResults, encoders: Encoders) -> Figure:
     names = {"chance": "chance", "floor": "floor (log-mel or untrained)", "ceiling": "ceiling (strong encoder)"}
     for task in results.tasks:
         about = results.about_tasks.get(task, {})
-        bounds += [{"task": task, "bound": words, "at": about[key]} for key, words in names.items()
-                   if math.isfinite(about.get(key, math.nan))]  # fmt: skip
+        bounds += [
+            {"task": task, "bound": words, "at": about[key]}
+            for key, words in names.items()
+            if math.isfinite(about.get(key, math.nan))
+        ]
         found = reliability_of(results, task)
         if found:
             reliability.append({"task": task, **found})
     panels: list[Panel] = [Panel(None, note="no scores")]
     if rows:
         y = alt.Y("task:N", title=None, sort=list(results.tasks), axis=alt.Axis(labelLimit=180))
-        points = alt.Chart(alt.NamedData("tasks")).mark_circle(size=62).encode(
-            x=alt.X("score:Q", title="score", scale=alt.Scale(zero=False)), y=y,
-            color=colour_of(encoders, encoders.colour, legend=False), opacity=picked(full=0.75),
-            tooltip=[alt.Tooltip("label:N", title="configuration"), "task:N", alt.Tooltip("score:Q", format=".3f")],
-        )  # fmt: skip
+        points = (
+            alt.Chart(alt.NamedData("tasks"))
+            .mark_circle(size=62)
+            .encode(
+                x=alt.X("score:Q", title="score", scale=alt.Scale(zero=False)),
+                y=y,
+                color=colour_of(encoders, encoders.colour, legend=False),
+                opacity=picked(full=0.75),
+                tooltip=[alt.Tooltip("label:N", title="configuration"), "task:N", alt.Tooltip("score:Q", format=".3f")],
+            )
+        )
         kinds = [words for words in names.values() if any(row["bound"] == words for row in bounds)]
         shapes = {"chance": "stroke", names["floor"]: "triangle-right", names["ceiling"]: "triangle-left"}
-        marks = alt.Chart(alt.NamedData("bounds")).mark_point(style="soft", filled=True, size=150).encode(
-            x="at:Q", y=y,
-            shape=alt.Shape("bound:N", title=None, scale=alt.Scale(domain=kinds, range=[shapes[k] for k in kinds])),
-            tooltip=["task:N", "bound:N", alt.Tooltip("at:Q", title="score", format=".3f")],
-        )  # fmt: skip
+        marks = (
+            alt.Chart(alt.NamedData("bounds"))
+            .mark_point(style="soft", filled=True, size=150)
+            .encode(
+                x="at:Q",
+                y=y,
+                shape=alt.Shape("bound:N", title=None, scale=alt.Scale(domain=kinds, range=[shapes[k] for k in kinds])),
+                tooltip=["task:N", "bound:N", alt.Tooltip("at:Q", title="score", format=".3f")],
+            )
+        )
         panels = [Panel(alt.layer(marks, points) if bounds else points, "scores", height=90 + 34 * len(results.tasks))]
         if reliability:
             base = alt.Chart(alt.NamedData("reliability"))
-            x = alt.X("value:Q", title="share of variance between configurations", scale=alt.Scale(domain=[0, 1]),
-                      axis=alt.Axis(format="%"))  # fmt: skip
-            layers = [base.mark_bar(style="soft", size=3).encode(x=x, y=y),
-                      base.mark_point(style="ink", filled=True, size=80).encode(
-                          x=x, y=y, tooltip=["task:N", alt.Tooltip("value:Q", title="reliability", format=".2f")])]  # fmt: skip
+            x = alt.X(
+                "value:Q",
+                title="share of variance between configurations",
+                scale=alt.Scale(domain=[0, 1]),
+                axis=alt.Axis(format="%"),
+            )
+            layers = [
+                base.mark_bar(style="soft", size=3).encode(x=x, y=y),
+                base.mark_point(style="ink", filled=True, size=80).encode(
+                    x=x, y=y, tooltip=["task:N", alt.Tooltip("value:Q", title="reliability", format=".2f")]
+                ),
+            ]
             if any("low" in row for row in reliability):
                 layers.insert(1, base.mark_rule(style="ink").encode(x=alt.X("low:Q"), x2="high:Q", y=y))
             panels.append(Panel(alt.layer(*layers), "reliability", height=90 + 34 * len(results.tasks)))
     return Figure(
-        "tasks", "Task by task",
+        "tasks",
+        "Task by task",
         "Each point is a configuration at its largest budget. A task can only tell configurations apart between its "
         "floor and its ceiling, and only as far as its reliability goes: the share of the variance of single runs that "
         "is between configurations, not between seeds.",
         f"Scores of {join(list(results.tasks))} with their bounds"
-        + ("; reliability: " + ", ".join(f"{row['task']} {row['value']:.2f}" for row in reliability) if reliability
-           else "") + ".",
-        tuple(panels), data={"tasks": rows, "bounds": bounds, "reliability": reliability}, columns=2,
+        + (
+            "; reliability: " + ", ".join(f"{row['task']} {row['value']:.2f}" for row in reliability)
+            if reliability
+            else ""
+        )
+        + ".",
+        tuple(panels),
+        data={"tasks": rows, "bounds": bounds, "reliability": reliability},
+        columns=2,
         controls=("colour",),
-    )  # fmt: skip
+    )

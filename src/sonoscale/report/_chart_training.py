@@ -46,9 +46,10 @@ def trajectory_rows(results: StudyResults, encoders: Encoders) -> tuple[list[dic
                     steps, values = _rooted(trunks[0], column, phase.columns["step"][0], steps, values)
                 at = _thin(len(steps), per_line)
                 rows += [
-                    about[name] | {"phase": phase.phase, "of": column, "step": int(step), "value": float(f"{value:.4g}")}
+                    about[name]
+                    | {"phase": phase.phase, "of": column, "step": int(step), "value": float(f"{value:.4g}")}
                     for step, value in zip(steps[at], values[at], strict=True)
-                ]  # fmt: skip
+                ]
     return rows, len(runs) - len(kept)
 
 
@@ -74,11 +75,12 @@ def trajectories_figure(results: StudyResults, encoders: Encoders) -> Figure:
                 strokeDash=dash_of(encoders, encoders.colour),
                 opacity=_run_opacity(0.75),
                 tooltip=[
-                    alt.Tooltip("label:N", title="configuration"), alt.Tooltip("seed:Q", title="seed"),
+                    alt.Tooltip("label:N", title="configuration"),
+                    alt.Tooltip("seed:Q", title="seed"),
                     alt.Tooltip("phase:N", title="phase"),
                 ],
             )
-        )  # fmt: skip
+        )
         panels.append(Panel(chart, title, height=300))
     caption = (
         "One line per run, the trunk and each decayed branch to a budget; step 0 is the untrained encoder, which can "
@@ -88,10 +90,15 @@ def trajectories_figure(results: StudyResults, encoders: Encoders) -> Figure:
     if left_out:
         caption += f" {left_out} of {len(results.runs)} runs are left out of this figure."
     return Figure(
-        "trajectories", "Rank and loss during training", caption,
-        "Lines of RankMe and of the training loss against the training step.", tuple(panels),
-        data={"histories": rows}, columns=2, controls=("colour",),
-    )  # fmt: skip
+        "trajectories",
+        "Rank and loss during training",
+        caption,
+        "Lines of RankMe and of the training loss against the training step.",
+        tuple(panels),
+        data={"histories": rows},
+        columns=2,
+        controls=("colour",),
+    )
 
 
 def spectra_rows(results: StudyResults, encoders: Encoders) -> list[dict[str, Any]]:
@@ -113,10 +120,15 @@ def spectra_rows(results: StudyResults, encoders: Encoders) -> list[dict[str, An
                 share = values / values[0]
                 share = share[share > _FLOOR]
                 rows += [
-                    about[name] | {"centred": centred, "when": "after training" if final else "before training",
-                                   "index": int(at) + 1, "share": float(f"{share[at]:.4g}")}
+                    about[name]
+                    | {
+                        "centred": centred,
+                        "when": "after training" if final else "before training",
+                        "index": int(at) + 1,
+                        "share": float(f"{share[at]:.4g}"),
+                    }
                     for at in _spaced_logs(len(share))
-                ]  # fmt: skip
+                ]
     return rows
 
 
@@ -135,28 +147,42 @@ def spectra_figure(results: StudyResults, encoders: Encoders) -> Figure:
             .transform_filter(alt.FieldEqualPredicate(field="centred", equal=centred))
             .mark_line(strokeWidth=1.4, clip=True)
             .encode(
-                x=alt.X("index:Q", title="index of the singular value", scale=alt.Scale(type="log"),
-                        axis=alt.Axis(format="~s")),
-                y=alt.Y("share:Q", title="over the largest", scale=alt.Scale(type="log"),
-                        axis=alt.Axis(format="~e", tickCount=5)),
+                x=alt.X(
+                    "index:Q",
+                    title="index of the singular value",
+                    scale=alt.Scale(type="log"),
+                    axis=alt.Axis(format="~s"),
+                ),
+                y=alt.Y(
+                    "share:Q",
+                    title="over the largest",
+                    scale=alt.Scale(type="log"),
+                    axis=alt.Axis(format="~e", tickCount=5),
+                ),
                 color=colour_of(encoders, encoders.colour),
                 detail="run:N",
                 strokeDash=alt.StrokeDash(
-                    "when:N", title=None, sort=["after training", "before training"],
+                    "when:N",
+                    title=None,
+                    sort=["after training", "before training"],
                     scale=alt.Scale(domain=["after training", "before training"], range=[[1, 0], [2, 3]]),
                 ),
                 opacity=_run_opacity(0.8),
                 tooltip=[alt.Tooltip("label:N", title="configuration"), alt.Tooltip("when:N", title="spectrum")],
             )
-        )  # fmt: skip
+        )
         panels.append(Panel(chart, title, height=300))
     return Figure(
-        "spectra", "Spectra of the embeddings",
+        "spectra",
+        "Spectra of the embeddings",
         "Singular values over the largest, for the first seed of each configuration. A flatter line is a higher rank. "
         "As they are, the first value is often little more than the mean of the embeddings.",
-        "Singular values against their index before and after training, on logarithmic axes.", tuple(panels),
-        data={"spectra": rows}, columns=2, controls=("colour",),
-    )  # fmt: skip
+        "Singular values against their index before and after training, on logarithmic axes.",
+        tuple(panels),
+        data={"spectra": rows},
+        columns=2,
+        controls=("colour",),
+    )
 
 
 def dash_of(encoders: Encoders, one: Variable | None) -> Any:
@@ -165,11 +191,13 @@ def dash_of(encoders: Encoders, one: Variable | None) -> Any:
 
     if one is None or not one.few:
         return alt.value([1, 0])
-    values, kind = order_of(encoders, one), "O" if one.kind == "number" else "N"
+    values = order_of(encoders, one)
     return alt.StrokeDash(
-        f"{one.key}:{kind}", title=one.title, **legend_of(encoders, one),
+        f"{one.key}:N",
+        title=one.title,
+        **legend_of(encoders, one),
         scale=alt.Scale(domain=values, range=(DASHES * len(values))[: len(values)]),
-    )  # fmt: skip
+    )
 
 
 def _run_opacity(full: float) -> Any:

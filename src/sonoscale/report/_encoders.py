@@ -1,4 +1,4 @@
-"""The encoders of a study as rows for charts: one for each run and budget, and one for each configuration and budget."""
+"""The encoders of a study as rows for charts: one for each run, and one for each configuration, at each budget."""
 
 from __future__ import annotations
 
@@ -62,10 +62,12 @@ class Encoders:
         rows: `of` is `run` or `configuration`; a configuration has the means of its seeds, and for what was measured
             the ends `KEY_low` and `KEY_high` (the smallest and the largest of its seeds; of one seed, its interval).
         variables: by key.
+        by: key of what colours show; "": what was swept, else what explains most of the quality.
     """
 
     rows: list[dict[str, Any]]
     variables: Mapping[str, Variable]
+    by: str = ""
 
     @cached_property
     def configurations(self) -> list[dict[str, Any]]:
@@ -106,6 +108,8 @@ class Encoders:
     def colour(self) -> Variable | None:
         """What colours show unless a reader chooses otherwise: the swept variable, else what explains most."""
         axis = self.variables.get("axis")
+        if self.by:
+            return self.variables.get(self.by)
         if axis is not None and axis.levels > 2:
             return axis
         few = [one for one in self.design if one.few]

@@ -6,7 +6,19 @@ import math
 
 from sonoscale.report._model import Interval
 
-__all__ = ["count", "decimal", "duration", "flops", "hours", "interval", "join", "name_of", "plural", "significant"]
+__all__ = [
+    "count",
+    "decimal",
+    "duration",
+    "flops",
+    "hours",
+    "interval",
+    "join",
+    "label_of",
+    "name_of",
+    "plural",
+    "significant",
+]
 
 _NAMES = {
     "quality": "quality",
@@ -31,6 +43,11 @@ def name_of(column: str) -> str:
     if column.startswith("log "):
         return f"log {name_of(column[4:])}"
     return _NAMES.get(column, column.replace("_", " "))
+
+
+def label_of(column: str) -> str:
+    """A column of any table in words: as `name_of`, but for what only a study's ledger means by it."""
+    return {"loss": "loss", "params": "parameters", "flops": "FLOPs"}.get(column) or name_of(column)
 
 
 def count(value: float) -> str:

@@ -103,8 +103,7 @@ def page_html(page: Page) -> str:
         contents="".join(f'<a href="#{one.name}">{html.escape(one.heading)}</a>' for one in sections)
         + '<a href="#provenance">Provenance</a>',
         sections="\n".join(
-            f'<section id="{one.name}"><h2>{html.escape(one.heading)}</h2>{content}</section>'
-            for one, content in parts
+            f'<section id="{one.name}"><h2>{html.escape(one.heading)}</h2>{content}</section>' for one, content in parts
         ),
         provenance=definitions(page.provenance),
         data=_json(held.content()),
@@ -212,8 +211,9 @@ class _Held:
             "tables": {name: _columns(rows, encoders, name) for name, rows in self.tables.items()},
             "grids": self.grids,
             "themes": {"light": config(), "dark": config(dark=True)},
-            "command": page.command, "folder": page.folder,
-        }  # fmt: skip
+            "command": page.command,
+            "folder": page.folder,
+        }
         if encoders is not None:
             with unchecked():
                 shown = _variables(encoders)
@@ -232,23 +232,42 @@ def _variables(encoders: Encoders) -> list[dict[str, Any]]:
 
     found = []
     for one in encoders.variables.values():
-        kind = "O" if one.kind == "number" else "N"
-        chart = alt.Chart(alt.NamedData("encoders")).mark_line().encode(
-            x=x_of(one), y=alt.Y(f"{one.key}:Q", title=one.title, scale=alt.Scale(zero=False)),
-            color=colour_of(encoders, one),
-            **({"shape": alt.Shape(f"{one.key}:{kind}", title=one.title,
-                                scale=alt.Scale(domain=order_of(encoders, one))),
-                "strokeDash": dash_of(encoders, one)} if one.few else {}),
-        )  # fmt: skip
+        chart = (
+            alt.Chart(alt.NamedData("encoders"))
+            .mark_line()
+            .encode(
+                x=x_of(one),
+                y=alt.Y(f"{one.key}:Q", title=one.title, scale=alt.Scale(zero=False)),
+                color=colour_of(encoders, one),
+                **(
+                    {
+                        "shape": alt.Shape(
+                            f"{one.key}:N", title=one.title, scale=alt.Scale(domain=order_of(encoders, one))
+                        ),
+                        "strokeDash": dash_of(encoders, one),
+                    }
+                    if one.few
+                    else {}
+                ),
+            )
+        )
         channels = chart.to_dict(validate=False)["encoding"]
         shape, dash = channels.get("shape"), channels.get("strokeDash")
         if shape and channels["color"].get("legend"):
             shape["legend"] = channels["color"]["legend"]
         ends = any(f"{one.key}_low" in row for row in encoders.rows)
-        found.append(one.as_dict() | {
-            "column": one.column, "ends": ends, "x": channels["x"], "y": channels["y"], "colour": channels["color"],
-            "shape": shape, "dash": dash,
-        })  # fmt: skip
+        found.append(
+            one.as_dict()
+            | {
+                "column": one.column,
+                "ends": ends,
+                "x": channels["x"],
+                "y": channels["y"],
+                "colour": channels["color"],
+                "shape": shape,
+                "dash": dash,
+            }
+        )
     return found
 
 
@@ -259,10 +278,10 @@ def _columns(rows: Sequence[Mapping[str, Any]], encoders: Encoders | None, name:
     by = "run" if "run" in keys else "config" if "config" in keys else None
     if encoders is not None and name != "encoders" and by is not None:
         about = {row[by]: row for row in encoders.rows if row.get(by) is not None and row.get("run") is not None}
+        pairs = [(row, about.get(row.get(by), {})) for row in rows]
         shared = [
-            key for key in keys
-            if key != by and all((one := about.get(row.get(by))) is not None and one.get(key) == row.get(key) for row in rows)
-        ]  # fmt: skip
+            key for key in keys if key != by and all(key in one and one[key] == row.get(key) for row, one in pairs)
+        ]
         if shared:
             join, keys = {"by": by, "keys": shared}, [key for key in keys if key not in shared]
     found: dict[str, Any] = {"n": len(rows), "columns": {key: _packed([row.get(key) for row in rows]) for key in keys}}
@@ -296,9 +315,9 @@ def _brushed(spec: Mapping[str, Any]) -> str:
 def _json(value: Any) -> str:
     """JSON that cannot end the script element it stands in."""
     text = json.dumps(plain(value), allow_nan=False, separators=(",", ":"), ensure_ascii=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026").replace("\u2028", "\\u2028").replace(
-        "\u2029", "\\u2029"
-    )  # fmt: skip
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text
 
 
 def _answers(answers: Sequence[Answer], *, wide: bool) -> str:
@@ -331,8 +350,10 @@ def table_html(table: Table, *, keys: Sequence[tuple[str | None, str | None]] = 
         about = ""
         if keys:
             about = "".join(
-                f' data-{what}="{html.escape(key)}"' for what, key in zip(("run", "config"), keys[place], strict=True) if key
-            )  # fmt: skip
+                f' data-{what}="{html.escape(key)}"'
+                for what, key in zip(("run", "config"), keys[place], strict=True)
+                if key
+            )
             about += ' tabindex="0" aria-selected="false"'
         made.append(f"<tr{about}>{''.join(cells)}</tr>")
     grid = f' data-rows="{rows}"' if rows else ""

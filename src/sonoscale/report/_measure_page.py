@@ -11,6 +11,7 @@ from sonoscale.errors import SonoscaleError
 from sonoscale.files import write_text
 from sonoscale.measure import Measurement
 from sonoscale.report._chart_measure import durations_figure, groups_figure, layers_figure, spectrum_figure
+from sonoscale.report._figure import Figure, unchecked
 from sonoscale.report._html import Page, Section, page_html
 from sonoscale.report._measure_tables import (
     comparisons_table,
@@ -22,7 +23,6 @@ from sonoscale.report._measure_tables import (
     skipped_table,
 )
 from sonoscale.report._measure_words import about, answers, title
-from sonoscale.report._figure import Figure, unchecked
 from sonoscale.report._tables import Table
 
 __all__ = ["measure_page_html", "write_measurement_page"]

@@ -6,7 +6,6 @@ The script `page/planner.js` makes of these, for any budget, the plan that `sono
 from __future__ import annotations
 
 import base64
-
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from sonoscale.laws.plan._evidence import TOO_FAR
 from sonoscale.laws.plan._plan import AMOUNTS
 from sonoscale.laws.plan._surface import ALPHA, BETA, A, B, E
 from sonoscale.report._figure import Figure, Panel
-from sonoscale.report._format import name_of
+from sonoscale.report._format import label_of
 
 __all__ = ["planner_data", "planner_figure"]
 
@@ -62,22 +61,31 @@ def planner_figure(plan: Any) -> Figure:
 
     y = plan.target.name
     base = alt.Chart(alt.NamedData("planned_budgets"))
-    x = alt.X("flops:Q", title="training FLOPs", scale=alt.Scale(type="log", nice=False), axis=alt.Axis(format="~e", tickCount=6))
-    up = alt.Y("y:Q", title=f"{name_of(y)} of the plan", scale=alt.Scale(zero=False))
-    band = base.mark_area(style="band").encode(x=x, y=alt.Y("low:Q", title=f"{name_of(y)} of the plan"), y2="high:Q")
+    x = alt.X(
+        "flops:Q",
+        title="training FLOPs",
+        scale=alt.Scale(type="log", nice=False),
+        axis=alt.Axis(format="~e", tickCount=6),
+    )
+    up = alt.Y("y:Q", title=f"{label_of(y)} of the plan", scale=alt.Scale(zero=False))
+    band = base.mark_area(style="band").encode(x=x, y=alt.Y("low:Q", title=f"{label_of(y)} of the plan"), y2="high:Q")
     line = base.mark_line(style="law").encode(x=x, y=up)
     beyond = base.transform_filter("datum.largest").mark_rule(style="chance").encode(x=alt.X("largest:Q"))
     here = alt.Chart(alt.NamedData("planned_here"))
     bars = here.mark_rule(style="ink", strokeWidth=2).encode(x=alt.X("flops:Q"), y=alt.Y("low:Q"), y2="high:Q")
     point = here.mark_point(style="plan", filled=True, size=200, shape="diamond").encode(
-        x=alt.X("flops:Q"), y=up,
+        x=alt.X("flops:Q"),
+        y=up,
         tooltip=[alt.Tooltip("flops:Q", format=".3~e"), alt.Tooltip("y:Q", format=".4f")],
-    )  # fmt: skip
+    )
     return Figure(
-        "planner-curve", "", "", f"{name_of(y)} of the best plan for each budget, with the interval of one run.",
+        "planner-curve",
+        "",
+        "",
+        f"{label_of(y)} of the best plan for each budget, with the interval of one run.",
         (Panel(alt.layer(band, beyond, line, bars, point), height=270),),
         data={"planned_budgets": [], "planned_here": []},
-    )  # fmt: skip
+    )
 
 
 def _design(plan: Designed, cost: DesignCost) -> dict[str, Any] | None:
@@ -92,10 +100,12 @@ def _design(plan: Designed, cost: DesignCost) -> dict[str, Any] | None:
     if size > MOST_SHAPES:
         return None
     least, twice = (
-        {name: np.asarray(values, dtype=np.float64) for name, values in
-         cost(shapes | {amount: np.full(size, k * known[0])}).items()}
+        {
+            name: np.asarray(values, dtype=np.float64)
+            for name, values in cost(shapes | {amount: np.full(size, k * known[0])}).items()
+        }
         for k in (1.0, 2.0)
-    )  # fmt: skip
+    )
     if "flops" not in least:
         return None
     spent = np.asarray(cost(design)["flops"], dtype=np.float64)
@@ -106,22 +116,33 @@ def _design(plan: Designed, cost: DesignCost) -> dict[str, Any] | None:
     if data_costs:
         most = np.asarray(cost(design)[data_costs[0]], dtype=np.float64)
         sliders.append(_slider(data_costs[0], f"{data_costs[0]} of audio", most, plan.budgets.get(data_costs[0])))
-    sliders.append(_slider("latency", "encoder FLOPs per second of audio", least["latency"], plan.budgets.get("latency")))
+    sliders.append(
+        _slider("latency", "encoder FLOPs per second of audio", least["latency"], plan.budgets.get("latency"))
+    )
     return {
-        "kind": "design", "y": name_of(law.y), "level": law.level, "unit": plan.unit, "scale": law._scale.name,
-        "higher_is_better": plan.target.higher_is_better, "too_far": TOO_FAR,
-        "amount": amount, "known": known.tolist(), "beyond": float(ladder(known)[-1]),
+        "kind": "design",
+        "y": label_of(law.y),
+        "level": law.level,
+        "unit": plan.unit,
+        "scale": law._scale.name,
+        "higher_is_better": plan.target.higher_is_better,
+        "too_far": TOO_FAR,
+        "amount": amount,
+        "known": known.tolist(),
+        "beyond": float(ladder(known)[-1]),
         "whole": bool((known == np.round(known)).all()),
         "variables": {name: _tried(name, values) for name, values in design.items()},
         "shapes": {name: [plain_item(one) for one in values] for name, values in shapes.items()},
         "costs": {name: {"grown": grown[name], "values": _packed(values)} for name, values in least.items()},
         "terms": [[[part.column, part.kind, part.level] for part in term.parts] for term in law._terms],
-        "beta": _packed(beta), "moved": _packed(law._factor * (law._draws - beta)),
+        "beta": _packed(beta),
+        "moved": _packed(law._factor * (law._draws - beta)),
         "errors": _packed(law._errors[law._resamples.rows]),
-        "silent": _silent(law, design), "floor": plan.choice.floor or 0.0,
+        "silent": _silent(law, design),
+        "floor": plan.choice.floor or 0.0,
         "flops_tried": [float(np.nanmin(spent)), float(np.nanmax(spent))],
         "sliders": sliders,
-    }  # fmt: skip
+    }
 
 
 def _tried(name: str, values: NDArray[Any]) -> dict[str, Any]:
@@ -129,12 +150,18 @@ def _tried(name: str, values: NDArray[Any]) -> dict[str, Any]:
     distinct, often = np.unique(values, return_counts=True)
     base = base_value(values)
     found: dict[str, Any] = {
-        "title": name_of(name), "numeric": numeric, "base": None if base is None else plain_item(base),
+        "title": label_of(name),
+        "numeric": numeric,
+        "base": None if base is None else plain_item(base),
         "counts": [[plain_item(one), int(count)] for one, count in zip(distinct, often, strict=True)],
-    }  # fmt: skip
+    }
     if numeric:
-        found |= {"low": float(values.min()), "high": float(values.max()), "positive": bool((values > 0).all()),
-                  "last": float(ladder(values)[-1])}  # fmt: skip
+        found |= {
+            "low": float(values.min()),
+            "high": float(values.max()),
+            "positive": bool((values > 0).all()),
+            "last": float(ladder(values)[-1]),
+        }
     return found
 
 
@@ -147,30 +174,53 @@ def _allocation(plan: Allocation) -> dict[str, Any]:
     spent = cost.flops(surface.n, surface.d)
     n, d, y = plan.names
     return {
-        "kind": "allocation", "y": name_of(y), "level": plan.level, "n": n, "d": d,
-        "titles": {n: name_of(n), d: name_of(d)}, "too_far": TOO_FAR,
-        "higher_is_better": target.higher_is_better, "direction": target.direction,
-        "ceiling": _finite(target.ceiling), "most": _finite(target.most),
-        "order": [A, ALPHA, B, BETA, E], "cost": [cost.factor, cost.by_n, cost.by_d],
-        "params": _packed(surface.params), "draws": _packed(surface.draws), "factor": surface.factor,
+        "kind": "allocation",
+        "y": label_of(y),
+        "level": plan.level,
+        "n": n,
+        "d": d,
+        "titles": {n: label_of(n), d: label_of(d)},
+        "too_far": TOO_FAR,
+        "higher_is_better": target.higher_is_better,
+        "direction": target.direction,
+        "ceiling": _finite(target.ceiling),
+        "most": _finite(target.most),
+        "order": [A, ALPHA, B, BETA, E],
+        "cost": [cost.factor, cost.by_n, cost.by_d],
+        "params": _packed(surface.params),
+        "draws": _packed(surface.draws),
+        "factor": surface.factor,
         "noise": float(stats.t.ppf(tail, max(calibration.freedom, 1.0))) * calibration.noise,
         "slope": float(stats.t.ppf(tail, max(calibration.origins, 2))) * calibration.drift,
         "largest": surface.calibration.largest,
         "drift": [float(stats.t.ppf(tail, max(drift.origins, 2))) * one for one in (drift.log_n, drift.log_d)],
         "drift_largest": drift.largest,
-        "tried": {n: _ends(surface.n), d: _ends(surface.d), "flops": _ends(spent), "ratio": _ends(surface.d / surface.n)},
+        "tried": {
+            n: _ends(surface.n),
+            d: _ends(surface.d),
+            "flops": _ends(spent),
+            "ratio": _ends(surface.d / surface.n),
+        },
         "sliders": [
-            _slider("flops", "training FLOPs", spent, plan.budget), _slider(n, f"most {name_of(n)}", surface.n, None),
-            _slider(d, f"most {name_of(d)}", surface.d, None),
+            _slider("flops", "training FLOPs", spent, plan.budget),
+            _slider(n, f"most {label_of(n)}", surface.n, None),
+            _slider(d, f"most {label_of(d)}", surface.d, None),
         ],
-    }  # fmt: skip
+    }
 
 
 def _slider(name: str, title: str, tried: NDArray[np.float64], now: float | None) -> dict[str, Any]:
-    """A logarithmic slider over what was tried and as far beyond as plans go; all but the budget can be without limit."""
+    """A logarithmic slider over what was tried and beyond; all but the budget can be without limit."""
     low, high = _ends(tried[np.isfinite(tried)])
-    return {"name": name, "title": title, "low": low, "high": high * _REACH, "tried": high, "now": now,
-            "free": name != "flops"}  # fmt: skip
+    return {
+        "name": name,
+        "title": title,
+        "low": low,
+        "high": high * _REACH,
+        "tried": high,
+        "now": now,
+        "free": name != "flops",
+    }
 
 
 def _ends(values: NDArray[np.float64]) -> list[float]:
@@ -183,5 +233,3 @@ def _finite(value: float) -> float | None:
 
 def _packed(values: Any) -> str:
     return base64.b64encode(np.ascontiguousarray(values, dtype="<f8").tobytes()).decode()
-
-

@@ -72,10 +72,13 @@ def _figures(results: StudyResults, plan: Allocation | Designed | str, encoders:
 def study_tables(results: StudyResults) -> dict[str, Any]:
     """The tables of a study by name."""
     return {
-        "laws": laws_table(results), "audit": audit_table(results), "two_stage": two_stage_table(results),
-        "tasks": tasks_table(results), "correlations": correlations_table(results),
+        "laws": laws_table(results),
+        "audit": audit_table(results),
+        "two_stage": two_stage_table(results),
+        "tasks": tasks_table(results),
+        "correlations": correlations_table(results),
         "runs": runs_table(results, tasks=True),
-    }  # fmt: skip
+    }
 
 
 def study_page(results: StudyResults, plan: Allocation | Designed | str) -> Page:
@@ -95,23 +98,42 @@ def study_page(results: StudyResults, plan: Allocation | Designed | str) -> Page
     planner = ('<div id="planner"></div>', planner_figure(plan)) if planned else ()
     two_stage: list[Any] = []
     if tables["two_stage"].rows:
-        two_stage = ["<h3>Through rank, or directly</h3>", paragraphs(two_stage_sentences(results)), tables["two_stage"]]
+        two_stage = [
+            "<h3>Through rank, or directly</h3>",
+            paragraphs(two_stage_sentences(results)),
+            tables["two_stage"],
+        ]
     sections = [
         Section("effects-section", "What moves quality", (figures["effects"],)),
-        Section("laws", "Rank and its alternatives", (
-            paragraphs([*meaning, *rank_against_alternatives(results), seeds_sentence(results)]), figures["alternatives"],
-            tables["laws"], *two_stage,
-        )),
+        Section(
+            "laws",
+            "Rank and its alternatives",
+            (
+                paragraphs([*meaning, *rank_against_alternatives(results), seeds_sentence(results)]),
+                figures["alternatives"],
+                tables["laws"],
+                *two_stage,
+            ),
+        ),
         Section("trust", "Can rank be trusted?", (figures["audit"], tables["audit"], figures["decisions"])),
-        Section("budget", "What budgets buy", (
-            *planner, figures["frontier"], *([figures["isoflops"]] if "isoflops" in figures else []),
-            figures["held_out"], *_plan_notes(plan),
-        )),
+        Section(
+            "budget",
+            "What budgets buy",
+            (
+                *planner,
+                figures["frontier"],
+                *([figures["isoflops"]] if "isoflops" in figures else []),
+                figures["held_out"],
+                *_plan_notes(plan),
+            ),
+        ),
         Section("scores", "Tasks", (figures["tasks"], tables["tasks"], tables["correlations"])),
         Section("training", "Training", (figures["trajectories"], figures["spectra"])),
         Section("runs", "Runs", (_failures(results), Grid(tables["runs"], keys))),
-        Section("method", "How it was measured", (_method(results), items(_notes(results), "No notes and no warnings."))),
-    ]  # fmt: skip
+        Section(
+            "method", "How it was measured", (_method(results), items(_notes(results), "No notes and no warnings."))
+        ),
+    ]
     return Page(
         kicker="Sonoscale study",
         title=results.name,
@@ -137,14 +159,14 @@ def _plan_notes(plan: Allocation | Designed | str) -> list[str]:
 
 def _method(results: StudyResults) -> str:
     said = [
-        f"Protocols: {join(list(results.protocols)) or 'not named'}. Readouts: {join(list(results.readouts))}; quality is "
-        "the mean over tasks and protocols on the first readout."
+        f"Protocols: {join(list(results.protocols)) or 'not named'}. Readouts: {join(list(results.readouts))}; "
+        "quality is the mean over tasks and protocols on the first readout."
     ]
     counts = sorted({int(p.get("rank_n")) for p in results.points if p.get("rank_n") == p.get("rank_n")})
     if counts:
         said.append(
-            f"Rank: RankMe of the mean over tokens, on {join([f'{n:,}' for n in counts])} held-out clips, uncentred unless "
-            "named centred; intervals from a jackknife over blocks of clips."
+            f"Rank: RankMe of the mean over tokens, on {join([f'{n:,}' for n in counts])} held-out clips, uncentred "
+            "unless named centred; intervals from a jackknife over blocks of clips."
         )
     return paragraphs(said)
 

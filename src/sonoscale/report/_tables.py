@@ -189,25 +189,40 @@ def tasks_table(results: StudyResults) -> Table:
     rows = []
     for task in results.tasks:
         about = results.about_tasks.get(task, {})
-        scores = [point.scores[task] for point in results.final_points if math.isfinite(point.scores.get(task, math.nan))]
+        scores = [
+            point.scores[task] for point in results.final_points if math.isfinite(point.scores.get(task, math.nan))
+        ]
         reliability = reliability_of(results, task)
         found = Interval(*(reliability.get(key, math.nan) for key in ("value", "low", "high")))
         floor = about.get("floor", math.nan)
         above = sum(score > floor for score in scores) / len(scores) if scores and math.isfinite(floor) else math.nan
-        rows.append((
-            _words(task), _words(results.metrics.get(task, "")), _decimal(about.get("chance", math.nan)), _decimal(floor),
-            _decimal(min(scores, default=math.nan)), _decimal(max(scores, default=math.nan)),
-            _decimal(about.get("ceiling", math.nan)),
-            Cell(f"{above:.0%}" if math.isfinite(above) else "–", above),
-            Cell(interval(found, 2), found.value),
-        ))  # fmt: skip
+        rows.append(
+            (
+                _words(task),
+                _words(results.metrics.get(task, "")),
+                _decimal(about.get("chance", math.nan)),
+                _decimal(floor),
+                _decimal(min(scores, default=math.nan)),
+                _decimal(max(scores, default=math.nan)),
+                _decimal(about.get("ceiling", math.nan)),
+                Cell(f"{above:.0%}" if math.isfinite(above) else "–", above),
+                Cell(interval(found, 2), found.value),
+            )
+        )
     columns = (
-        Column("task", numeric=False), Column("metric", numeric=False), Column("chance"), Column("floor"),
-        Column("worst"), Column("best"), Column("ceiling"), Column("above the floor"), Column("reliability"),
-    )  # fmt: skip
+        Column("task", numeric=False),
+        Column("metric", numeric=False),
+        Column("chance"),
+        Column("floor"),
+        Column("worst"),
+        Column("best"),
+        Column("ceiling"),
+        Column("above the floor"),
+        Column("reliability"),
+    )
     caption = (
-        "Tasks at the largest budget of each run. The floor is log-mel statistics or an untrained encoder, read out alike; "
-        "the ceiling is a strong public encoder, where one was scored."
+        "Tasks at the largest budget of each run. The floor is log-mel statistics or an untrained encoder, read out "
+        "alike; the ceiling is a strong public encoder, where one was scored."
     )
     return Table(caption, columns, tuple(rows), empty="No task was scored.")
 
@@ -220,14 +235,22 @@ def audit_table(results: StudyResults) -> Table:
     for row in audit_rows(results.laws.audit):
         found = Interval(row["value"], row.get("low", math.nan), row.get("high", math.nan))
         p = row.get("p", math.nan)
-        rows.append((
-            _words(row["check"]), _words(row["asks"]), Cell(interval(found, 2), found.value),
-            Cell(f"{p:.2g}" if math.isfinite(p) else "–", p), _words(row["result"]),
-        ))  # fmt: skip
+        rows.append(
+            (
+                _words(row["check"]),
+                _words(row["asks"]),
+                Cell(interval(found, 2), found.value),
+                Cell(f"{p:.2g}" if math.isfinite(p) else "–", p),
+                _words(row["result"]),
+            )
+        )
     columns = (
-        Column("check", numeric=False), Column("what it asks", numeric=False, prose=True),
-        Column(f"value [{results.laws.percent} interval]"), Column("p"), Column("interval", numeric=False),
-    )  # fmt: skip
+        Column("check", numeric=False),
+        Column("what it asks", numeric=False, prose=True),
+        Column(f"value [{results.laws.percent} interval]"),
+        Column("p"),
+        Column("interval", numeric=False),
+    )
     return Table("The checks of the audit.", columns, tuple(rows), empty="Rank was not audited.")
 
 

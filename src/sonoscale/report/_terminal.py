@@ -8,8 +8,8 @@ from rich.console import RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from sonoscale.report._model import StudyResults
 from sonoscale.report._answers import audit_sentence, law_sentence, two_stage_sentences
+from sonoscale.report._model import StudyResults
 from sonoscale.report._tables import Table, laws_table, runs_table
 
 __all__ = ["terminal_summary"]

@@ -66,6 +66,7 @@ function retarget(spec, controls) {
   const facet = controls.includes("facet") && variables.get(chosen.facet);
   if (!facet) return spec;
   const { data, params, ...inner } = spec;
+  for (const unit of units(inner)) if (unit.data && data && unit.data.name === data.name) delete unit.data;
   return {
     data, params,
     facet: { field: facet.key, type: facet.kind === "word" ? "nominal" : "ordinal", title: facet.title, sort: "ascending" },
@@ -81,15 +82,15 @@ function sized(spec, element) {
     spec.columns = columns;
     spec.spec.width = Math.floor(width / columns) - 58;
     spec.spec.height = Math.min(height * 0.6, 260);
-    return legends(spec, width);
+    return legends(spec, width - 20);
   }
   spec.width = width - 8;
   spec.autosize = { type: "fit-x", contains: "padding" };
   spec.height = height;
-  return spec;
+  return legends(spec, width - 70);
 }
 
-// Without a width of the whole to count by, legends have so many columns as there is room for.
+// Legends have so many columns as there is room for: counted here, since a drawing that fits itself counts too late.
 function legends(value, width) {
   if (Array.isArray(value)) return value.map((one) => legends(one, width));
   if (!value || typeof value !== "object") return value;
@@ -108,7 +109,7 @@ function namesIn(spec, found) {
 
 function tooltip(handler, event, item, value) {
   const box = byId("tooltip");
-  if (!value || !item || !item.datum) { box.hidden = true; return; }
+  if (!value || !item || !item.datum || item.opacity === 0) { box.hidden = true; return; }
   const list = make("dl", {});
   for (const [name, text] of Object.entries(value)) list.append(make("dt", {}, name), make("dd", {}, String(text)));
   const found = runsBehind(item.datum);
@@ -127,7 +128,7 @@ function tooltip(handler, event, item, value) {
 function brushed(element, name, value) {
   const fields = Object.entries(value || {});
   if (!fields.length) {
-    if (selection.from === element.id) selection.set([], null);
+    if (selection.from === "brush of " + element.id) selection.set([], null);
     return;
   }
   const found = [];
@@ -139,7 +140,7 @@ function brushed(element, name, value) {
     });
     if (inside) found.push(...runsBehind(row));
   }
-  selection.set(found, element.id);
+  selection.set(found, "brush of " + element.id);
 }
 
 async function draw(element) {
@@ -182,8 +183,9 @@ function connect(element, view, spec) {
       wait = setTimeout(() => brushed(element, spec.data ? spec.data.name : element.dataset.brush, value), 60);
     });
   } catch (error) { /* this chart has no brush */ }
-  view.addEventListener("click", (event, item) => {
+  view.addEventListener("click", (event, found) => {
     if (dragged) return;
+    const item = found && found.opacity === 0 ? null : found; // what cannot be seen is not there
     const add = event.shiftKey || event.ctrlKey || event.metaKey;
     const role = (item && item.mark && item.mark.role) || "";
     if (role.startsWith("legend") && item.datum && chosen.colour) {
@@ -235,7 +237,7 @@ function redraw(which) {
 function startCharts() {
   for (const element of all(".chart")) {
     element.addEventListener("keydown", walk);
-    seen.observe(element);
+    if (!element.id.startsWith("planner-curve")) seen.observe(element); // that one waits for the planner's rows
   }
   for (const control of all("[data-choose]")) {
     control.addEventListener("change", () => {

@@ -213,8 +213,8 @@ function allocationPlanner(plan) {
     const floor = plan.direction === "score" ? 0 : -Infinity;
     const ends = (plan.direction === "falling" ? fallen : [up(fallen[1]), up(fallen[0])]).map((one) => Math.max(clip(one), floor));
     const values = { [plan.n]: n, [plan.d]: d };
-    const edges = {};
-    for (const [name, value] of [[plan.n, n], [plan.d, d], ["ratio", d / n]]) {
+    const edges = {}, within = flops >= plan.tried.flops[0] && flops <= plan.tried.flops[1] * (1 + 1e-9);
+    for (const [name, value] of [["ratio", d / n], ...(within ? [[plan.n, n], [plan.d, d]] : [])]) {
       const [low, high] = plan.tried[name], slack = 1e-9 * Math.max(Math.abs(low), Math.abs(high));
       const title = name === "ratio" ? plan.d + " / " + plan.n : name;
       if (value <= low + slack) edges[title] = "smallest";
@@ -260,7 +260,7 @@ function startPlanner() {
       else {
         const exact = first && slider.now ? slider.now : Number((slider.low * Math.exp(ratio * value / STEPS)).toPrecision(2));
         limits[slider.name] = exact;
-        output.textContent = told(slider.name, exact) + (exact > slider.tried * 1.001 ? " (" + short(exact / slider.tried) + " times beyond the runs)" : "");
+        output.textContent = told(slider.name, exact) + (exact > slider.tried * 1.001 ? " (" + Number((exact / slider.tried).toPrecision(2)) + " times the largest run)" : "");
       }
       input.setAttribute("aria-valuetext", output.textContent);
     };
@@ -283,7 +283,7 @@ function startPlanner() {
         ": " + plan.y + " " + found.y.toPrecision(3) + " [" + found.low.toPrecision(3) + ", " + found.high.toPrecision(3) + "]";
       const lines = [Math.round(100 * plan.level) + "% interval, for one run; it costs " + told("flops", found.flops) + " FLOPs."];
       if (found.silent.length) lines.push("No effect shown, so cheap or as usual: " + found.silent.map((name) => title(name) + " " + short(found.best[name])).join(", ") + ".");
-      for (const [name, beyond] of found.far) if (beyond > 1.1) lines.push(title(name) + " lies " + short(beyond) + " times beyond what was tried" + (beyond > 10 ? ": a direction, not a number." : "."));
+      for (const [name, beyond] of found.far) if (beyond > 1.1) lines.push(title(name) + " lies " + Number(beyond.toPrecision(2)) + " times beyond what was tried" + (beyond > 10 ? ": a direction, not a number." : "."));
       const edges = Object.entries(found.edges);
       if (edges.length) lines.push("At the edge of what was tried: " + edges.map(([name, end]) => title(name) + " (" + end + ")").join(", ") + "; the optimum may lie beyond.");
       notes.replaceChildren(...lines.map((line) => make("li", {}, line)));
