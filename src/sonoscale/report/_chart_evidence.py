@@ -79,7 +79,8 @@ def audit_figure(audit: Mapping[str, Any]) -> Figure:
         "does among encoders of equal size. A check whose interval holds zero is open, not failed.",
         "Correlations of rank and quality with intervals. "
         + " ".join(f"{row['check']}: {decimal(row['value'], 2)}, {row['result']}." for row in rows),
-        (Panel(chart, note=str(audit.get("reason") or "rank was not audited"), height=70 + 30 * len(rows)),),
+        (Panel(chart, note=str(audit.get("reason") or "rank was not audited"), height=70 + 30 * len(rows),
+               names=tuple(row["check"] for row in rows)),),
         data={"audit": rows, "zero": [{"at": 0}]},
     )  # fmt: skip
 
@@ -122,7 +123,8 @@ def decisions_figure(audit: Mapping[str, Any]) -> Figure:
         "orders rightly; a coin gets half of them (dotted).",
         "Decision accuracy with intervals. "
         + " ".join(f"{row['by']}: {row['share']:.0%}." for row in rows),
-        (Panel(chart, note="the audit compared no decisions", height=70 + 30 * len(rows)),),
+        (Panel(chart, note="the audit compared no decisions", height=70 + 30 * len(rows),
+               names=tuple(row["by"] for row in rows)),),
         data={"decisions": rows, "half": [{"at": 0.5}]},
     )  # fmt: skip
 

@@ -125,7 +125,7 @@ def groups_figure(results: Measurement) -> Figure:
     height = 60 + round(len(kept) * max(20.0, 12.0 * len(results.measured)))
     return Figure(
         "by_group", f"{rank} by {which}", caption, f"{rank} of each {which} as points with intervals.",
-        (Panel(chart, note="no groups", height=height),), data={"groups": rows},
+        (Panel(chart, note="no groups", height=height, names=tuple(kept)),), data={"groups": rows},
     )  # fmt: skip
 
 

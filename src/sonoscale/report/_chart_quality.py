@@ -197,7 +197,9 @@ def scatter(
     configurations = base.transform_filter("datum.of == 'configuration'")
     layers = []
     if curves:
-        lines = alt.Chart(alt.NamedData("curves")).transform_filter("datum.xname == xname")
+        lines = alt.Chart(alt.NamedData("curves")).transform_filter(
+            alt.FieldEqualPredicate(field="xname", equal=x.column)
+        )
         law = {"x": across_of(across, "x"), "detail": "form:N"}
         layers.append(
             lines.transform_filter("datum.best && isValid(datum.low)").mark_area(style="band")
@@ -243,8 +245,7 @@ def scatter(
     )  # fmt: skip
     brush = alt.selection_interval(name="brush", empty=False)
     layers.append(points.add_params(brush))
-    chart = alt.layer(*layers, data=data)
-    return chart.add_params(alt.param(name="xname", value=x.column)) if curves else chart
+    return alt.layer(*layers, data=data)
 
 
 def x_of(x: Variable) -> Any:

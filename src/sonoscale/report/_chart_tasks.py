@@ -90,7 +90,7 @@ def tasks_figure(results: StudyResults, encoders: Encoders) -> Figure:
             )
         )
         kinds = [words for words in names.values() if any(row["bound"] == words for row in bounds)]
-        shapes = {"chance": "stroke", names["floor"]: "triangle-right", names["ceiling"]: "triangle-left"}
+        shapes = {"chance": "diamond", names["floor"]: "triangle-right", names["ceiling"]: "triangle-left"}
         marks = (
             alt.Chart(alt.NamedData("bounds"))
             .mark_point(style="soft", filled=True, size=150)
@@ -101,7 +101,14 @@ def tasks_figure(results: StudyResults, encoders: Encoders) -> Figure:
                 tooltip=["task:N", "bound:N", alt.Tooltip("at:Q", title="score", format=".3f")],
             )
         )
-        panels = [Panel(alt.layer(marks, points) if bounds else points, "scores", height=90 + 34 * len(results.tasks))]
+        panels = [
+            Panel(
+                alt.layer(marks, points) if bounds else points,
+                "scores",
+                height=90 + 34 * len(results.tasks),
+                names=tuple(results.tasks),
+            )
+        ]
         if reliability:
             base = alt.Chart(alt.NamedData("reliability"))
             x = alt.X(
@@ -118,7 +125,11 @@ def tasks_figure(results: StudyResults, encoders: Encoders) -> Figure:
             ]
             if any("low" in row for row in reliability):
                 layers.insert(1, base.mark_rule(style="ink").encode(x=alt.X("low:Q"), x2="high:Q", y=y))
-            panels.append(Panel(alt.layer(*layers), "reliability", height=90 + 34 * len(results.tasks)))
+            panels.append(
+                Panel(
+                    alt.layer(*layers), "reliability", height=90 + 34 * len(results.tasks), names=tuple(results.tasks)
+                )
+            )
     return Figure(
         "tasks",
         "Task by task",

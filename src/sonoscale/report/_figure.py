@@ -31,7 +31,7 @@ class Panel:
         title, subtitle: above it.
         note: why there is nothing to draw.
         height: in pixels on a page.
-        wide: takes the whole width of the figure.
+        names: that stand down its axis, a line each: in print its height goes by their number.
     """
 
     chart: Any
@@ -39,7 +39,7 @@ class Panel:
     subtitle: str = ""
     note: str = ""
     height: int = 260
-    wide: bool = False
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -143,21 +143,19 @@ def _whole(figure: Figure, style: Style, *, titled: bool) -> dict[str, Any]:
     shown = [panel for panel in figure.panels if panel.chart is not None]
     columns = min(figure.columns, len(shown))
     width = style.widths[0] if columns == 1 else style.widths[1]
-    each = (width - 56 - (columns - 1) * (44 + MARGINS)) / columns
+    factor = style.size / 12.0  # of what a page has
+    each = (width - columns * 58 * factor - (columns - 1) * MARGINS * factor) / columns
     made = []
     for panel in shown:
-        spec = spec_of(panel)
+        spec = _scaled(_settled(spec_of(panel), (width - 20) / factor), factor)
         inner = spec["spec"] if "facet" in spec else spec
-        across = 2 if "facet" in spec else 1
-        inner["width"] = round((each if not panel.wide else width - 56) / across)
-        inner["height"] = round(inner["width"] * (0.68 if columns == 1 else 0.85)) if panel.height <= 420 else (
-            round(panel.height * style.size / 12)
-        )  # fmt: skip
+        inner["width"] = round(each - 5.4 * factor * max(map(len, panel.names), default=0))
+        inner["height"] = (
+            round((len(panel.names) + 1) * 22 * factor) if panel.names else round(each * (0.72 if columns < 3 else 0.8))
+        )
         if panel.title:
             spec["title"] = {"text": panel.title} | ({"subtitle": panel.subtitle} if panel.subtitle else {})
         made.append(spec)
-    if len(made) > 1 or "facet" in made[0]:  # there is no width of the whole to count columns by
-        made = [_settled(spec, width) for spec in made]
     params = {one["name"]: one for spec in made for one in spec.pop("params", []) if "select" not in one}
     rows = [{"hconcat": made[at : at + columns], "spacing": MARGINS} for at in range(0, len(made), columns)]
     body = made[0] if len(made) == 1 else {"vconcat": rows, "spacing": MARGINS}
@@ -165,7 +163,7 @@ def _whole(figure: Figure, style: Style, *, titled: bool) -> dict[str, Any]:
         "$schema": f"https://vega.github.io/schema/vega-lite/v{VERSION}.json",
         "params": list(params.values()),
         "datasets": {name: [dict(row) for row in rows] for name, rows in figure.data.items()},
-        "config": config(font=style.font, size=style.size, background=True),
+        "config": config(font=style.font, size=style.size, background=True, marks=factor),
     }
     if titled and len(made) > 1:
         body["title"] = {"text": figure.title, "fontSize": style.size * 1.3, "offset": 14}
@@ -175,6 +173,25 @@ def _whole(figure: Figure, style: Style, *, titled: bool) -> dict[str, Any]:
 
 
 MARGINS = 24
+
+
+def _scaled(value: Any, factor: float, within: str = "") -> Any:
+    """A specification whose marks are so many times as large, and whose lines as wide, as on a page."""
+    if isinstance(value, list):
+        return [_scaled(one, factor, within) for one in value]
+    if not isinstance(value, dict):
+        return value
+    found = {}
+    for key, one in value.items():
+        number = isinstance(one, int | float) and not isinstance(one, bool)
+        if number and ((within == "mark" and key == "size") or (within == "size" and key == "value")):
+            found[key] = one * factor**2 if value.get("type") not in ("bar", "tick") else one * factor
+        elif number and within == "mark" and key in ("strokeWidth", "thickness"):
+            found[key] = one * factor
+        else:
+            inside = key if key in ("mark", "size") else within if within == "size" else ""
+            found[key] = _scaled(one, factor, inside)
+    return found
 
 
 def _settled(value: Any, width: float) -> Any:

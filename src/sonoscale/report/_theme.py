@@ -47,7 +47,9 @@ STYLES = {
 """Name -> style. The columns of `paper` are those of ICASSP, ICML and most two-column templates (3.33 and 7 inches)."""
 
 
-def config(*, dark: bool = False, font: str = "", size: float = 12, background: bool = False) -> dict[str, Any]:
+def config(
+    *, dark: bool = False, font: str = "", size: float = 12, background: bool = False, marks: float = 1.0
+) -> dict[str, Any]:
     """The Vega-Lite configuration of a theme.
 
     Arguments:
@@ -55,6 +57,7 @@ def config(*, dark: bool = False, font: str = "", size: float = 12, background: 
         font: family; "": that of the page.
         size: of the text, in pixels.
         background: paint one, as print needs it.
+        marks: how many times as wide as on a page lines are.
     """
     paint = _DARK if dark else _LIGHT
     ink, soft = paint["ink"], paint["soft"]
@@ -72,8 +75,8 @@ def config(*, dark: bool = False, font: str = "", size: float = 12, background: 
         },
         "axisQuantitative": {"domain": False, "ticks": False, "tickCount": 6},
         "legend": heading | labels | {
-            "orient": "top", "symbolStrokeWidth": 1.6, "titleFontWeight": 600, "symbolSize": 70, "titleLimit": 260,
-            "labelLimit": 220, "columnPadding": 14, "rowPadding": 2, "offset": 8,
+            "orient": "top", "symbolStrokeWidth": 1.6 * marks, "titleFontWeight": 600, "symbolSize": 70 * marks**2,
+            "titleLimit": 260, "labelLimit": 220, "columnPadding": 14, "rowPadding": 2, "offset": 8,
         },
         "header": heading | labels | {"labelColor": ink, "labelFontWeight": 600, "labelAnchor": "start"},
         "title": {
@@ -84,18 +87,18 @@ def config(*, dark: bool = False, font: str = "", size: float = 12, background: 
             "category": paint["category"], "ordinal": paint["ramp"], "ramp": paint["ramp"], "heatmap": paint["ramp"],
             "symbol": SHAPES,
         },
-        "point": {"size": 70, "filled": True, "strokeWidth": 1.4},
-        "line": {"strokeWidth": 1.8},
-        "rule": {"color": soft, "strokeWidth": 1.2},
+        "point": {"size": 70 * marks**2, "filled": True, "strokeWidth": 1.4 * marks},
+        "line": {"strokeWidth": 1.8 * marks},
+        "rule": {"color": soft, "strokeWidth": 1.2 * marks},
         "text": {"color": ink, "fontSize": size * 0.92, "font": text["font"]},
         "mark": {"color": paint["mark"]},
         "style": {
             "ink": {"color": ink},
-            "law": {"color": ink, "strokeWidth": 2.2},
-            "other-law": {"color": soft, "strokeWidth": 1.2, "strokeDash": [5, 3]},
+            "law": {"color": ink, "strokeWidth": 2.2 * marks},
+            "other-law": {"color": soft, "strokeWidth": 1.2 * marks, "strokeDash": [5, 3]},
             "band": {"color": ink, "fillOpacity": 0.1, "stroke": None},
             "soft": {"color": soft},
-            "chance": {"color": soft, "strokeDash": [2, 3], "strokeWidth": 1.4},
+            "chance": {"color": soft, "strokeDash": [2, 3], "strokeWidth": 1.4 * marks * marks},
             "hollow": {"fill": paint["page"], "stroke": ink, "strokeWidth": 1.6},
             "plan": {"fill": paint["category"][1], "stroke": paint["page"], "strokeWidth": 1.2},
         },

@@ -29,6 +29,9 @@ function retarget(spec, controls) {
   if (spec.layer) spec.layer = spec.layer.filter((unit) => !drop(unit));
   for (const unit of units(spec)) {
     const encoding = unit.encoding || {};
+    for (const one of unit.transform || []) {
+      if (controls.includes("x") && one.filter && one.filter.field === "xname") one.filter.equal = x.column;
+    }
     for (const channel of Object.keys(encoding)) {
       const one = encoding[channel];
       if (channel === "tooltip" && Array.isArray(one)) {
@@ -62,7 +65,6 @@ function retarget(spec, controls) {
       }
     }
   }
-  for (const parameter of spec.params || []) if (parameter.name === "xname" && x) parameter.value = x.column;
   const facet = controls.includes("facet") && variables.get(chosen.facet);
   if (!facet) return spec;
   const { data, params, ...inner } = spec;
