@@ -1,6 +1,7 @@
 # make demo       a scaling study from nothing, in minutes
 # make test       lint, types, tests and the examples in the docstrings
 # make test-all   the same, and the tests marked slow
+# make site       the documentation, into site/: warnings are errors, links are checked
 # make dist       sdist and wheel, each extra of the wheel tried in an empty environment
 # All targets install what they need into .venv; the second time that is quick.
 
@@ -13,7 +14,7 @@ WORKERS ?= auto
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder \
 	--doctest-modules tests src/sonoscale
 
-.PHONY: demo test test-all lint types tests tests-all format bench docs dist picture clean
+.PHONY: demo test test-all lint types tests tests-all format bench docs site dist picture clean
 
 demo: $(STAMP)
 	$(BIN)/sonoscale study run studies/quickstart.yaml
@@ -48,6 +49,9 @@ docs: $(STAMP)
 	$(BIN)/python benchmarks/forms.py
 	$(BIN)/python docs/api.py
 
+site: $(STAMP)
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs site
+
 dist: $(STAMP)
 	$(BIN)/python release/check_dist.py
 
@@ -67,7 +71,7 @@ picture:
 	$(BIN)/python docs/pictures.py $(STUDIES)
 
 clean:
-	rm -rf $(VENV) dist results .pytest_cache .ruff_cache
+	rm -rf $(VENV) dist results site docs/reference docs/project .pytest_cache .ruff_cache
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Sonoscale needs Python 3.11 or later; set PYTHON=...") if sys.version_info < (3, 11) else 0'

@@ -44,6 +44,7 @@ NULLS = {
     "slanting step": "1 where a + b > 1",
     "size of reliability .95": "smooth; a is recorded with an error, 95 % of its variance is true",
     "all sizes of reliability .95": "smooth; so are a and b",
+    "two diverged": "smooth; two runs lose 12 times the noise's size in rank and in quality",
     "through loss": "a loss = smooth + noise is recorded; rank and quality are functions of it, with noise",
     "opposite families": "smooth; two families, in one of which quality falls with size",
     "noise that grows": "smooth; noise from 0.3 to 2 times as large, along a",
@@ -95,6 +96,8 @@ def make_table(kind: str, count: int, seed: int) -> dict[str, Any]:
     if kind == "noise that grows":
         rank_noise, noise = (one * (0.3 + 1.7 * a) for one in (rank_noise, noise))
     rank, quality = effect + NOISE * rank_noise, effect + NOISE * noise
+    if kind == "two diverged":
+        rank[:2], quality[:2] = rank[:2] - 12 * NOISE, quality[:2] - 12 * NOISE
     if kind == "third variable":
         third = 0.5 * NOISE * rng.normal(size=count)
         rank, quality = rank + third, quality + third
@@ -208,6 +211,7 @@ SUMMARY = (
     ("bottleneck", "bottleneck", "supported"),
     ("parameters of reliability 0.95", "size of reliability .95", "supported"),
     ("slanting step", "slanting step", "supported"),
+    ("two runs that diverged", "two diverged", "supported"),
     ("third variable", "third variable", "supported"),
     ("`supported`, rightly: partial correlation 0.5", "partial 0.5", "supported"),
     ("0.5, effect of size a step", "partial 0.5, step", "supported"),

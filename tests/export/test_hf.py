@@ -142,7 +142,7 @@ def test_the_card_says_what_the_record_says(export, runs):
     rank = last["rank_centred"]
     assert f"**{rank['value']:.2f}**, 95 % interval {rank['low']:.2f} to {rank['high']:.2f}, of 32 held-out" in card
     assert "`rankme_centred` (centred, eps 0)" in card
-    assert f"{last['flops_total']:.3g} FLOPs in all" in card
+    assert f"{last['flops']:.3g} FLOPs in all" in card
     assert "Objective `mae`, 4 steps, 32 clips" in card
     assert "# license: fill in" in card
     assert '"root": "sounds"' in card

@@ -1,13 +1,12 @@
 """The smallest runs, on log-mels that no audio stands behind, stopped wherever a test wants."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
 
 from sonoscale.config import validate
 from sonoscale.corpora import FeatureStore
+from sonoscale.digests import file_digest, write_sealed
 from sonoscale.pretrain import RunConfig, train_run
 
 
@@ -26,8 +25,11 @@ def make_store(folder, clips, seed):
     folder.mkdir(parents=True)
     np.save(folder / "frames.npy", np.concatenate(rows).astype(np.float32))
     np.save(folder / "offsets.npy", 60 * np.arange(clips + 1))
-    meta = {"hop_seconds": 0.01, "window_seconds": 0.025, "corpus": f"noise-{seed}"}
-    (folder / "meta.json").write_text(json.dumps(meta))
+    files = {name: file_digest(folder / name) for name in ("frames.npy", "offsets.npy")}
+    write_sealed(
+        folder / "meta.json",
+        {"hop_seconds": 0.01, "window_seconds": 0.025, "corpus": f"noise-{seed}", "files": files},
+    )
     return FeatureStore.open(folder)
 
 

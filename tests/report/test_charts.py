@@ -105,15 +105,6 @@ def test_columns_of_any_name_become_fields(make_study: Callable[..., Path]) -> N
     assert sorted(v for k, v in row.items() if k.startswith("a_b_0_")) == [1, 2]
 
 
-def test_earlier_and_present_names_of_columns_read_alike(study: Path) -> None:
-    before = load_study(study)
-    table = pq.read_table(study / "ledger.parquet")
-    names = {"params_encoder": "params", "flops_total": "flops"}
-    pq.write_table(table.rename_columns([names.get(one, one) for one in table.column_names]), study / "ledger.parquet")
-    assert load_study(study).points == before.points
-    assert {fit.x for fit in before.laws.fits} == {"rankme", "rankme_centred", "params", "hours_seen", "flops"}
-
-
 def test_the_law_stands_beside_the_points_with_its_band(results: StudyResults) -> None:
     rows = [row for row in curves_of(results) if row["xname"] == "rankme"]
     assert [row["form"].split(":")[0] for row in rows if row["best"]] == ["saturating"] * 40

@@ -99,7 +99,7 @@ def test_a_study_without_a_finished_run_leaves_no_results_of_another(study, tmp_
     with pytest.raises(SonoscaleError, match=r"ledger.parquet is missing: no run of this study is finished"):
         _ = made.ledger
     assert "0 of them trained" in made.headline
-    left = {str(file.relative_to(out)) for file in out.rglob("*") if file.is_file()}
+    left = {str(file.relative_to(out)) for file in out.rglob("*") if file.is_file() and file.parent.name != "floors"}
     assert left == {"study.yaml", "failed.json", "baseline.json", "provenance.json", "notes.txt"}
     assert [failure["error"] for failure in json.loads((out / "failed.json").read_text())] == ["the loss became nan"]
 
@@ -111,4 +111,4 @@ def test_short_clips_are_joined_and_examples_are_counted_apart(study, in_process
     assert ledger["examples_seen"] == [8, 16]
     assert all(clips >= 2 * examples for clips, examples in zip(ledger["clips_seen"], [8, 16], strict=True))
     cost = training_cost(expand(config)[0].config).flops
-    assert ledger["flops_total"] == [8 * cost, 16 * cost]
+    assert ledger["flops"] == [8 * cost, 16 * cost]

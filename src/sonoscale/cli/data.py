@@ -36,7 +36,7 @@ def preview(
     from sonoscale.corpora import preview as write_preview
 
     for path in write_preview(out, clips=clips, seed=seed, seconds=seconds):
-        typer.echo(path)
+        say(str(path))
 
 
 @app.command("pack")
@@ -94,10 +94,10 @@ def describe(
     _print_table(found.headline, found.rows())
     if json:
         found.to_json(json)
-        typer.echo(json)
+        say(str(json))
     if out:
         found.to_html(out)
-        typer.echo(out)
+        say(str(out))
 
 
 @app.command("check")

@@ -138,7 +138,6 @@ def measure(
 
 def _run(options: dict[str, Any], plot: Path | None, out: Path | None) -> None:
     """Measure, print, and write the page and the figure, also of what there is if a later one fails."""
-    from rich.markup import escape
     from rich.text import Text
 
     from sonoscale.cli._console import console, progress_bars
@@ -152,7 +151,7 @@ def _run(options: dict[str, Any], plot: Path | None, out: Path | None) -> None:
 
         def progress(name: str, step: str, done: int, total: int) -> None:
             if (name, step) not in tasks:
-                tasks[name, step] = bars.add_task(escape(f"{name}: {step}"), total=total)
+                tasks[name, step] = bars.add_task(f"{name}: {step}", total=total)
             bars.update(tasks[name, step], completed=done)
 
         def each(measurement: Measurement) -> None:

@@ -19,7 +19,10 @@ def run(
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override a key: a.b=value.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the study (default: results/NAME).")] = None,
     cache: Annotated[Path | None, typer.Option(help="Folder of computed log-mels.", envvar="SONOSCALE_CACHE")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes (default: one per core).")] = None,
+    executor: Annotated[str, typer.Option(help="Where runs are done: local.")] = "local",
+    workers: Annotated[int | None, typer.Option(min=1, help="Runs at once (default: one per core).")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    retries: Annotated[int, typer.Option(min=0, help="How often a run that fails is tried again.")] = 1,
 ) -> None:
     """Train, probe, fit and report. Finished runs are reused, so the same command resumes."""
     from sonoscale.study import study
@@ -28,7 +31,7 @@ def run(
     from sonoscale.cli._progress import RichWatcher
 
     with RichWatcher(console) as watcher:
-        made.run(workers=workers, progress=watcher)
+        made.run(executor=executor, workers=workers, device=device, retries=retries, progress=watcher)
     finished = (made.folder / "ledger.parquet").is_file()
     if finished:
         draw(made.folder)
@@ -36,6 +39,30 @@ def run(
         lines = [f"  {f.label}, seed {f.seed}: {f.error}" for f in made.failures]
         others = "the others are kept" if finished else "none is finished, so there is no ledger"
         raise SonoscaleError(f"{len(lines)} run(s) failed; {others}\n" + "\n".join(lines))
+
+
+@app.command("quality")
+def quality(
+    folder: Annotated[Path, typer.Argument(help="Folder of a study, or its ledger.")],
+    weights: Annotated[str | None, typer.Option(help="plain or reliability, instead of the study's own.")] = None,
+    min_reliability: Annotated[float | None, typer.Option(min=0, max=1, help="Instead of the study's own.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write all to this .json file.")] = None,
+) -> None:
+    """Which scores tell the configurations apart: reliability, floors, ceiling, and what quality is made of."""
+    from dataclasses import replace
+
+    from sonoscale.cli._outputs import check_outputs
+    from sonoscale.laws import quality
+
+    check_outputs([json], [folder])
+    found = quality(folder)
+    given = {"weights": weights, "min_reliability": min_reliability}
+    changed = {name: value for name, value in given.items() if value is not None}
+    if changed:
+        found = quality(folder, rule=replace(found.rule, **changed))
+    console.print(repr(found), highlight=False, markup=False, soft_wrap=True)
+    if json:
+        found.to_json(json)
 
 
 @app.command("report")

@@ -97,7 +97,8 @@ def need_layers(encoder: Encoder) -> None:
 def forward(encoder: Encoder, waves: np.ndarray, layers: bool) -> np.ndarray:
     """The embeddings of every layer, or of the output as the only one: float32 `[layers, batch, dim]`."""
     wave = torch.from_numpy(waves.copy())  # which the encoder may overwrite
-    out = encoder.embed_layers(wave) if layers else encoder.embed(wave)[None]
+    with torch.inference_mode():
+        out = encoder.embed_layers(wave) if layers else encoder.embed(wave)[None]
     return out.float().cpu().numpy().copy()  # nor is it the encoder's to overwrite later
 
 

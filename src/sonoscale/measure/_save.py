@@ -110,7 +110,7 @@ class _Parquet:
         self._schema = pa.schema(
             [("name", pa.string()), ("group", pa.string()), ("embedding", pa.list_(pa.float32(), dim))]
         )
-        self._writer: Any = pq.ParquetWriter(paths[0], self._schema)
+        self._writer: Any = pq.ParquetWriter(paths[0], self._schema, write_page_checksum=True)
 
     def write(self, names: list[str], groups: list[str], rows: np.ndarray) -> None:
         import pyarrow as pa

@@ -46,7 +46,7 @@ class Run(Result):
                 "high": budget["rank"]["high"],
                 "rankme_centred": budget["rank_centred"]["value"],
                 "hours": budget["hours_seen"],
-                "flops": budget["flops_total"],
+                "flops": budget["flops"],
                 "seconds": budget["seconds"],
             }
             for budget in self.record["budgets"]

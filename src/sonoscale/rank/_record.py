@@ -167,7 +167,7 @@ def write_records(
         if more:
             table = table.replace_schema_metadata({"sonoscale": json.dumps(plain(more), allow_nan=False)})
         with replacing(path) as partial:
-            pq.write_table(table, partial)
+            pq.write_table(table, partial, write_page_checksum=True)
     else:
         raise SonoscaleError(f"{path}: records are written to .json or .parquet files")
 
@@ -195,7 +195,7 @@ def read_records(path: Path | str) -> list[RankRecord]:
         if path.suffix == ".parquet":
             import pyarrow.parquet as pq
 
-            table = pq.read_table(path)
+            table = pq.read_table(path, page_checksum_verification=True)
             rows = table.select([name for name in table.column_names if name != "subset"]).to_pylist()
         else:
             rows = json.loads(path.read_text())["records"]

@@ -22,8 +22,6 @@ __all__ = [
 
 _NAMES = {
     "quality": "quality",
-    "params_encoder": "encoder parameters",
-    "flops_total": "training FLOPs",
     "rankme": "RankMe",
     "rankme_centred": "RankMe (centred)",
     "params": "encoder parameters",

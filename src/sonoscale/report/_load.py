@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,7 @@ from sonoscale.report._model import (
     TwoStage,
 )
 
-__all__ = ["RENAMED", "load_study", "renamed"]
-
-RENAMED = {"params_encoder": "params", "flops_total": "flops"}
-"""Columns of ledgers, histories and laws -> what they are called here: the one place that knows a ledger's names."""
+__all__ = ["load_study"]
 
 _IDS = ("run", "config", "label", "axis")
 _PER_TASK = ("floor", "ceiling", "reliability", "reliability_low", "reliability_high")
@@ -104,12 +101,6 @@ class _Ledger:
     readouts: tuple[str, ...]
 
 
-def renamed(columns: Iterable[str]) -> dict[str, str]:
-    """Column -> its name here; a ledger that has both the earlier and the present name keeps the present one."""
-    columns = list(columns)
-    return {name: RENAMED[name] if name in RENAMED and RENAMED[name] not in columns else name for name in columns}
-
-
 def _parse_ledger(table: pa.Table, path: Path) -> _Ledger:
     """One point per run and checkpoint, in the ledger's order; tasks are called as `score_names` calls their scores."""
     absent = [name for name in _REQUIRED if name not in table.column_names]
@@ -120,7 +111,7 @@ def _parse_ledger(table: pa.Table, path: Path) -> _Ledger:
     bare = [name for name in ("run", "seed", "step", "task") if table.column(name).null_count]
     if bare:
         raise SonoscaleError(f"{path} has a row without a value in {', '.join(bare)}")
-    ledger = table.rename_columns(list(renamed(table.column_names).values())).to_pydict()
+    ledger = table.to_pydict()
     runs = {name: values.tolist() for name, values in ledger_runs(ledger).items()}
     tasks = [name.removeprefix("score:") for name in runs if name.startswith("score:")]
     names = ledger_scores(ledger)
@@ -185,7 +176,6 @@ def _point(row: Mapping[str, Any], tasks: list[str], last: int) -> Point:
 def _parse_laws(raw: Mapping[str, Any], path: Path) -> Laws:
     """The fitted laws; every key may be absent, and a number that is null or absent is NaN."""
     try:
-        raw = _present(raw)
         return Laws(
             y=str(raw.get("y") or "quality"),
             y_meaning=str(raw.get("y_meaning") or ""),
@@ -219,15 +209,6 @@ def _two_stage(raw: Mapping[str, Any]) -> TwoStage:
         for name, route in raw["routes"].items()
     }
     return TwoStage(str(raw["verdict"]), tuple(map(str, raw.get("design") or ())), routes)
-
-
-def _present(value: Any) -> Any:
-    """The same with columns as they are called here, in keys and in texts that name a column alone."""
-    if isinstance(value, dict):
-        return {RENAMED.get(key, key): _present(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_present(one) for one in value]
-    return RENAMED.get(value, value) if isinstance(value, str) else value
 
 
 def _level(raw: Mapping[str, Any]) -> float:
@@ -308,7 +289,6 @@ def _read_run(folder: Path, name: str) -> Run:
 def _phases(table: pa.Table, path: Path) -> tuple[Trajectory, ...]:
     if "step" not in table.column_names:
         raise SonoscaleError(f"{path} has no column 'step'; it has {', '.join(table.column_names)}")
-    table = table.rename_columns(list(renamed(table.column_names).values()))
     columns: dict[str, np.ndarray] = {}
     for name, column in zip(table.column_names, table.columns, strict=True):
         if name != "phase":

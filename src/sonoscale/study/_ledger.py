@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sonoscale.files import replacing
 from sonoscale.pretrain import RunConfig, read_record
 from sonoscale.study._prepare import RunJob
+from sonoscale.study._quality import HeldAgainst, rank_columns, read_ranks, score_columns
 from sonoscale.study._worker import read_probe
 
 if TYPE_CHECKING:
@@ -16,10 +17,14 @@ if TYPE_CHECKING:
 __all__ = ["build_ledger", "write_ledger"]
 
 
-def build_ledger(jobs: list[RunJob]) -> pa.Table:
+def build_ledger(jobs: list[RunJob], held_against: HeldAgainst | None = None) -> pa.Table:
     """Rows of all finished runs; runs without a record are left out, and so are tasks that were not probed yet.
 
     Ordered by readout, as the study names them, and within each by run and checkpoint.
+
+    Arguments:
+        jobs: of the study.
+        held_against: floors and ceiling of the scores.
     """
     import pyarrow as pa
 
@@ -30,17 +35,20 @@ def build_ledger(jobs: list[RunJob]) -> pa.Table:
             continue
         fixed = _fixed(job, record)
         last = record["budgets"][-1]["step"]
-        found = {(task.name, key): read_probe(job.folder, key) for task in job.tasks for key in task.keys.values()}
+        found = [(task, key, read_probe(job.folder, key)) for task in job.tasks for key in task.keys.values()]
+        ranks = read_ranks(job.folder)
         for budget in record["budgets"]:
             measured = _measured(budget, job.plan.config) | {"is_final": budget["step"] == last}
-            for (task, _), steps in found.items():
+            for task, key, steps in found:
                 if steps is None:
                     continue
                 probe = steps[str(budget["step"])]
                 scores = {k: probe[k] for k in ("protocol", "metric", "score", "chance")}
                 ends = {"score_low": probe.get("low"), "score_high": probe.get("high")}
                 readout = probe.get("readout", "mean")  # probed before there were others
-                rows.append({**fixed, **measured, "task": task, **scores, **ends, "readout": readout})
+                held = score_columns(job, task, key, steps, held_against)
+                scores |= ends | {"readout": readout} | rank_columns(readout, budget, ranks)
+                rows.append({**fixed, **measured, "task": task.name, **scores, **held})
     order = list(dict.fromkeys(readout for job in jobs for task in job.tasks for _, readout in task.keys))
     rows.sort(key=lambda row: order.index(row["readout"]))  # first the readout of quality, though a run may lack it
     return pa.Table.from_pylist(rows)
@@ -78,7 +86,7 @@ def _fixed(job: RunJob, record: dict[str, Any]) -> dict[str, Any]:
         "lr": config.train.lr,
         "train_clips": record["clips"],
         "train_hours": record["hours"],
-        "params_encoder": record["params_encoder"],
+        "params": record["params_encoder"],
         "params_decoder": record["params_decoder"] + record["params_head"],
         "rankme_start": record["rank_start"]["rankme"],
         "rankme_centred_start": record["rank_start"]["rankme_centred"],
@@ -106,7 +114,7 @@ def _measured(budget: dict[str, Any], config: RunConfig) -> dict[str, Any]:
         "clips_seen": budget["clips_seen"],
         "hours_seen": budget["hours_seen"],
         "flops_encoder": budget["flops_encoder"],
-        "flops_total": budget["flops_total"],
+        "flops": budget["flops"],
         "seconds": budget["seconds"],
         "loss": budget["loss"],
         "rankme": rank["value"],

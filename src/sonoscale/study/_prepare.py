@@ -5,20 +5,29 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 from sonoscale.config import config_hash
 from sonoscale.corpora import Corpus, FeatureStore, FolderData, ProceduralData, Task, feature_pool
 from sonoscale.errors import SonoscaleError
-from sonoscale.pretrain import Inputs, Sources, WaveStore, all_clips, check_clips, check_lengths
+from sonoscale.pretrain import (
+    Inputs,
+    Sources,
+    WaveStore,
+    all_clips,
+    check_clips,
+    check_lengths,
+    find_trunk,
+    finished_runs,
+)
 from sonoscale.probe import find_metric, find_protocol
 from sonoscale.probe._encoders import check_protocols
 from sonoscale.study._config import StudyConfig
 from sonoscale.study._design import PlannedRun
 
-__all__ = ["RunJob", "TaskJob", "prepare"]
+__all__ = ["RunJob", "TaskJob", "continued", "prepare"]
 
 Report = Callable[[str, int, int], None]  # (what, done, total)
 
@@ -46,6 +55,7 @@ class RunJob:
     train_store: Path | WaveStore
     heldout_store: Path
     tasks: tuple[TaskJob, ...]
+    continues: Path | None = None  # folder of a finished run of smaller budgets, whose trunk this one continues
 
 
 def prepare(
@@ -70,6 +80,15 @@ def prepare(
         return _bind(study, runs, tasks, inputs, out)
 
 
+def continued(jobs: Sequence[RunJob]) -> list[RunJob]:
+    """The jobs, each with the finished run of smaller budgets in the same folder that it can continue, if there is."""
+    places = {job.folder.parent for job in jobs}
+    finished = {place: list(finished_runs(place)) for place in places}
+    return [
+        replace(job, continues=find_trunk(job.plan.config, job.identity, finished[job.folder.parent])) for job in jobs
+    ]
+
+
 def _bind(study: StudyConfig, runs: list[PlannedRun], tasks: list[Task], inputs: Inputs, out: Path) -> list[RunJob]:
     jobs: dict[Path, RunJob] = {}
     for run in runs:
@@ -83,7 +102,7 @@ def _bind(study: StudyConfig, runs: list[PlannedRun], tasks: list[Task], inputs:
         identity, train = prepared.identity, prepared.train
         any_seed = {**identity, "run": {k: v for k, v in identity["run"].items() if k != "seed"}}
         job = RunJob(
-            plan=run,
+            plan=replace(run, config=prepared.config),
             config_id=config_hash(any_seed),
             folder=out / "runs" / prepared.name,
             identity=identity,

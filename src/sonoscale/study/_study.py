@@ -20,6 +20,8 @@ from sonoscale.study._config import StudyConfig
 from sonoscale.study._design import PlannedRun, expand
 from sonoscale.study._watch import Failure, Lines, Watcher
 
+EXECUTORS = ("local", "ray", "slurm")
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -65,11 +67,14 @@ def study(
         if set:
             raise SonoscaleError(f"set = {list(set)}: overrides a file's keys; change the configuration itself")
         config = source
+        expand(config)  # refuses at once what cannot be run
     else:
         path = Path(source)
         if path.is_dir():
             path, folder = path / "study.yaml", path
         config = load_config(StudyConfig, path, set)
+        if folder is None or set:
+            expand(config)
     where = Path(out) if out is not None else folder or Path("results") / config.name
     return Study(config, where, Path(cache) if cache is not None else default_cache())
 
@@ -81,7 +86,7 @@ class Study(Result):
     Attributes:
         config: what is swept.
         folder: where its files are: `study.yaml`, `runs/`, `ledger.parquet`, `laws.json`, `baseline.json`,
-            `failed.json`, `provenance.json` and the report.
+            `quality.json`, `failed.json`, `provenance.json` and the report.
         cache: folder of computed log-mels.
     """
 
@@ -97,13 +102,25 @@ class Study(Result):
         """
         return expand(self.config)
 
-    def run(self, *, workers: int | None = None, progress: Watcher | Callable[[str], object] | None = None) -> Study:
+    def run(
+        self,
+        *,
+        executor: str = "local",
+        workers: int | None = None,
+        device: str = "auto",
+        retries: int = 1,
+        progress: Watcher | Callable[[str], object] | None = None,
+    ) -> Study:
         """Train, probe and fit; finished runs are reused, so that the same call resumes.
 
-        Where no run is finished, there are no ledger, laws and report, and those of an earlier call are removed.
+        Several calls, also on other machines that share the folder, share the runs: each is trained by one of them.
 
         Arguments:
-            workers: processes. None: as the configuration says, or one per core.
+            executor: where runs are done: `local`, in processes of this machine.
+            workers: runs at once. None: as the configuration says, or one per core or, on GPUs, four at most to each.
+            device: `auto` (GPUs if there are any), `cpu` or `cuda`.
+            retries: how often a run that was killed, ran out of memory or failed otherwise is tried again; one that
+                diverged is not.
             progress: is notified: a `Watcher`, or a function such as `print` that takes a line for each run.
 
         Returns:
@@ -119,8 +136,12 @@ class Study(Result):
         need("torch", what="a study")
         if workers is not None and workers < 1:
             raise SonoscaleError(f"workers = {workers}: give at least one process")
+        if retries < 0:
+            raise SonoscaleError(f"retries = {retries}: give 0 or more")
+        if executor not in EXECUTORS:
+            raise SonoscaleError(f"executor = {executor!r}: must be one of {', '.join(EXECUTORS)}")
         watcher = progress if isinstance(progress, Watcher) else Lines(progress)
-        _run(self, workers or self.config.workers, watcher)
+        _run(self, executor, workers or self.config.workers, device, retries, watcher)
         return self
 
     def report(self) -> Any:
@@ -200,7 +221,7 @@ class Study(Result):
         """One row per run and checkpoint, or per planned run where none is finished."""
         if not (self.folder / "ledger.parquet").is_file():
             return [{"label": run.label, "axis": run.axis, "seed": run.config.seed} for run in self.plan()]
-        names = ("label", "seed", "step", "params_encoder", "flops_total", "loss", "rankme", "quality")
+        names = ("label", "seed", "step", "params", "flops", "loss", "rankme", "quality")
         columns = [self.runs()[name].tolist() for name in names]
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
@@ -222,46 +243,60 @@ class Study(Result):
 _RESULTS = ("ledger.parquet", "laws.json", "report.html")
 
 
-def _run(study: Study, workers: int | None, watcher: Watcher) -> None:
+def _run(study: Study, executor: str, workers: int | None, device: str, retries: int, watcher: Watcher) -> None:
     import yaml
 
     from sonoscale.processes import available_cores, remove_leftovers
     from sonoscale.provenance import provenance
+    from sonoscale.study import _execute
     from sonoscale.study._baseline import baseline_note, logmel_baseline
-    from sonoscale.study._execute import run_jobs
+    from sonoscale.study._failures import forget_failures, read_failures
     from sonoscale.study._laws import fit_laws
     from sonoscale.study._ledger import build_ledger, write_ledger
-    from sonoscale.study._prepare import prepare
+    from sonoscale.study._prepare import continued, prepare
+    from sonoscale.study._quality import add_quality, check_ceiling, hold_against, register_rule
     from sonoscale.study._worker import is_finished
 
     started = time.perf_counter()
     config, out = study.config, study.folder
     runs = study.plan()
     watcher.planned(runs)
-    workers = workers or available_cores()
-    jobs = prepare(config, runs, out, study.cache, workers, watcher.preparing)
+    check_ceiling(config)
+    device = _execute.find_device(device) if executor == "local" else device
+    cores = workers or available_cores()
+    jobs = prepare(config, runs, out, study.cache, cores, watcher.preparing)
     make_folder(out / "runs")
     remove_leftovers(out / "runs")
     write_text(out / "study.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
-    remaining = [job for job in jobs if not is_finished(job)]
+    remaining = continued([job for job in jobs if not is_finished(job)])
     reused = len(jobs) - len(remaining)
+    register_rule(out, config.quality.rule(), finished=reused)
+    hopeless = {run: each for run, each in read_failures(out).items() if each.reason == "diverged"}
+    diverged = [hopeless[job.folder.name] for job in remaining if job.folder.name in hopeless]
+    remaining = [job for job in remaining if job.folder.name not in hopeless]
+    forget_failures(out, [job.folder.name for job in remaining if read_failures(out, [job.folder.name])])
     watcher.started(remaining, reused)
-    failures = run_jobs(remaining, workers, watcher)
+    failures = diverged
+    if remaining:
+        where = _execute.open_executor(executor, workers=workers, device=device, folder=out)
+        failures = diverged + _execute.run_jobs(remaining, where, watcher, folder=out, retries=retries, device=device)
     write_json(out / "failed.json", [asdict(failure) for failure in failures])
-    ledger = build_ledger(jobs)
+    against = hold_against(config, jobs, study.cache, cores, watcher.preparing)
+    ledger = build_ledger(jobs, against)
     laws = fit_laws(ledger, config.law)
-    baseline = logmel_baseline(jobs[0].tasks)
+    baseline = logmel_baseline(jobs, against.floor)
     write_json(out / "baseline.json", baseline)
     if ledger.num_rows:
         write_ledger(ledger, out / "ledger.parquet")
         laws["baseline"] = baseline_note(baseline, _final_quality(study))
+        add_quality(laws, ledger, out)
         write_json(out / "laws.json", laws)
     else:  # what is there was made of other runs
         for stale in [*(out / name for name in _RESULTS), *(out / "figures").glob("*.png")]:
             stale.unlink(missing_ok=True)
     facts = provenance("torch", "numpy", "scipy", "pyarrow") | {
         "seconds": round(time.perf_counter() - started, 1),
-        "runs_trained": len(remaining) - len(failures),
+        "runs_trained": len(remaining) - len(failures) + len(diverged),
         "runs_reused": reused,
     }
     write_json(out / "provenance.json", facts)

@@ -38,9 +38,10 @@ verdict is right is simulated by `benchmarks/audit_verdicts.py`; what it cannot 
 from sonoscale._callable import make_callable
 from sonoscale.laws.audit._audit import audit
 from sonoscale.laws.audit._groups import GroupAudits, audit_groups
+from sonoscale.laws.audit._power import AuditPower, audit_power
 from sonoscale.laws.audit._result import Audit
 from sonoscale.laws.audit._verdict import VERDICTS
 
-__all__ = ["VERDICTS", "Audit", "GroupAudits", "audit", "audit_groups"]
+__all__ = ["VERDICTS", "Audit", "AuditPower", "GroupAudits", "audit", "audit_groups", "audit_power"]
 
 make_callable(__name__)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,6 +127,15 @@ class Configurations:
     def __len__(self) -> int:
         return len(self.rank)
 
+    def without(self, places: Sequence[int]) -> Configurations:
+        """The others; the rows, which say what seeds do, stay."""
+        kept = np.delete(np.arange(len(self)), list(places))
+        return replace(
+            self, rank=self.rank[kept], quality=self.quality[kept], covariates=self.covariates[kept],
+            others={name: column[kept] for name, column in self.others.items()}, size=self.size[kept],
+            family=None if self.family is None else numbered(self.family[kept]),
+        )  # fmt: skip
+
     @property
     def sums(self) -> list[list[int]]:
         """Places of covariates whose logarithms add up to that of compute, where compute is not one of them."""
@@ -186,6 +196,14 @@ def gather(
     for name, column in columns.items():
         if name != rank and not constant_column(column, name=name):
             _check_magnitude(column, name, runs)
+    once = _without_repeats([*columns.values(), *([runs[runs.family_by]] if runs.family_by else [])], runs.clusters)
+    if len(once) < len(runs):
+        several = len(runs) - len(once)
+        plural = "row repeats" if several == 1 else "rows repeat"
+        note = f"{several} {plural} another configuration in {rank}, {runs.y} and all else: counted once"
+        return gather(
+            runs.take(once, *held, note), rank=rank, covariates=covariates, baselines=baselines, layer=layer, seed=seed
+        )
     logs, entered, scaled = _scaled(columns, names, rank, runs)
     target = runs.target(along=[c.name for c in entered if c.design])
 
@@ -229,6 +247,16 @@ def mean_over(values: Array, groups: Index) -> Array:
     total = np.zeros((len(count), *values.shape[1:]))
     np.add.at(total, groups, values)
     return total / count.reshape(-1, *[1] * (values.ndim - 1))
+
+
+def _without_repeats(columns: Sequence[NDArray[Any]], clusters: Index) -> Index:
+    """The rows [m] of these columns [n] that are not copies of a row of another cluster."""
+    key = np.zeros(len(clusters), dtype=np.intp)
+    for values in columns:
+        codes = numbered(values if values.dtype.kind in "biuf" else values.tolist())
+        key = np.unique(key * (int(codes.max()) + 1) + codes, return_inverse=True)[1].reshape(-1)
+    first = np.unique(key, return_index=True)[1][key]
+    return np.flatnonzero(clusters[first] == clusters)
 
 
 def _check_clusters(runs: RunTable, layer: str | None) -> None:

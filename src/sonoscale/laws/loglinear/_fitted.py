@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,7 @@ class LogLinear(Result):
 
     Attributes:
         runs: the runs that were fitted.
+        target: y, and which end of it is good (see `RunTable.target`); None where nothing says so.
         y, x, y_scale, family, effects, level: as given to `fit_loglinear`.
         formula, latex: with the numbers in it.
         coefficients: by the name of their term: `intercept`, `log params`, `depth`, `objective=latent` (against the
@@ -76,6 +77,7 @@ class LogLinear(Result):
     """
 
     runs: RunTable
+    target: Target | None
     y: str
     x: tuple[str, ...]
     y_scale: str
@@ -114,11 +116,6 @@ class LogLinear(Result):
     _factor: float = field(repr=False)
 
     @property
-    def target(self) -> Target:
-        """y, and which end of it is good (see `RunTable.target`)."""
-        return replace(self.runs, y=self.y).target(along=self.x)
-
-    @property
     def headline(self) -> str:
         """What was fitted, to how many runs: `fitted: log quality, 24 runs of 12 configurations`."""
         return f"fitted: {self._scale.text.format(self.y)}, {self.runs.counts}: {self.formula}"
@@ -149,7 +146,9 @@ class LogLinear(Result):
         centre, X, at = self._expect(table)
         low, high = expanded_interval(self._simulate(X, at), np.zeros_like(centre), level=self.level)
         back = self._scale.back
-        return Prediction(value=back(centre), low=back(centre + low), high=back(centre + high))
+        ends = (back(centre), back(centre + low), back(centre + high))
+        value, low, high = ends if self.target is None else map(self.target.clip, ends)
+        return Prediction(value=value, low=low, high=high)
 
     def _expect(
         self, table: Mapping[str, Any], at: NDArray[np.intp] | None = None
@@ -198,6 +197,7 @@ class LogLinear(Result):
         return {
             **words,
             "x": list(self.x),
+            "target": plain(self.target),
             "coefficients": {name: one.as_dict() for name, one in self.coefficients.items()},
             "family_effects": {str(label): plain(value) for label, value in self.family_effects.items()},
             **{name: plain(getattr(self, name)) for name in (*numbers, "condition", "level")},

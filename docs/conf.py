@@ -1,0 +1,72 @@
+"""The site: `make site` builds it into `site/`, with every warning an error and links checked."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+sys.path.insert(0, str(HERE / "generate"))
+
+project = "Sonoscale"
+author = copyright = "The Sonoscale authors"  # noqa: A001 (the name that Sphinx reads)
+extensions = ["myst_parser"]
+myst_enable_extensions = ["attrs_block", "dollarmath"]
+myst_heading_anchors = 3
+exclude_patterns = ["generate"]
+html_theme = "furo"
+html_title = "Sonoscale"
+html_copy_source = False
+html_extra_path: list[str] = []
+PAGES = {"CHANGELOG.md": "project/changelog.md", "CONTRIBUTING.md": "project/contributing.md"}
+"""Files of the repository that are pages of the site."""
+_LINK = re.compile(r"\]\(((?:\.\./)*)([^)#\s:]+)(#[^)]*)?\)")
+
+
+def _write_pages(*_: Any) -> None:
+    """The pages that are made of the code and of files elsewhere; they are not kept in the repository."""
+    cards = importlib.import_module("cards")
+    for name, page in cards.PAGES.items():
+        _write(HERE / "reference" / f"{name}.md", page())
+    for source, page in PAGES.items():
+        _write(HERE / page, (ROOT / source).read_text())
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    if not path.is_file() or path.read_text() != text:
+        path.write_text(text)
+
+
+def _links(app: Any, page: str, source: list[str]) -> None:
+    """Links out of `docs/` lead to the page made of that file; a file that is no page is named, not linked.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    path = HERE / f"{page}.md"
+    made = {HERE / kept: ROOT / name for name, kept in PAGES.items()}
+    folder = made.get(path, path).parent
+
+    def replaced(match: re.Match[str]) -> str:
+        target = (folder / match[1] / match[2]).resolve()
+        if target.is_relative_to(HERE) and folder == path.parent:
+            return match[0]
+        if not target.exists():
+            raise FileNotFoundError(f"{page}: {match[1]}{match[2]} does not exist")
+        name = str(target.relative_to(ROOT))
+        inside = PAGES.get(name, name.removeprefix("docs/") if name.startswith("docs/") else None)
+        up = "../" * page.count("/")
+        return f"]({up}{inside}{match[3] or ''})" if inside else "]"
+
+    source[0] = re.sub(r"\[([^\]]*)\](?!\()", r"[\1]", _LINK.sub(replaced, source[0]))
+
+
+def setup(app: Any) -> None:
+    """Sphinx calls this."""
+    app.connect("builder-inited", _write_pages)
+    app.connect("source-read", _links)
