@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 
 from browser import BROWSER, Tab, browse
-from sonoscale.laws.plan import plan_allocation
+from sonoscale.errors import SonoscaleError
+from sonoscale.laws.plan import Designed, plan_allocation
+from sonoscale.laws.plan import plan as make_plan
 from sonoscale.measure import Measured, Measurement
 from sonoscale.rank import SpectralSketch, measure_all, rankme
 from sonoscale.report import Report, write_measurement_page
 from sonoscale.report._html import Page, Section, page_html
 from sonoscale.report._load import load_study
+from sonoscale.report._planned import plan_study
 from sonoscale.report._planner import planner_data, planner_figure
 from sonoscale.report._study_page import study_page
 
@@ -181,7 +184,7 @@ def test_tables_sort_filter_and_show_the_selected(page: Tab) -> None:
     [
         ("CSV", "task,metric,chance,", 4),
         ("Markdown", "| task | metric |", 5),
-        ("LaTeX", "\\begin{tabular}{llrrrrrrr}", 9),
+        ("LaTeX", "\\begin{tabular}{llrrrrrrrrr}", 9),
     ],
 )
 def test_tables_copy_as_text(page: Tab, label: str, first: str, count: int) -> None:
@@ -323,6 +326,42 @@ def test_the_planner_splits_a_budget_as_the_command_does(tab: Tab, tmp_path: Pat
     )
     assert tab.run("document.querySelector('.planner .result').textContent") != before
     assert tab.run("document.getElementById('plan-flops').getAttribute('aria-valuetext')")
+    assert tab.errors == []
+
+
+def test_the_planner_designs_for_a_budget_as_the_command_does(tab: Tab, make_study: Callable[..., Path]) -> None:
+    folder = make_study()
+    base = {
+        "name": "planned",
+        "encoder": {"width": 48, "depth": 4, "heads": 4, "n_mels": 64, "patch_mels": 16, "patch_frames": 16},
+        "objective": {"mask_ratio": 0.75},
+        "train": {"clip_seconds": 2.0, "batch_size": 32},
+    }
+    (folder / "study.yaml").write_text(yaml.safe_dump(base))
+    results = load_study(folder)
+    chosen = plan_study(results, None)
+    assert not isinstance(chosen, str), chosen
+    (folder / "report.html").write_text(page_html(study_page(results, chosen)), encoding="utf-8")
+    tab.errors.clear()
+    tab.open(folder / "report.html")
+    largest = max(one.high for one in chosen.reach if one.name == "FLOPs")
+    tried = [{"flops": share * largest} for share in (0.02, 0.3, 1.0, 8.0)]
+    tried += [{"flops": largest, "hours": 0.4}, {"flops": largest, "latency": 2e6}]
+    for limits in tried:
+        expected, found = make_plan(folder, **limits), planned(tab, **limits)
+        assert isinstance(expected, Designed)
+        assert found["best"] == expected.best
+        assert [found[key] for key in ("y", "low", "high")] == pytest.approx(
+            [expected.y.value, expected.y.low, expected.y.high], rel=1e-6
+        )
+        assert found["costs"] == pytest.approx(expected.plan.costs, rel=1e-6)
+        assert found["edges"] == expected.edges
+    with pytest.raises(SonoscaleError):
+        make_plan(folder, flops=1000 * largest)
+    assert "100 times" in planned(tab, flops=1000 * largest)["error"]
+    assert "below the cheapest" in planned(tab, flops=largest, latency=1.0)["error"]
+    said = tab.run("document.querySelector('.planner .result').textContent")
+    assert f"{chosen.y.value:.3f}"[:4] in said
     assert tab.errors == []
 
 

@@ -289,15 +289,11 @@ def test_checks_of_an_audit_say_on_which_side_of_zero_they_lie(results: StudyRes
 
 def test_floors_and_reliability_of_tasks_are_shown_where_they_are_known(results: StudyResults) -> None:
     about = {task: dict(found) for task, found in results.about_tasks.items()}
-    about["esc10"] |= {
-        "floor": 0.0,
-        "ceiling": 0.9,
-        "reliability": 0.75,
-        "reliability_low": 0.5,
-        "reliability_high": 0.9,
-    }
+    about["esc10"] |= {"floor_logmel": 0.0, "ceiling": 0.9, "reliability": 0.75}
+    about["esc10"] |= {"reliability_low": 0.5, "reliability_high": 0.9}
     first, second, _ = tasks_table(replace(results, about_tasks=about)).rows
-    assert [cell.text for cell in first][2:4] == ["0.100", "0.000"]
-    assert [cell.text for cell in first][6:] == ["0.900", "100%", "0.75 [0.50, 0.90]"]
-    assert [cell.text for cell in second][3] == "–"
-    assert 0 < second[8].sort < 1  # from the seeds of the study itself
+    assert [cell.text for cell in first][2:5] == ["0.100", "–", "0.000"]
+    assert [cell.text for cell in first][7:10] == ["0.900", "100%", "0.75 [0.50, 0.90]"]
+    assert [cell.text for cell in second][3:5] == ["–", "–"]
+    assert 0 < float(second[9].sort) <= 1  # from the seeds of the study itself
+    assert sum(float(row[10].sort) for row in tasks_table(results).rows) == pytest.approx(1.0)

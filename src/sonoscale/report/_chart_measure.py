@@ -112,7 +112,7 @@ def groups_figure(results: Measurement) -> Figure:
         base = alt.Chart(alt.NamedData("groups"))
         names = [one.name for one in results.measured]
         y = alt.Y("group:N", title=None, sort=kept, axis=alt.Axis(labelLimit=180))
-        offset = {"yOffset": alt.YOffset("name:N", sort=names)} if results.several else {}
+        offset: dict[str, Any] = {"yOffset": alt.YOffset("name:N", sort=names)} if results.several else {}
         told = _told(names)
         bars = base.mark_rule(strokeWidth=2).encode(
             x=alt.X("low:Q", title=rank), x2="high:Q", y=y, color=told["color"], **offset
@@ -145,7 +145,7 @@ def _lined(
         base = altair.Chart(altair.NamedData(name))
         places = sorted({row["at"] for row in rows})
         scale = altair.Scale(type="log") if log and places[0] > 0 else altair.Scale(zero=False, nice=False)
-        marks = {"values": places} if len(places) <= 13 else {}
+        marks: dict[str, Any] = {"values": places} if len(places) <= 13 else {}
         x = altair.X("at:Q", title=x_title, scale=scale, axis=altair.Axis(format="~g", **marks))
         rank, names = name_of(results.estimator), [one.name for one in results.measured]
         told = _told(names, dashed=True)

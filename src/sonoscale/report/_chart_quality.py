@@ -122,7 +122,9 @@ def effects_figure(results: StudyResults, encoders: Encoders) -> Figure:
     for one in shown:
         kind = "O" if one.kind == "number" else "N"
         large = one.kind == "number" and max(row[one.key] for row in encoders.configurations) >= 1000
-        numbers = {"format": ".3~s" if large else ".3~g", "formatType": "number"} if one.kind == "number" else {}
+        numbers: dict[str, Any] = (
+            {"format": ".3~s" if large else ".3~g", "formatType": "number"} if one.kind == "number" else {}
+        )
         x = alt.X(f"{one.key}:{kind}", title=None, sort="ascending",
                   axis=alt.Axis(labelAngle=0, labelLimit=90, **numbers))  # fmt: skip
         base = alt.Chart(alt.NamedData("encoders")).transform_filter("datum.of == 'configuration' && datum.final")
@@ -190,7 +192,7 @@ def scatter(
     paint = colour_of(encoders, colour, legend=legend)
     shape = {}
     if colour is not None and colour.few:
-        shown = legend_of(encoders, colour) if legend else {"legend": None}
+        shown: dict[str, Any] = legend_of(encoders, colour) if legend else {"legend": None}
         scale = alt.Scale(domain=order_of(encoders, colour))
         shape["shape"] = alt.Shape(f"{colour.key}:N", title=colour.title, scale=scale, **shown)
     base = alt.Chart(data)
@@ -286,7 +288,7 @@ def colour_of(encoders: Encoders, one: Variable | None, *, legend: bool = True) 
 
     if one is None:
         return alt.ColorValue("#2f5d8a")
-    shown = legend_of(encoders, one) if legend else {"legend": None}
+    shown: dict[str, Any] = legend_of(encoders, one) if legend else {"legend": None}
     if one.kind == "number" and not one.few:
         scale = alt.Scale(type="log") if one.log else alt.Scale(zero=False)
         return alt.Color(f"{one.key}:Q", title=one.title, scale=scale, **shown)

@@ -32,29 +32,15 @@ def task_rows(results: StudyResults, encoders: Encoders) -> list[dict[str, Any]]
 
 
 def reliability_of(results: StudyResults, task: str) -> dict[str, float]:
-    """How much of the variance of a task's scores is between configurations: as the ledger has it, else from seeds.
+    """How much of the variance of a task's single runs is between configurations, with the ends of its interval.
 
     Returns:
-        `value`, and `low` and `high` where the ledger has them; empty where each configuration has one seed.
+        `value`, `low` and `high`, those that are known.
     """
     about = results.about_tasks.get(task, {})
-    if "reliability" in about:
-        ends = {end: about[f"reliability_{end}"] for end in ("low", "high") if f"reliability_{end}" in about}
-        return {"value": about["reliability"]} | ends
-    groups: dict[tuple[str, int], list[float]] = {}
-    for point in results.final_points:
-        score = point.scores.get(task, math.nan)
-        if math.isfinite(score):
-            groups.setdefault((point.config, point.step), []).append(score)
-    repeated = [group for group in groups.values() if len(group) > 1]
-    if len(repeated) < 3:
-        return {}
-    within = sum((one - sum(g) / len(g)) ** 2 for g in repeated for one in g) / sum(len(g) - 1 for g in repeated)
-    means = [sum(group) / len(group) for group in repeated]
-    centre = sum(means) / len(means)
-    seeds = sum(map(len, repeated)) / len(repeated)
-    between = sum((one - centre) ** 2 for one in means) / (len(means) - 1) - within / seeds
-    return {"value": max(between, 0.0) / (max(between, 0.0) + within)} if between + within > 0 else {}
+    found = {key: about.get(name, math.nan) for key, name in (
+        ("value", "reliability"), ("low", "reliability_low"), ("high", "reliability_high"))}  # fmt: skip
+    return {key: value for key, value in found.items() if math.isfinite(value)} if math.isfinite(found["value"]) else {}
 
 
 def tasks_figure(results: StudyResults, encoders: Encoders) -> Figure:
@@ -64,7 +50,10 @@ def tasks_figure(results: StudyResults, encoders: Encoders) -> Figure:
     rows = task_rows(results, encoders)
     bounds: list[dict[str, Any]] = []
     reliability: list[dict[str, Any]] = []
-    names = {"chance": "chance", "floor": "floor (log-mel or untrained)", "ceiling": "ceiling (strong encoder)"}
+    names = {
+        "chance": "chance", "floor_untrained": "untrained encoder", "floor_logmel": "log-mel statistics",
+        "ceiling": "strong encoder",
+    }  # fmt: skip
     for task in results.tasks:
         about = results.about_tasks.get(task, {})
         bounds += [
@@ -90,7 +79,8 @@ def tasks_figure(results: StudyResults, encoders: Encoders) -> Figure:
             )
         )
         kinds = [words for words in names.values() if any(row["bound"] == words for row in bounds)]
-        shapes = {"chance": "diamond", names["floor"]: "triangle-right", names["ceiling"]: "triangle-left"}
+        signs = ("diamond", "square", "triangle-right", "triangle-left")
+        shapes = dict(zip(names.values(), signs, strict=True))
         marks = (
             alt.Chart(alt.NamedData("bounds"))
             .mark_point(style="soft", filled=True, size=150)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -232,7 +231,7 @@ def _thin(count: int, most: int) -> NDArray[np.intp]:
     return np.unique(np.linspace(0, count - 1, most).round().astype(np.intp))
 
 
-def _spaced(names: Sequence[str], most: int) -> list[str]:
+def _spaced(names: list[str], most: int) -> list[str]:
     return [names[i] for i in _thin(len(names), most)]
 
 

@@ -174,7 +174,7 @@ def _variables(
         ends = column.endswith(("_low", "_high"))
         if column in _NOT_SHOWN or (ends and column.rsplit("_", 1)[0] in keys):
             continue
-        values = [row.get(key) for row in runs if row.get(key) is not None]
+        values: list[Any] = [row.get(key) for row in runs if row.get(key) is not None]
         distinct = set(values)
         if len(distinct) < 2:
             continue

@@ -17,6 +17,7 @@ import yaml
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._ledger import ledger_runs, ledger_scores
+from sonoscale.laws._quality import quality_of
 from sonoscale.report._model import (
     Curve,
     Failure,
@@ -34,8 +35,6 @@ from sonoscale.report._model import (
 __all__ = ["load_study"]
 
 _IDS = ("run", "config", "label", "axis")
-_PER_TASK = ("floor", "ceiling", "reliability", "reliability_low", "reliability_high")
-
 _REQUIRED = ("run", "label", "axis", "seed", "step", "task", "protocol", "score")
 
 
@@ -81,7 +80,8 @@ def load_study(folder: Path) -> StudyResults:
         runs=runs,
         failures=_read_failures(folder / "failed.json"),
         missing=tuple(missing),
-        about_tasks=_with_floors(ledger.about, folder / "baseline.json"),
+        about_tasks=ledger.about,
+        quality_rule=ledger.rule,
         protocols=ledger.protocols,
         readouts=ledger.readouts,
         settings=config,
@@ -97,6 +97,7 @@ class _Ledger:
     chance: Mapping[str, float]
     metrics: Mapping[str, str]
     about: Mapping[str, Mapping[str, float]]
+    rule: str
     protocols: tuple[str, ...]
     readouts: tuple[str, ...]
 
@@ -120,11 +121,15 @@ def _parse_ledger(table: pa.Table, path: Path) -> _Ledger:
     for name, metric, level in zip(names, _column(ledger, "metric"), _column(ledger, "chance"), strict=True):
         metrics.setdefault(name, str(metric or ""))
         chance.setdefault(name, _number(level))
-    about: dict[str, dict[str, float]] = {name: {"chance": level} for name, level in chance.items()}
-    for column in _PER_TASK:
-        for name, value in zip(names, _column(ledger, column), strict=True):
-            if isinstance(value, int | float) and math.isfinite(value):
-                about[name].setdefault(column, float(value))
+    quality = quality_of(ledger)
+    about = {
+        one.name: {
+            "chance": one.chance, "floor_untrained": one.floor_untrained, "floor_logmel": one.floor_logmel,
+            "ceiling": one.ceiling, "reliability": one.reliability.value, "reliability_low": one.reliability.low,
+            "reliability_high": one.reliability.high, "weight": one.weight,
+        }
+        for one in quality.scores
+    }  # fmt: skip
     rows = [dict(zip(runs, values, strict=True)) for values in zip(*runs.values(), strict=True)]
     last: dict[str, int] = {}
     for row in rows:
@@ -135,17 +140,8 @@ def _parse_ledger(table: pa.Table, path: Path) -> _Ledger:
     protocols, readouts = (
         tuple(dict.fromkeys(str(one) for one in _column(ledger, name) if one)) for name in ("protocol", "readout")
     )
-    return _Ledger(points, tuple(tasks), chance, metrics, about, protocols, readouts or ("mean",))
-
-
-def _with_floors(about: Mapping[str, Mapping[str, float]], path: Path) -> dict[str, dict[str, float]]:
-    """With the score of log-mel statistics as the floor of each task, where the ledger names no other."""
-    found = {name: dict(values) for name, values in about.items()}
-    if path.is_file():
-        for name, result in _mapping(_read_json(path), path).items():
-            if name in found and isinstance(result, dict) and isinstance(result.get("score"), int | float):
-                found[name].setdefault("floor", float(result["score"]))
-    return found
+    rule = " ".join([f"{quality.rule.words[:1].upper()}{quality.rule.words[1:]}.", *quality.notes])
+    return _Ledger(points, tuple(tasks), chance, metrics, about, rule, protocols, readouts or ("mean",))
 
 
 def _column(ledger: Mapping[str, list[Any]], name: str) -> list[Any]:

@@ -225,9 +225,10 @@ class StudyResults:
         runs: Training histories and spectra by run.
         failures: The runs that failed.
         missing: Sentences that say which optional pieces were not there.
-        about_tasks: By task what bounds its scores, as far as it is known: `chance`, `floor` (an untrained twin, or
-            log-mel statistics), `ceiling` (a strong public encoder), `reliability` with `reliability_low` and
-            `reliability_high`.
+        about_tasks: By task what is known of its scores, NaN where nothing is: `chance`, `floor_untrained`,
+            `floor_logmel`, `ceiling` (a strong public encoder), `reliability` with `reliability_low` and
+            `reliability_high`, and its `weight` in quality.
+        quality_rule: how quality is made of scores, in sentences.
         protocols, readouts: By which the scores were made.
         settings: The study's configuration, as it was read.
     """
@@ -245,6 +246,7 @@ class StudyResults:
     failures: tuple[Failure, ...] = ()
     missing: tuple[str, ...] = ()
     about_tasks: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    quality_rule: str = ""
     protocols: tuple[str, ...] = ()
     readouts: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)

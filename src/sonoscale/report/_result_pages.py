@@ -430,9 +430,9 @@ def _low(name: str) -> bool:
 
 
 def _of(row: Mapping[str, Any], name: str) -> Cell:
-    value = row.get(name)
+    value: Any = row.get(name)
     if _low(name):
-        high = row.get(f"{name.removesuffix('low')}high")
+        high: Any = row.get(f"{name.removesuffix('low')}high")
         if not _is_number(value) or not _is_number(high):
             return Cell("", math.nan)
         return Cell(f"[{significant(float(value))}, {significant(float(high))}]", float(high) - float(value))

@@ -160,7 +160,7 @@ def _plan_notes(plan: Allocation | Designed | str) -> list[str]:
 def _method(results: StudyResults) -> str:
     said = [
         f"Protocols: {join(list(results.protocols)) or 'not named'}. Readouts: {join(list(results.readouts))}; "
-        "quality is the mean over tasks and protocols on the first readout."
+        f"quality is of the first. {results.quality_rule}"
     ]
     counts = sorted({int(p.get("rank_n")) for p in results.points if p.get("rank_n") == p.get("rank_n")})
     if counts:

@@ -194,35 +194,23 @@ def tasks_table(results: StudyResults) -> Table:
         ]
         reliability = reliability_of(results, task)
         found = Interval(*(reliability.get(key, math.nan) for key in ("value", "low", "high")))
-        floor = about.get("floor", math.nan)
+        known = [about.get(key, math.nan) for key in ("floor_untrained", "floor_logmel")]
+        floor = max((value for value in known if math.isfinite(value)), default=math.nan)
         above = sum(score > floor for score in scores) / len(scores) if scores and math.isfinite(floor) else math.nan
-        rows.append(
-            (
-                _words(task),
-                _words(results.metrics.get(task, "")),
-                _decimal(about.get("chance", math.nan)),
-                _decimal(floor),
-                _decimal(min(scores, default=math.nan)),
-                _decimal(max(scores, default=math.nan)),
-                _decimal(about.get("ceiling", math.nan)),
-                Cell(f"{above:.0%}" if math.isfinite(above) else "–", above),
-                Cell(interval(found, 2), found.value),
-            )
-        )
+        rows.append((
+            _words(task), _words(results.metrics.get(task, "")), _decimal(about.get("chance", math.nan)),
+            *map(_decimal, known), _decimal(min(scores, default=math.nan)), _decimal(max(scores, default=math.nan)),
+            _decimal(about.get("ceiling", math.nan)), Cell(f"{above:.0%}" if math.isfinite(above) else "–", above),
+            Cell(interval(found, 2), found.value), _decimal(about.get("weight", math.nan), 2),
+        ))  # fmt: skip
     columns = (
-        Column("task", numeric=False),
-        Column("metric", numeric=False),
-        Column("chance"),
-        Column("floor"),
-        Column("worst"),
-        Column("best"),
-        Column("ceiling"),
-        Column("above the floor"),
-        Column("reliability"),
-    )
+        Column("task", numeric=False), Column("metric", numeric=False), Column("chance"), Column("untrained"),
+        Column("log-mel"), Column("worst"), Column("best"), Column("ceiling"), Column("above the floor"),
+        Column(f"reliability [{results.laws.percent} interval]"), Column("weight"),
+    )  # fmt: skip
     caption = (
-        "Tasks at the largest budget of each run. The floor is log-mel statistics or an untrained encoder, read out "
-        "alike; the ceiling is a strong public encoder, where one was scored."
+        "Tasks at the largest budget of each run. Floors are an untrained encoder and log-mel statistics, read out "
+        "alike; the ceiling is a strong public encoder, where one was scored; the weight is that in quality."
     )
     return Table(caption, columns, tuple(rows), empty="No task was scored.")
 
