@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from browser import BROWSER, Tab, browse
 from sonoscale.errors import SonoscaleError

@@ -271,7 +271,7 @@ def test_checks_of_an_audit_say_on_which_side_of_zero_they_lie(results: StudyRes
         "rank": "rankme",
         "spearman": {"value": 0.7, "low": 0.2, "high": 0.9, "p": 0.01},
         "adjusted": {
-            "each": [{"given": ["log params_encoder"], "value": 0.1, "low": -0.3, "high": 0.4, "p": 0.6}],
+            "each": [{"given": ["log params"], "value": 0.1, "low": -0.3, "high": 0.4, "p": 0.6}],
             "linear": {"value": -0.5, "low": -0.8, "high": -0.1, "p": 0.02},
             "partial": None,
             "richer": None,
