@@ -346,7 +346,7 @@ def test_the_planner_designs_for_a_budget_as_the_command_does(tab: Tab, make_stu
     tab.errors.clear()
     tab.open(folder / "report.html")
     largest = max(one.high for one in chosen.reach if one.name == "FLOPs")
-    tried = [{"flops": share * largest} for share in (0.02, 0.3, 1.0, 8.0)]
+    tried: list[dict[str, Any]] = [{"flops": share * largest} for share in (0.02, 0.3, 1.0, 8.0)]
     tried += [{"flops": largest, "hours": 0.4}, {"flops": largest, "latency": 2e6}]
     for limits in tried:
         expected, found = make_plan(folder, **limits), planned(tab, **limits)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sonoscale.report._encoders import Encoders, Variable
@@ -71,7 +71,7 @@ def quality_figure(results: StudyResults, encoders: Encoders) -> Figure:
         )
     x = encoders.variables.get("rankme")
     curves = curves_of(results)
-    chart = scatter(encoders, x, colour=encoders.colour, curves=bool(curves)) if x else None
+    chart = scatter(encoders, x, colour=encoders.colour, curves=curves) if x else None
     return Figure(
         name="quality",
         title="Quality against RankMe",
@@ -87,12 +87,19 @@ def quality_figure(results: StudyResults, encoders: Encoders) -> Figure:
 def alternatives_figure(results: StudyResults, encoders: Encoders) -> Figure:
     """The same quality against everything that could stand in for rank."""
     panels, curves = [], curves_of(results)
-    fitted = {row["xname"] for row in curves}
     for x in alternatives_of(results):
         variable = next((one for one in encoders.variables.values() if one.column == x), None)
         spearman = results.laws.correlations.get(x)
         chart = (
-            scatter(encoders, variable, colour=encoders.colour, legend=False, curves=x in fitted) if variable else None
+            scatter(
+                encoders,
+                variable,
+                colour=encoders.colour,
+                legend=False,
+                curves=[row for row in curves if row["xname"] == x],
+            )
+            if variable
+            else None
         )
         subtitle = f"Spearman {interval(spearman, 2)}" if spearman else ""
         panels.append(Panel(chart, name_of(x), subtitle, note=f"no values of {name_of(x)}", height=210))
@@ -179,7 +186,7 @@ def one_at_a_time(encoders: Encoders) -> dict[str, set[str]]:
 
 def scatter(
     encoders: Encoders, x: Variable, *, y: str = "quality", colour: Variable | None, legend: bool = True,
-    curves: bool = False,
+    curves: Sequence[Mapping[str, Any]] = (),
 ) -> Any:  # fmt: skip
     """Encoders against a variable: configurations with the range of their seeds, and their runs once selected."""
     import altair as alt
@@ -199,19 +206,7 @@ def scatter(
     configurations = base.transform_filter("datum.of == 'configuration'")
     layers = []
     if curves:
-        lines = alt.Chart(alt.NamedData("curves")).transform_filter(
-            alt.FieldEqualPredicate(field="xname", equal=x.column)
-        )
-        law = {"x": across_of(across, "x"), "detail": "form:N"}
-        layers.append(
-            lines.transform_filter("datum.best && isValid(datum.low)").mark_area(style="band")
-            .encode(x=law["x"], y=alt.Y("low:Q"), y2="high:Q")
-        )  # fmt: skip
-        for best, style in (("!datum.best", "other-law"), ("datum.best", "law")):
-            layers.append(
-                lines.transform_filter(best).mark_line(style=style, clip=True)
-                .encode(x=law["x"], y=alt.Y("y:Q"), detail="form:N", tooltip=alt.Tooltip("form:N", title="law"))
-            )  # fmt: skip
+        layers += _laws(across, x, curves)
     layers.append(
         configurations.mark_line(strokeWidth=1.1).encode(
             x=across, y=along, color=paint, detail="config:N", order="step:Q", opacity=picked(full=0.3, dimmed=0.04)
@@ -248,6 +243,23 @@ def scatter(
     brush = alt.selection_interval(name="brush", empty=False)
     layers.append(points.add_params(brush))
     return alt.layer(*layers, data=data)
+
+
+def _laws(across: Any, x: Variable, curves: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """The laws of a variable: the band and the line of the best, other forms dashed; the page drops what is empty."""
+    import altair as alt
+
+    lines = alt.Chart(alt.NamedData("curves")).transform_filter(alt.FieldEqualPredicate(field="xname", equal=x.column))
+    along = across_of(across, "x")
+    layers = []
+    if any("low" in row for row in curves):
+        band = lines.transform_filter("datum.best && isValid(datum.low)").mark_area(style="band")
+        layers.append(band.encode(x=along, y=alt.Y("low:Q"), y2="high:Q"))
+    for best, test, style in ((False, "!datum.best", "other-law"), (True, "datum.best", "law")):
+        if any(row["best"] is best for row in curves):
+            line = lines.transform_filter(test).mark_line(style=style, clip=True)
+            layers.append(line.encode(x=along, y="y:Q", detail="form:N", tooltip=alt.Tooltip("form:N", title="law")))
+    return layers
 
 
 def x_of(x: Variable) -> Any:
@@ -329,8 +341,3 @@ def _correlation(results: StudyResults, x: str) -> str:
 
 def _short(value: float) -> float:
     return float(f"{value:.6g}")
-
-
-def named(rows: Iterable[Mapping[str, Any]], key: str) -> set[Any]:
-    """The values of a field."""
-    return {row.get(key) for row in rows}

@@ -22,7 +22,11 @@ function retarget(spec, controls) {
   const curves = rowsOf("curves").some((row) => x && row.xname === x.column) && now("y") === "quality";
   const drop = (unit) => {
     const from = unit.data && unit.data.name;
-    if (from === "curves" && controls.includes("x") && !curves) return true;
+    if (from === "curves" && controls.includes("x")) {
+      if (!curves) return true;
+      const mine = rowsOf("curves").filter((row) => row.xname === x.column), style = unit.mark.style;
+      return !mine.some((row) => (style === "band" ? row.low !== undefined : row.best === (style === "law")));
+    }
     const field = unit.encoding && unit.encoding.x && unit.encoding.x.field;
     return controls.includes("x") && field === at.x + "_low" && !(x.ends);
   };
