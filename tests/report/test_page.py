@@ -114,7 +114,10 @@ def test_figures_and_tables_can_be_read_without_seeing(page: str) -> None:
     elements = Elements(page).found
     charts = [attributes for tag, attributes in elements if attributes.get("class") == "chart"]
     assert len(charts) == 1 + 3 + 5 + 1 + 2 + 2 + 2
-    assert all(one["role"] == "img" and one["aria-label"] and one["tabindex"] == "0" for one in charts)
+    assert all(
+        one["role"] == "group" and one["aria-describedby"] == "how" and one["aria-label"] and one["tabindex"] == "0"
+        for one in charts
+    )
     heads = [attributes for tag, attributes in elements if tag == "th"]
     assert heads
     assert all(attributes.get("scope") in ("col", "row") for attributes in heads)

@@ -152,7 +152,8 @@ class _Held:
             words = html.escape(f"{panel.title}: {figure.alt}" if panel.title else figure.alt)
             brush = _brushed(spec)
             panels.append(
-                f'<div class="panel">{heading}<div class="chart" id="{name}-{index}" role="img" tabindex="0" '
+                f'<div class="panel">{heading}<div class="chart" id="{name}-{index}" role="group" '
+                f'aria-roledescription="chart" aria-describedby="how" tabindex="0" '
                 f'aria-label="{words}" data-height="{panel.height}" data-controls="{" ".join(figure.controls)}"'
                 f'{f" data-brush={brush}" if brush else ""} style="min-height:{panel.height}px"></div></div>'
             )
