@@ -132,7 +132,16 @@ def _explain_all(model: type[BaseModel], error: ValidationError, source: Callabl
     for item in error.errors():
         loc = [part for part in item["loc"] if not (isinstance(part, str) and part.startswith("function-"))]
         lines.append(f"{source(loc)}: {_explain(model, item, loc)}")
-    return "\n".join(dict.fromkeys(lines))
+    lines = list(dict.fromkeys(map(_short, lines)))
+    return "\n".join(lines if len(lines) <= _MOST else [*lines[:_MOST], f"and {len(lines) - _MOST} more"])
+
+
+_MOST, _LONGEST = 20, 600
+"""Problems that are listed, and letters of each."""
+
+
+def _short(line: str, most: int = _LONGEST) -> str:
+    return line if len(line) <= most else f"{line[: most // 2]} ... {line[-most // 2 :]}"
 
 
 def _explain(model: type[BaseModel], item: Any, loc: list[Any]) -> str:
@@ -152,7 +161,7 @@ def _explain(model: type[BaseModel], item: Any, loc: list[Any]) -> str:
     message = message[0].lower() + message[1:]
     if not key:
         return message
-    return f"{key} = {item['input']!r}: {message}"
+    return f"{_short(key, 100)} = {_short(repr(item['input']), 200)}: {message}"
 
 
 def _paths(model: type[BaseModel], prefix: str = "") -> list[str]:

@@ -16,6 +16,7 @@ SHAPES = {
     "vit": {"width": 32, "depth": 2},
     "frames": {"width": 16, "depth": 1, "patch_mels": 64, "patch_frames": 4},
     "conv": {"backbone": "conv", "width": 16, "depth": 1, "kernel": 3},
+    "cnn": {"backbone": "cnn", "width": 32, "depth": 1},
 }
 
 

@@ -10,7 +10,7 @@ from sonoscale.errors import SonoscaleError
 onnxruntime = pytest.importorskip("onnxruntime")
 
 
-@pytest.fixture(scope="module", params=["vit", "frames", "conv"])
+@pytest.fixture(scope="module", params=["vit", "frames", "conv", "cnn"])
 def name(request):
     return request.param
 

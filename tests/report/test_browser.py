@@ -230,9 +230,8 @@ def test_colour_x_y_and_panels_are_any_variable(page: Tab) -> None:
     choose("facet", "mask_ratio")
     headers = page.run("Array.from(document.querySelectorAll('#quality-0 svg text'), (one) => one.textContent)")
     assert {"0.5", "0.75", "0.9"} <= set(headers)
-    assert (
-        page.run("document.querySelectorAll('#quality-0 svg .mark-symbol.role-mark path').length") == 16
-    )  # each in one
+    drawn = "document.querySelectorAll('#quality-0 svg .mark-symbol.role-mark path').length"
+    assert page.run(drawn) == 16 + 32  # each configuration and each run in one panel, at both budgets
 
 
 def test_with_the_keyboard_charts_are_walked_and_what_is_there_is_said(page: Tab) -> None:

@@ -25,7 +25,7 @@ def card(trained: TrainedEncoder, *, title: str, use: str) -> str:
 def _model(trained: TrainedEncoder) -> str:
     c, encoder = trained.encoder.config, trained.encoder
     size = sum(p.numel() for p in encoder.parameters())
-    kind = "Vision transformer" if c.backbone == "vit" else "Isotropic ConvNeXt"
+    kind = {"vit": "Vision transformer", "conv": "Isotropic ConvNeXt", "cnn": "Strided CNN"}[c.backbone]
     patch_ms = 1000 * c.patch_frames * c.front_end.hop / encoder.sample_rate
     return "\n".join([
         "## Model",

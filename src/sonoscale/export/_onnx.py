@@ -69,7 +69,7 @@ class _Traceable(nn.Module):
         power = (cosines * cosines + sines * sines).float()  # [B, T, bins]
         mel = torch.log(power @ encoder.front_end.filters.T + encoder.front_end.FLOOR)  # [B, T, mels]
         patches = patchify((mel - encoder.mean) / encoder.std, c.patch_frames, c.patch_mels)
-        if c.backbone == "conv":
+        if c.backbone != "vit":
             return encoder.backbone(patches)
         backbone = encoder.backbone
         x = backbone.embed(patches) + self._positions(count // c.patch_frames)

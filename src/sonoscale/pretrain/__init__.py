@@ -8,7 +8,7 @@ from sonoscale._lazy import lazy
 if TYPE_CHECKING:
     from sonoscale.pretrain._batches import Batches
     from sonoscale.pretrain._config import RunConfig, TrainConfig
-    from sonoscale.pretrain._contrastive import Contrastive, cut_views, draw_views, nt_xent
+    from sonoscale.pretrain._contrastive import Contrastive, nt_xent
     from sonoscale.pretrain._estimate import count_operations, peak_flops
     from sonoscale.pretrain._flops import Cost, training_cost
     from sonoscale.pretrain._latent import LatentPrediction
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         unfinished_run,
     )
     from sonoscale.pretrain._runtime import cutting_strategy
+    from sonoscale.pretrain._views import cut_views, draw_views
     from sonoscale.pretrain._waves import Waves, WaveStore, as_log_mels
 
 __all__ = [

@@ -109,6 +109,6 @@ class SonoscaleModel(PreTrainedModel):
             front_end = self.encoder.front_end.float()
             patches = self.encoder.patches(front_end(wave.float()).transpose(1, 2))
         backbone = self.encoder.backbone
-        patches = patches.to(backbone.embed.weight.dtype)
+        patches = patches.to(backbone.norm.weight.dtype)
         tokens = backbone.forward_layers(patches) if all_of_them else backbone(patches)[None]
         return tokens.float()
