@@ -43,7 +43,8 @@ def answers(results: StudyResults, plan: Allocation | Designed | str) -> list[An
     found = [_trust(results), _best_law(results), plan_answer(plan), _settling(results, plan)]
     if results.laws.baseline:
         lead, rest = _split(results.laws.baseline, "; ")
-        found.append(Answer("Is it any good?", _capital(rest) or lead, lead if rest else ""))
+        rest = rest.replace("score more.", "score more than log-mel statistics do.")
+        found.append(Answer("Is it any good?", _capital(rest) or lead, f"{lead}." if rest else ""))
     return found
 
 
