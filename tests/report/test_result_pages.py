@@ -158,9 +158,11 @@ def test_figures_refuse_what_they_do_not_know(whole_study: Path, options: dict[s
         figures(whole_study, **options)
 
 
-def test_the_commands_write_the_same_pages(whole_study: Path, tmp_path: Path) -> None:
+def test_the_commands_write_the_same_pages(study: Path, tmp_path: Path) -> None:
+    (study / "baseline.json").write_text("{}")
+    (study / "failed.json").write_text("[]")
     out = tmp_path / "f"
-    done = run_command("figures", whole_study, "--out", out, "--kinds", "svg")
+    done = run_command("figures", study, "--out", out, "--kinds", "svg")
     assert done.returncode == 0, done.stderr
     assert (out / "quality.svg").is_file()
     (tmp_path / "t.csv").write_text(
@@ -171,6 +173,6 @@ def test_the_commands_write_the_same_pages(whole_study: Path, tmp_path: Path) ->
     assert done.returncode == 0, done.stderr
     assert "page    " in done.stdout
     assert (tmp_path / "fit.html").is_file()
-    done = run_command("study", "report", str(whole_study), str(whole_study))
+    done = run_command("study", "report", str(study), str(study))
     assert done.returncode == 1
     assert done.stderr.startswith("error: several studies are compared on one page: name it (--out)")

@@ -41,6 +41,10 @@ def compare_studies(folders: Sequence[str | PathLike[str]], path: str | PathLike
     Raises:
         SonoscaleError: Fewer than two folders, one that is no finished study, no task in common, or a file that cannot
             be written.
+
+    Example:
+        >>> compare_studies(["results/quickstart", "results/objectives"], "comparison.html")  # doctest: +SKIP
+        PosixPath('comparison.html')
     """
     path = Path(path)
     if isinstance(folders, (str, bytes, PathLike)) or len(folders) < 2:
