@@ -25,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("measure")(measure.measure)
-app.command("pretrain")(pretrain.pretrain)
+app.add_typer(pretrain.app, name="pretrain")
 app.command("probe")(probe.probe)
 app.command("tasks")(tasks.tasks)
 app.command("export")(export.export)

@@ -111,6 +111,17 @@ def add(
     say(repr(add(folder, values=values, seeds=seed or [], budgets=budget or [])))
 
 
+@app.command("verify")
+def verify(folder: Annotated[Path, typer.Argument(help="Folder of a study.")]) -> None:
+    """Read ledger and checkpoints, and compare them with their checksums and with each other."""
+    from sonoscale.study import verify
+
+    found = verify(folder)
+    say(repr(found))
+    if found.wrong:
+        raise SonoscaleError(f"{folder}: {len(found.wrong)} problem(s)")
+
+
 @app.command("quality")
 def quality(
     folder: Annotated[Path, typer.Argument(help="Folder of a study, or its ledger.")],
@@ -226,3 +237,28 @@ def plan(
     print_result(planned)
     if json is not None:
         planned.to_json(json)
+
+
+@app.command("init")
+def init(
+    file: Annotated[Path, typer.Argument(help="The file to write.")] = Path("study.yaml"),
+    question: Annotated[str | None, typer.Option(help="folder, width-data, objectives, isoflop or run.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of unlabelled audio (default: synthesised).")] = None,
+    run: Annotated[Path | None, typer.Option(help="An existing run as the base.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write a commented study file for a common question, and the schema that editors check it with."""
+    from sonoscale.study import init as write
+
+    written = write(file, question=question, data=data, run=run, force=force)
+    say(f"{written}: written, with study.schema.json beside it. What it costs: sonoscale study plan {written}")
+
+
+@app.command("schema")
+def schema(of: Annotated[str, typer.Argument(help="study or run.")] = "study") -> None:
+    """Print the JSON Schema of a study file, or of the file of a run."""
+    import json
+
+    from sonoscale.study import schema as make_schema
+
+    print(json.dumps(make_schema(of), indent=1))

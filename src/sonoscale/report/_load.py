@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from sonoscale.errors import SonoscaleError
+from sonoscale.laws._checksum import check_content
 from sonoscale.laws._ledger import ledger_runs, ledger_scores
 from sonoscale.laws._quality import quality_of
 from sonoscale.report._model import (
@@ -337,7 +338,9 @@ def _read_text(path: Path) -> str:
 
 def _read_parquet(path: Path) -> pa.Table:
     try:
-        return pq.read_table(path, page_checksum_verification=True)
+        table = pq.read_table(path, page_checksum_verification=True)
+        check_content(table, path)
+        return table
     except FileNotFoundError as error:
         raise _absent(path) from error
     except (pa.ArrowException, OSError) as error:
