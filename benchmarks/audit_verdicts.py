@@ -132,8 +132,8 @@ def verdict(table: dict[str, Any], *, reliability: float = RELIABILITY) -> str:
     return rule(found, level=0.95, bootstrap=80, permutations=100, seed=0, reliability=reliability)[-1].verdict
 
 
-def measure(results: Path, *, tables: int, minutes: float, seed: int) -> dict[str, Any]:
-    """Kind and count -> the verdicts, table by table; what `results` has is kept."""
+def measure(results: Path, *, tables: int, minutes: float, seed: int, only: list[str]) -> dict[str, Any]:
+    """Kind and count -> the verdicts, table by table, of `only` these cells or of all; what `results` has is kept."""
     done: dict[str, Any] = {"seed": seed, "seconds": 0.0, "cells": {}}
     if results.exists():
         done = json.loads(results.read_text())
@@ -146,6 +146,8 @@ def measure(results: Path, *, tables: int, minutes: float, seed: int) -> dict[st
             for kind in KINDS:
                 # The largest take the most time: half as many. Of the kinds that are not the first, a quarter.
                 each = (2 if count == COUNTS[-1] else 1) * (1 if kind in FIRST else 4)
+                if only and f"{kind}|{count}" not in only:
+                    continue
                 mine = cells.setdefault(f"{kind}|{count}", [])
                 if turn % each == 0 and len(mine) <= turn // each:
                     stated = 1.0 if kind.endswith("stated exact") else RELIABILITY
@@ -239,11 +241,14 @@ def main() -> None:
     parser.add_argument("--tables", type=int, default=200, help="in a cell, at most")
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after this time")
     parser.add_argument("--seed", type=int, default=100_000)
+    parser.add_argument("--cell", action="append", default=[], help="only this one, such as 'smooth|40' (repeatable)")
     parser.add_argument("--results", type=Path, default=ROOT / "build" / "audit-verdicts.json")
     options = parser.parse_args()
     options.results.parent.mkdir(parents=True, exist_ok=True)
     with threadpool_limits(1):
-        done = measure(options.results, tables=options.tables, minutes=options.minutes, seed=options.seed)
+        done = measure(
+            options.results, tables=options.tables, minutes=options.minutes, seed=options.seed, only=options.cell
+        )
         write_page(done)
         write_summary(done)
 

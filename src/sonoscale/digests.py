@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.files import default_cache, make_folder, read_json, write_json
+from sonoscale.files import default_cache, digest, make_folder, read_json, write_json
 
-__all__ = ["file_digest", "file_digests", "read_sealed", "write_sealed"]
+__all__ = ["file_digests", "read_sealed", "write_sealed"]
 
 _THREADS = 4
 _STORE = "digests.sqlite"
@@ -25,16 +25,6 @@ _FINE, _COARSE = 0.1, 2.5  # seconds in which a second change may leave the time
 _AT_ONCE = 400  # files looked up by one statement
 
 _State = tuple[int, int, int, int, int]
-
-
-def file_digest(file: Path) -> str:
-    """SHA-256 of all of a file, in hexadecimal; read anew whatever is known of it.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def file_digests(files: Sequence[Path]) -> list[str | None]:
@@ -56,8 +46,8 @@ def file_digests(files: Sequence[Path]) -> list[str | None]:
     if missing:
         with ThreadPoolExecutor(min(_THREADS, len(missing))) as pool:
             made = list(pool.map(lambda i: _settled(files[i]), missing))
-        found = {i: digest for i, (digest, _) in zip(missing, made, strict=True)}
-        fresh = {state: digest for digest, state in made if digest is not None and state is not None}
+        found = {i: made_of for i, (made_of, _) in zip(missing, made, strict=True)}
+        fresh = {state: made_of for made_of, state in made if made_of is not None and state is not None}
         _remember(fresh)
     else:
         found = {}
@@ -85,11 +75,11 @@ def read_sealed(path: Path, what: str) -> dict[str, Any]:
     content = read_json(path, what)
     if not isinstance(content, dict):
         raise SonoscaleError(f"{path}: not {what}: a JSON object is needed, not {type(content).__name__}")
-    digest = content.pop("digest", None)
-    if digest is None:
+    sealed = content.pop("digest", None)
+    if sealed is None:
         raise SonoscaleError(f"{path}: not {what}: key 'digest' is missing")
     try:
-        whole = digest == _seal(content)
+        whole = sealed == _seal(content)
     except RecursionError:
         raise SonoscaleError(f"{path}: not {what}: nested too deeply") from None
     if not whole:
@@ -115,14 +105,14 @@ def _settled(file: Path) -> tuple[str | None, _State | None]:
     """The digest of a file, and its state if that will show any later change."""
     before = _state(file)
     try:
-        digest = file_digest(file)
+        found = digest(file)
     except OSError:
         return None, None
     after = _state(file)
     if before is None or before != after:
-        return digest, None
+        return found, None
     age = time.time() - max(before[3], before[4]) / 1e9
-    return digest, before if age > (_FINE if before[4] % 10**9 else _COARSE) else None
+    return found, before if age > (_FINE if before[4] % 10**9 else _COARSE) else None
 
 
 def _recall(states: set[_State]) -> dict[_State, str]:
@@ -149,7 +139,7 @@ def _remember(fresh: Mapping[_State, str]) -> None:
             make_folder(default_cache())
             with closing(_connect()) as store, store:
                 store.execute("CREATE TABLE IF NOT EXISTS digests (state TEXT PRIMARY KEY, sha256 TEXT NOT NULL)")
-                rows = [(_key(state), digest) for state, digest in fresh.items()]
+                rows = [(_key(state), content) for state, content in fresh.items()]
                 store.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?)", rows)
             return
         except sqlite3.OperationalError:  # locked, or a disk that is full or not to be written

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -16,8 +17,8 @@ from typing import Any
 from sonoscale.errors import SonoscaleError
 
 __all__ = [
-    "check_zip", "default_cache", "digest", "make_folder", "read_json", "replacing", "settle", "write_bytes",
-    "write_json", "write_text",
+    "check_zip", "default_cache", "digest", "make_folder", "read_json", "remove_partial", "replacing", "settle",
+    "write_bytes", "write_json", "write_text",
 ]  # fmt: skip
 
 
@@ -41,6 +42,15 @@ def replacing(path: Path) -> Iterator[Path]:
         if isinstance(error, OSError) and error.errno in _NOT_TO_BE_WRITTEN and _about(error, path, partial):
             raise SonoscaleError(f"{path}: cannot be written: {(error.strerror or str(error)).lower()}") from error
         raise
+
+
+def remove_partial(path: Path) -> None:
+    """Remove what processes of this machine that were killed have left of a file that they were writing."""
+    for left in path.parent.glob(f".*-{glob.escape(path.name)}"):
+        pid = left.name[1:].partition("-")[0]
+        if left.name == f".{pid}-{path.name}" and pid.isdecimal() and not Path("/proc", pid).exists():
+            with suppress(OSError):
+                left.unlink()
 
 
 def make_folder(path: Path) -> None:

@@ -32,12 +32,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, os.fspath(Path(__file__).parent))
+sys.path.insert(0, os.fspath(Path(__file__).parents[1] / "helpers"))
 
 import numpy as np
 import soundfile
-from mutate import mutated, mutated_json, mutated_text
 
+from mutate import mutated, mutated_json, mutated_text
 from sonoscale.errors import SonoscaleError, SonoscaleWarning
 
 SECONDS, BYTES = 30, 1 << 30

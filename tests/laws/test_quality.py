@@ -96,18 +96,18 @@ def test_noise_is_left_out_and_what_tells_is_kept():
 
 def test_quality_is_the_mean_of_what_is_kept_and_says_what_is_not():
     columns = ledger({"good": (0.06, 0.01), "noise": (0.0, 0.03), "fair": (0.05, 0.02)})
-    found = quality(columns, rule=QualityRule())
+    found = quality(columns, rule=QualityRule("plain"))
     assert set(found.weights) == {"good", "fair"}
-    runs = ledger_runs(columns, rule=QualityRule())
+    runs = ledger_runs(columns, rule=QualityRule("plain"))
     np.testing.assert_allclose(runs["quality"], (runs["score:good"] + runs["score:fair"]) / 2)
     assert len(found.notes) == 1
     assert found.notes[0].startswith("noise is left out of quality: its reliability is ")
     assert found.meaning == "mean accuracy over 2 tasks (good, fair) by knn/1"
-    weighted = quality(columns, rule=QualityRule(weights="reliability")).weights
+    weighted = quality(columns, rule=QualityRule()).weights
     by_hand = {each.name: each.reliability.value for each in found.scores if each.weight}
     total = sum(by_hand.values())
     assert weighted == pytest.approx({name: value / total for name, value in by_hand.items()})
-    runs = ledger_runs(columns, rule=QualityRule(weights="reliability"))
+    runs = ledger_runs(columns, rule=QualityRule())
     np.testing.assert_allclose(runs["quality"], sum(w * runs[f"score:{name}"] for name, w in weighted.items()))
 
 
@@ -122,6 +122,19 @@ def test_floors_ceiling_and_gain():
     half = 2.3646 * by_config.std(ddof=1) / np.sqrt(8)  # t of 7 degrees of freedom
     assert score.gain == pytest.approx(by_config.mean() - 0.45)
     assert (score.gain_low, score.gain_high) == pytest.approx((score.gain - half, score.gain + half), abs=1e-4)
+    whole = quality(columns)
+    assert (whole.gain, whole.gain_low) == pytest.approx((score.gain, score.gain_low))
+    assert "log-mel statistics 0.500 and untrained networks 0.450; trained minus untrained +0." in repr(whole)
+
+
+def test_the_gain_of_quality_is_that_of_its_weighted_scores():
+    columns = ledger({"good": (0.06, 0.01), "fair": (0.05, 0.03)}, seed=2)
+    found = quality(columns, rule=QualityRule())
+    gains = {each.name: each.gain for each in found.scores}
+    assert found.gain == pytest.approx(sum(weight * gains[name] for name, weight in found.weights.items()))
+    assert found.gain_low < found.gain < found.gain_high
+    del columns["floor_untrained"]
+    assert np.isnan(quality(columns).gain)
 
 
 def test_the_rule_of_the_ledger_holds_and_another_is_said():
@@ -129,7 +142,7 @@ def test_the_rule_of_the_ledger_holds_and_another_is_said():
     registered = ledger(tasks, rule=QualityRule().text)
     np.testing.assert_allclose(ledger_runs(registered)["quality"], ledger_runs(registered)["score:good"])
     np.testing.assert_allclose(read_runs(registered)["quality"], ledger_runs(registered)["score:good"])
-    changed = quality(registered, rule=QualityRule(min_reliability=None))
+    changed = quality(registered, rule=QualityRule("plain", min_reliability=None))
     assert set(changed.weights) == set(tasks)
     assert "The rule of quality was changed after the scores were seen" in repr(changed)
     assert "was changed" not in repr(quality(registered))

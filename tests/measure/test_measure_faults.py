@@ -1,6 +1,7 @@
 """Clips, columns and files that go wrong while an encoder is measured: what is lost is that alone, and it is listed."""
 
 import math
+import time
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import soundfile
 import torch
 
 from sonoscale.corpora import open_corpus
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, SonoscaleWarning
 from sonoscale.measure import EmbeddingWriter, Pass, measure_encoder
 from sonoscale.measure._encoder import compare_encoders
 
@@ -269,3 +270,35 @@ def test_clips_that_are_too_short_for_another_encoder_are_left_out(folder):
     )
     with pytest.raises(SonoscaleError, match=r"0.05 s is shorter than the 0.100 s that every encoder here takes"):
         measure_encoder(Bands(), open_corpus(folder), how=Pass(min_seconds=0.1), durations=[0.05])
+
+
+def test_an_encoder_that_does_not_return_is_said_to(folder, monkeypatch):
+    monkeypatch.setattr("sonoscale.measure._forward.SLOW", 0.05)
+
+    class Slow(Bands):
+        def embed(self, wave):
+            time.sleep(0.3)
+            return super().embed(wave)
+
+    with pytest.warns(SonoscaleWarning, match=r"has not returned for 0\.05 s from a batch of \d+ clips"):
+        measure_encoder(Slow(), open_corpus(folder, sample_rate=16_000))
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".parquet"])
+def test_what_a_killed_process_has_left_is_removed(folder, tmp_path, suffix):
+    path, corpus = tmp_path / f"z{suffix}", open_corpus(folder)
+    gone, alive = tmp_path / f".4194999-z{suffix}", tmp_path / f".1-z{suffix}"  # beyond the largest number there is
+    other = tmp_path / f".4194999-y{suffix}"
+    for left in (gone, alive, other):
+        left.write_bytes(b"begun")
+    with EmbeddingWriter(path, corpus, dim=4) as writer:
+        writer(np.array([0, 1]), np.ones((2, 4)))
+    assert path.is_file()
+    assert (gone.exists(), alive.exists(), other.exists()) == (False, True, True)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".parquet"])
+def test_embeddings_that_cannot_be_written_are_one_line(folder, tmp_path, suffix):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SonoscaleError, match=r"file.*: cannot be "):
+        EmbeddingWriter(tmp_path / "file" / f"z{suffix}", open_corpus(folder), dim=4)

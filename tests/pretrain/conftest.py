@@ -6,7 +6,8 @@ import torch
 
 from sonoscale.config import validate
 from sonoscale.corpora import FeatureStore
-from sonoscale.digests import file_digest, write_sealed
+from sonoscale.digests import write_sealed
+from sonoscale.files import digest
 from sonoscale.pretrain import RunConfig, train_run
 
 
@@ -25,7 +26,7 @@ def make_store(folder, clips, seed):
     folder.mkdir(parents=True)
     np.save(folder / "frames.npy", np.concatenate(rows).astype(np.float32))
     np.save(folder / "offsets.npy", 60 * np.arange(clips + 1))
-    files = {name: file_digest(folder / name) for name in ("frames.npy", "offsets.npy")}
+    files = {name: digest(folder / name) for name in ("frames.npy", "offsets.npy")}
     write_sealed(
         folder / "meta.json",
         {"hop_seconds": 0.01, "window_seconds": 0.025, "corpus": f"noise-{seed}", "files": files},

@@ -1,6 +1,7 @@
 """Encoders on tasks: embeddings made once, training audio found in tests, protocols held against each other."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -234,3 +235,19 @@ def test_readouts_are_named_in_every_score_and_cached_apart(task, tmp_path):
 def test_readouts_that_cannot_be_are_refused_before_the_work(task, readouts, layers, message):
     with pytest.raises(SonoscaleError, match=message):
         probe("logmel", task, readouts=readouts, layers=layers)
+
+
+def test_the_mean_over_tasks_is_compared_too(task):
+    """Paired by clip within each task: its interval is narrower than that of a task, about by the root of two."""
+    other = replace(task, name="again", labels=tuple(reversed(task.labels)), folds=tuple(reversed(task.folds)))
+    results = probe("logmel:16", [task, other], protocols="knn", compare="logmel:8", baselines=False)
+    *single, mean = results.differences
+    assert [each.tasks for each in results.differences] == [0, 0, 2]
+    assert mean.task == "mean of 2 tasks"
+    assert mean.value == pytest.approx(np.mean([each.value for each in single]))
+    draws = [[s.result.draws for s in results.scores if s.encoder == name] for name in ("logmel:16", "logmel:8")]
+    apart = np.mean([b - a for a, b in zip(*draws, strict=True)], axis=0)
+    assert (mean.low, mean.high) == pytest.approx(tuple(np.quantile(apart, [0.025, 0.975])))
+    assert "of 2 comparisons" in results.headline
+    assert "mean of 2 tasks" in repr(results)
+    assert "clips" in repr(results)

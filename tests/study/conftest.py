@@ -19,6 +19,7 @@ train: {clip_seconds: 1.0, batch_size: 16, budgets: [4, 8], warmup_steps: 2, ran
 sweep: {encoder.width: [8, 12, 24], objective.mask_ratio: [0.5]}
 seeds: [0]
 law: {bootstrap: 100}
+protocols: [linear]
 tasks:
   - {kind: procedural, name: event, train_clips: 52, valid_clips: 26, test_clips: 26}
   - {kind: procedural, name: instrument, train_clips: 30, valid_clips: 20, test_clips: 20}
@@ -54,7 +55,7 @@ def start(cache):
 class Here:
     """An executor that does runs in this process, one after the other."""
 
-    name, slots = "here", 1
+    name, device, detached, slots = "here", "cpu", False, 1
 
     def __init__(self):
         single_threaded()  # as workers are

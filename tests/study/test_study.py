@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,8 +22,8 @@ from sonoscale.probe import logmel_statistics, probe_embeddings
 from sonoscale.rank import rankme
 from sonoscale.study import StudyConfig, study
 from sonoscale.study._laws import fit_laws
-from sonoscale.study._prepare import prepare
-from sonoscale.study._quality import readout_rank, untrained_twin
+from sonoscale.study._prepare import _check_tasks, prepare
+from sonoscale.study._quality import protocols_for, readout_rank, untrained_twin
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +82,19 @@ def test_several_protocols_give_a_row_each_and_linear_stays_as_it_was(done, fini
     assert all(task in both.report().page.read_text() for task in both.laws["per_task"])
 
 
+def test_each_task_is_scored_by_the_protocols_for_its_kind(tiny):
+    config = validate(StudyConfig, {**CONFIG, "protocols": ["linear", "few-shot", "knn"]})
+    classes = config.tasks[0].load(None)
+    numbers = replace(classes, kind="regression", labels=tuple(float(i % 7) for i in range(len(classes.labels))))
+    assert protocols_for(classes, config.protocols) == ["linear", "few-shot", "knn"]
+    assert protocols_for(numbers, config.protocols) == ["linear", "knn"]
+    with pytest.raises(SonoscaleError, match="protocol few-shot is for multiclass tasks"):
+        _check_tasks([numbers], ["few-shot"])
+    assert validate(StudyConfig, {k: v for k, v in CONFIG.items() if k != "protocols"}).protocols == (
+        "linear", "knn", "few-shot",
+    )  # fmt: skip
+
+
 def test_a_protocol_that_does_not_exist(tiny):
     with pytest.raises(SonoscaleError, match=r"protocols: there is no 'lineal'; there are linear, knn"):
         study(tiny, set=["protocols=[lineal]"])
@@ -128,6 +142,7 @@ CONFIG = {
     "train": {"clip_seconds": 1.0, "batch_size": 4, "budgets": [2], "warmup_steps": 0},
     "seeds": [0],
     "law": {"bootstrap": 100},
+    "protocols": ["linear"],
     "tasks": [{"kind": "procedural", "name": "event", "train_clips": 52, "valid_clips": 26, "test_clips": 26}],
 }
 
@@ -140,7 +155,7 @@ def test_the_baseline_of_a_study_is_the_encoder_logmel(tmp_path, cache):
     from sonoscale.study._prepare import prepare
 
     config = validate(StudyConfig, CONFIG)
-    runs = study(config, out=tmp_path).plan()
+    runs = study(config, out=tmp_path).planned()
     (job,) = prepare(config, runs, tmp_path, cache, 1, lambda what, done, total: None)
     corpus = config.tasks[0].load(None).corpus
     encoder = load_encoder("logmel:32")
@@ -181,7 +196,7 @@ def test_several_readouts_give_a_row_each_and_quality_is_that_of_the_first(done,
 def test_the_floor_of_a_run_is_its_own_network_before_any_training(done):
     """The twin has the rank that the run had at step 0, and the floor is what a probe of it scores."""
     row = next(row for row in done.ledger.to_pylist() if row["task"] == "event" and row["label"] == "width=8")
-    plan = next(run for run in done.plan() if run.label == "width=8")
+    plan = next(run for run in done.planned() if run.label == "width=8")
     trained = load_encoder(done.folder / "runs" / row["run"])
     twin = untrained_twin(plan.config, trained)
     assert twin.config == trained.config
@@ -220,7 +235,7 @@ def test_the_rule_of_quality_is_registered_and_a_change_is_said(done, finished, 
     folder = tmp_path / "out"
     shutil.copytree(finished[0], folder)
     (registered,) = json.loads((folder / "quality.json").read_text())["rules"]
-    assert registered["rule"] == {"weights": "plain", "min_reliability": 0.0, "level": 0.95}
+    assert registered["rule"] == {"weights": "reliability", "min_reliability": 0.0, "level": 0.95}
     assert registered["finished_runs"] == 0
     assert {QualityRule(**json.loads(text)) for text in done.ledger["quality_rule"].to_pylist()} == {QualityRule()}
     assert [each["name"] for each in done.laws["quality"]["scores"]] == ["event", "instrument"]
@@ -232,6 +247,16 @@ def test_the_rule_of_quality_is_registered_and_a_change_is_said(done, finished, 
     changed = study(folder, cache=done.cache, set=["ceiling=logmel", "quality.min_reliability=0.5"]).run()
     assert any("rule of quality was changed on" in n and "when 5 runs were" in n for n in changed.laws["notes"])
     assert quality(folder).rule == QualityRule(min_reliability=0.5)
+
+
+def test_the_command_shows_what_quality_is_made_of(sonoscale, finished, tmp_path):
+    shown = sonoscale("study", "quality", finished[0], "--weights", "plain", "--json", tmp_path / "quality.json")
+    assert "quality is the mean accuracy over 2 tasks (event, instrument) by linear/" in shown
+    assert "Without training, quality is log-mel statistics" in shown
+    assert "was changed after the scores were seen" in shown
+    content = json.loads((tmp_path / "quality.json").read_text())
+    assert content["registered"]["weights"] == "reliability"
+    assert [each["weight"] for each in content["scores"]] == [0.5, 0.5]
 
 
 def test_a_ceiling_that_is_not_there_is_said_before_anything_is_done(tiny, tmp_path):

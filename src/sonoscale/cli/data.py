@@ -90,14 +90,14 @@ def describe(
             audio, kind=kind, audio_root=audio_root, max_seconds=max_seconds, min_seconds=min_seconds, workers=workers,
             progress=partial(progress, "decoding"),
         )  # fmt: skip
-    _say_lines(found.broken)
-    _print_table(found.headline, found.rows())
     if json:
         found.to_json(json)
-        say(str(json))
     if out:
         found.to_html(out)
-        say(str(out))
+    _say_lines(found.broken)
+    _print_table(found.headline, found.rows())
+    for path in filter(None, (json, out)):
+        say(str(path))
 
 
 @app.command("check")

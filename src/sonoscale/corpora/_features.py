@@ -17,9 +17,9 @@ import torch
 from sonoscale.audio import LogMel, LogMelConfig
 from sonoscale.config import config_hash
 from sonoscale.corpora._base import Corpus, Divisible, take
-from sonoscale.digests import file_digest, read_sealed, write_sealed
+from sonoscale.digests import read_sealed, write_sealed
 from sonoscale.errors import SonoscaleError, SonoscaleWarning
-from sonoscale.files import make_folder, settle
+from sonoscale.files import digest, make_folder, settle
 from sonoscale.processes import WorkerPool, remove_leftovers, unfinished_folder, worker_pool
 
 _CHUNK = 32  # clips a worker handles at a time
@@ -155,7 +155,7 @@ def _verify(folder: Path, digests: dict[str, str]) -> None:
     if _verified.get(folder) == state:
         return
     for name in (_FRAMES, _OFFSETS):
-        if file_digest(folder / name) != digests[name]:
+        if digest(folder / name) != digests[name]:
             raise SonoscaleError(f"{name} is not what was written")
     _verified[folder] = state
 
@@ -192,7 +192,7 @@ def _write(
             "hop_seconds": front_end.hop / front_end.sample_rate,
             "window_seconds": front_end.n_fft / front_end.sample_rate,
             "front_end": front_end.model_dump(),
-            "files": {name: file_digest(unfinished / name) for name in (_FRAMES, _OFFSETS)},
+            "files": {name: digest(unfinished / name) for name in (_FRAMES, _OFFSETS)},
         }
         write_sealed(unfinished / _META, meta)
         for path in (unfinished / _FRAMES, unfinished / _OFFSETS, unfinished / _META, unfinished):

@@ -84,6 +84,29 @@ def open_manifest(
     return Segments("manifest", str(root), tuple(clips), sample_rate, max_seconds, tuple(skipped))
 
 
+def described_by(file: Path) -> dict[str, Mapping[str, Any]]:
+    """What a table beside audio says of each file: by its path, relative to the table's folder, all other columns.
+
+    Nothing where there is no such table, where it has no column of paths, and of what it lists more than once.
+
+    Raises:
+        SonoscaleError: it is there and cannot be read.
+    """
+    if not file.is_file():
+        return {}
+    columns, rows = read_rows(file)
+    column = next((each for each in PATH_COLUMNS if each in columns), None)
+    if column is None:
+        return {}
+    found: dict[str, Mapping[str, Any]] = {}
+    twice: set[str] = set()
+    for _, values in rows:
+        path = os.path.normpath(_path(values.get(column)))
+        twice |= {path} & found.keys()
+        found[path] = {key: value for key, value in values.items() if key != column}
+    return {path: values for path, values in found.items() if path not in twice}
+
+
 def has_bytes(file: Path) -> bool:
     """Whether a Parquet file holds encoded audio itself, as Hugging Face's do."""
     try:

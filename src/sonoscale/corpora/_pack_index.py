@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 from sonoscale._text import encodable
 from sonoscale.corpora._pack_journal import Journal
 from sonoscale.corpora._packed import FORMAT, INDEX_FILE, META_FILE, VERSION, content_digest, shard_name
-from sonoscale.digests import file_digest, write_sealed
-from sonoscale.files import replacing, settle
+from sonoscale.digests import write_sealed
+from sonoscale.files import digest, replacing, settle
 
 __all__ = ["finish_pack", "plain"]
 
@@ -52,14 +52,14 @@ def finish_pack(
 ) -> None:
     """Write the index and, as the last of all, the description that makes the folder a pack."""
     columns = _columns(journal.clips())
-    digest = hashlib.sha256()
+    content = hashlib.sha256()
     schema = pa.schema([*_FIELDS.items(), *((column.name, column.type) for column in columns.values())])
     samples = 0
     with replacing(out / INDEX_FILE) as unfinished, pq.ParquetWriter(unfinished, schema, compression="zstd") as writer:
         clips = journal.clips()
         while batch := list(itertools.islice(clips, _ROWS)):
             for clip in batch:
-                digest.update(json.dumps([clip["samples"], clip["scale"], clip["group"], clip["row"]]).encode())
+                content.update(json.dumps([clip["samples"], clip["scale"], clip["group"], clip["row"]]).encode())
                 samples += clip["samples"]
             writer.write_table(_table(batch, settings["rate"], columns, schema), row_group_size=_ROWS)
     settle(out / INDEX_FILE)
@@ -68,7 +68,7 @@ def finish_pack(
     meta = {
         "format": FORMAT,
         "version": VERSION,
-        "sha256": content_digest(shards, digest.hexdigest()),
+        "sha256": content_digest(shards, content.hexdigest()),
         "rate": settings["rate"],
         "clips": journal.state.clips,
         "seconds": samples / settings["rate"],
@@ -129,4 +129,4 @@ def _text(value: Any) -> str | None:
 
 
 def _described(shard: Path) -> dict[str, Any]:
-    return {"bytes": shard.stat().st_size, "sha256": file_digest(shard)}
+    return {"bytes": shard.stat().st_size, "sha256": digest(shard)}

@@ -18,8 +18,9 @@ from pydantic import BaseModel, Field
 
 from sonoscale.audio._crop import resampled_crop, resampled_length
 from sonoscale.config import validate
-from sonoscale.digests import file_digest, file_digests, read_sealed
+from sonoscale.digests import file_digests, read_sealed
 from sonoscale.errors import SonoscaleError
+from sonoscale.files import digest
 
 __all__ = ["FORMAT", "INDEX_FILE", "META_FILE", "STEP", "VERSION", "PackedCorpus", "is_pack", "shard_name"]
 
@@ -270,7 +271,7 @@ class PackedCorpus:
 
 def _digest(file: Path) -> str | None:
     try:
-        return file_digest(file)
+        return digest(file)
     except OSError:
         return None
 
@@ -289,7 +290,7 @@ def _load(folder: Path, *stamps: int) -> _Index:  # `stamps`: a pack made anew i
         )
     meta = validate(_Meta, found, source=str(meta_file))
     try:
-        if file_digest(index_file) != meta.index.sha256:
+        if digest(index_file) != meta.index.sha256:
             raise SonoscaleError(f"{index_file}: damaged or changed: it is not what the pack recorded; copy it again")
         table = pq.read_table(index_file)
         numbers = {name: table[name].to_numpy() for name in _NUMBERS}

@@ -114,6 +114,8 @@ def _checkpoint(path: Path) -> AudioEncoder:
     if path.is_dir():
         path = path / "checkpoint.pt"
     if not path.is_file():
+        if (folder / "config.json").is_file():
+            raise SonoscaleError(f"{folder}: no run folder, but one of transformers: write hf:{folder}")
         raise SonoscaleError(f"{folder}: no such run folder or checkpoint file")
     check_zip(path)
     try:

@@ -22,7 +22,7 @@ LEDGER = ("run", "step", "task", "protocol", "score")
 
 _PER_TASK = frozenset(
     {"task", "protocol", "readout", "metric", "score", "score_low", "score_high", "chance", "floor_untrained",
-     "floor_logmel", "ceiling", "quality_rule"}
+     "floor_logmel", "ceiling", "quality_rule", "task_id", "layer"}
 )  # fmt: skip
 _OF_READOUT = (
     "rankme_readout", "rankme_readout_low", "rankme_readout_high", "rankme_centred_readout",

@@ -38,7 +38,8 @@ class QualityRule:
     """How quality is made of scores: to be fixed before they are seen.
 
     Attributes:
-        weights: of each score in the mean: `plain`, all alike; `reliability`, as reliable as it is.
+        weights: of each score in the mean: `reliability`, as reliable as it is; `plain`, all alike. Where nothing is
+            known of reliability, all are alike.
         min_reliability: a score is left out unless the lower end of its reliability's interval is above this; None
             keeps all. With 0, a score is left out if the seeds alone could explain how the configurations differ.
         level: coverage of that interval.
@@ -47,11 +48,11 @@ class QualityRule:
         SonoscaleError: no such weights, or a number out of range.
 
     Example:
-        >>> QualityRule(weights="reliability", min_reliability=0.2).words
+        >>> QualityRule(min_reliability=0.2).words
         'mean weighted by reliability of scores whose reliability is above 0.2 (95% interval)'
     """
 
-    weights: Weights = "plain"
+    weights: Weights = "reliability"
     min_reliability: float | None = 0.0
     level: float = 0.95
 
@@ -82,7 +83,7 @@ class QualityRule:
         return json.dumps(asdict(self))
 
 
-EVERYTHING = QualityRule(min_reliability=None)
+EVERYTHING = QualityRule("plain", min_reliability=None)
 """The rule of a table that names none."""
 
 
@@ -142,6 +143,9 @@ def reliability(
         scores: of each run.
         configs: what the run is a replicate of.
         level: coverage.
+
+    Returns:
+        the correlation, its interval, and the two spreads; NaN where there are too few configurations or seeds.
 
     Example:
         >>> found = reliability([0.50, 0.52, 0.61, 0.60, 0.70, 0.73], ["a", "a", "b", "b", "c", "c"])
@@ -217,12 +221,17 @@ class Quality(Result):
         registered: the rule in the ledger, where it is another one; None otherwise.
         readout: whose scores count.
         scores: those that count, and then those on other readouts, with weight 0.
+        gain, gain_low, gain_high: of quality over the untrained twins, mean over configurations, and the ends of its
+            interval; NaN where the twins' scores are not known.
     """
 
     rule: QualityRule
     registered: QualityRule | None
     readout: str
     scores: tuple[Score, ...]
+    gain: float = math.nan
+    gain_low: float = math.nan
+    gain_high: float = math.nan
 
     @property
     def weights(self) -> dict[str, float]:
@@ -242,7 +251,7 @@ class Quality(Result):
         metrics = {each.metric for each in kept}
         what = next(iter(metrics)) if len(metrics) == 1 else "score"
         read = "" if self.readout == "mean" else f" on readout {self.readout}"
-        how = ", weighted by reliability" if self.rule.weights == "reliability" else ""
+        how = ", weighted by reliability" if len({each.weight for each in kept}) > 1 else ""
         several = f"{len(tasks)} task{'s' * (len(tasks) != 1)}"
         return f"mean {what} over {several} ({', '.join(tasks)}) by {' and '.join(by)}{read}{how}"
 
@@ -268,7 +277,25 @@ class Quality(Result):
         """What quality is, and what is left out."""
         out = self.left_out
         said = f"; {len(out)} of {len(out) + len(self.weights)} scores left out" if out else ""
-        return "\n".join([f"quality is the {self.meaning}{said}", f"rule     {self.rule.words}", *self.notes])
+        lines = [f"quality is the {self.meaning}{said}", f"rule     {self.rule.words}"]
+        if self.floors:
+            lines.append(f"floors   {self.floors}")
+        return "\n".join([*lines, *self.notes])
+
+    @property
+    def floors(self) -> str:
+        """What there is without training, and how much more the configurations have, in a sentence; or nothing."""
+        kept = [each for each in self.scores if each.weight > 0]
+        parts = []
+        for what, name in (("log-mel statistics", "floor_logmel"), ("untrained networks", "floor_untrained")):
+            value = sum(each.weight * getattr(each, name) for each in kept)
+            if math.isfinite(value):
+                parts.append(f"{what} {value:.3f}")
+        if not parts:
+            return ""
+        interval = "" if math.isnan(self.gain_low) else f" [{self.gain_low:+.3f}, {self.gain_high:+.3f}]"
+        more = "" if math.isnan(self.gain) else f"; trained minus untrained {self.gain:+.3f}{interval}"
+        return f"Without training, quality is {' and '.join(parts)}{more}."
 
     def rows(self) -> list[dict[str, Any]]:
         """A row for each score: reliability, floors, ceiling, the best configuration, gain over the twins, weight."""
@@ -300,6 +327,8 @@ class Quality(Result):
             "readout": self.readout,
             "meaning": self.meaning,
             "notes": self.notes,
+            "floors": self.floors,
+            "gain": {"value": self.gain, "low": self.gain_low, "high": self.gain_high},
             "scores": [asdict(each) for each in self.scores],
         })  # fmt: skip
 
@@ -311,6 +340,9 @@ def quality(source: str | PathLike[str] | Mapping[str, Any] | Any, *, rule: Qual
         source: a study's folder, its ledger as a file, or the ledger's columns or frame.
         rule: how quality is made of scores; None for the rule that the study was registered with, which the ledger
             holds. Another one is said to be so.
+
+    Returns:
+        each score with its reliability, floors, ceiling and weight, and what the rule decided.
 
     Raises:
         SonoscaleError: not the ledger of a study; a rule that is none.
@@ -354,7 +386,22 @@ def quality_of(columns: Mapping[str, Sequence[Any] | NDArray[Any]], rule: Qualit
     found = [_score(name, of, table, readouts, used) for name, of in rows.items() if of]
     found.sort(key=lambda each: each.readout != judged)
     scores = _weighted(found, judged, used)
-    return Quality(used, registered if given and registered != used else None, judged, tuple(scores))
+    gain = _interval(_gains(table, rows, {each.name: each.weight for each in scores if each.weight}), used.level)
+    return Quality(used, registered if given and registered != used else None, judged, tuple(scores), *gain)
+
+
+def _gains(table: Mapping[str, list[Any]], rows: Mapping[str, list[int]], weights: Mapping[str, float]) -> NDArray[Any]:
+    """How much more quality each configuration has than its untrained twins, where all of their scores are known."""
+    floors = table.get("floor_untrained")
+    if floors is None:
+        return np.empty(0)
+    runs: dict[Any, list[float]] = {}
+    for name, weight in weights.items():
+        for row in rows[name]:
+            runs.setdefault(table["run"][row], []).append(weight * (number(table["score"][row]) - number(floors[row])))
+    configs = dict(zip(table["run"], table["config" if "config" in table else "run"], strict=True))
+    whole = {run: sum(parts) for run, parts in runs.items() if len(parts) == len(weights)}
+    return _means(np.array(list(whole.values())), np.array([str(configs[run]) for run in whole]))
 
 
 def _last(table: Mapping[str, list[Any]]) -> NDArray[np.bool_]:
@@ -375,18 +422,14 @@ def _score(name: str, rows: list[int], table: Mapping[str, list[Any]], readouts:
     configs = np.array([str(table["config" if "config" in table else "run"][row]) for row in rows])
     first = rows[0]
     found = reliability(scores[known], configs[known], level=rule.level)
-    means = [float(scores[known & (configs == one)].mean()) for one in dict.fromkeys(configs[known].tolist())]
-    above = scores - column("floor_untrained")
-    gains = [
-        float(above[np.isfinite(above) & (configs == one)].mean())
-        for one in dict.fromkeys(configs[np.isfinite(above)].tolist())
-    ]
+    means = _means(scores, configs)
+    gains = _means(scores - column("floor_untrained"), configs)
     gain, low, high = _interval(gains, rule.level)
     return Score(
         name, str(table["task"][first]), str(table["protocol"][first]), str(readouts[first]),
         str(table["metric"][first]) if "metric" in table else "score", found, _mean(column("chance")),
         _mean(column("floor_untrained")), _mean(column("floor_logmel")), _mean(column("ceiling")),
-        max(means, default=math.nan), gain, low, high,
+        float(means.max()) if len(means) else math.nan, gain, low, high,
     )  # fmt: skip
 
 
@@ -423,9 +466,16 @@ def _weighted(scores: Sequence[Score], judged: str, rule: QualityRule) -> list[S
     return [replace(each, weight=weights.get(i, 0.0), why=kept.get(i, out.get(i, ""))) for i, each in enumerate(scores)]
 
 
-def _interval(values: Sequence[float], level: float) -> tuple[float, float, float]:
+def _means(values: NDArray[Any], configs: NDArray[Any]) -> NDArray[Any]:
+    """The mean of each configuration's finite values."""
+    known = np.isfinite(values)
+    codes, sizes = np.unique(configs[known], return_inverse=True, return_counts=True)[1:]
+    return np.bincount(codes, weights=values[known], minlength=len(sizes)) / sizes
+
+
+def _interval(values: Sequence[float] | NDArray[Any], level: float) -> tuple[float, float, float]:
     """Mean, and the ends of Student's interval; NaN where there are fewer than two."""
-    if not values:
+    if not len(values):
         return math.nan, math.nan, math.nan
     mean = float(np.mean(values))
     if len(values) < 2:

@@ -216,8 +216,8 @@ class RunTable:
             )
         return found
 
-    def find_target(self, along: Sequence[str] = ()) -> Target | None:
-        """The same, or None where nothing says which end of y is good."""
+    def find_target(self, along: Sequence[str] = (), *, unsure: bool = False) -> Target | None:
+        """The same, or None where nothing says which end of y is good; `unsure`: see `find_target`."""
         known = self.use(with_y=True) if self.omit else self
         values = _y_column(known)
         fitted = np.isfinite(values) & ~known.held
@@ -227,7 +227,7 @@ class RunTable:
         found = find_target(
             self.y, values[fitted], size=None if size is None else size[fitted], along=words,
             clusters=known.clusters[fitted], higher_is_better=self.higher_is_better, unit=self.unit,
-            rows=known.rows[fitted],
+            rows=known.rows[fitted], unsure=unsure,
         )  # fmt: skip
         if found is not None:
             _check_held(known, found, values)

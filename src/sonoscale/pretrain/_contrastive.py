@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -83,7 +84,7 @@ def nt_xent(views: Tensor, everything: Tensor, first: int, temperature: float) -
         True
     """
     rows = torch.arange(len(views), device=views.device)
-    with torch.autocast(views.device.type, enabled=False):
+    with nullcontext() if views.is_meta else torch.autocast(views.device.type, enabled=False):
         logits = views @ everything.T / temperature  # [2B, n]
         itself = rows[:, None] + first == torch.arange(len(everything), device=views.device)
         logits = logits.masked_fill(itself, float("-inf"))

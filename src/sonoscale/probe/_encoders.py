@@ -36,6 +36,7 @@ def score_encoder(
     layers: bool = False,
     cache: Path | None = None,
     trained_on: np.ndarray | None = None,
+    hashed: Path | None = None,
     seed: int = 0,
     device: str = "auto",
     workers: int = 1,
@@ -53,6 +54,7 @@ def score_encoder(
         layers: score every layer instead of the output.
         cache: folder of embeddings to find or keep.
         trained_on: `content_hashes` of what the encoder was trained on; None where that is not known.
+        hashed: folder of `content_hashes` of tasks; None to keep none.
         seed, device: see `probe_embeddings`.
         workers, batch_seconds: see `embed_corpus`.
         progress: called with what is being done, how much of it is, and of how much.
@@ -62,7 +64,7 @@ def score_encoder(
     """
     check_protocols(task, protocols, layers=layers, readouts=readouts)
     try:
-        leaked = _leaked(task, trained_on, cache, workers, progress)
+        leaked = _leaked(task, trained_on, hashed or cache, workers, progress)
         if task.kind == "events":
             return [_score_events(encoder, name, task, leaked, seed, progress)]
         targets = make_targets(task.labels, kind=task.kind, classes=task.classes)

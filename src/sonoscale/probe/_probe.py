@@ -12,7 +12,7 @@ from sonoscale.corpora import Task, open_corpus, open_task
 from sonoscale.corpora._manifest import MANIFEST_SUFFIXES
 from sonoscale.encoders import Encoder, check_readout, load_encoder, with_readouts
 from sonoscale.errors import SonoscaleError
-from sonoscale.files import write_json
+from sonoscale.files import default_cache, write_json
 from sonoscale.measure import need_layers
 from sonoscale.probe._encoders import Progress, check_protocols, score_encoder
 from sonoscale.probe._overlap import content_hashes
@@ -69,7 +69,8 @@ def probe(
         trained_on: audio that the first encoder was trained on; by default that of our own runs, read from them.
         kind, label, audio_root: of the tasks, where their tables do not say; see `open_task`.
         out: a .json file that is written anew after each encoder and task, so that nothing is lost.
-        cache: folder of embeddings to find or keep; None to keep none.
+        cache: folder of embeddings to find or keep; None to keep none. Hashes of what was trained on are kept in any
+            case, by default where the commands keep theirs.
         device: cpu, cuda, cuda:1, or auto for CUDA where there is any.
         workers: threads that decode; by default one for each core.
         seed: of what protocols and intervals draw.
@@ -126,6 +127,7 @@ def probe(
                     "layers, or readouts other than mean"
                 )
     kept, threads = None if cache is None else Path(cache), workers or available_cores()
+    hashed = kept or default_cache()  # a few bytes a clip, of which the decoding takes minutes
     options = {
         "encoders": [_name(spec) for spec in specs], "tasks": [_task_name(task) for task in given], "protocols": names,
         "readouts": reads,
@@ -141,11 +143,11 @@ def probe(
             progress(f"{name}: {what}", done, total)
 
         source = trained_on if spec == specs[0] else None
-        hashes = _training_hashes(spec, source, encoder.sample_rate, kept, threads, show, notes)
+        hashes = _training_hashes(spec, source, encoder.sample_rate, hashed, threads, show, notes)
         for task in given:
             scores += score_encoder(
                 encoder, name, settings.open(task, encoder.sample_rate), names, readouts=reads,
-                layers=layers and spec in specs, cache=kept, trained_on=hashes, seed=seed, device=target,
+                layers=layers and spec in specs, cache=kept, trained_on=hashes, hashed=hashed, seed=seed, device=target,
                 workers=threads, progress=show,
             )  # fmt: skip
             results = make_results(scores, notes, options)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -125,6 +126,11 @@ def open_embeddings(path: Path | str, *, key: str | None = None) -> EmbeddingFil
             f"than {_EXPANSION}-fold, as no embeddings are packed"
         )
     return EmbeddingFile(path=path, key=key, n=n, dim=dim, dtype=dtype)
+
+
+def is_embedding_file(path: str | PathLike[str]) -> bool:
+    """Whether there is a file of this name, of a format that `open_embeddings` reads."""
+    return Path(path).suffix.lower() in _FORMATS and Path(path).is_file()
 
 
 def _chosen(path: Path, noun: str, arrays: Arrays, key: str | None) -> str | None:

@@ -38,12 +38,19 @@ def logmel_baseline(
     return {name: result for name, (_, result) in zip(names, found, strict=True)}
 
 
-def baseline_note(baseline: dict[str, dict[str, Any]], quality: list[float]) -> str:
-    """One sentence that holds the finished models against the baseline, read out as the quality is: by the first."""
-    first = next(iter(baseline.values()))["readout"]
-    baseline = {name: result for name, result in baseline.items() if result["readout"] == first}
-    what = "mean" if first == "frequency" else "mean and deviation"
-    score = float(np.mean([result["score"] for result in baseline.values()]))
+def baseline_note(baseline: dict[str, dict[str, Any]], quality: list[float], weights: Mapping[str, float]) -> str:
+    """One sentence that holds the finished models against the baseline.
+
+    Arguments:
+        baseline: see `logmel_baseline`.
+        quality: of the models.
+        weights: name of a score -> its weight in quality.
+    """
+    baseline = {name: result for name, result in baseline.items() if name in weights}
+    if not baseline:
+        return ""
+    what = "mean" if next(iter(baseline.values()))["readout"] == "frequency" else "mean and deviation"
+    score = float(np.average([r["score"] for r in baseline.values()], weights=[weights[name] for name in baseline]))
     above = sum(q > score for q in quality)
     tasks = ", ".join(f"{name} {result['score']:.3f}" for name, result in baseline.items())
     return (

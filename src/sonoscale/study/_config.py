@@ -171,7 +171,7 @@ class StudyConfig(Config):
     seeds: Seeds = (0, 1)  # each configuration is trained once per seed; a number stands for 0, 1, ...
     replicates: tuple[ReplicateConfig, ...] = ()  # more seeds at chosen points
     tasks: tuple[TaskConfig, ...] = Field(min_length=1)
-    protocols: tuple[str, ...] = ("linear",)  # by which every task is scored; quality is a mean over them
+    protocols: tuple[str, ...] = ("linear", "knn", "few-shot")  # by which tasks are scored, each by those for its kind
     readouts: tuple[Readout, ...] = ("mean",)  # what is probed of an encoder's tokens; quality is that of the first
     quality: QualityConfig = QualityConfig()  # the rule by which quality is made of scores
     ceiling: str | None = None  # a strong encoder, such as hf:owner/name, whose scores are shown as the ceiling
@@ -250,7 +250,7 @@ def _check_protocols(names: tuple[str, ...]) -> None:
     """Raises:
     ValueError: one is no protocol.
     """
-    if names == ("linear",):
+    if set(names) <= {"linear", "knn", "few-shot"}:
         return  # without the import of all protocols
     from sonoscale.probe import PROTOCOLS
 

@@ -14,7 +14,7 @@ from sonoscale.pretrain import ObjectiveConfig, RunConfig, TrainConfig
 from sonoscale.study._axes import SECTIONS, axis_of
 from sonoscale.study._config import DesignConfig, FamilyConfig, ReplicateConfig, StudyConfig
 
-__all__ = ["PlannedRun", "expand"]
+__all__ = ["PlannedRun", "expand", "value_at"]
 
 _ONE_OF = {
     "train.budgets": "train.flops", "train.flops": "train.budgets",
@@ -140,7 +140,7 @@ def _points(
                 changed: dict[str, Any] = {"train.flops": (slices,)} if slices is not None else {}
                 moved = []
                 for name, level in point.levels.items():
-                    different = {k: v for k, v in level.items() if _frozen(v) != _frozen(_get(base, k))}
+                    different = {k: v for k, v in level.items() if _frozen(v) != _frozen(value_at(base, k))}
                     moved += [name] if different else []
                     changed |= different
                 axis = "base" if not moved else moved[0] if len(moved) == 1 else "several"
@@ -171,7 +171,7 @@ def _is_at(more: ReplicateConfig, config: RunConfig, *, is_centre: bool, corner:
     if isinstance(more.at, str):
         return is_centre if more.at == "centre" else corner
     dumped = config.model_dump(mode="python")
-    return all(_frozen(_get(dumped, key)) == _frozen(value) for key, value in more.at.items())
+    return all(_frozen(value_at(dumped, key)) == _frozen(value) for key, value in more.at.items())
 
 
 def _set(raw: dict[str, Any], key: str, value: Any) -> None:
@@ -181,7 +181,8 @@ def _set(raw: dict[str, Any], key: str, value: Any) -> None:
     set_key(raw, key, value)
 
 
-def _get(base: Mapping[str, Any], dotted: str) -> Any:
+def value_at(base: Mapping[str, Any], dotted: str) -> Any:
+    """The value of a dotted key in sections; None where there is none."""
     node: Any = base
     for name in dotted.split("."):
         node = node.get(name) if isinstance(node, Mapping) else None

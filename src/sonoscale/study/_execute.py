@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from sonoscale.claims import claim, file_time, holder, newer
 from sonoscale.errors import SonoscaleError
@@ -27,9 +28,17 @@ LOOK_EVERY = 1.0
 
 
 class Executor(Protocol):
-    """Where attempts are carried out."""
+    """Where attempts are carried out.
+
+    Attributes:
+        name: local, ray or slurm.
+        device: cpu or cuda, for all attempts.
+        detached: whether what it runs outlives it.
+    """
 
     name: str
+    device: str
+    detached: bool
 
     @property
     def slots(self) -> int:
@@ -71,28 +80,32 @@ def open_executor(name: str, *, workers: int | None, device: str, folder: Path, 
         SonoscaleError: there is none of that name, it lacks its package, or there is no such device.
     """
     if name == "local":
+        from sonoscale.pretrain._runtime import find_device
         from sonoscale.study._local import LocalExecutor, local_devices
 
-        return LocalExecutor(local_devices(find_device(device), workers))
+        devices = local_devices(find_device(device), workers)
+        return _made(LocalExecutor, name, how, devices=devices)
+    if name == "ray":
+        from sonoscale.study._ray import RayExecutor
+
+        return _made(RayExecutor, name, how, workers=workers, device=device)
+    if name == "slurm":
+        from sonoscale.study._slurm import SlurmExecutor
+
+        return _made(SlurmExecutor, name, how, folder=folder, workers=workers, device=device)
     raise SonoscaleError(f"executor = {name!r}: must be one of local, ray, slurm")
 
 
-def find_device(device: str) -> str:
-    """Cpu or cuda, whichever `auto` is here.
-
-    Raises:
-        SonoscaleError: it is neither, or there is no GPU.
+def _made(kind: Callable[..., Executor], name: str, how: Mapping[str, Any], **given: Any) -> Executor:
+    """Raises:
+    SonoscaleError: an option that this executor does not take.
     """
-    if device not in ("auto", "cpu", "cuda"):
-        raise SonoscaleError(f"device = {device!r}: must be auto, cpu or cuda")
-    if device == "cpu":
-        return device
-    import torch
-
-    there = torch.cuda.is_available()
-    if device == "cuda" and not there:
-        raise SonoscaleError("device = 'cuda': PyTorch finds no GPU here; use cpu")
-    return "cuda" if there else "cpu"
+    known = [option for option in inspect.signature(kind).parameters if option not in given]
+    for option in how:
+        if option not in known:
+            takes = ", ".join(known) or "none"
+            raise SonoscaleError(f"{option}: executor {name} takes no such option; it takes {takes}")
+    return kind(**given, **how)
 
 
 def stop_file(folder: Path) -> Path:
@@ -132,8 +145,9 @@ def run_jobs(
     try:
         return driver.run()
     except BaseException:
-        with suppress(OSError):
-            mine.touch()
+        if not executor.detached:
+            with suppress(OSError):
+                mine.touch()
         executor.stop()
         raise
     finally:
@@ -227,14 +241,15 @@ class _Driver:
             )
         elif outcome.state == "stopped":
             self.todo.insert(0, index)
-        elif outcome.reason == "killed":  # it could not say so itself
-            self.took_a_life(index, outcome)
+        elif not outcome.recorded:
+            self.record(index, outcome)
         elif outcome.state == "again":
             self.again(index, outcome)
         else:
             self.fail(index, outcome)
 
-    def took_a_life(self, index: int, outcome: Outcome) -> None:
+    def record(self, index: int, outcome: Outcome) -> None:
+        """Keep what a process that died could not say itself."""
         job = self.jobs[index]
         left = claim(job.folder.parent, job.folder.name)
         if left is None:

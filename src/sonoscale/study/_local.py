@@ -30,10 +30,11 @@ class LocalExecutor:
         devices: of each slot: `cpu`, or `cuda:1`.
     """
 
-    name = "local"
+    name, detached = "local", False
 
     def __init__(self, devices: Sequence[str]) -> None:
         self._slots = [_Slot(device) for device in devices]
+        self.device = devices[0].partition(":")[0]
 
     @property
     def slots(self) -> int:
@@ -142,7 +143,7 @@ class _Slot:
             if status in _STOPPED:
                 return Outcome("stopped")
             how = _death(status)
-            return Outcome("again", "killed", f"its process {how}")
+            return Outcome("again", "killed", f"its process {how}", recorded=False)
         return None
 
     def signal(self, number: int) -> None:
@@ -214,7 +215,7 @@ def local_devices(device: str, workers: int | None) -> list[str]:
     """A device for each slot: cores, or GPUs in turn.
 
     Arguments:
-        device: cpu, or cuda for all GPUs that there are.
+        device: cpu, cuda for all GPUs that there are, or one of them, cuda:1.
         workers: slots; by default one per core, or so many to a GPU as there are cores for it, four at most.
     """
     if device == "cpu":
@@ -223,5 +224,7 @@ def local_devices(device: str, workers: int | None) -> list[str]:
 
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     gpus = [name for name in visible.split(",") if name] or [str(i) for i in range(torch.cuda.device_count())]
+    if device != "cuda":
+        gpus = [gpus[int(device.partition(":")[2])]]
     workers = workers or len(gpus) * max(1, min(4, available_cores() // len(gpus)))
     return [f"cuda:{gpus[i % len(gpus)]}" for i in range(workers)]

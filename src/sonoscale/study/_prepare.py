@@ -26,6 +26,7 @@ from sonoscale.probe import find_metric, find_protocol
 from sonoscale.probe._encoders import check_protocols
 from sonoscale.study._config import StudyConfig
 from sonoscale.study._design import PlannedRun
+from sonoscale.study._quality import protocols_for
 
 __all__ = ["RunJob", "TaskJob", "continued", "prepare"]
 
@@ -55,6 +56,7 @@ class RunJob:
     train_store: Path | WaveStore
     heldout_store: Path
     tasks: tuple[TaskJob, ...]
+    study: str = ""  # its name
     continues: Path | None = None  # folder of a finished run of smaller budgets, whose trunk this one continues
 
 
@@ -109,6 +111,7 @@ def _bind(study: StudyConfig, runs: list[PlannedRun], tasks: list[Task], inputs:
             train_store=train if isinstance(train, WaveStore) else train.folder,
             heldout_store=prepared.heldout.folder,
             tasks=tuple(_task_job(t, s, study) for t, s in zip(tasks, stores, strict=True)),
+            study=study.name,
         )
         jobs.setdefault(job.folder, job)  # the same run may be written in two ways
     return list(jobs.values())
@@ -146,14 +149,14 @@ def _task_job(task: Task, store: FeatureStore, study: StudyConfig) -> TaskJob:
             [find_protocol(name).version, *content, *([] if readout == "mean" else [{"readout": readout}])]
         )
         for readout in study.readouts
-        for name in study.protocols
+        for name in protocols_for(task, study.protocols)
     }
     return TaskJob(task.name, keys, store.folder, task.labels, task.folds, how)
 
 
 def _check_tasks(tasks: list[Task], protocols: Sequence[str]) -> None:
     """Raises:
-    SonoscaleError: a task cannot be scored by one of the protocols, or has no score of which more is better.
+    SonoscaleError: a task cannot be scored by any of the protocols, or has no score of which more is better.
     """
     for task in tasks:
         if task.kind == "events":
@@ -161,7 +164,7 @@ def _check_tasks(tasks: list[Task], protocols: Sequence[str]) -> None:
                 f"task {task.name}: has events in time, which studies do not probe; leave it out, and probe the runs "
                 "with protocol hear"
             )
-        check_protocols(task, protocols)
+        check_protocols(task, protocols_for(task, protocols))
         if task.kind == "retrieval":
             continue  # all its metrics are scores
         metric = find_metric(task.metric, cast(Any, task.kind))

@@ -20,7 +20,7 @@ from sonoscale.results import plain
 if TYPE_CHECKING:
     from sonoscale.corpora import FeatureStore, Task
     from sonoscale.encoders import AudioEncoder
-    from sonoscale.laws import QualityRule
+    from sonoscale.laws import Quality, QualityRule
     from sonoscale.pretrain import RunConfig
     from sonoscale.probe import ProbeResult
     from sonoscale.study._config import StudyConfig
@@ -34,6 +34,7 @@ __all__ = [
     "hold_against",
     "probe_task",
     "probe_twin",
+    "protocols_for",
     "rank_columns",
     "ranks_missing",
     "read_ranks",
@@ -99,6 +100,13 @@ def rank_columns(readout: str, budget: dict[str, Any], ranks: dict[str, dict[str
     }
 
 
+def protocols_for(task: Task, protocols: Sequence[str]) -> list[str]:
+    """Those of the protocols that are for the kind of a task; all of them where none is, for the message to name."""
+    from sonoscale.probe import find_protocol
+
+    return [name for name in protocols if task.kind in find_protocol(name).kinds] or list(protocols)
+
+
 def probe_task(task: TaskJob, encoder: AudioEncoder, pairs: Sequence[tuple[str, str]]) -> Scored:
     """Scores of an encoder on a task, by all pairs of protocol and readout, its clips embedded once."""
     from sonoscale.corpora import FeatureStore
@@ -109,7 +117,7 @@ def probe_task(task: TaskJob, encoder: AudioEncoder, pairs: Sequence[tuple[str, 
         encoder, FeatureStore.open(task.store), task.labels, task.folds, protocols=protocols, readouts=readouts,
         **task.how,
     )  # fmt: skip
-    return {pair: found[pair].as_dict() for pair in pairs}
+    return {pair: _content(found[pair]) for pair in pairs}
 
 
 def untrained_twin(config: RunConfig, trained: AudioEncoder) -> AudioEncoder:
@@ -133,6 +141,7 @@ def probe_twin(job: RunJob, task: TaskJob, trained: AudioEncoder, pairs: Sequenc
     """
     twin = untrained_twin(job.plan.config, trained)
     about = twin.identity
+    twin.to(trained.mean.device)
     files = {pair: _floor_file(job, about, task, pair) for pair in pairs}
     missing = [pair for pair, file in files.items() if _read(file) is None]
     if missing:
@@ -165,7 +174,7 @@ def floors(jobs: Sequence[RunJob]) -> dict[tuple[str, str], dict[str, Any]]:
                     readouts=readouts, **task.how,
                 )  # fmt: skip
                 for pair in missing:
-                    _write(files[pair], scored[pair].as_dict())
+                    _write(files[pair], _content(scored[pair]))
             for pair, key in task.keys.items():
                 if (task.store.name, key) not in found:
                     found[task.store.name, key] = _read(files[pair]) or {}
@@ -233,9 +242,14 @@ def ceilings(
                 encoder, config.ceiling, task, [protocol], readouts=[given], cache=cache, workers=workers,
                 progress=lambda what, done, total: report(f"{what} (ceiling)", done, total),
             )  # fmt: skip
-            kept["scores"][key] = plain(score.result)
+            kept["scores"][key] = plain(_content(score.result))
         write_json(file, kept)
     return {(task.name, key): kept["scores"][key]["score"] for task in jobs[0].tasks for key in task.keys.values()}
+
+
+def _content(result: ProbeResult) -> dict[str, Any]:
+    """A result without what it says of each class, which `sonoscale probe` gives."""
+    return {name: value for name, value in result.as_dict().items() if name not in ("per_class", "confusion")}
 
 
 def _given(encoder: Any, readout: str) -> str:
@@ -298,14 +312,16 @@ def rule_history(folder: Path) -> list[str]:
     ]
 
 
-def add_quality(laws: dict[str, Any], ledger: Any, folder: Path) -> None:
+def add_quality(laws: dict[str, Any], ledger: Any, folder: Path) -> Quality:
     """Put into the content of `laws.json` what quality is made of, and what was left out and why."""
     from sonoscale.laws import quality
 
     found = quality(ledger.to_pydict() if hasattr(ledger, "to_pydict") else ledger)
     laws["quality"] = found.as_dict()
     laws["y_meaning"] = found.meaning
-    laws["notes"] = [*laws["notes"], *rule_history(folder), *found.notes]
+    floors = [found.floors] if found.floors else []
+    laws["notes"] = [*laws["notes"], *floors, *rule_history(folder), *found.notes]
+    return found
 
 
 def readout_ranks(encoder: AudioEncoder, heldout: FeatureStore, readouts: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -324,7 +340,7 @@ def readout_rank(rows: np.ndarray) -> dict[str, Any]:
     Example:
         >>> found = readout_rank(np.random.default_rng(0).standard_normal((64, 256)).astype(np.float32))
         >>> found["n"], found["dim"], round(found["rankme"]["value"])
-        (64, 256, 61)
+        (64, 256, 62)
     """
     from sonoscale.rank import rankme
 
@@ -383,6 +399,6 @@ def _read(file: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def _write(file: Path, result: dict[str, Any] | ProbeResult) -> None:
+def _write(file: Path, result: dict[str, Any]) -> None:
     make_folder(file.parent)
     write_json(file, plain(result))

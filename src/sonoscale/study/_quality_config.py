@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 class QualityConfig(Config):
     """How quality is made of scores; registered when the study is first run."""
 
-    weights: Literal["plain", "reliability"] = "plain"  # of each score in the mean: all alike, or as reliable as it is
+    weights: Literal["reliability", "plain"] = (
+        "reliability"  # of each score in the mean: as reliable as it is, or alike
+    )
     min_reliability: float | None = Field(default=0.0, ge=0, lt=1)  # the lower end must be above this; null keeps all
     level: float = Field(default=0.95, gt=0.5, lt=1)  # coverage of the interval of reliability
 

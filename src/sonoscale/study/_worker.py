@@ -49,11 +49,13 @@ class Outcome:
         state: done; busy (another process has the run); stopped (it was asked to, or preempted); again (it failed, and
             may be tried once more); failed; full (the disk is).
         reason, error: of what failed.
+        recorded: whether the process could keep that itself.
     """
 
     state: Literal["done", "busy", "stopped", "again", "failed", "full"]
     reason: str = ""
     error: str = ""
+    recorded: bool = True
 
 
 def attempt(task: Attempt, progress: Progress) -> Outcome:
@@ -145,7 +147,7 @@ def _train(job: RunJob, report: Progress, mine: Claim | None, device: str) -> No
     from sonoscale.pretrain import train_run
     from sonoscale.pretrain._runtime import OneProcess, start_runtime
 
-    fabric = OneProcess() if device == "cpu" else start_runtime(device, 1, "auto", "auto")
+    fabric = OneProcess() if device == "cpu" else start_runtime(device, 1, "auto", job.plan.config.train.precision)
     train_run(
         job.plan.config,
         FeatureStore.open(job.train_store) if isinstance(job.train_store, Path) else job.train_store,

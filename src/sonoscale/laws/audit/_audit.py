@@ -104,7 +104,7 @@ def audit(
     for name, value, (low, high) in (("margin", margin, _MARGINS), ("reliability", reliability, _RELIABILITIES)):
         number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
         if not number or not low <= value <= high:
-            raise SonoscaleError(f"{name} must be a number between {low:g} and {high:g}, not {value!r}")
+            raise SonoscaleError(f"{name} must lie between {low:g} and {high:g}, not {value!r}")
     least = math.ceil(round(4.0 / (1.0 - level), 6))
     bootstrap, permutations = (
         max(usual, least) if given is None else given for given, usual in ((bootstrap, 1000), (permutations, 2000))
@@ -283,6 +283,17 @@ def _caveats(
         out.append(
             f"the effect of the covariates was taken up to {RICHEST}, the richest there is: bends beyond would look "
             "like rank"
+        )
+    if positive and runs.unadjusted:
+        out.append(
+            f"not adjusted for, though by name a size: {', '.join(runs.unadjusted)}; where rank follows it, name it "
+            "among the covariates"
+        )
+    alike = len(runs) - len(np.unique(runs.covariates, axis=0))
+    if verdict in ("supported", "only_through_capacity") and alike and not runs.runs.clusters_by:
+        out.append(
+            f"{alike} of {len(runs)} configurations have all sizes of another: if they are its seeds, name the column "
+            "of the configuration (clusters)"
         )
     if positive and isinstance(found["reliability_rank"], str):
         out.append(

@@ -14,6 +14,7 @@ from sonoscale.laws._data import constant_column
 from sonoscale.laws._names import LOSSES, find_sizes, is_loss, is_size, more_is_better
 from sonoscale.laws._runs import RunTable, numbered
 from sonoscale.laws._target import Target
+from sonoscale.laws.audit._bases import orthonormal
 
 __all__ = ["Configurations", "Covariate", "Rows", "gather", "mean_over"]
 
@@ -22,6 +23,7 @@ Index = NDArray[np.intp]
 
 _MOST = 0.5  # of the rows, above zero: one below is taken for a mistake
 _LARGEST = 1e100
+_UNEXPLAINED = 0.01  # share of the variance of a size
 _INTERVAL = 2 * 1.959964  # width of a 95 % interval, in standard errors
 _MOST_CONFIGURATIONS = 1000  # that are audited; of more, so many are drawn
 
@@ -105,6 +107,8 @@ class Configurations:
         held_constant: covariates are the same in all rows, so that capacity is held equal by design.
         rank_error: variance of the error of log rank in these points, by the interval of rank that the table has
             (`rankme_low`, `rankme_high` beside `rankme`, taken for 95 %), or None.
+        unadjusted: columns that are sizes by their names and that the covariates do not make up, where covariates were
+            not named.
         notes: what was decided about the table, in sentences.
     """
 
@@ -122,6 +126,7 @@ class Configurations:
     family_labels: tuple[str, ...]
     held_constant: bool
     rank_error: float | None
+    unadjusted: tuple[str, ...]
     notes: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -237,8 +242,11 @@ def gather(
         rank_variance=_variance(runs, rank, order),
     )
     way = "more" if target.higher_is_better else "less"
+    taken = {runs.y, rank, *names, *others, *ordered, *runs.clusters_by, *runs.group_by}
+    missed = _unadjusted(runs, [logs[c.name] for c in entered], taken) if covariates is None else ()
     said = [f"audited: {runs.y} ({way} is better, {target.because}), {runs.counts}", *runs.notes, *held]
-    return _averaged(everything, runs, target, entered, labels, len(entered) < len(names), [*said, *decided, *scaled])
+    notes = [*said, *decided, *scaled]
+    return _averaged(everything, runs, target, entered, labels, len(entered) < len(names), missed, notes)
 
 
 def mean_over(values: Array, groups: Index) -> Array:
@@ -379,7 +387,7 @@ def _check_families(runs: RunTable, name: str) -> None:
 
 def _averaged(
     everything: Rows, runs: RunTable, target: Target, names: Sequence[Covariate], labels: tuple[str, ...],
-    held_constant: bool, notes: list[str],
+    held_constant: bool, unadjusted: tuple[str, ...], notes: list[str],
 ) -> Configurations:  # fmt: skip
     final = _last(everything)
     size = np.bincount(final.config)
@@ -417,8 +425,26 @@ def _averaged(
         rank_error=None
         if final.rank_variance is None
         else float(np.mean(mean_over(final.rank_variance, final.config) / size)),
+        unadjusted=unadjusted,
         notes=tuple(notes),
     )
+
+
+def _unadjusted(runs: RunTable, covariates: Sequence[Array], taken: set[str]) -> tuple[str, ...]:
+    """Columns of sizes besides those taken, whose logarithm these covariates [n] do not explain."""
+    basis = orthonormal(np.column_stack([np.ones(len(runs)), *covariates]))
+    found = []
+    for name, values in runs.columns.items():
+        if name in taken or not is_size(name) or is_loss(name) or values.dtype.kind not in "iuf":
+            continue
+        column = values.astype(np.float64)
+        if not (np.isfinite(column).all() and (column > 0).all()) or constant_column(column, name=name):
+            continue
+        log = np.log(column) - np.log(column).mean()
+        left = log - basis @ (basis.T @ log)
+        if left @ left > _UNEXPLAINED * (log @ log):
+            found.append(name)
+    return tuple(found)
 
 
 def _variance(runs: RunTable, rank: str, order: Index) -> Array | None:

@@ -239,7 +239,7 @@ def _stand_apart(fit: _Fit, weights: Array, found: Spectra, y: Array) -> NDArray
         total = found.values[m][:, None, None] * smooth + noise  # [k, 2, 2]
         peculiar += weights[m] * found.vectors[m].T @ np.linalg.solve(total, y[m][..., None])[..., 0] @ noise
     spread = 1.4826 * np.median(np.abs(peculiar - np.median(peculiar, axis=0)), axis=0)
-    return (np.abs(peculiar) > APART * np.maximum(spread, 1e-300)).all(axis=1)
+    return np.all(np.abs(peculiar) > APART * np.maximum(spread, 1e-300), axis=1)
 
 
 def _sum(x: Array, y: Array) -> Array:

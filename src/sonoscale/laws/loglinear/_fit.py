@@ -80,7 +80,8 @@ def fit_loglinear(
     check_draws(bootstrap, level, seed)
     read = checked(as_runs(source, **reading).whole("fit_loglinear fits one law"), x)
     runs = read.fitted
-    target = read.find_target([name for name in as_names(x, "x") if not is_categorical(read.columns, name)])
+    numeric = [name for name in as_names(x, "x") if not is_categorical(read.columns, name)]
+    target = read.find_target(numeric, unsure=True)
     prepared = prepare(runs, y=runs.y, x=x, log=log, y_scale=y_scale, effects=effects, interactions=interactions)
     prepared = prepared.ordered(canonical_order(prepared.X, prepared.z, prepared.members))
     return fit_prepared(prepared, resample(prepared.clusters, bootstrap=bootstrap, seed=seed), level, runs, target)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
+from sonoscale.extras import need
 from sonoscale.laws._bootstrap import expanded_interval
 from sonoscale.laws._estimate import Estimate, Prediction
 from sonoscale.laws._runs import RunTable
@@ -189,6 +190,31 @@ class LogLinear(Result):
         known = stats.norm.ppf(self._resamples.family)[:, None] * self._spare
         unknown = stats.t.ppf(self._resamples.family, len(self.family_effects) - 1) * self.between
         return off + np.concatenate([self._factor * self._shifts + known, unknown[:, None]], axis=1)[:, places]
+
+    def plot(self, ax: Any = None) -> Any:
+        """Each coefficient but the intercept with its interval; zero is no effect.
+
+        Arguments:
+            ax: matplotlib Axes to draw on, or None for new ones.
+
+        Returns:
+            The Axes.
+
+        Raises:
+            SonoscaleError: matplotlib is not installed.
+        """
+        pyplot = need("matplotlib.pyplot", what="a figure")
+        shown = {name: one for name, one in self.coefficients.items() if name != "intercept"}
+        if ax is None:
+            ax = pyplot.subplots(figsize=(6.4, 1.2 + 0.35 * len(shown)), layout="tight")[1]
+        for place, one in enumerate(shown.values()):
+            ax.plot([one.low, one.high], [place, place], color="C0")
+            ax.plot(one.value, place, "o", color="C0")
+        ax.set_yticks(range(len(shown)), list(shown))
+        ax.invert_yaxis()
+        ax.axvline(0.0, color="0.6", linewidth=0.8)
+        ax.set_xlabel(f"coefficient, of {self._scale.text.format(self.y)} ({self.level:.0%} intervals)")
+        return ax
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values (None for what is not finite)."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
+from sonoscale.extras import need
 from sonoscale.laws._bootstrap import expanded_interval
 from sonoscale.laws._data import as_names, check_draws
 from sonoscale.laws._estimate import Prediction
@@ -128,6 +129,31 @@ class TwoStage(Result):
             )
         value, low, high = (np.clip(one, least, most) for one in (quality, quality + low, quality + high))
         return Prediction(value=value, low=low, high=high)
+
+    def plot(self, ax: Any = None) -> Any:
+        """The runs and the law of y in the rank, the second stage, with its interval for a new run.
+
+        Arguments:
+            ax: matplotlib Axes to draw on, or None for new ones.
+
+        Returns:
+            The Axes.
+
+        Raises:
+            SonoscaleError: matplotlib is not installed.
+        """
+        pyplot = need("matplotlib.pyplot", what="a figure")
+        ax = pyplot.subplots(layout="tight")[1] if ax is None else ax
+        runs = self.runs.fitted
+        rank = np.asarray(runs[self.through], dtype=np.float64)
+        line = np.geomspace(rank.min(), rank.max(), 100)
+        found = self.quality_law.predict(line)
+        ax.scatter(rank, runs[self.y], s=14)
+        ax.plot(line, found.value)
+        ax.fill_between(line, found.low, found.high, alpha=0.15, linewidth=0)
+        ax.set(xscale="log", xlabel=self.through, ylabel=self.y)
+        ax.set_title(self.verdict, fontsize="small", loc="left", wrap=True)
+        return ax
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values (None for what is not finite)."""
