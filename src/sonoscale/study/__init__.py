@@ -9,8 +9,11 @@ if TYPE_CHECKING:
     from sonoscale.study._add import Added, add
     from sonoscale.study._config import LawConfig, StudyConfig
     from sonoscale.study._design import PlannedRun, expand
+    from sonoscale.study._editor_schema import schema
+    from sonoscale.study._init import init
     from sonoscale.study._plan import plan
     from sonoscale.study._plan_result import StudyPlan
+    from sonoscale.study._quality_config import QualityConfig
     from sonoscale.study._status import RunState, Status, retry, status, stop
     from sonoscale.study._study import Study, study
     from sonoscale.study._verify import Verified, verify
@@ -20,6 +23,7 @@ __all__ = [
     "Added",
     "Failure",
     "LawConfig",
+    "QualityConfig",
     "RunState",
     "Status",
     "Study",
@@ -29,8 +33,10 @@ __all__ = [
     "Watcher",
     "add",
     "expand",
+    "init",
     "plan",
     "retry",
+    "schema",
     "status",
     "stop",
     "study",
