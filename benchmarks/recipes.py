@@ -78,11 +78,14 @@ def read(folder: Path) -> list[Row]:
 def best(found: Sequence[tuple[str, Sequence[Row]]]) -> str:
     """The checkpoints that score most on the tasks to choose on, and what they score on the others."""
     lines = [["study", "what", "seed", "FLOPs", "M params", *SETS], ["---", "---", *["---:"] * 6]]
-    scored = []
+    scored, known = [], set[tuple[str, int]]()  # a run may be in several studies
     for study, rows in found:
         for label, seed, step in dict.fromkeys((row["label"], row["seed"], row["step"]) for row in rows):
             mine = [row for row in rows if (row["label"], row["seed"], row["step"]) == (label, seed, step)]
             quality = _of_seeds(mine, CHOOSING, "score", PROTOCOLS)
+            if (mine[0]["run"], step) in known:
+                continue
+            known.add((mine[0]["run"], step))
             if quality and {row["task"] for row in mine} >= {*CHOOSING, *CONFIRMING}:
                 cells = [_cell(mine, tasks, "score") for tasks in SETS.values()]
                 size = f"{mine[0]['params'] / 1e6:.2f}"
