@@ -48,6 +48,7 @@ docs: $(STAMP)
 	$(BIN)/python benchmarks/flops.py
 	$(BIN)/python benchmarks/forms.py
 	$(BIN)/python docs/api.py
+	$(BIN)/python docs/ledger.py
 
 site: $(STAMP)
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs site

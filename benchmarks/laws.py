@@ -3,11 +3,16 @@
 Chinchilla's runs (Besiroglu et al., arXiv 2404.10102), 36 learning curves (Alabdulmohsin et al., arXiv 2209.06640) and
 104 language models (Gadre et al., arXiv 2403.08540), from a folder that has them as chinchilla_fig4_epoch.csv,
 learning_curves_36.csv and mlfoundations_scaling_104models.csv.
+
+Each section is kept in `--results` as soon as it is measured, and is not measured again by a later call, unless the
+code of the laws, this file or the tables have changed since. The page is written when all sections are there.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import os
 import statistics
 import time
@@ -17,6 +22,8 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+import sonoscale.laws
+from sonoscale.files import write_json, write_text
 from sonoscale.laws import Estimate, Extrapolation, extrapolate, fit, read_table
 from sonoscale.laws._newton import Objective, minimise
 from sonoscale.laws._search import search
@@ -368,7 +375,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     home = os.environ.get("SONOSCALE_TEST_DATA") or Path(__file__).parents[1].parent / "shared" / "data"
     parser.add_argument("--tables", type=Path, default=Path(home) / "laws", help="folder of the three tables")
-    folder = parser.parse_args().tables
+    results = Path(__file__).parent.parent / "build" / "laws.json"
+    parser.add_argument("--results", type=Path, default=results, help="what is measured already")
+    options = parser.parse_args()
+    folder, results = options.tables, options.results
     console = Console()
     if not folder.is_dir():
         console.print(f"laws: skipped, there is no folder {folder} (see --tables)")
@@ -381,8 +391,31 @@ def main() -> None:
         name: column.astype(float) if name in ("params", "tokens") else column
         for name, column in read["mlfoundations_scaling_104models"].items()
     }
-    text = "\n".join(part for title, lines in sections(read, models) for part in (f"### {title}", "", *lines(), ""))
-    write(text, console)
+    mark = fingerprint([folder / f"{name}.csv" for name in read])
+    done = json.loads(results.read_text()) if results.is_file() else {}
+    if done.get("of") != mark:
+        done = {"of": mark, "seconds": 0.0, "sections": {}}
+    results.parent.mkdir(parents=True, exist_ok=True)
+    for title, lines in sections(read, models):
+        if title in done["sections"]:
+            console.print(f"{title}: measured already", markup=False)
+            continue
+        started = time.process_time()
+        done["sections"][title] = lines()
+        done["seconds"] += time.process_time() - started
+        write_json(results, done)
+        console.print(f"{title}: {time.process_time() - started:.0f} s", markup=False)
+    parts = [part for title, lines in done["sections"].items() for part in (f"### {title}", "", *lines, "")]
+    write("\n".join(parts), done["seconds"], console)
+
+
+def fingerprint(tables: Sequence[Path]) -> str:
+    """Of the code of the laws, of this file and of the tables: sections of other code are not joined with these."""
+    code = sorted(Path(sonoscale.laws.__file__).parent.rglob("*.py"))
+    found = hashlib.sha256()
+    for file in (*code, Path(__file__), *tables):
+        found.update(file.read_bytes())
+    return found.hexdigest()
 
 
 def sections(read: dict[str, Columns], models: Columns) -> list[tuple[str, Callable[[], list[str]]]]:
@@ -402,16 +435,16 @@ def sections(read: dict[str, Columns], models: Columns) -> list[tuple[str, Calla
     ]
 
 
-def write(text: str, console: Console) -> None:
+def write(text: str, seconds: float, console: Console) -> None:
     """Print the sections and put them into the page."""
     facts = provenance("torch", "numpy", "scipy")
     text += "\n*`python benchmarks/laws.py`; " + ", ".join(f"{k} {facts[k]}" for k in ("sonoscale", "python", "numpy"))
-    text += f"; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the end (times are rough); "
-    text += f"seeds 0 to {SEEDS - 1}.*"
+    text += f"; {seconds:.0f} s of CPU time, one process; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the "
+    text += f"end (times are rough); seeds 0 to {SEEDS - 1}.*"
     console.print(text, markup=False, soft_wrap=True)
     if PAGE.is_file():
         before, rest = PAGE.read_text().split(START)
-        PAGE.write_text(f"{before}{START}\n{text}\n{END}{rest.split(END)[1]}")
+        write_text(PAGE, f"{before}{START}\n{text}\n{END}{rest.split(END)[1]}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,11 @@
 The other loop: a DataLoader that decodes files and computes librosa log-mels, `transformers.ViTMAEForPreTraining` of
 the same width, depth, heads, decoder, patches and mask ratio (its images must be square, and so are the log-mels that
 it is given: as many patches), AdamW, clipping. Run with `make bench`; both in turns in one process, medians.
+
+`python benchmarks/pretrain.py --share docs/performance.md` measures something else and writes that page: operations per
+second of whole steps (`training_cost` over the time, reading included), as a share of those of a float32 product
+[4096, width] x [width, 4 * width] measured in turns with them, on one thread, in CPU time. `before` puts PyTorch's own
+attention and depthwise convolution back in place.
 """
 
 from __future__ import annotations
@@ -12,6 +17,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +32,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from sonoscale.config import validate
 from sonoscale.corpora import FeatureStore, ProceduralData, build_features
-from sonoscale.pretrain import Batches, RunConfig, build_for_training, set_lr
+from sonoscale.encoders import _conv, _vit
+from sonoscale.pretrain import Batches, RunConfig, build_for_training, set_lr, training_cost
+from sonoscale.pretrain._runtime import OneProcess, keep_freed_memory
 from sonoscale.processes import available_cores
 from sonoscale.provenance import provenance
 
@@ -161,12 +169,126 @@ def shares(ours: Ours, steps: int = 20) -> dict[str, float]:
     return {name: seconds / total for name, seconds in found.items()}
 
 
+ABOUT = """# How fast training is on a CPU
+
+Written by `python benchmarks/pretrain.py --share docs/performance.md`: whole training steps (reading, drawing, forward,
+backward, optimiser) of a transformer on frames of 64 mels x 4, or of the convolutional network on the same patches,
+depth 4, clips of 2 s, batches of 64 (16 from width 384 on). One thread; FLOPs of `training_cost` over CPU time, as a
+share of what a float32 product [4096, width] x [width, 4 width] reaches, measured in turns with the steps (medians of
+{rounds}). *Before*: PyTorch's own attention and depthwise convolution. Shares above 100% are those of a CPU that
+multiplies bf16 twice as fast as float32."""
+SHARED = (("mae", "vit"), ("latent", "vit"), ("contrastive", "vit"), ("mae", "conv"))
+
+
+class Step:
+    """A step of `train_run` on the CPU, reading included, on log-mels of noise."""
+
+    def __init__(self, kind: str, backbone: str, width: int, precision: str, *, plain: bool, batch: int) -> None:
+        self.config = validate(
+            RunConfig,
+            {
+                "data": {"kind": "procedural", "clips": CLIPS},
+                "encoder": {"backbone": backbone, "width": width, "patch_mels": 64, "patch_frames": 4},
+                "objective": {"kind": kind},
+                "train": {"clip_seconds": 2.0, "batch_size": batch},
+            },
+        )
+        frames = np.random.default_rng(0).standard_normal((CLIPS * 300, 64), dtype=np.float32).astype(np.float16)
+        store = FeatureStore(Path(), frames, 300 * np.arange(CLIPS + 1), 0.01, 0.025, "noise")
+        self.objective, self.optimiser = build_for_training(self.config, mean=0.0, std=1.0)
+        self.model = OneProcess(precision).setup_module(self.objective)
+        self.stream = Batches(store, clips=CLIPS, frames=self.config.frames, batch_size=batch, seed=0)
+        self.draws = torch.Generator().manual_seed(1)
+        self.plain = plain
+        self.flops = training_cost(self.config).flops * batch
+
+    def __call__(self) -> None:
+        """One training step."""
+        with as_before() if self.plain else nullcontext():
+            set_lr(self.optimiser, self.config.train, 100, None)
+            frames = self.stream.next()
+            draw = self.objective.draw(len(frames), self.draws)
+            self.optimiser.zero_grad(set_to_none=True)
+            self.model(frames, draw).backward()
+            torch.nn.utils.clip_grad_norm_(self.objective.parameters(), 1.0)
+            self.optimiser.step()
+            self.objective.after_step(100)
+
+
+@contextmanager
+def as_before() -> Iterator[None]:
+    """PyTorch's attention and depthwise convolution instead of ours."""
+
+    def attention(qkv: torch.Tensor, heads: int) -> torch.Tensor:
+        q, k, v = qkv.unflatten(2, (3, heads, -1)).permute(2, 0, 3, 1, 4)
+        return torch.nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+
+    ours = _vit.attend, _conv.convolve_depthwise
+    _vit.attend, _conv.convolve_depthwise = attention, lambda x, conv: conv(x)
+    try:
+        yield
+    finally:
+        _vit.attend, _conv.convolve_depthwise = ours
+
+
+def rates(width: int, batch: int, rounds: int) -> tuple[float, dict[tuple[str, ...], float]]:
+    """Operations per second of the product and of each step, which take turns; medians, the first round left out."""
+    ways = [(precision, when) for precision in ("fp32", "bf16") for when in ("before", "now")]
+    steps = {
+        (*each, *way): Step(*each, width, way[0], plain=way[1] == "before", batch=batch)
+        for each in SHARED
+        for way in ways
+    }
+    left, right = torch.randn(4096, width), torch.randn(width, 4 * width)
+    found: dict[tuple[str, ...], list[float]] = {name: [] for name in steps}
+    product = []
+    for _ in range(rounds + 1):
+        for name, step in steps.items():
+            started = time.process_time()
+            for _ in range(4):
+                left @ right
+            middle = time.process_time()
+            step()
+            product.append(4 * 2 * left.numel() * right.shape[1] / (middle - started))
+            found[name].append(step.flops / (time.process_time() - middle))
+    return statistics.median(product), {name: statistics.median(each[1:]) for name, each in found.items()}
+
+
+def write_shares(page: Path, widths: list[int], rounds: int) -> None:
+    """Measure all widths and write the page."""
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    lines = [
+        *ABOUT.format(rounds=rounds).splitlines(),
+        "",
+        "| width | objective | backbone | product, GFLOP/s | fp32 before | fp32 | bf16 before | bf16 |",
+        "|--:|---|---|--:|--:|--:|--:|--:|",
+    ]
+    for width in widths:
+        product, found = rates(width, 16 if width >= 384 else BATCH, rounds)
+        for each in SHARED:
+            cells = [
+                f"{found[*each, precision, when] / product:.0%}"
+                for precision in ("fp32", "bf16")
+                for when in ("before", "now")
+            ]
+            lines.append(f"| {width} | {' | '.join(each)} | {product / 1e9:.0f} | {' | '.join(cells)} |")
+            print(lines[-1], flush=True)
+        where = ", ".join(f"{name}: {value}" for name, value in provenance("torch", "numpy").items())
+        page.write_text("\n".join([*lines, "", where, ""]))  # what there is so far, should it be stopped
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser()
+    parser.add_argument("--share", type=Path, metavar="PAGE")
+    parser.add_argument("--widths", type=int, nargs="+", default=[48, 96, 192, 384])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=24)
     arguments = parser.parse_args()
+    if arguments.share:
+        write_shares(arguments.share, arguments.widths, arguments.rounds)
+        return
     torch.set_num_threads(available_cores())
     console = Console(width=120)
     with tempfile.TemporaryDirectory() as folder:
@@ -203,8 +325,8 @@ def main() -> None:
         table.add_column("what")
         table.add_column("median", justify="right")
         table.add_column("range", justify="right")
-        for name, rates in found.items():
-            table.add_row(name, f"{statistics.median(rates):,.0f}", f"{min(rates):,.0f} to {max(rates):,.0f}")
+        for name, each in found.items():
+            table.add_row(name, f"{statistics.median(each):,.0f}", f"{min(each):,.0f} to {max(each):,.0f}")
         console.print(table)
 
         def ratio(a: str, b: str) -> float:

@@ -1,5 +1,8 @@
 """How the tests are spread over processes: a file stays together, and what takes long starts first."""
 
+import os
+import tempfile
+
 import pytest
 
 # Started by tests in processes of their own, and no modules to look for examples in.
@@ -64,6 +67,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log):
             return group_of(nodeid)
 
     return ByFile(config, log)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_the_tests():
+    """Nothing of a user's cache is read or written."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        if "SONOSCALE_CACHE" not in os.environ:
+            patch.setenv("SONOSCALE_CACHE", folder)
+        yield
 
 
 @pytest.fixture(scope="session")

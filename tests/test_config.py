@@ -33,6 +33,9 @@ def test_overrides_reach_nested_keys(study_file):
         ("encoder.widht=32", ["'encoder.widht'", "did you mean 'encoder.width'"]),
         ("encodr.width=32", ["'encodr'", "did you mean 'encoder'"]),
         ("data.clps=9", ["clps", "did you mean", "clips"]),
+        ("width=32", ["unknown key 'width'", "did you mean 'encoder.width'"]),
+        ("train.mask_ratio=0.5", ["'train.mask_ratio'", "did you mean 'objective.mask_ratio'"]),
+        ("encoder.budgets=[9]", ["'encoder.budgets'", "did you mean 'train.budgets'"]),
         ("data.kind=radio", ["data", "radio", "procedural", "folder"]),
         ("encoder.width=31", ["width = 31", "multiple of 4"]),
         ("encoder.width=wide", ["encoder.width", "'wide'", "integer"]),
@@ -67,6 +70,19 @@ def test_bad_files(tmp_path, text, expected):
     with pytest.raises(SonoscaleError, match=expected) as caught:
         load_config(StudyConfig, file)
     assert str(file) in str(caught.value)
+
+
+def test_a_problem_of_a_file_has_its_line(study_file):
+    study_file.write_text(MINIMAL + "encoder:\n  depth: 2\n  widht: 32\nfamilies:\n  - name: a\n  - {nmae: b}\n")
+    with pytest.raises(SonoscaleError) as caught:
+        load_config(StudyConfig, study_file, ["train.lr=2"])
+    lines = [line.removeprefix(str(study_file)) for line in str(caught.value).splitlines()]
+    assert lines[0].startswith(", line 7: unknown key 'encoder.widht'; did you mean 'encoder.width'")
+    assert lines[1].startswith(": train.lr = 2: "), "an override is in no line"
+    assert lines[2:] == [
+        ", line 10: key 'families.1.name' is required",
+        ", line 10: unknown key 'families.1.nmae'; did you mean 'families.1.name'?",
+    ]
 
 
 def test_missing_file_is_named(tmp_path):

@@ -7,7 +7,7 @@ import hashlib
 import json
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -45,7 +45,8 @@ def load_config(model: type[C], path: str | Path, overrides: Iterable[str] | Map
     if not path.is_file():
         raise SonoscaleError(f"{path}: no such configuration file")
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        raw = yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
@@ -59,7 +60,24 @@ def load_config(model: type[C], path: str | Path, overrides: Iterable[str] | Map
             raw[section] = {**(raw.get(section) or {}), rest: value}  # its keys are dotted themselves
         else:
             set_key(raw, key, value)
-    return validate(model, raw, source=str(path))
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        raise SonoscaleError(_explain_all(model, error, lambda loc: f"{path}{_line(text, loc)}")) from None
+
+
+def _line(text: str, loc: Iterable[Any]) -> str:
+    """`, line 12`, where a key is in a YAML file; nothing where it is not."""
+    node, line = yaml.compose(text), None
+    for part in loc:
+        if isinstance(node, yaml.MappingNode):
+            found = next(((key, value) for key, value in node.value if key.value == str(part)), None)
+            if found is not None:  # else the tag of a union
+                line, node = found[0].start_mark.line + 1, found[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+    return "" if line is None else f", line {line}"
 
 
 def override_pairs(overrides: Iterable[str] | Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -99,8 +117,7 @@ def validate(model: type[C], raw: Mapping[str, Any], *, source: str = "configura
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        lines = [_explain(model, item) for item in error.errors()]
-        raise SonoscaleError("\n".join(f"{source}: {line}" for line in dict.fromkeys(lines))) from None
+        raise SonoscaleError(_explain_all(model, error, lambda loc: source)) from None
 
 
 def config_hash(content: Any, length: int = 12) -> str:
@@ -109,14 +126,34 @@ def config_hash(content: Any, length: int = 12) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
-def _explain(model: type[BaseModel], item: Any) -> str:
-    loc = [part for part in item["loc"] if not (isinstance(part, str) and part.startswith("function-"))]
+def _explain_all(model: type[BaseModel], error: ValidationError, source: Callable[[list[Any]], str]) -> str:
+    """A line for each problem, beginning with where it is."""
+    lines = []
+    for item in error.errors():
+        loc = [part for part in item["loc"] if not (isinstance(part, str) and part.startswith("function-"))]
+        lines.append(f"{source(loc)}: {_explain(model, item, loc)}")
+    lines = list(dict.fromkeys(map(_short, lines)))
+    return "\n".join(lines if len(lines) <= _MOST else [*lines[:_MOST], f"and {len(lines) - _MOST} more"])
+
+
+_MOST, _LONGEST = 20, 600
+"""Problems that are listed, and letters of each."""
+
+
+def _short(line: str, most: int = _LONGEST) -> str:
+    return line if len(line) <= most else f"{line[: most // 2]} ... {line[-most // 2 :]}"
+
+
+def _explain(model: type[BaseModel], item: Any, loc: list[Any]) -> str:
     key = ".".join(str(part) for part in loc)
     if item["type"] == "extra_forbidden":
         siblings = _keys_at(model, loc[:-1])
-        close = difflib.get_close_matches(str(loc[-1]), siblings, n=1, cutoff=0.5)
         prefix = "".join(f"{part}." for part in loc[:-1])
-        hint = f"did you mean '{prefix}{close[0]}'?" if close else f"valid keys here: {', '.join(sorted(siblings))}"
+        close = [f"{prefix}{near}" for near in difflib.get_close_matches(str(loc[-1]), siblings, n=1, cutoff=0.5)]
+        elsewhere = {path.rpartition(".")[2]: path for path in reversed(_paths(model))}
+        if not close or str(loc[-1]) in elsewhere:
+            close = [elsewhere[near] for near in difflib.get_close_matches(str(loc[-1]), elsewhere, n=1, cutoff=0.8)]
+        hint = f"did you mean '{close[0]}'?" if close else f"valid keys here: {', '.join(sorted(siblings))}"
         return f"unknown key '{key}'; {hint}"
     if item["type"] == "missing":
         return f"key '{key}' is required"
@@ -124,7 +161,18 @@ def _explain(model: type[BaseModel], item: Any) -> str:
     message = message[0].lower() + message[1:]
     if not key:
         return message
-    return f"{key} = {item['input']!r}: {message}"
+    return f"{_short(key, 100)} = {_short(repr(item['input']), 200)}: {message}"
+
+
+def _paths(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """Dotted keys of all sections; what is in lists has no path of its own."""
+    found = []
+    for name, field in model.model_fields.items():
+        found.append(f"{prefix}{name}")
+        if typing.get_origin(field.annotation) not in (tuple, list, dict):
+            for section in _models_in(field.annotation):
+                found += _paths(section, f"{prefix}{name}.")
+    return found
 
 
 def _keys_at(model: type[BaseModel], loc: list[Any]) -> list[str]:

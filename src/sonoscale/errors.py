@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["SonoscaleError"]
+__all__ = ["SonoscaleError", "SonoscaleWarning"]
 
 
 class SonoscaleError(Exception):
@@ -11,3 +11,7 @@ class SonoscaleError(Exception):
     The message names the offending file, key or value, and what would be right. The command line prints the
     message alone and exits with status 1; anything else that escapes is a defect of Sonoscale.
     """
+
+
+class SonoscaleWarning(UserWarning):
+    """What a user should know of a result, or of what was done to get it; the command line prints it in one line."""

@@ -21,6 +21,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "hdf5": ("h5py",),
     "procedural": ("espeakng_loader",),
     "ray": ("ray",),
+    "slurm": ("submitit",),
     "lightning": ("lightning", "pytorch_lightning"),
     "mlflow": ("mlflow",),
     "wandb": ("wandb",),

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import errno
+import glob
+import hashlib
 import json
 import os
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,7 +16,10 @@ from typing import Any
 
 from sonoscale.errors import SonoscaleError
 
-__all__ = ["default_cache", "make_folder", "replacing", "write_bytes", "write_json", "write_text"]
+__all__ = [
+    "check_zip", "default_cache", "digest", "make_folder", "read_json", "remove_partial", "replacing", "settle",
+    "write_bytes", "write_json", "write_text",
+]  # fmt: skip
 
 
 def default_cache() -> Path:
@@ -35,6 +42,15 @@ def replacing(path: Path) -> Iterator[Path]:
         if isinstance(error, OSError) and error.errno in _NOT_TO_BE_WRITTEN and _about(error, path, partial):
             raise SonoscaleError(f"{path}: cannot be written: {(error.strerror or str(error)).lower()}") from error
         raise
+
+
+def remove_partial(path: Path) -> None:
+    """Remove what processes of this machine that were killed have left of a file that they were writing."""
+    for left in path.parent.glob(f".*-{glob.escape(path.name)}"):
+        pid = left.name[1:].partition("-")[0]
+        if left.name == f".{pid}-{path.name}" and pid.isdecimal() and not Path("/proc", pid).exists():
+            with suppress(OSError):
+                left.unlink()
 
 
 def make_folder(path: Path) -> None:
@@ -61,6 +77,61 @@ def _about(error: OSError, *paths: Path) -> bool:
     return error.filename is not None and any(os.fspath(error.filename) == str(path) for path in paths)
 
 
+def settle(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk, so that a crash of the machine leaves them."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that know no such thing
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def read_json(path: Path, what: str = "a JSON file") -> Any:
+    """What a JSON file (UTF-8) holds.
+
+    Arguments:
+        path: the file.
+        what: it is, for messages.
+
+    Raises:
+        SonoscaleError: it is missing, cannot be read, or is not JSON; the file and the reason.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SonoscaleError(f"{path}: cannot be read as {what}: {(error.strerror or str(error)).lower()}") from error
+    except RecursionError:
+        raise SonoscaleError(f"{path}: not {what}: nested too deeply") from None
+    except ValueError as error:
+        raise SonoscaleError(f"{path}: not {what}: {str(error)[:200]}") from error
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file's content, in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def check_zip(path: Path) -> None:
+    """Whether a zip file, such as torch's, holds what was written: every member against its checksum.
+
+    Raises:
+        SonoscaleError: it is truncated or damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            bad = archive.testzip()
+    except FileNotFoundError:
+        raise SonoscaleError(f"{path}: no such file") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, RuntimeError) as error:
+        raise SonoscaleError(f"{path}: truncated or damaged, or not a file of this kind ({error})") from error
+    if bad is not None:
+        raise SonoscaleError(f"{path}: damaged: the checksum of {bad} in it does not hold")
+
+
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
     """Replace a file atomically: a reader sees the old one or the new one."""
     with replacing(path) as partial:
@@ -68,8 +139,10 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace a text file (UTF-8) atomically."""
-    write_bytes(path, text.encode("utf-8"))
+    """Replace a text file (UTF-8) atomically; what UTF-8 cannot hold is escaped."""
+    from sonoscale._text import encodable
+
+    write_bytes(path, encodable(text).encode("utf-8"))
 
 
 def write_json(path: Path, content: Any, *, indent: int | None = 1) -> None:

@@ -24,10 +24,13 @@ from sonoscale.errors import SonoscaleError
 __all__ = [
     "WorkerPool",
     "available_cores",
+    "available_memory",
+    "check_memory",
     "die_with_parent",
     "interrupt_held_back",
     "only_one_process",
     "remove_leftovers",
+    "script_hidden",
     "single_threaded",
     "unfinished_folder",
     "worker_pool",
@@ -52,7 +55,7 @@ class WorkerPool:
         """Run `work(*arguments)` in a worker; both are sent there, so `work` must be importable."""
         if self._needs_script is None:
             self._needs_script = b"__main__" in pickle.dumps((work, arguments))
-        script = nullcontext() if self._needs_script else _script_hidden()
+        script = nullcontext() if self._needs_script else script_hidden()
         with interrupt_held_back(), script, self._broken_named():  # a process may start here
             return self._executor.submit(work, *arguments)
 
@@ -93,7 +96,7 @@ class WorkerPool:
 
 
 @contextmanager
-def _script_hidden() -> Iterator[None]:
+def script_hidden() -> Iterator[None]:
     """Processes started in the block do not run the user's script again, as spawned ones do to find what it defines.
 
     A script without `if __name__ == "__main__":` would start its work in each of them.
@@ -186,6 +189,28 @@ def available_cores() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on this platform
         return os.cpu_count() or 1
+
+
+def available_memory() -> int | None:
+    """Bytes that this process may take without making the machine swap; None where that is not known."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    return None
+
+
+def check_memory(needed: int, what: str) -> None:
+    """Refuse what there is no memory for, before it is begun.
+
+    Raises:
+        SonoscaleError: `needed` bytes are more than there are to be had.
+    """
+    there = available_memory()
+    if there is not None and needed > there:
+        raise SonoscaleError(f"{what} need {needed / 2**30:,.1f} GiB of memory, and {there / 2**30:,.1f} GiB are free")
 
 
 def unfinished_folder(target: Path) -> Path:

@@ -11,6 +11,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from sonoscale._text import encodable
+
 __all__ = ["Result"]
 
 _ROWS_SHOWN = 20
@@ -21,12 +23,14 @@ def plain(value: Any) -> Any:
 
     A class with an `as_dict` method says for itself what it is in JSON.
     """
-    if value is None or isinstance(value, (str, bool, int)):
+    if isinstance(value, str):
+        return encodable(value)
+    if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): plain(one) for key, one in value.items()}
+        return {encodable(str(key)): plain(one) for key, one in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [plain(one) for one in value]
     if hasattr(value, "as_dict"):
@@ -35,7 +39,7 @@ def plain(value: Any) -> Any:
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if callable(listed := getattr(value, "tolist", None)):  # arrays and scalars of NumPy and torch
         return plain(listed())
-    return str(value) if isinstance(value, PathLike) else value
+    return encodable(str(value)) if isinstance(value, PathLike) else value
 
 
 class Result:

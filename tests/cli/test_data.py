@@ -3,13 +3,16 @@
 import functools
 import hashlib
 import http.server
+import io
 import json
+import os
 import signal
 import subprocess
 import sys
 import threading
 import time
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -204,3 +207,39 @@ def test_fetch_lists_and_helps(sonoscale):
     assert "name a corpus (esc-50, " in sonoscale("data", "fetch")[2]
     assert "audioset: only lists of videos are published" in sonoscale("data", "fetch", "AudioSet", "--out", "x")[2]
     assert "nsynth: give the folder to fetch it into as out" in sonoscale("data", "fetch", "nsynth")[2]
+
+
+@pytest.fixture
+def oddly_named(tmp_path):
+    """Names that are not UTF-8, that would change a terminal, and that look like markup."""
+    folder = tmp_path / "odd [/red] names"  # a folder in a folder
+    folder.mkdir(parents=True)
+    for name in (b"caf\xe9.wav", b"\x1b[31mred.wav", b"[red]a[/red].wav", b"[/red].wav"):
+        path = os.fsdecode(os.fsencode(folder) + b"/" + name)
+        encoded = io.BytesIO()
+        soundfile.write(encoded, 0.1 * np.random.default_rng(0).standard_normal(16_000), 16_000, format="WAV")
+        Path(path).parent.mkdir(exist_ok=True)
+        Path(path).write_bytes(encoded.getvalue())
+    (folder / os.fsdecode(b"broken \x1b]0;title\x07 caf\xe9.wav")).write_bytes(b"no sound")
+    return folder
+
+
+def test_odd_names_are_shown_and_written(sonoscale, oddly_named, tmp_path):
+    out = tmp_path / "o.json"
+    out.write_text('{"older": true}')
+    status, said, error = sonoscale("data", "describe", oddly_named, "--json", out, "--out", tmp_path / "o.html")
+    assert (status, error) == (0, "")
+    assert r"broken \x1b]0;title" in said
+    assert r"caf\xe9.wav: cannot be decoded" in said
+    assert "odd [/red] names" in said
+    assert not set(said) & {"\x1b", "\x07"}
+    assert json.loads(out.read_text())["clips"] == 4
+    assert (tmp_path / "o.html").read_text(encoding="utf-8").startswith("<!")
+    status, _, error = sonoscale("data", "check", oddly_named)
+    assert (status, error[:7]) == (1, "error: ")
+    status, said, error = sonoscale("data", "pack", oddly_named, "--out", tmp_path / "pack", "--max-broken", 0.5)
+    assert (status, error) == (0, "")
+    status, said, error = sonoscale("measure", "logmel:8", tmp_path / "pack", "--group", "path", "--blocks", 2)
+    assert (status, error) == (0, "")
+    assert "[red]a[/red].wav" in said
+    assert "\x1b" not in said

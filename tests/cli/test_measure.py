@@ -2,6 +2,7 @@
 
 import io
 import json
+import subprocess
 import sys
 
 import numpy as np
@@ -175,7 +176,7 @@ def test_other_choices(tmp_path, files, measure):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "measure needs ENCODER AUDIO, or --embeddings FILE"),
+        ([], "measure needs ENCODER AUDIO, or files of embeddings"),
         (["--embeddings", "none.npy"], "none.npy"),
         (["--embeddings", "A", "--estimator", "rank"], "no estimator 'rank'"),
         (["--embeddings", "A", "--json", "o.csv"], "o.csv: must end in .json or .parquet"),
@@ -201,3 +202,35 @@ def test_what_has_no_rank_says_so_and_is_no_failure(tmp_path, rows, message, mea
     assert result.returncode == 0, result.stderr
     assert message in result.stdout.replace("\n", " ")
     json.loads((tmp_path / "o.json").read_text(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+
+
+def test_files_need_no_option(tmp_path, files, measure):
+    result = measure(*files, "--json", tmp_path / "o.json")
+    assert result.returncode == 0, result.stderr
+    assert len(json.loads((tmp_path / "o.json").read_text())["files"]) == 2
+    assert measure(files[0]).returncode == 0
+
+
+def test_too_few_rows_are_told_how_many_are_enough(tmp_path, embeddings, measure):
+    np.save(tmp_path / "a.npy", embeddings[0][:40])
+    assert "too few to extrapolate from; measure 192 clips (8 * dim)" in measure(tmp_path / "a.npy").stdout
+
+
+def test_a_reader_that_goes_loses_no_file(tmp_path, files):
+    out = tmp_path / "o.json"
+    command = [sys.executable, "-m", "sonoscale", "measure", *map(str, files), "--json", str(out)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()  # as `| head -0`
+    assert process.wait(100) == 0, process.stderr.read()
+    assert b"Traceback" not in process.stderr.read()
+    assert len(json.loads(out.read_text())["files"]) == 2
+
+
+def test_without_a_standard_output(tmp_path, files):
+    out = tmp_path / "o.json"
+    command = f"exec '{sys.executable}' -m sonoscale measure '{files[0]}' --json '{out}' >&-"
+    done = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, timeout=100)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert out.is_file()

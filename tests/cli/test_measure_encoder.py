@@ -190,3 +190,21 @@ def test_records_alone_as_parquet_with_an_estimator_of_choice(tmp_path, measure,
     assert result.returncode == 0, result.stderr
     (record,) = read_records(out)
     assert (record.estimator, record.level, record.n) == ("renyi_2", 0.8, 60)
+
+
+def test_groups_at_equal_n(tmp_path, measure, encoders, audio):
+    lines = ["path,kind", *(f"{i:02d}.wav,{'large' if i % 3 else 'small'}" for i in range(60))]
+    (tmp_path / "uneven.csv").write_text("\n".join(lines))
+    where = (tmp_path / "uneven.csv", "--audio-root", audio)
+    found = {}
+    for options in ((), ("--equal-n",)):
+        out = tmp_path / "o.json"
+        result = measure(f"python:{encoders}:Bands", *where, "--group", "kind", "--json", out, "--blocks", 4, *options)
+        assert result.returncode == 0, result.stderr
+        assert ("of 20 to 40 clips: a rank grows with n" in result.stdout) == (not options)
+        (one,) = json.loads(out.read_text())["encoders"]
+        found[options] = {name: (record["n"], record["value"]) for name, record in one["groups"].items()}
+    assert [found[()][name][0] for name in ("large", "small")] == [40, 20]
+    assert [found["--equal-n",][name][0] for name in ("large", "small")] == [20, 20]
+    assert found["--equal-n",]["small"] == found[()]["small"]  # all of it
+    assert found["--equal-n",]["large"] != found[()]["large"]

@@ -59,7 +59,7 @@ def study(tmp_path_factory):
                     {"run": f"r{i}-{seed}", "config": f"c{i}", "label": f"c{i}", "seed": seed, "step": step,
                      "width": width, "dim": width, "depth": depth, "mask_ratio": ratio, "clips_seen": step * 8,
                      "batch_size": 8, "examples_seen": step * 8,
-                     "params_encoder": params, "flops_total": flops, "lr": 0.002, "task": "word",
+                     "params": params, "flops": flops, "lr": 0.002, "task": "word",
                      "protocol": "linear/1", "metric": "accuracy", "chance": 0.1, "score": float(1 / (1 + np.exp(-z)))}
                 )  # fmt: skip
     folder = tmp_path_factory.mktemp("study")
@@ -125,9 +125,7 @@ def test_all_budgets_bind(study, plan, tmp_path):
 
 
 def test_a_study_split_between_size_and_data_or_held_out(study, plan):
-    said = plan(
-        study, "--flops", "3e10", "--held-out", "flops_total>1.5e10", "--bootstrap", "100", "--curved", "mask_ratio"
-    )
+    said = plan(study, "--flops", "3e10", "--held-out", "flops>1.5e10", "--bootstrap", "100", "--curved", "mask_ratio")
     assert "held out, quality: " in said
     assert "intervals" in said
 
@@ -245,7 +243,7 @@ def test_refusals(study, refused, tmp_path):
     assert "is below the cheapest candidate: " in of_study("--params", "10")
     assert "the table has no column 'nope'" in of_study("--y", "nope")
     assert "the table has no column 'nope'" in of_study("--design", "nope")
-    assert "give one of them" in of_study("--design", "width", "--n", "params_encoder")
+    assert "give one of them" in of_study("--design", "width", "--n", "params")
     assert "give COLUMN=VALUE" in of_study("--limit", "width")
     assert "no cost or column of the design is called 'speed'" in of_study("--limit", "speed=3")
     assert "lr is constant" in of_study("--design", "width,lr")

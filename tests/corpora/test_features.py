@@ -6,8 +6,8 @@ import soundfile
 import torch
 
 from sonoscale.audio import LogMel, LogMelConfig
-from sonoscale.corpora import FileCorpus, build_features, feature_pool
-from sonoscale.errors import SonoscaleError
+from sonoscale.corpora import FeatureStore, FileCorpus, build_features, feature_pool
+from sonoscale.errors import SonoscaleError, SonoscaleWarning
 
 LENGTHS = [512, 1000, 16_000, 33_333, 8_000]
 
@@ -68,3 +68,49 @@ def test_a_clip_that_cannot_be_used_is_named_and_nothing_is_left(corpus, tmp_pat
         with pytest.raises(SonoscaleError, match=r"33\.wav: a clip of 100 samples is shorter than one analysis window"):
             build_features(corpus, LogMelConfig(), tmp_path / "cache", pool=pool)
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def zero_half(file):
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
+    file.write_bytes(content)
+
+
+def flip(file):
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 4
+    file.write_bytes(content)
+
+
+def empty(file):
+    file.write_bytes(b"")
+
+
+@pytest.mark.parametrize("name", ["frames.npy", "offsets.npy", "meta.json"])
+@pytest.mark.parametrize("damage", [zero_half, flip, empty, lambda file: file.unlink()], ids=str)
+def test_damaged_log_mels_are_never_used(corpus, tmp_path, name, damage):
+    corpus = corpus.part(range(20))
+    store = build_features(corpus, LogMelConfig(), tmp_path / "cache")
+    whole = np.array(store.frames)
+    damage(store.folder / name)
+    with pytest.raises(SonoscaleError, match=r"logmel-\w+: damaged log-mels"):
+        FeatureStore.open(store.folder)
+    if (store.folder / "meta.json").exists():
+        with pytest.warns(SonoscaleWarning, match=r"logmel-\w+: damaged log-mels .*computed anew"):
+            again = build_features(corpus, LogMelConfig(), tmp_path / "cache")
+    else:
+        again = build_features(corpus, LogMelConfig(), tmp_path / "cache")
+    np.testing.assert_array_equal(again.frames, whole)
+
+
+def test_the_same_log_mels_are_read_whole_once(corpus, tmp_path):
+    store = build_features(corpus, LogMelConfig(), tmp_path / "cache")
+    before = bytes_read()
+    FeatureStore.open(store.folder)
+    assert bytes_read() - before < store.frames.nbytes / 10
+
+
+def bytes_read() -> int:
+    """By this process so far."""
+    with open("/proc/self/io") as stream:  # noqa: PTH123
+        return int(stream.readline().split()[1])

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tarfile
 import threading
+import time
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -35,6 +36,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.files: dict[str, bytes] = {}
         self.log: list[tuple[str, str | None]] = []
         self.expected: dict[str, bytes] = {}
+        self.stopping = False
         self.address = f"http://127.0.0.1:{self.server_port}"
 
 
@@ -50,6 +52,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.server.log.append((self.path, wanted))
         first = sum(path == self.path for path, _ in self.server.log) == 1
         body = self.server.files.get(name)
+        if mode == "pointing":
+            self.answer(302, b"", {"Location": name})
+            return
+        if mode == "endless":
+            self.without_end(body or b"", 0.0)
+            return
+        if mode == "dripping":
+            self.without_end(b"x", 0.02)
+            return
         if body is None or (mode == "busy" and len(self.server.log) < 3):
             self.answer(404 if body is None else 503, b"")
             return
@@ -81,6 +92,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if sent is not None and sent < len(body):
             self.close_connection = True
 
+    def without_end(self, block, pause):
+        """Sends and sends, and says neither how much nor that it ends."""
+        self.send_response(200)
+        self.send_header("ETag", '"1"')
+        self.end_headers()
+        self.close_connection = True
+        with contextlib.suppress(ConnectionError):
+            while not self.server.stopping:
+                self.wfile.write(block)
+                time.sleep(pause)
+
     def log_message(self, *_):
         pass
 
@@ -90,6 +112,7 @@ def server():
     server = Server()
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield server
+    server.stopping = True
     server.shutdown()
     server.server_close()
 
@@ -135,7 +158,7 @@ def test_a_later_call_goes_on(server, tmp_path):
         get(server, "plain", tmp_path / "f.bin", checksum=SHA, progress=stop)
     assert not (tmp_path / "f.bin").exists()
     assert get(server, "plain", tmp_path / "f.bin", checksum=SHA) == SHA
-    assert server.log[1][1] == f"bytes={2 << 20}-"
+    assert int(str(server.log[1][1]).removeprefix("bytes=").removesuffix("-")) >= 2 << 20
     assert (tmp_path / "f.bin").read_bytes() == DATA
     get(server, "plain", tmp_path / "f.bin", checksum=SHA)
     assert len(server.log) == 2  # it is there
@@ -236,7 +259,8 @@ def fetched_tree(out):
 def test_a_corpus_is_fetched_once(server, toy, tmp_path):
     seen = Counter()
     done = fetch_corpus("toy", toy, tmp_path, patience=IMPATIENT, progress=lambda name, *_: seen.update([name]))
-    assert done.files == ["audio.tar.gz", "labels.zip", "readme.txt"] == list(seen)
+    assert done.files == ["audio.tar.gz", "labels.zip", "docs/readme.txt"]
+    assert list(seen) == ["audio.tar.gz", "labels.zip", "readme.txt"]
     assert fetched_tree(tmp_path / "toy") == server.expected
     readme = hashlib.sha256(b"read me").hexdigest()
     assert done.notes == [f"readme.txt: no checksum is known: content not verified (it is sha256:{readme})"]
@@ -252,7 +276,7 @@ def test_a_corpus_is_fetched_once(server, toy, tmp_path):
 def test_parts_add_up(server, toy, tmp_path):
     assert fetch_corpus("toy", toy, tmp_path, parts=["labels"], patience=IMPATIENT).files == ["labels.zip"]
     assert list(fetched_tree(tmp_path / "toy")) == ["toy/labels.csv"]
-    assert fetch_corpus("toy", toy, tmp_path, patience=IMPATIENT).files == ["audio.tar.gz", "readme.txt"]
+    assert fetch_corpus("toy", toy, tmp_path, patience=IMPATIENT).files == ["audio.tar.gz", "docs/readme.txt"]
     assert fetched_tree(tmp_path / "toy") == server.expected
     with pytest.raises(SonoscaleError, match="toy: no part 'sound'; its parts are audio, labels"):
         fetch_corpus("toy", toy, tmp_path, parts=["sound"])
@@ -265,7 +289,7 @@ def test_interrupted_between_two_files(server, toy, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         fetch_corpus("toy", toy, tmp_path, patience=IMPATIENT, progress=stop)
-    assert fetch_corpus("toy", toy, tmp_path, patience=IMPATIENT).files == ["labels.zip", "readme.txt"]
+    assert fetch_corpus("toy", toy, tmp_path, patience=IMPATIENT).files == ["labels.zip", "docs/readme.txt"]
     assert fetched_tree(tmp_path / "toy") == server.expected
 
 
@@ -436,3 +460,147 @@ def test_recipes_that_are_wrong(tmp_path, text, expected):
     with pytest.raises(SonoscaleError, match=expected) as caught:
         load_recipes(tmp_path / "own.yaml")
     assert "own.yaml" in str(caught.value)
+
+
+def test_two_files_of_one_name_are_two_files(server, tmp_path):
+    server.files |= {"train/clips.zip": zipped({"a.wav": b"train"}), "test/clips.zip": zipped({"b.wav": b"test"})}
+    server.files |= {"train/list.csv": b"of train", "test/list.csv": b"of test"}
+    files = [
+        {"url": f"{server.address}/plain/{part}/{name}", "into": part, "part": part}
+        for part in ("train", "test")
+        for name in ("clips.zip", "list.csv")
+    ]
+    done = fetch_corpus("toy", recipe(files), tmp_path, patience=IMPATIENT)
+    assert done.files == ["train/clips.zip", "train/list.csv", "test/clips.zip", "test/list.csv"]
+    assert fetched_tree(tmp_path / "toy") == {
+        "train/a.wav": b"train", "test/b.wav": b"test", "train/list.csv": b"of train", "test/list.csv": b"of test",
+    }  # fmt: skip
+    with pytest.raises(ValueError, match=r"two files are 'clips\.zip': give one of them another name or into"):
+        recipe([{"url": f"{server.address}/plain/{part}/clips.zip"} for part in ("train", "test")])
+
+
+def test_files_of_two_records_do_not_replace_each_other(server, tmp_path):
+    server.files |= {"1/a.bin": b"one", "2/a.bin": b"two"}
+    for record in ("1", "2"):
+        links = {"self": f"{server.address}/plain/{record}/a.bin"}
+        server.files[record] = json.dumps({"files": [{"key": "a.bin", "links": links}]}).encode()
+    toy = recipe([{"zenodo": "1"}, {"zenodo": "2"}], zenodo_api=f"{server.address}/plain")
+    with pytest.raises(SonoscaleError, match=r"a\.bin: zenodo:1/a\.bin is there already, and zenodo:2/a\.bin would"):
+        fetch_corpus("toy", toy, tmp_path, patience=IMPATIENT)
+    assert fetched_tree(tmp_path / "toy") == {"a.bin": b"one"}
+
+
+SECRET = "file:///etc/hostname"
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ({"links": {"self": SECRET}}, "files.0.links.self = .*must be an address that begins with http"),
+        ({"links": {"self": "ftp://127.0.0.1/a"}}, "files.0.links.self"),
+        ({"links": {"self": "HTTP://127.0.0.1:9/a b"}}, "files.0.links.self"),
+        ({"links": {"self": None}}, "files.0.links.self"),
+        ({"links": []}, "files.0.links"),
+        ({"key": "../a"}, "files.0.key"),
+        ({"key": ".."}, "files.0.key"),
+        ({"key": "sonoscale-fetch.json"}, "files.0.key"),
+        ({"key": "a\\b"}, "files.0.key"),
+        ({"key": "a\n"}, "files.0.key"),
+        ({"key": 5}, "files.0.key"),
+        ({"checksum": "crc:1"}, "files.0.checksum"),
+        ({"size": -1}, "files.0.size"),
+        ({"size": 10**400}, "files.0.size"),
+    ],
+)
+def test_what_zenodo_answers_is_not_trusted(server, tmp_path, entry, expected):
+    links = {"self": f"{server.address}/plain/a"}
+    server.files |= {"a": b"content", "7": json.dumps({"files": [{"key": "a", "links": links, **entry}]}).encode()}
+    toy = recipe([{"zenodo": "7"}], zenodo_api=f"{server.address}/plain")
+    with pytest.raises(SonoscaleError, match=rf"plain/7: not a Zenodo record as expected: {expected}") as caught:
+        fetch_corpus("toy", toy, tmp_path, patience=IMPATIENT)
+    assert len(str(caught.value)) < 1000
+    assert not (tmp_path / "toy").exists()
+
+
+@pytest.mark.parametrize("answer", ["[]", "null", "5", '"a"', "{}", '{"files": {}}', '{"files": [1]}', "[" * 100_000])
+def test_zenodo_may_answer_anything(server, tmp_path, answer):
+    server.files["7"] = answer.encode()
+    toy = recipe([{"zenodo": "7"}], zenodo_api=f"{server.address}/plain")
+    with pytest.raises(SonoscaleError, match="plain/7: ") as caught:
+        fetch_corpus("toy", toy, tmp_path, patience=IMPATIENT)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("target", [SECRET, "ftp://127.0.0.1/a", "data:,a", "gopher://a/b"])
+def test_a_redirect_leads_to_the_web_only(server, tmp_path, target):
+    with pytest.raises(SonoscaleError, match=r"points to .* which is not http|answers 302"):
+        download([f"{server.address}/pointing/{target}"], tmp_path / "f", patience=IMPATIENT)
+    assert not (tmp_path / "f").exists()
+
+
+@pytest.mark.parametrize("url", [SECRET, "http:///a", "http://a b/c", "http://[/a", "http://a:port/b", "http://a/b\nc"])
+def test_odd_addresses_are_one_line(tmp_path, url):
+    with pytest.raises(SonoscaleError) as caught:
+        download([url], tmp_path / "f", patience=IMPATIENT)
+    assert not (tmp_path / "f").exists()
+    assert "\n" not in str(caught.value).replace(url, "")
+
+
+def test_a_download_ends_at_the_size_that_it_has(server, tmp_path):
+    server.files["data.bin"] = bytes(1 << 16)
+    with pytest.raises(SonoscaleError, match="the server sends more than the 200000 bytes of the file"):
+        download([f"{server.address}/endless/data.bin"], tmp_path / "f", size=200_000, patience=IMPATIENT)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_download_that_drips_is_given_up(server, tmp_path):
+    patience, started = Patience(retries=1, pause=0.001, timeout=0.4), time.monotonic()
+    with pytest.raises(SonoscaleError, match=r"the connection brings \d+ bytes a second only \(2 times\)"):
+        download([f"{server.address}/dripping/data.bin"], tmp_path / "f", patience=patience)
+    assert time.monotonic() - started < 20
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar.gz", "bz2.zip", "lzma.zip"])
+def test_archives_that_unpack_to_far_too_much_are_refused(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr("sonoscale.corpora._unpack._SMALL", 1 << 18)
+    content = {"zeros.bin": bytes(40 << 20)}
+    if kind == "tar.gz":
+        (tmp_path / "a.tar.gz").write_bytes(tarred(content))
+    else:
+        method = {"zip": zipfile.ZIP_DEFLATED, "bz2.zip": zipfile.ZIP_BZIP2, "lzma.zip": zipfile.ZIP_LZMA}[kind]
+        with zipfile.ZipFile(tmp_path / f"a.{kind}", "w", method) as archive:
+            archive.writestr("zeros.bin", content["zeros.bin"])
+    with pytest.raises(SonoscaleError, match=rf"a\.{kind}: cannot be unpacked \(it unpacks to more than 100 times"):
+        unpack(tmp_path / f"a.{kind}", tmp_path / "out")
+    assert [f.name for f in tmp_path.iterdir()] == [f"a.{kind}"]
+
+
+@pytest.mark.parametrize("size", [-512, -(1 << 40), 1 << 62])
+@pytest.mark.parametrize("where", ["header", "pax"])
+def test_tar_members_of_impossible_sizes(tmp_path, size, where):
+    member = tarfile.TarInfo("a.wav")
+    if where == "pax":
+        member.pax_headers = {"size": str(size)}
+        head = member.tobuf(tarfile.PAX_FORMAT)
+    else:
+        member.size = size
+        head = member.tobuf(tarfile.GNU_FORMAT)
+    (tmp_path / "a.tar").write_bytes(head + bytes(10_240))
+    with pytest.raises(SonoscaleError, match=r"a\.tar: cannot be unpacked"):
+        unpack(tmp_path / "a.tar", tmp_path / "out")
+
+
+@pytest.mark.parametrize("names", [["a", "a/b"], ["n" * 300], ["a/" * 3000 + "b"], ["."]])
+def test_members_whose_names_no_disk_takes(tmp_path, names):
+    (tmp_path / "a.zip").write_bytes(zipped(dict.fromkeys(names, b"x")))
+    with pytest.raises(SonoscaleError, match=r"a\.zip: cannot be unpacked"):
+        unpack(tmp_path / "a.zip", tmp_path / "out")
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"files": [], "complete": []}', '{"files": {"a": 1}, "complete": []}',
+                                     '{"files": {}, "complete": 5}', "[" * 100_000, "\udce9"])  # fmt: skip
+def test_a_receipt_of_another_shape_is_one_line(toy, tmp_path, content):
+    (tmp_path / "toy").mkdir()
+    (tmp_path / "toy" / "sonoscale-fetch.json").write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(SonoscaleError, match=r"sonoscale-fetch\.json: .*; delete it to fetch again"):
+        fetch_corpus("toy", toy, tmp_path, patience=IMPATIENT)

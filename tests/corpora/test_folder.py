@@ -117,7 +117,7 @@ def test_a_split_under_other_names_is_not_cross_validated(folder, names, column)
 
 def test_a_metadata_file_in_another_encoding(folder):
     (folder / "metadata.csv").write_bytes("path,label,fold\nä.wav,ö,1\n".encode("latin-1"))
-    with pytest.raises(SonoscaleError, match="not a CSV file in UTF-8"):
+    with pytest.raises(SonoscaleError, match="not readable as text in UTF-8"):
         read_task("toy", folder / "metadata.csv", audio_root=folder)
 
 
@@ -125,7 +125,7 @@ def test_a_metadata_file_in_another_encoding(folder):
     ("rows", "columns", "expected"),
     [
         (lambda r: r, ("path", "klass", "fold"), "no column 'label'; its columns are path, klass, fold"),
-        (lambda r: r, ("file", "label", "fold"), "no column 'path'"),
+        (lambda r: r, ("sound", "label", "fold"), "no column of paths .looked for path, file, "),
         (lambda r: r, ("path", "label", "part"), "no column 'fold'"),
         (lambda r: [], ("path", "label", "fold"), "no rows"),
         (lambda r: [*r[:4], ("absent.wav", "class0", 1)], ("path", "label", "fold"), "line 6: no such audio file"),

@@ -213,3 +213,22 @@ def test_what_cannot_be_opened(tmp_path, spec, options, expected):
     (tmp_path / "broken" / "x.wav").write_bytes(b"broken")
     with pytest.raises(SonoscaleError, match=expected):
         open_corpus(os.path.join(tmp_path, spec), **options)  # noqa: PTH118
+
+
+def test_a_metadata_table_in_the_folder_describes_its_files(tmp_path):
+    (tmp_path / "b").mkdir()
+    for name in ("a.wav", "b/c.wav", "b/d.wav", "e.wav"):
+        soundfile.write(tmp_path / name, np.zeros(1600), 16_000)
+    lines = ["file_name,label", "a.wav,dog", "./b/c.wav,cat", "b/d.wav,dog", "b/d.wav,cat", "gone.wav,cat"]
+    (tmp_path / "metadata.csv").write_text("\n".join(lines))
+    corpus = open_corpus(tmp_path)
+    rows = {corpus.row(i)["path"]: corpus.row(i) for i in range(len(corpus))}
+    assert rows["a.wav"] == {"path": "a.wav", "folder": "", "label": "dog"}
+    assert rows["b/c.wav"]["label"] == "cat"
+    assert "label" not in rows["b/d.wav"]  # it says two things
+    assert "label" not in rows["e.wav"]
+    (tmp_path / "metadata.csv").write_text("note\nnot of files\n")
+    assert open_corpus(tmp_path).row(0) == {"path": "a.wav", "folder": ""}
+    (tmp_path / "metadata.csv").write_bytes(b"path,label\na.wav,caf\xe9\n")
+    with pytest.raises(SonoscaleError, match=r"metadata\.csv: not readable as text in UTF-8"):
+        open_corpus(tmp_path)

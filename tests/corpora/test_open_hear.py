@@ -77,7 +77,7 @@ def test_a_file_that_is_missing_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (lambda f: (f / "task_metadata.json").write_text("{"), r"task_metadata\.json: not valid JSON"),
+        (lambda f: (f / "task_metadata.json").write_text("{"), r"task_metadata\.json: not JSON of a HEAR task"),
         (lambda f: (f / "train.json").write_text("[1]"), r"train\.json: a JSON object is needed, not list"),
         (
             lambda f: (f / "train.json").unlink(),

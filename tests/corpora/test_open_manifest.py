@@ -167,3 +167,20 @@ def test_identity_knows_the_spans(audio):
 
     assert identity() == identity(language="x")
     assert identity(start=0, end=1) != identity(start=0, end=1.5)
+
+
+@pytest.mark.parametrize("end", ["1e308", "inf", "1" * 400, "²"])
+def test_an_end_beyond_all_recordings_is_skipped_with_its_line(tmp_path, end):
+    soundfile.write(tmp_path / "a.wav", np.zeros(1600), 16_000)
+    (tmp_path / "list.csv").write_text(f"path,start,end\na.wav,0,0.1\na.wav,0,{end}\n")
+    corpus = open_corpus(tmp_path / "list.csv")
+    assert len(corpus) == 1
+    assert "line 3: column 'end'" in corpus.skipped[0][1]
+
+
+def test_a_small_table_that_promises_much_is_refused(tmp_path):
+    path = pyarrow.DictionaryArray.from_arrays(pyarrow.array(np.zeros(10**6, np.int8)), ["a.wav"])
+    table = pyarrow.table({"path": path} | {f"c{i}": pyarrow.nulls(10**6) for i in range(120)})
+    pyarrow.parquet.write_table(table, tmp_path / "list.parquet")
+    with pytest.raises(SonoscaleError, match=r"list\.parquet: 121,000,000 values; at most 100,000,000 are read"):
+        open_corpus(tmp_path / "list.parquet")

@@ -184,3 +184,39 @@ def test_braces_expand_as_webdataset_expands_them(pattern, expanded):
     assert expand_braces(pattern) == expanded
     braceexpand = pytest.importorskip("braceexpand")
     assert list(braceexpand.braceexpand(pattern)) == expanded
+
+
+def test_hard_links_are_the_member_that_they_name(tmp_path):
+    """As GNU tar writes the second of two names of one file."""
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for name, link, kind in [
+            ("0.flac", "", tarfile.REGTYPE), ("1.flac", "0.flac", tarfile.LNKTYPE), ("2.flac", "gone", tarfile.LNKTYPE),
+            ("3.flac", "0.flac", tarfile.SYMTYPE),
+        ]:  # fmt: skip
+            info = tarfile.TarInfo(name)
+            content = encoded(0) if kind == tarfile.REGTYPE else b""
+            info.size, info.type, info.linkname = len(content), kind, link
+            tar.addfile(info, io.BytesIO(content))
+    corpus = open_corpus(tmp_path / "a.tar")
+    assert len(corpus) == 2
+    np.testing.assert_array_equal(corpus.wave(1), corpus.wave(0))
+    assert corpus.skipped == (
+        ("a.tar/2.flac", "a hard link to 'gone', which is not among the members before it"),
+        ("a.tar/3.flac", "a symbolic link to '0.flac', which is not followed"),
+    )
+
+
+@pytest.mark.parametrize("size", [-512, -(1 << 40), 1 << 62])
+def test_a_member_of_an_impossible_size_ends_a_shard(tmp_path, size):
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        info = tarfile.TarInfo("0.flac")
+        info.size = len(encoded(0))
+        tar.addfile(info, io.BytesIO(encoded(0)))
+    content = (tmp_path / "a.tar").read_bytes()
+    info = tarfile.TarInfo("1.flac")
+    info.size = size
+    end = 512 + -(-len(encoded(0)) // 512) * 512
+    (tmp_path / "a.tar").write_bytes(content[:end] + info.tobuf(tarfile.GNU_FORMAT) + bytes(10_240))
+    corpus = open_corpus(tmp_path / "a.tar")
+    assert len(corpus) == 1
+    assert "damaged or cut off" in corpus.skipped[0][1]

@@ -14,9 +14,10 @@ import pytest
 import soundfile
 import soxr
 
-from sonoscale.corpora import FileCorpus
+from sonoscale.corpora import FileCorpus, check, describe, pack
 from sonoscale.corpora._pack import TooManyBrokenError, pack_corpus
 from sonoscale.corpora._packed import PackedCorpus, is_pack
+from sonoscale.digests import read_sealed, write_sealed
 from sonoscale.errors import SonoscaleError
 
 HALF_STEP = 0.5 / 32768
@@ -289,9 +290,16 @@ def test_an_unfinished_pack_of_something_else_is_not_continued(source, tmp_path)
     [
         (lambda p: os.truncate(p / "shard-00001.bin", 1000), "shard-00001.bin: 1000 bytes where .* truncated"),
         (lambda p: (p / "shard-00000.bin").unlink(), "shard-00000.bin: this shard of the pack is missing"),
-        (lambda p: (p / "index.parquet").write_bytes(b"junk"), "index.parquet: not readable as the index"),
-        (lambda p: (p / "sonoscale-pack.json").write_text("{"), "sonoscale-pack.json: not readable"),
-        (lambda p: (p / "sonoscale-pack.json").write_text('{"format": "sonoscale-pack", "version": 9}'), "version 9"),
+        (lambda p: (p / "index.parquet").write_bytes(b"junk"), "index.parquet: damaged or changed"),
+        (lambda p: (p / "sonoscale-pack.json").write_text("{"), "sonoscale-pack.json: not the description of a pack"),
+        (lambda p: write_sealed(p / "sonoscale-pack.json", {"format": "sonoscale-pack", "version": 9}), "version 9"),
+        (lambda p: change(p / "sonoscale-pack.json", b"16000", b"16001"), "sonoscale-pack.json: damaged or changed"),
+        (lambda p: reseal(p, shards=[]), "index.parquet: row 0 does not lie in a shard"),
+        (lambda p: reseal(p, shards=5), "sonoscale-pack.json: shards = 5"),
+        (lambda p: reseal(p, rate=0), "sonoscale-pack.json: rate = 0"),
+        (lambda p: reseal(p, clips=41), "index.parquet: 40 clips where sonoscale-pack.json has 41"),
+        (lambda p: reseal(p, skipped=[[]]), "sonoscale-pack.json: skipped.0"),
+        (lambda p: reseal(p, columns=[{"name": "a", "stored": "b", "json": False}]), "no column 'b'"),
         (lambda p: (p / "sonoscale-pack.json").unlink(), "an unfinished pack"),
     ],
 )
@@ -300,6 +308,68 @@ def test_damage_is_named(source, tmp_path, damage, expected):
     damage(tmp_path / "pack")
     with pytest.raises(SonoscaleError, match=expected):
         PackedCorpus.open(tmp_path / "pack")
+
+
+def change(file, old, new):
+    content = file.read_bytes()
+    assert old in content
+    file.write_bytes(content.replace(old, new))
+
+
+def reseal(folder, **changed):
+    """A description that is not true, by someone who knows how to seal it."""
+    file = folder / "sonoscale-pack.json"
+    write_sealed(file, read_sealed(file, "a description") | changed)
+
+
+def zero(file):
+    """Three quarters of a file, as after a crash; the size stays."""
+    size = file.stat().st_size
+    with file.open("r+b") as stream:
+        stream.seek(size // 4)
+        stream.write(bytes(size - size // 4))
+
+
+def test_a_damaged_shard_is_found_by_check_and_never_measured(source, tmp_path):
+    packed = pack_corpus(source, tmp_path / "pack", shard_mb=1)
+    assert isinstance(packed.identity, dict)
+    zero(tmp_path / "pack" / "shard-00001.bin")
+    again = PackedCorpus.open(tmp_path / "pack")
+    expected = r"pack/shard-00001\.bin: damaged: not what the pack recorded"
+    with pytest.raises(SonoscaleError, match=expected):
+        _ = again.identity
+    for verb in (check, describe):
+        with pytest.raises(SonoscaleError, match=expected):
+            verb(tmp_path / "pack")
+
+
+def test_a_damaged_journal_is_continued_from_before_the_damage(source, tmp_path):
+    whole = pack_corpus(source, tmp_path / "whole", shard_mb=1)
+    out, journal = tmp_path / "out", tmp_path / "out" / ".journal.jsonl"
+
+    def stop(done, total):
+        if done == 32:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pack_corpus(source, out, shard_mb=1, progress=stop)
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(lines[0] + lines[1].replace(b'"samples": 12000', b'"samples": 12001') + b"".join(lines[2:]))
+    assert journal.read_bytes() != b"".join(lines)
+    assert pack_corpus(source, out, shard_mb=1).identity == whole.identity
+    assert content(out) == content(tmp_path / "whole")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / ".journal.jsonl").write_bytes(lines[0][:5] + b"x" + lines[0][6:])
+    with pytest.raises(SonoscaleError, match=r"\.journal\.jsonl: damaged; delete"):
+        pack_corpus(source, tmp_path / "other", shard_mb=1)
+
+
+def test_names_that_are_not_utf8_can_be_packed(tmp_path):
+    folder = write_folder(tmp_path / "audio", clips=3)
+    os.rename(folder / "001.wav", os.fsencode(folder) + b"/caf\xe9.wav")  # noqa: PTH104
+    packed = pack(folder, tmp_path / "pack").corpus
+    assert [Path(packed.name(i)).name for i in range(3)] == ["000.wav", "002.wav", r"caf\xe9.wav"]
+    assert packed.row(2)["path"] == r"caf\xe9.wav"
 
 
 def test_a_shard_that_is_cut_while_the_pack_is_open(source, tmp_path):

@@ -2,9 +2,11 @@
 
 import csv
 
+import pytest
 import soundfile
 
 from sonoscale.corpora import preview
+from sonoscale.errors import SonoscaleError
 
 
 def test_preview_writes_sounds_labels_and_sheets(tmp_path):
@@ -19,3 +21,13 @@ def test_preview_writes_sounds_labels_and_sheets(tmp_path):
         assert len(wave) == 16_000
         assert abs(wave).max() > 1e-3
     assert all(sheet.stat().st_size > 10_000 for sheet in made[1:])
+
+
+def test_a_folder_of_other_files_is_left_alone(tmp_path):
+    (tmp_path / "labels.csv").write_text("mine")
+    (tmp_path / "thesis.wav").write_text("mine")
+    with pytest.raises(SonoscaleError, match=r"holds 'thesis\.wav', which is of no preview; give a new folder"):
+        preview(tmp_path, clips=1, seconds=0.5)
+    assert {path.name for path in tmp_path.iterdir()} == {"labels.csv", "thesis.wav"}
+    (tmp_path / "thesis.wav").unlink()
+    assert preview(tmp_path, clips=1, seconds=0.5) == preview(tmp_path, clips=2, seconds=0.5)  # again is fine

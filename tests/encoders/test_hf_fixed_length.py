@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sonoscale.encoders import load_encoder, with_readout
+from sonoscale.encoders import load_encoder, with_readouts
 from sonoscale.errors import SonoscaleError
 
 transformers = pytest.importorskip("transformers")
@@ -45,7 +45,7 @@ def test_ast_pools_the_patches_of_the_clip_alone(save, tmp_path, contract, close
     close(frames[:, 2], out.last_hidden_state[:, [2 + 2, 2 + 9 + 2, 2 + 18 + 2]].mean(1))
     assert times.tolist() == [(200 + (10 * i + 7.5) * 160) / 16 for i in range(4)]
     steps = out.last_hidden_state[:, own].unflatten(1, (3, 4)).mean(1)  # of 4 times, none of them padding
-    spread = with_readout(encoder, "mean+std").embed(waves)
+    spread = with_readouts(encoder, ["mean+std"]).embed(waves)
     close(spread, torch.cat([steps.mean(1), steps.std(1, correction=0)], dim=1))
 
 

@@ -6,7 +6,7 @@ import torch
 
 from sonoscale.audio import LogMelConfig
 from sonoscale.corpora import build_features
-from sonoscale.encoders import READOUTS, AudioEncoder, EncoderConfig, embed_store, load_encoder, readout, with_readout
+from sonoscale.encoders import READOUTS, AudioEncoder, EncoderConfig, load_encoder, read_store, readout, with_readouts
 from sonoscale.errors import SonoscaleError
 
 BANDS, WIDTH = 4, 16
@@ -50,11 +50,11 @@ def test_every_readout_is_what_numpy_makes_of_the_tokens(encoder, spec, name, wi
     with torch.inference_mode():
         tokens = encoder.tokens(encoder.front_end(wave).transpose(1, 2))[0].numpy()
     expected = by_hand(tokens, BANDS, name)
-    read = with_readout(load_encoder(spec), name)
+    read = with_readouts(load_encoder(spec), [name])
     assert read.dim == width == len(expected)
     np.testing.assert_allclose(read.embed(wave)[0], expected, atol=1e-5)
     with torch.inference_mode():
-        np.testing.assert_allclose(with_readout(encoder, name).embed(wave)[0], expected, atol=1e-5)
+        np.testing.assert_allclose(with_readouts(encoder, [name]).embed(wave)[0], expected, atol=1e-5)
 
 
 def test_the_bands_of_a_readout_lie_where_the_sound_does():
@@ -83,8 +83,8 @@ class Waves:
 def test_a_store_of_clips_of_any_length_gives_what_each_clip_gives_alone(encoder, tmp_path, name):
     waves = [noise(n, seed=n)[0].numpy() for n in (4_000, 32_000, 9_999, 32_100, 4_001, 15_000)]
     store = build_features(Waves(waves), LogMelConfig(n_mels=64), tmp_path, dtype="float32")
-    found = embed_store(encoder, store, readout=name, tokens_per_batch=64)
-    alone = with_readout(encoder, name)
+    found = read_store(encoder, store, [name], tokens_per_batch=64)[name][0]
+    alone = with_readouts(encoder, [name])
     with torch.inference_mode():
         expected = np.concatenate([alone.embed(torch.from_numpy(wave)[None]).numpy() for wave in waves])
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -92,7 +92,7 @@ def test_a_store_of_clips_of_any_length_gives_what_each_clip_gives_alone(encoder
 
 @pytest.mark.parametrize("name", READOUTS)
 def test_neighbours_in_the_batch_change_nothing(spec, name):
-    read = with_readout(load_encoder(spec), name)
+    read = with_readouts(load_encoder(spec), [name])
     waves = torch.cat([noise(16_000, seed) * 10.0 ** (seed - 2) for seed in range(4)])
     together = read.embed(waves)
     for i in range(4):
@@ -100,7 +100,7 @@ def test_neighbours_in_the_batch_change_nothing(spec, name):
 
 
 def test_the_default_is_the_encoder_itself(encoder):
-    assert with_readout(encoder, "mean") is encoder
+    assert with_readouts(encoder, ["mean"]) is encoder
 
 
 def test_log_mel_statistics_are_read_out_alike():
@@ -108,14 +108,14 @@ def test_log_mel_statistics_are_read_out_alike():
     frames = encoder.embed_frames(wave)[0][0].numpy()
     statistics = encoder.embed(wave)
     for name in ("mean+std", "frequency+std"):
-        torch.testing.assert_close(with_readout(encoder, name).embed(wave), statistics)
-    found = with_readout(encoder, "frequency").embed(wave)
+        torch.testing.assert_close(with_readouts(encoder, [name]).embed(wave), statistics)
+    found = with_readouts(encoder, ["frequency"]).embed(wave)
     np.testing.assert_allclose(found[0], frames.mean(axis=0), atol=1e-5)
 
 
 def test_an_untrained_twin_is_as_wide_as_the_trained_encoder(spec):
     for name in READOUTS:
-        trained, fresh = (with_readout(load_encoder(one), name) for one in (spec, f"untrained:{spec}"))
+        trained, fresh = (with_readouts(load_encoder(one), [name]) for one in (spec, f"untrained:{spec}"))
         assert trained.dim == fresh.dim
         assert (name == "mean") != trained.identity.endswith(f" readout={name}")
 
@@ -137,7 +137,7 @@ class Frames:
 
 
 def test_other_encoders_are_read_by_their_frames():
-    read, wave = with_readout(Frames(), "mean+std"), noise(16_000, 0)
+    read, wave = with_readouts(Frames(), ["mean+std"]), noise(16_000, 0)
     steps = np.stack([wave[0, :3], wave[0, 3:6]], axis=1)
     np.testing.assert_allclose(read.embed(wave)[0], np.concatenate([steps.mean(0), steps.std(0)]), atol=1e-6)
 
@@ -157,9 +157,33 @@ class Bare(Frames):
 )  # fmt: skip
 def test_a_readout_that_an_encoder_does_not_give(encoder, name, message):
     with pytest.raises(SonoscaleError, match=message):
-        with_readout(encoder, name)
+        with_readouts(encoder, [name])
 
 
 def test_a_layer_has_no_readouts_but_its_mean(spec):
     with pytest.raises(SonoscaleError, match="load it without layer="):
-        with_readout(load_encoder(spec, layer=0), "frequency")
+        with_readouts(load_encoder(spec, layer=0), ["frequency"])
+
+
+def test_each_layer_is_read_out_as_its_tokens_say(encoder, spec, tmp_path):
+    waves = [noise(24_000, 1), noise(24_000, 2)]
+    frames = encoder.front_end(torch.cat(waves)).transpose(1, 2)
+    with torch.inference_mode():
+        tokens = encoder.backbone.forward_layers(encoder.patches(frames)).numpy()  # [layers, clips, tokens, width]
+    names = list(READOUTS)
+    expected = [
+        np.stack([np.concatenate([by_hand(clip, BANDS, name) for name in names]) for clip in layer]) for layer in tokens
+    ]
+    for one in (encoder, load_encoder(spec)):
+        reader = with_readouts(one, names)
+        with torch.inference_mode():
+            found = reader.embed_layers(torch.cat(waves)).numpy()
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+        assert {name: rows.shape[-1] for name, rows in reader.split(found).items()} == reader.widths
+        with torch.inference_mode():
+            np.testing.assert_allclose(reader.embed(torch.cat(waves)), expected[-1], atol=1e-5)
+    store = build_features(
+        Waves([wave[0].numpy() for wave in waves]), LogMelConfig(n_mels=64), tmp_path, dtype="float32"
+    )
+    kept = read_store(encoder, store, names, layers=True)
+    np.testing.assert_allclose(np.concatenate([kept[name] for name in names], axis=2), expected, atol=1e-4)

@@ -1,6 +1,5 @@
 """The smallest finished runs of every kind of backbone, and exports of them, each made once."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ SHAPES = {
     "vit": {"width": 32, "depth": 2},
     "frames": {"width": 16, "depth": 1, "patch_mels": 64, "patch_frames": 4},
     "conv": {"backbone": "conv", "width": 16, "depth": 1, "kernel": 3},
+    "cnn": {"backbone": "cnn", "width": 32, "depth": 1},
 }
 
 
@@ -28,12 +28,8 @@ def make_store(folder, clips, seed):
         -8 + np.sin(frames * rng.uniform(0.1, 1) + mels * rng.uniform(0.1, 1)) + 0.1 * rng.standard_normal((60, 64))
         for _ in range(clips)
     ]
-    folder.mkdir(parents=True)
-    np.save(folder / "frames.npy", np.concatenate(rows).astype(np.float32))
-    np.save(folder / "offsets.npy", 60 * np.arange(clips + 1))
-    meta = {"hop_seconds": 0.01, "window_seconds": 0.025, "corpus": f"noise-{seed}"}
-    (folder / "meta.json").write_text(json.dumps(meta))
-    return FeatureStore.open(folder)
+    offsets = 60 * np.arange(clips + 1)
+    return FeatureStore(folder, np.concatenate(rows).astype(np.float32), offsets, 0.01, 0.025, f"noise-{seed}")
 
 
 def sounds(count, samples, seed=0):

@@ -7,6 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from sonoscale.encoders import load_encoder, with_readouts
+from sonoscale.encoders._foreign import import_code
 from sonoscale.errors import SonoscaleError
 from sonoscale.export import FORMATS, _export, export
 from sonoscale.export._source import read_trained
@@ -145,3 +147,39 @@ def test_unknown_formats_and_missing_packages(runs, tmp_path, monkeypatch):
         with pytest.raises(SonoscaleError, match=rf"the {to} export needs {package}: pip install 'sonoscale\[{to}\]'"):
             export(runs["vit"], to, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("readout", ["mean+std", "frequency", "frequency+std"])
+def test_an_export_gives_the_readout_that_is_asked_for(runs, clips, same, tmp_path, to, readout):
+    """Loaded as its users do, on clips that the export itself was not checked with."""
+    if to == "xares" and readout != "frequency":
+        with pytest.raises(SonoscaleError, match="X-ARES takes the mean over frames, which holds no deviation"):
+            export(runs["vit"], to, tmp_path / "out", readout=readout)
+        assert not (tmp_path / "out").exists()
+        return
+    made = export(runs["vit"], to, tmp_path / "out", readout=readout)
+    assert made.readout == readout
+    wave = clips(3, 20_000)
+    with torch.inference_mode():
+        expected = with_readouts(load_encoder(runs["vit"]), [readout]).embed(wave)
+    if to == "mteb":
+        (file,) = made.folder.glob("*.py")
+        model = import_code(str(file), "test").SonoscaleMteb()
+        found = torch.from_numpy(
+            model.encode([{"audio": [{"array": w, "sampling_rate": 16_000} for w in wave.numpy()]}])
+        )
+    elif to == "hf":
+        from transformers import AutoModel
+
+        with torch.inference_mode():
+            found = AutoModel.from_pretrained(made.folder, trust_remote_code=True)(wave).pooler_output
+    else:
+        found = load_encoder(made.spec).embed(wave)
+    same(found, expected, 1e-4 if to == "onnx" else 1e-5)
+    assert f"{expected.shape[1]} numbers, readout `{readout}`" in (made.folder / "README.md").read_text()
+
+
+def test_a_readout_that_is_none(runs, tmp_path):
+    with pytest.raises(SonoscaleError, match="readouts: there is no 'median'"):
+        export(runs["vit"], "hear", tmp_path / "out", readout="median")

@@ -13,7 +13,7 @@ from sonoscale.export._code.steps import steps_in_pieces
 RATE = 16_000
 
 
-@pytest.fixture(scope="module", params=["vit", "frames", "conv"])
+@pytest.fixture(scope="module", params=["vit", "frames", "conv", "cnn"])
 def name(request):
     return request.param
 

@@ -8,7 +8,7 @@ import torch
 from sonoscale.encoders._foreign import import_code
 
 
-@pytest.fixture(scope="module", params=["vit", "conv"])
+@pytest.fixture(scope="module", params=["vit", "conv", "cnn"])
 def name(request):
     return request.param
 

@@ -10,7 +10,7 @@ from sonoscale.errors import SonoscaleError
 onnxruntime = pytest.importorskip("onnxruntime")
 
 
-@pytest.fixture(scope="module", params=["vit", "frames", "conv"])
+@pytest.fixture(scope="module", params=["vit", "frames", "conv", "cnn"])
 def name(request):
     return request.param
 
@@ -68,4 +68,4 @@ def test_the_file_is_valid_and_holds_its_metadata(export, name):
     reported = {entry.key: entry.value for entry in model.metadata_props}
     assert reported["sample_rate"] == "16000"
     assert reported["sonoscale"] == made.hash
-    assert set(reported) == {"sample_rate", "min_samples", "sonoscale", "shape"}
+    assert set(reported) == {"sample_rate", "min_samples", "sonoscale", "shape", "readout"}

@@ -70,7 +70,7 @@ def test_exports_run_where_sonoscale_cannot_be_imported(export, ours, clips, sam
     waves = clips(4, 17_000)
     np.save(tmp_path / "waves.npy", waves.numpy())
     exports = {}
-    for run in ("vit", "conv"):
+    for run in ("vit", "conv", "cnn"):
         made = export(run, "hear")
         exports[f"{run}-hear"] = ("hear", str(made.folder), f"sonoscale_hear_{made.hash}")
     for to, prefix in (("xares", "sonoscale"), ("mteb", "sonoscale_mteb")):

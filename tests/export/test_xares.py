@@ -10,7 +10,7 @@ from sonoscale.encoders import load_encoder
 from sonoscale.encoders._foreign import import_code
 
 
-@pytest.fixture(scope="module", params=["vit", "frames", "conv"])
+@pytest.fixture(scope="module", params=["vit", "frames", "conv", "cnn"])
 def name(request):
     return request.param
 

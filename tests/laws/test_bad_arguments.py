@@ -12,7 +12,7 @@ import pytest
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws import compare, fit, fit_loglinear, fit_two_stage, read_runs
 from sonoscale.laws.audit import audit
-from sonoscale.laws.plan import plan
+from sonoscale.laws.plan import plan, plan_allocation, plan_design
 
 X = ("params", "hours")
 N, D = (grid.ravel() for grid in np.meshgrid(np.geomspace(1e6, 1e8, 6), np.geomspace(10.0, 1000.0, 4)))
@@ -204,3 +204,46 @@ def test_the_interval_of_a_planned_score_ends_at_zero():
 def test_a_comparison_knows_the_names_of_columns():
     runs = {"a==b": [1, 2, 4, 8], "a": [9, 9, 9, 9], "loss": [3.0, 2.5, 2.2, 2.0]}
     assert read_runs(runs, held_out="a==b>=4").held.tolist() == [False, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"basin_share": None}, "basin_share must be a number above zero"),
+        ({"huber": True}, "huber must be a number above zero"),
+        ({"cost": 3.0}, "cost must be a Cost, a function of N and D, or the name of a column"),
+        ({"n": ["params"]}, "n must be the name of a column"),
+    ],
+)
+def test_an_allocation_names_what_it_refuses(options, message):
+    with pytest.raises(SonoscaleError, match=message):
+        plan_allocation(RUNS, **({"n": "params", "d": "hours", "flops": 1e20} | options))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"x": None}, "x must be the name of a column, or a list of names"),
+        ({"cost": "flops"}, "cost must be a function"),
+        ({"budgets": "params"}, "budgets must map costs or columns"),
+        ({"amount": ["hours"]}, "amount must be the name of a column"),
+        ({"curved": None}, "curved must be the name of a column, or a list of names"),
+        ({"shown": 0}, "shown must be a whole number, 1 or more"),
+    ],
+)
+def test_a_design_names_what_it_refuses(options, message):
+    with pytest.raises(SonoscaleError, match=message):
+        plan_design(RUNS, **({"x": ["params"], "budgets": {"params": 1e9}} | options))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"progress": "yes"}, "progress must be a function"),
+        ({"form": "M2", "fix": np.array([1.0, 2.0])}, "fix must map parameters to values"),
+        ({"form": "M2", "tie": np.array([1.0, 2.0])}, "fix must map parameters to values"),
+    ],
+)
+def test_a_fit_names_what_it_refuses(options, message):
+    with pytest.raises(SonoscaleError, match=message):
+        fit(RUNS, "params", **options)

@@ -20,14 +20,14 @@ def table():
     return {
         "config": [f"run{i}" for i in config],
         "rankme": rank,
-        "params_encoder": rng.permutation(np.geomspace(1e5, 1e8, 12))[config].astype(int),
+        "params": rng.permutation(np.geomspace(1e5, 1e8, 12))[config].astype(int),
         "hours_seen": np.full(24, 10.0),
         "quality": 0.9 - 2.0 / rank**0.5 + 0.01 * rng.normal(size=24),
         "loss": 0.3 + 2.0 / rank**0.5 + 0.01 * rng.normal(size=24),
     }
 
 
-NAMES = ("rankme", "params_encoder", "hours_seen")
+NAMES = ("rankme", "params", "hours_seen")
 
 
 def test_finds_the_variable_and_the_law_behind_the_score(table):
@@ -36,9 +36,9 @@ def test_finds_the_variable_and_the_law_behind_the_score(table):
         (name, form) for name in NAMES[:2] for form in ("power", "saturating")
     ]
     assert found.best("rankme").form.name == "saturating"
-    assert found.best("rankme").loo_rmse < 0.5 * found.best("params_encoder").loo_rmse
+    assert found.best("rankme").loo_rmse < 0.5 * found.best("params").loo_rmse
     assert found.correlations["rankme"].value == pytest.approx(stats.spearmanr(table["rankme"], table["quality"])[0])
-    assert set(found.correlations) == {"rankme", "params_encoder"}
+    assert set(found.correlations) == {"rankme", "params"}
     assert all(one.n_clusters == 12 for one in found.fits)
 
 
@@ -56,7 +56,7 @@ def test_what_was_not_swept_is_skipped_with_its_reason(table):
     }
     with pytest.raises(SonoscaleError, match="no law of quality in hours_seen: power: hours_seen is constant"):
         found.best("hours_seen")
-    with pytest.raises(SonoscaleError, match="'depth' was not compared; there are: rankme, params_encoder"):
+    with pytest.raises(SonoscaleError, match="'depth' was not compared; there are: rankme, params"):
         found.best("depth")
 
 
@@ -87,7 +87,7 @@ def test_as_dict_survives_json(table):
 @pytest.mark.parametrize(
     ("change", "options", "message"),
     [
-        ({}, {"x": ["depth"]}, "no column 'depth'; there are: config, rankme, params_encoder, hours_seen"),
+        ({}, {"x": ["depth"]}, "no column 'depth'; there are: config, rankme, params, hours_seen"),
         ({}, {"y": "score"}, "no column 'score'"),
         ({}, {"clusters": "seed"}, "no column 'seed'"),
         ({}, {"forms": ["cubic"]}, "'cubic'; there are: power"),

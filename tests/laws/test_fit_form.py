@@ -11,6 +11,7 @@ from scipy.optimize import curve_fit
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws import FORMS, fit_form
+from sonoscale.laws.forms import constrain, find_form
 
 RUNS = np.repeat(np.arange(9), 2)
 X = np.geomspace(10.0, 1000.0, 9)[RUNS]
@@ -162,3 +163,10 @@ def test_refuses_and_names(change, message):
     fit_form(**good)
     with pytest.raises(SonoscaleError, match=message):
         fit_form(**(good | change))
+
+
+def test_a_fixed_floor_lies_below_the_data():
+    x, y = np.geomspace(1e6, 1e8, 8), 2.0 + 30 * np.geomspace(1e6, 1e8, 8) ** -0.3
+    form = constrain(find_form("M2"), {"e": 2.2})
+    with pytest.raises(SonoscaleError, match=r"fix: e = 2\.2, a floor, is not below y, row 7: 2\.1"):
+        fit_form(form, x, y, bootstrap=80)

@@ -1,6 +1,7 @@
 """Clips, columns and files that go wrong while an encoder is measured: what is lost is that alone, and it is listed."""
 
 import math
+import time
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import soundfile
 import torch
 
 from sonoscale.corpora import open_corpus
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, SonoscaleWarning
 from sonoscale.measure import EmbeddingWriter, Pass, measure_encoder
 from sonoscale.measure._encoder import compare_encoders
 
@@ -269,3 +270,15 @@ def test_clips_that_are_too_short_for_another_encoder_are_left_out(folder):
     )
     with pytest.raises(SonoscaleError, match=r"0.05 s is shorter than the 0.100 s that every encoder here takes"):
         measure_encoder(Bands(), open_corpus(folder), how=Pass(min_seconds=0.1), durations=[0.05])
+
+
+def test_an_encoder_that_does_not_return_is_said_to(folder, monkeypatch):
+    monkeypatch.setattr("sonoscale.measure._forward.SLOW", 0.05)
+
+    class Slow(Bands):
+        def embed(self, wave):
+            time.sleep(0.3)
+            return super().embed(wave)
+
+    with pytest.warns(SonoscaleWarning, match=r"has not returned for 0\.05 s from a batch of \d+ clips"):
+        measure_encoder(Slow(), open_corpus(folder, sample_rate=16_000))

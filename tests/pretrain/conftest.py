@@ -1,13 +1,13 @@
 """The smallest runs, on log-mels that no audio stands behind, stopped wherever a test wants."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
 
 from sonoscale.config import validate
 from sonoscale.corpora import FeatureStore
+from sonoscale.digests import write_sealed
+from sonoscale.files import digest
 from sonoscale.pretrain import RunConfig, train_run
 
 
@@ -26,8 +26,11 @@ def make_store(folder, clips, seed):
     folder.mkdir(parents=True)
     np.save(folder / "frames.npy", np.concatenate(rows).astype(np.float32))
     np.save(folder / "offsets.npy", 60 * np.arange(clips + 1))
-    meta = {"hop_seconds": 0.01, "window_seconds": 0.025, "corpus": f"noise-{seed}"}
-    (folder / "meta.json").write_text(json.dumps(meta))
+    files = {name: digest(folder / name) for name in ("frames.npy", "offsets.npy")}
+    write_sealed(
+        folder / "meta.json",
+        {"hop_seconds": 0.01, "window_seconds": 0.025, "corpus": f"noise-{seed}", "files": files},
+    )
     return FeatureStore.open(folder)
 
 

@@ -143,7 +143,7 @@ def test_a_batch_that_the_processes_do_not_divide_is_refused():
             {"objective": {"kind": "contrastive", "mask": "time", "mask_ratio": 0.999, "decoder_depth": 4}},
         ),
         (
-            {"objective": {"kind": "contrastive"}},
+            {"objective": {"kind": "contrastive", "view_fraction": 0.75}},
             {"objective": {"kind": "contrastive", "view_fraction": 0.76}},  # 9 of 12 patches
         ),
         ({"objective": {"kind": "latent"}}, {"objective": {"kind": "latent", "teacher_layers": 4, "fade_db": 1.0}}),

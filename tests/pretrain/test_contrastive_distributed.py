@@ -10,7 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 from sonoscale.config import validate
 from sonoscale.pretrain import RunConfig, make_objective
 
-BACKBONES = ("vit", "conv")
+BACKBONES = ("vit", "conv", "cnn")
 
 
 def model_and_example(backbone):

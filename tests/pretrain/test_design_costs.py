@@ -68,16 +68,16 @@ def test_clips_that_are_joined_into_one_example_are_not_counted_as_examples(amou
     ledger = {
         "width": width, "step": steps, "examples_seen": examples, "clips_seen": 1.69 * examples,
         "hours_seen": examples * seconds / 3600, "train_clips": np.full(4, 64), "train_hours": np.full(4, 0.02),
-        "flops_total": np.array([counted(w, 2, 0.75, n)[1] for w, n in zip(width, examples, strict=True)]),
+        "flops": np.array([counted(w, 2, 0.75, n)[1] for w, n in zip(width, examples, strict=True)]),
     }  # fmt: skip
     costs = exact_costs(base, clips_per_example=1.69)
     found = costs({"width": width, amount: ledger[amount]})
-    np.testing.assert_allclose(found["flops"], ledger["flops_total"], rtol=1e-12)
+    np.testing.assert_allclose(found["flops"], ledger["flops"], rtol=1e-12)
     np.testing.assert_allclose(found["clips"], ledger["clips_seen"], rtol=1e-12)
     np.testing.assert_allclose(found["hours"], ledger["hours_seen"], rtol=1e-12)
     assert cost_notes(costs, ledger, ["width", amount]) == []
     note = cost_notes(exact_costs(base), ledger, ["width", "clips_seen"])[0]
-    assert "differ from the column flops_total by up to 69.00%" in note
+    assert "differ from the column flops by up to 69.00%" in note
 
 
 def test_a_file_that_is_no_run_is_refused(tmp_path):

@@ -20,7 +20,8 @@ SHAPES = [
     },
 ]
 KINDS = [("mae", "vit"), ("mae", "conv"), ("latent", "vit"), ("latent", "conv"), ("contrastive", "vit"),
-         ("contrastive", "conv")]  # fmt: skip
+         ("contrastive", "conv"),
+         ("mae", "cnn"), ("latent", "cnn"), ("contrastive", "cnn")]  # fmt: skip
 BATCH = 4
 
 

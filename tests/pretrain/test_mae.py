@@ -9,7 +9,7 @@ from torch import Tensor
 from sonoscale.config import validate
 from sonoscale.pretrain import MASKS, RunConfig, make_objective, normalise_patches
 
-BACKBONES = pytest.mark.parametrize("backbone", ["vit", "conv"])
+BACKBONES = pytest.mark.parametrize("backbone", ["vit", "conv", "cnn"])
 
 
 def model_and_example(batch=4, backbone="vit", **objective) -> tuple[Any, Tensor, dict[str, Tensor]]:

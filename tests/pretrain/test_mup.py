@@ -14,7 +14,7 @@ from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain._config import TrainConfig
 from sonoscale.pretrain._optimiser import apply_parametrisation, make_optimiser, set_lr
 
-BOTH = pytest.mark.parametrize("backbone", ["vit", "conv"])
+EACH = pytest.mark.parametrize("backbone", ["vit", "conv", "cnn"])
 
 
 def load_check():
@@ -58,7 +58,7 @@ def rates(model, optimiser):
     return {names[id(p)]: (g["factor"], g["weight_decay"]) for g in optimiser.param_groups for p in g["params"]}
 
 
-@BOTH
+@EACH
 def test_the_change_of_every_layer_is_the_same_at_all_widths_under_mup_and_not_otherwise(backbone):
     widths = (64, 128, 256, 512)
     slopes = {
@@ -107,7 +107,7 @@ def test_rules_of_convolutions():
         assert torch.equal(model.get_parameter(name), before.get_parameter(name))
 
 
-@BOTH
+@EACH
 @pytest.mark.parametrize(("width", "kind"), [(64, "mup"), (256, "standard")])
 def test_nothing_is_changed_at_the_base_width_or_under_the_standard(backbone, width, kind):
     model, base = build(width, backbone=backbone)

@@ -11,13 +11,14 @@ from torch import Tensor
 
 from sonoscale.config import validate
 from sonoscale.corpora import FeatureStore
-from sonoscale.pretrain import RunConfig, cut_views, draw_views, make_objective, nt_xent
+from sonoscale.pretrain import ObjectiveConfig, RunConfig, cut_views, draw_views, make_objective, nt_xent
+from sonoscale.pretrain._latent import teacher_decay_of
 from sonoscale.pretrain._monitor import heldout_loss
 
 EACH = pytest.mark.parametrize(
-    ("kind", "backbone"), [(kind, back) for kind in ("mae", "latent", "contrastive") for back in ("vit", "conv")]
+    ("kind", "backbone"), [(kind, back) for kind in ("mae", "latent", "contrastive") for back in ("vit", "conv", "cnn")]
 )
-BACKBONES = pytest.mark.parametrize("backbone", ["vit", "conv"])
+BACKBONES = pytest.mark.parametrize("backbone", ["vit", "conv", "cnn"])
 
 
 def run_config(kind, backbone="vit", batch_size=8, **objective):
@@ -80,7 +81,7 @@ def test_training_lowers_the_loss(kind, backbone):
 
 @EACH
 def test_draws_are_of_the_whole_batch_on_the_cpu_and_depend_on_the_generator_alone(kind, backbone):
-    model, _, draw = model_and_example(kind, backbone)
+    model, _, draw = model_and_example(kind, backbone, view_fraction=0.75)
     torch.rand(5)
     again = model.draw(8, torch.Generator().manual_seed(1))
     other = model.draw(8, torch.Generator().manual_seed(2))
@@ -178,7 +179,7 @@ def test_loss_is_the_mean_squared_error_to_the_targets(backbone):
 
 @BACKBONES
 def test_the_teacher_is_the_moving_average_of_the_student(backbone):
-    model, frames, draw = model_and_example("latent", backbone, teacher_decay=0.9)
+    model, frames, draw = model_and_example("latent", backbone, teacher_decay=0.9, teacher_memory=0)
     student = {name: p.detach().double().numpy().copy() for name, p in model.encoder.backbone.named_parameters()}
     for name, p in model.teacher.named_parameters():
         np.testing.assert_array_equal(p.numpy(), student[name])
@@ -196,6 +197,21 @@ def test_the_teacher_is_the_moving_average_of_the_student(backbone):
         assert p.grad is None
         np.testing.assert_allclose(p.numpy(), expected[name], atol=1e-6)
     assert any(not np.allclose(expected[name], student[name], atol=1e-4) for name in student)
+
+
+def test_the_memory_of_the_teacher_is_a_part_of_the_steps_done_whatever_the_budget():
+    config = ObjectiveConfig(kind="latent", teacher_memory=0.2, teacher_decay=0.999)
+    decays = [teacher_decay_of(config, step) for step in range(20_000)]
+    assert decays[0] == 0
+    assert decays == sorted(decays)
+    assert max(decays) == 0.999
+    # The mean age of what the teacher holds, in steps, as a part of the steps: m / (1 + m) where the memory is m.
+    weights = np.zeros(4000)
+    for step in range(4000):
+        weights *= decays[step]
+        weights[step] = 1 - decays[step]
+    assert weights.sum() == pytest.approx(1)
+    assert (weights @ np.arange(4000)[::-1]) / 4000 == pytest.approx(0.2 / 1.2, rel=0.02)
 
 
 def changed_at(model, frames, which):
@@ -260,34 +276,84 @@ def test_the_loss_of_a_part_of_the_views_tells_them_from_all():
     torch.testing.assert_close(mean, nt_xent(z, z, 0, 0.2))
 
 
+PLAIN: dict[str, Any] = {"mixup": 0.0, "resize_time": 1.0, "resize_mels": 1.0, "fade_db": 0.0}
+
+
+def drawn(batch, frames, view_frames, seed=1, **keys):
+    config = ObjectiveConfig.model_validate(PLAIN | keys)
+    return draw_views(batch, frames, view_frames, config, torch.Generator().manual_seed(seed))
+
+
+def each_view(draw):
+    """(row of the views, example, which of its views)."""
+    count = len(draw["starts"])
+    return [(view * count + example, example, view) for example in range(count) for view in range(2)]
+
+
 def test_views_are_crops_with_a_linear_fade():
     frames = torch.randn(5, 40, 8, generator=torch.Generator().manual_seed(0))
-    draw = draw_views(5, 40, 24, 6.0, torch.Generator().manual_seed(1))
-    views = cut_views(frames, draw["starts"], draw["fades"], 24).numpy()
-    for b in range(5):
-        for v in range(2):
-            start = int(draw["starts"][b, v])
-            head, tail = draw["fades"][b, v].numpy()
-            gain = 10 ** (np.linspace(head, tail, 24) / 10)  # of power
-            expected = np.log(np.exp(frames[b, start : start + 24].numpy()) * gain[:, None])
-            np.testing.assert_allclose(views[v * 5 + b], expected, atol=1e-4)
+    draw = drawn(5, 40, 24, fade_db=6.0)
+    views = cut_views(frames, frames, draw, 24).numpy()
+    for row, b, v in each_view(draw):
+        start = int(draw["starts"][b, v])
+        head, tail = draw["fades"][b, v].numpy()
+        gain = 10 ** (np.linspace(head, tail, 24) / 10)  # of power
+        expected = np.log(np.exp(frames[b, start : start + 24].numpy()) * gain[:, None])
+        np.testing.assert_allclose(views[row], expected, atol=1e-4)
+
+
+def test_another_clip_is_mixed_in_by_its_power():
+    frames = torch.randn(5, 40, 8, generator=torch.Generator().manual_seed(0))
+    draw = drawn(5, 40, 24, mixup=0.4)
+    views = cut_views(frames, frames, draw, 24).numpy()
+    power = np.exp(frames.double().numpy())
+    for row, b, v in each_view(draw):
+        start, other, share = int(draw["starts"][b, v]), int(draw["partners"][b, v]), draw["shares"][b, v].item()
+        assert other != b
+        assert 0 <= share < 0.4
+        cut = slice(start, start + 24)
+        expected = np.log((1 - share) * power[b, cut] + share * power[other, cut])
+        np.testing.assert_allclose(views[row], expected, atol=1e-4)
+
+
+def test_a_window_is_resized_as_scipy_interpolates_it():
+    from scipy.interpolate import RegularGridInterpolator
+
+    frames = torch.randn(6, 24, 16, generator=torch.Generator().manual_seed(0))
+    draw = drawn(6, 24, 24, resize_time=0.5, resize_mels=0.6)
+    views = cut_views(frames, frames, draw, 24).numpy()
+    stretched = set()
+    for row, b, v in each_view(draw):
+        (tall, wide), (late, high) = draw["windows"][b, v].double().numpy().reshape(2, 2)
+        assert 0.5 <= tall <= 2
+        assert 0.6 <= wide <= 1
+        stretched.add(tall < 1)
+        places = []
+        for size, place, length in ((tall, late, 24), (wide, high, 16)):
+            span = size * (length - 1)  # from first to last place that is read
+            first = (length - 1 - span) / 2 + place * abs(length - 1 - span) / 2
+            places.append(np.clip(first + np.linspace(0, span, length), 0, length - 1))
+        read = RegularGridInterpolator((np.arange(24), np.arange(16)), frames[b].double().numpy())
+        expected = read(np.stack(np.meshgrid(*places, indexing="ij"), axis=-1))
+        np.testing.assert_allclose(views[row], expected, atol=2e-4)
+    assert stretched == {True, False}
 
 
 def test_views_begin_everywhere_and_fade_as_far_as_asked():
-    draw = draw_views(4000, 40, 32, 6.0, torch.Generator().manual_seed(0))
+    draw = drawn(4000, 40, 32, seed=0, fade_db=6.0)
     assert torch.equal(draw["starts"].unique(), torch.arange(9))
     assert draw["fades"].abs().max() <= 6
     assert draw["fades"].abs().max() > 5.9
     assert draw["fades"].mean().abs() < 0.15
-    whole = draw_views(10, 40, 40, 0.0, torch.Generator().manual_seed(0))
+    whole = drawn(10, 40, 40, seed=0)
     assert not whole["starts"].any()
     assert not whole["fades"].any()
 
 
 @BACKBONES
 def test_equal_views_of_equal_clips_cannot_be_told_apart(backbone):
-    model, frames, draw = model_and_example("contrastive", backbone, view_fraction=1.0, fade_db=0.0)
+    model, frames, draw = model_and_example("contrastive", backbone, 8, **PLAIN)
     assert model(frames[:1].expand(8, -1, -1), draw).item() == pytest.approx(np.log(15), rel=1e-4)
-    views = cut_views(frames, draw["starts"], draw["fades"], model.config.view_frames)
-    assert torch.equal(views[:8], frames)
-    assert torch.equal(views[8:], frames)
+    views = cut_views(frames, frames, draw, model.config.view_frames)
+    torch.testing.assert_close(views[:8], frames, rtol=0, atol=1e-4)
+    torch.testing.assert_close(views[8:], frames, rtol=0, atol=1e-4)

@@ -10,10 +10,10 @@ import pytest
 import torch
 import yaml
 
+from sonoscale.claims import claimed
 from sonoscale.cli import main
 from sonoscale.config import validate
 from sonoscale.pretrain import RunConfig, build_for_training, unfinished_run
-from sonoscale.processes import only_one_process
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("torch.distributed")]
 
@@ -48,7 +48,7 @@ def refused(folder):
     return {
         "\t".join([*common, str(folder / "none"), "--set", nowhere]): "nowhere: no such folder",
         "\t".join([*common, str(folder / "thesis")]): f"{folder / 'thesis' / name}: is no run folder",
-        "\t".join([*common, str(folder / "held")]): "another process trains in this folder",
+        "\t".join([*common, str(folder / "held")]): "trains it; wait for it to end",
     }
 
 
@@ -75,7 +75,7 @@ def folder(tmp_path_factory):
     (folder / "thesis" / name / "chapter-1.txt").touch()
     held = unfinished_run(folder / "held" / name)
     held.mkdir(parents=True)
-    with only_one_process(held, "trains in"):
+    with claimed(folder / "held", name, "trains"):
         reported = subprocess.run(
             [
                 sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",

@@ -10,11 +10,11 @@ import torch
 from lightning_fabric import Fabric
 
 from sonoscale.audio import LogMelConfig
+from sonoscale.claims import claimed
 from sonoscale.corpora import FileCorpus
 from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain import WaveStore, read_record, unfinished_run
 from sonoscale.pretrain._run_folder import RunFolder
-from sonoscale.processes import only_one_process
 
 
 def stop_at(step, train_tiny, killed, folder, **more):
@@ -24,7 +24,7 @@ def stop_at(step, train_tiny, killed, folder, **more):
 
 
 def files(folder):
-    return {file.name: file.read_bytes() for file in folder.iterdir() if file.name != ".lock"}
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
 def weights(folder):
@@ -49,9 +49,9 @@ def test_what_another_process_trains_is_not_begun_anew(train_tiny, killed, tmp_p
     stop_at(3, train_tiny, killed, folder)
     before = files(unfinished_run(folder))
     assert "state.pt" in before
-    with only_one_process(unfinished_run(folder), "trains in"):
+    with claimed(folder.parent, folder.name, "trains"):
         for restart in (True, False):
-            with pytest.raises(SonoscaleError, match="another process trains in this folder; wait for it to end"):
+            with pytest.raises(SonoscaleError, match=r"another process .* trains it; wait for it to end"):
                 train_tiny(folder, restart=restart)
     assert files(unfinished_run(folder)) == before
     assert train_tiny(folder, restart=True) == [1, 2, 3, 4, 5, 6]  # now it is

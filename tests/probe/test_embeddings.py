@@ -113,3 +113,49 @@ def test_bad_input_is_named(change, expected):
 def test_bad_options_are_named(options, expected):
     with pytest.raises(SonoscaleError, match=expected):
         probe_embeddings(*blobs(), **options)
+
+
+def test_scores_of_each_class_and_what_is_taken_for_what():
+    """Of four classes, two lie apart from all and two on one another."""
+    rng = np.random.default_rng(0)
+    labels = np.array(list("abcd") * 30)
+    centres = {"a": [5, 0], "b": [0, 5], "c": [-5, -5], "d": [-5, -5]}
+    x = np.array([centres[label] for label in labels]) + rng.normal(size=(120, 2))
+    folds = [str(i // 40) for i in range(120)]
+    found = probe_embeddings(x, labels, folds, protocol="knn")
+    assert list(found.per_class) == list("abcd")
+    assert all(each["n"] == 30 for each in found.per_class.values())
+    confusion = np.array(found.confusion)
+    assert confusion.sum() == found.n == 120
+    assert confusion.trace() / 120 == pytest.approx(found.score)
+    assert found.per_class["a"]["score"] == found.per_class["b"]["score"] == 1
+    assert found.per_class["c"]["score"] + found.per_class["d"]["score"] == pytest.approx(1, abs=0.35)
+    assert confusion[:2, 2:].sum() == 0
+    assert confusion[2, 3] > 0
+    assert confusion[3, 2] > 0
+    few = probe_embeddings(x, labels, folds, protocol="few-shot")
+    assert np.array(few.confusion).sum(axis=1) == pytest.approx([30] * 4)  # the mean of ten trainings
+    assert np.array(few.confusion).trace() / 120 == pytest.approx(few.score)
+
+
+def test_average_precision_of_each_label_is_that_of_scikit_learn():
+    from sklearn.metrics import average_precision_score
+
+    rng = np.random.default_rng(1)
+    truth = rng.random((90, 3)) < 0.4
+    labels = [tuple(name for name, has in zip("xyz", row, strict=True) if has) for row in truth]
+    x, folds = truth @ rng.normal(size=(3, 6)) + rng.normal(size=(90, 6)), np.array([str(i % 3) for i in range(90)])
+    found = probe_embeddings(x, labels, folds.tolist(), kind="multilabel", protocol="knn")
+    assert [each["n"] for each in found.per_class.values()] == truth.sum(axis=0).tolist()
+    assert np.mean([each["score"] for each in found.per_class.values()]) == pytest.approx(found.score, abs=1e-9)
+    votes = []
+    for fold in "012":  # of the ten nearest of the other folds, by cosine
+        fitted, tested = folds != fold, folds == fold
+        a, b = (x[part] / np.linalg.norm(x[part], axis=1, keepdims=True) for part in (tested, fitted))
+        similar = a @ b.T
+        nearest = np.argsort(-similar, axis=1)[:, :10]
+        weights = np.exp(np.take_along_axis(similar, nearest, axis=1) / 0.07)
+        weights /= weights.sum(axis=1, keepdims=True)
+        votes.append(average_precision_score(truth[tested, 0], (weights * truth[fitted, 0][nearest]).sum(axis=1)))
+    assert found.per_class["x"]["score"] == pytest.approx(np.mean(votes), abs=1e-6)
+    assert found.confusion == []

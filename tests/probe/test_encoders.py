@@ -1,6 +1,7 @@
 """Encoders on tasks: embeddings made once, training audio found in tests, protocols held against each other."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -49,7 +50,7 @@ def test_embeddings_are_made_once_and_shared(task, tmp_path, monkeypatch):
         return forward(self, *args)
 
     monkeypatch.setattr(_forward.Forward, "__call__", counted)
-    encoder = load_encoder("logmel:")
+    encoder = load_encoder("logmel")
     first = score_encoder(encoder, "logmel", task, ["linear", "knn"], cache=tmp_path)
     made = len(calls)
     again = score_encoder(encoder, "logmel", task, ["linear", "knn"], cache=tmp_path)
@@ -74,9 +75,9 @@ def test_training_audio_in_the_test_is_found_in_another_format_and_place(folder,
     trained_on = content_hashes(open_corpus(tmp_path), tmp_path / "cache")
     assert np.array_equal(trained_on, content_hashes(open_corpus(tmp_path), tmp_path / "cache"))
     assert overlap(content_hashes(task.corpus), trained_on).tolist() == [3, 8, 20]
-    (score,) = score_encoder(load_encoder("logmel:"), "logmel", task, ["knn"], trained_on=trained_on)
+    (score,) = score_encoder(load_encoder("logmel"), "logmel", task, ["knn"], trained_on=trained_on)
     assert "3 of 50 clips (6.0%) were in the pre-training data" in score.result.warnings[0]
-    (clean,) = score_encoder(load_encoder("logmel:"), "logmel", task, ["knn"], trained_on=trained_on[:0])
+    (clean,) = score_encoder(load_encoder("logmel"), "logmel", task, ["knn"], trained_on=trained_on[:0])
     assert not any("pre-training" in warning for warning in clean.result.warnings)
 
 
@@ -107,7 +108,7 @@ def test_training_audio_in_a_task_of_events_is_found(folder, tmp_path, monkeypat
     trained_on = content_hashes(open_task(folder / "metadata.csv").corpus)[4:]  # the two test clips, and others
     result = ProbeResult(0.5, 0, 1, None, {}, {}, 0.1, 6, 2, "event_onset_200ms_fms", "events", "hear-events/1")
     monkeypatch.setattr("sonoscale.probe._encoders.probe_events", lambda *_, **__: result)
-    (score,) = score_encoder(load_encoder("logmel:"), "logmel", task, ["hear"], trained_on=trained_on)
+    (score,) = score_encoder(load_encoder("logmel"), "logmel", task, ["hear"], trained_on=trained_on)
     (warning,) = [each for each in score.result.warnings if "pre-training" in each]
     assert warning.startswith("2 of 6 clips (33.3%) were in the pre-training data, such as ")
     assert "test0.wav" in warning
@@ -136,7 +137,7 @@ def test_parts_of_a_fixed_length_overlap_where_they_must(tmp_path):
         lines.append(f"{i}.wav,{'ab'[i // 2 % 2]},{i // 4}")
     (tmp_path / "metadata.csv").write_text("\n".join(lines))
     task = open_task(tmp_path / "metadata.csv")
-    made = embed_once(Fixed(), task.corpus, None)
+    made = embed_once(Fixed(), ["mean"], task.corpus, None)["mean"]
     assert (made.padded, made.cut) == (3, 6)
     starts = {0: [0], 1: [0, 8000], 2: [0, 8500, 17_000], 3: [0]}
     for i in range(12):
@@ -163,25 +164,25 @@ def test_weights_that_nobody_can_see_are_noticed_when_they_change(task, tmp_path
             raise NotImplementedError
 
     encoder = Hidden()
-    before = embed_once(encoder, task.corpus, tmp_path).rows
+    before = embed_once(encoder, ["mean"], task.corpus, tmp_path)["mean"].rows
     encoder.factor = 3.0
-    after = embed_once(encoder, task.corpus, tmp_path).rows
+    after = embed_once(encoder, ["mean"], task.corpus, tmp_path)["mean"].rows
     np.testing.assert_allclose(after[0, :, 1], 3 * before[0, :, 1], rtol=1e-5)
-    assert np.array_equal(embed_once(encoder, task.corpus, tmp_path).rows, after)
+    assert np.array_equal(embed_once(encoder, ["mean"], task.corpus, tmp_path)["mean"].rows, after)
 
 
 @pytest.mark.parametrize("damage", [600, 0])
 def test_a_damaged_cache_is_made_anew(task, tmp_path, damage):
     encoder = load_encoder("logmel:8")
-    before = embed_once(encoder, task.corpus, tmp_path).rows
+    before = embed_once(encoder, ["mean"], task.corpus, tmp_path)["mean"].rows
     (file,) = tmp_path.glob("embeddings-*.npz")
     file.write_bytes(file.read_bytes()[:damage])
-    assert np.array_equal(embed_once(encoder, task.corpus, tmp_path).rows, before)
+    assert np.array_equal(embed_once(encoder, ["mean"], task.corpus, tmp_path)["mean"].rows, before)
 
 
 def test_errors_come_before_the_work(task):
     with pytest.raises(SonoscaleError, match=r"no protocol 'magic'"):
-        score_encoder(load_encoder("logmel:"), "logmel", task, ["magic"])
+        score_encoder(load_encoder("logmel"), "logmel", task, ["magic"])
 
 
 def scored(encoder, task, protocol, value):
@@ -228,9 +229,25 @@ def test_readouts_are_named_in_every_score_and_cached_apart(task, tmp_path):
     [
         ("median", False, r"readouts: there is no 'median'; there are mean, mean\+std"),
         ([], False, "readouts: none given"),
-        ("mean+std", True, "every layer is read by its mean"),
+        ("mean+std", True, "gives no layers"),
     ],
 )
 def test_readouts_that_cannot_be_are_refused_before_the_work(task, readouts, layers, message):
     with pytest.raises(SonoscaleError, match=message):
-        probe("logmel:", task, readouts=readouts, layers=layers)
+        probe("logmel", task, readouts=readouts, layers=layers)
+
+
+def test_the_mean_over_tasks_is_compared_too(task):
+    """Paired by clip within each task: its interval is narrower than that of a task, about by the root of two."""
+    other = replace(task, name="again", labels=tuple(reversed(task.labels)), folds=tuple(reversed(task.folds)))
+    results = probe("logmel:16", [task, other], protocols="knn", compare="logmel:8", baselines=False)
+    *single, mean = results.differences
+    assert [each.tasks for each in results.differences] == [0, 0, 2]
+    assert mean.task == "mean of 2 tasks"
+    assert mean.value == pytest.approx(np.mean([each.value for each in single]))
+    draws = [[s.result.draws for s in results.scores if s.encoder == name] for name in ("logmel:16", "logmel:8")]
+    apart = np.mean([b - a for a, b in zip(*draws, strict=True)], axis=0)
+    assert (mean.low, mean.high) == pytest.approx(tuple(np.quantile(apart, [0.025, 0.975])))
+    assert "of 2 comparisons" in results.headline
+    assert "mean of 2 tasks" in repr(results)
+    assert "clips" in repr(results)

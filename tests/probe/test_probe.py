@@ -69,7 +69,7 @@ def test_everything_is_in_rows_json_frame_text_and_figure(folder, tmp_path):
         out=tmp_path / "scores.json", progress=lambda what, done, total: shown.append((what, done, total)),
         report=partial.append,
     )  # fmt: skip
-    encoders = ["logmel:16", "logmel:8", "logmel:"]
+    encoders = ["logmel:16", "logmel:8", "logmel"]
     rows = results.rows()
     assert [(row["encoder"], row["protocol"]) for row in rows] == [
         (encoder, protocol) for encoder in encoders for protocol in ("linear/2", "knn/1")
@@ -119,7 +119,7 @@ def test_an_encoder_may_be_an_object(folder):
         ({"encoders": 5}, "encoders: 5 is neither a path or spec nor an encoder"),
         ({"tasks": [None]}, "tasks = .None.: must be text, a path, a Task"),
         ({"label": "colour"}, "no column 'colour'"),
-        ({"encoders": "/no/such/run", "compare": "logmel:"}, "/no/such/run: no such run folder"),
+        ({"encoders": "/no/such/run", "compare": "logmel"}, "/no/such/run: no such run folder"),
         ({"tasks": "hear/esc51"}, r"did you mean 'hear/esc50'"),
         ({"layers": True}, "gives no layers"),
     ],
@@ -225,9 +225,9 @@ def test_a_checkpoint_on_kept_log_mels_scores_as_on_its_audio(folder, run, store
     task = open_task(folder)
     encoder = load_encoder(run)
     found = probe_store(encoder, store, task.labels, task.folds, protocols=["linear", "knn", "retrieval"])
-    assert list(found) == ["linear", "knn", "retrieval"]
+    assert list(found) == [(name, "mean") for name in ("linear", "knn", "retrieval")]
     embeddings = embed_store(encoder, store)
-    assert found["linear"] == probe_embeddings(embeddings, task.labels, task.folds)
+    assert found["linear", "mean"] == probe_embeddings(embeddings, task.labels, task.folds)
     results = probe(run, task, protocols=["linear", "knn", "retrieval"], baselines=False)
     for each, other in zip(results.scores, found.values(), strict=True):
         assert each.result.score == pytest.approx(other.score, abs=0.03)
@@ -238,5 +238,28 @@ def test_one_log_mel_baseline_whether_from_audio_or_kept(folder, store):
     waves = torch.from_numpy(np.stack([task.corpus.wave(i) for i in range(len(task.corpus))]))
     expected = load_encoder("logmel:32").embed(waves).numpy()
     np.testing.assert_allclose(logmel_statistics(store), expected, rtol=1e-4, atol=1e-4)
-    found = probe_store("logmel:", store, task.labels, task.folds)["linear"]
+    found = probe_store("logmel", store, task.labels, task.folds)["linear", "mean"]
     assert found == probe_embeddings(logmel_statistics(store), task.labels, task.folds)
+
+
+def test_every_layer_is_read_out_in_the_pass_of_the_output(folder, run):
+    """Layers and readouts of one call are those of separate calls, and the network runs once over each clip."""
+    task, names = open_task(folder), ["mean", "mean+std"]
+    encoder, passes = load_encoder(run), 0
+
+    def count(module, arguments):
+        nonlocal passes
+        passes += len(arguments[0])
+
+    hook = encoder.backbone.blocks[0].register_forward_pre_hook(count)
+    together = probe(encoder, task, readouts=names, layers=True, baselines=False)
+    hook.remove()
+    assert passes < 1.3 * len(task.corpus)  # and a few clips by which the encoder is checked
+    assert [(s.result.readout, s.layer, s.dim) for s in together.scores] == [
+        (name, layer, width) for name, width in zip(names, (encoder.dim, 2 * encoder.dim), strict=True)
+        for layer in range(encoder.layers)
+    ]  # fmt: skip
+    means = probe(encoder, task, layers=True, baselines=False)
+    assert [s.result for s in means.scores] == [s.result for s in together.scores[: encoder.layers]]
+    output = probe(encoder, task, readouts=names, baselines=False)
+    assert output.scores[1].result == together.scores[-1].result

@@ -17,7 +17,7 @@ import safetensors.torch
 import torch
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.rank import _npy
+from sonoscale.rank import _files, _npy
 from sonoscale.rank._files import open_embeddings
 
 
@@ -530,3 +530,52 @@ def test_memory_stays_far_below_the_size_of_the_file(tmp_path, monkeypatch, form
     assert heap < 16e6
     assert arrow < 16e6
     assert most_resident() - before < 16e6
+
+
+def test_an_hdf5_dataset_with_its_values_in_another_file_is_refused(tmp_path):
+    (tmp_path / "secret").write_bytes(bytes(range(144)))
+    with h5py.File(tmp_path / "e.h5", "w") as file:
+        file.create_dataset("e", (9, 4), "f4", external=[(str(tmp_path / "secret"), 0, h5py.h5f.UNLIMITED)])
+        file["other"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "e")
+    assert "keeps its values in another file" in refused(tmp_path / "e.h5")
+    assert "secret" in refused(tmp_path / "e.h5")
+    with pytest.raises(SonoscaleError, match="no dataset is named 'other'"):
+        open_embeddings(tmp_path / "e.h5", key="other")
+
+
+@pytest.mark.parametrize("how", [{"chunks": (3, 4)}, {}])
+def test_an_hdf5_dataset_that_was_never_written_is_refused(tmp_path, how):
+    with h5py.File(tmp_path / "e.h5", "w") as file:
+        dataset = file.create_dataset("e", (9, 4), "f4", **how)
+        if how:
+            dataset[:6] = 1
+    share = "66.7%" if how else "0.0%"
+    assert f"{share} of it was ever written" in refused(tmp_path / "e.h5")
+
+
+def test_small_files_that_promise_much_are_refused_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(_files, "_SMALL", 1 << 20)
+    with h5py.File(tmp_path / "e.h5", "w") as file:
+        file.create_dataset("e", (10**9, 64), "f4", chunks=(1024, 64))
+    path = tmp_path / "e.parquet"
+    pq.write_table(pa.table({"f": np.zeros(1 << 17, np.float32)}), path)
+    pq.write_table(pa.table({"f": np.zeros(1 << 21, np.float32)}), tmp_path / "f.parquet", compression="zstd")
+    for name in ("e.h5", "f.parquet"):
+        assert "-fold, as no embeddings are packed" in refused(tmp_path / name)
+    assert open_embeddings(path).n == 1 << 17  # small enough to read
+
+
+def test_a_flipped_bit_in_a_parquet_page_with_a_checksum_is_seen(tmp_path):
+    path = tmp_path / "e.parquet"
+    rows = np.random.default_rng(0).standard_normal((100, 4)).astype(np.float32)
+    write_parquet(path, {"e": rows}, write_page_checksum=True, use_dictionary=False, compression="none")
+    whole, failed = path.read_bytes(), 0
+    at = whole.index(rows[50].tobytes())
+    for bit in range(64):
+        damaged = bytearray(whole)
+        damaged[at + bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        with pytest.raises(SonoscaleError, match=r"e\.parquet: cannot be read as Parquet"):
+            list(open_embeddings(path).chunks())
+        failed += 1
+    assert failed == 64

@@ -118,3 +118,13 @@ def test_the_power_law_tells_its_range_and_its_fit(population, sketch_of):
 def test_a_level_is_a_share(population, sketch_of):
     with pytest.raises(SonoscaleError, match="level must be between 0 and 1, not 95"):
         measure_rank(sketch_of(population(100, 4)), level=95)
+
+
+def test_a_record_is_drawn_as_a_share_of_the_largest_rank(record):
+    pytest.importorskip("matplotlib")
+    axes = record.plot()
+    interval, point = axes.lines
+    assert list(interval.get_xdata()) == pytest.approx([record.low / 8, record.high / 8])
+    assert list(point.get_xdata()) == pytest.approx([record.value / 8])
+    assert axes.get_title() == record.headline
+    assert dataclasses.replace(record, low=math.nan, high=math.nan).plot(axes) is axes

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.rank import SpectralSketch
+from sonoscale.rank import SpectralSketch, rankme
 from sonoscale.rank._device import DeviceGrams
 from sonoscale.rank._formulas import spectrum_rankme
 
@@ -265,3 +265,40 @@ def test_the_mean_and_its_share_of_the_energy(population, sketch_of):
     np.testing.assert_allclose(sketch.mean_row(), rows.mean(axis=0))
     share = 400 * np.square(rows.mean(axis=0)).sum() / np.square(rows).sum()
     assert sketch.mean_energy() == pytest.approx(share, rel=1e-10)
+
+
+@pytest.mark.parametrize("method", ["gram", "qr"])
+def test_every_flipped_bit_of_a_saved_sketch_is_seen(tmp_path, population, sketch_of, method):
+    file = tmp_path / "a.safetensors"
+    rows = population(50, 5)
+    sketch_of(rows, method=method, blocks=3).save(file)
+    whole = file.read_bytes()
+    expected = SpectralSketch.load(file).spectrum()
+    for place in np.random.default_rng(0).permutation(8 * len(whole))[:600].tolist():
+        damaged = bytearray(whole)
+        damaged[place // 8] ^= 1 << place % 8
+        file.write_bytes(damaged)
+        try:
+            found = SpectralSketch.load(file)
+        except SonoscaleError:
+            continue
+        np.testing.assert_array_equal(found.spectrum(), expected)  # a blank of the header
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+def test_rows_that_were_never_written_are_counted_and_warned_of(tmp_path, population, library):
+    rows = population(400, 6)
+    rows[100:] = 0
+    rows[0, 0] = 0  # a single zero is no zero row
+    sketch = SpectralSketch(6)
+    for part in np.array_split(rows, 7):
+        sketch.update(torch.from_numpy(part) if library == "torch" else part)
+    assert sketch.zeros == 300
+    assert sketch.merge(sketch).zeros == 600
+    sketch.save(tmp_path / "a.safetensors")
+    again = SpectralSketch.load(tmp_path / "a.safetensors")
+    assert again.zeros == 300
+    assert any("300 of 400 embeddings (75.0%) hold nothing but zeros" in w for w in rankme(again).warnings)
+    rows[2:] = population(398, 6, seed=1)
+    rows[1] = 0  # one silent clip
+    assert not any("zeros" in warning for warning in rankme(rows).warnings)

@@ -56,7 +56,7 @@ def write_run(folder: Path, rank: float, dim: int, rng: np.random.Generator) -> 
                     "rankme": grown if measured else None,
                     "rankme_centred": 1.3 * grown if measured else None,
                     "clips_seen": step * 32,
-                    "flops_total": 1e9 * step,
+                    "flops": 1e9 * step,
                     "seconds": 0.05 * step,
                 }
             )
@@ -97,10 +97,10 @@ def ledger_rows(seeds: int, rng: np.random.Generator) -> list[dict]:
                     "train_clips": clips,
                     "train_hours": clips * 2 / 3600,
                     "batch_size": 32,
-                    "params_encoder": 4 * 12 * width * width + 300 * width,
+                    "params": 4 * 12 * width * width + 300 * width,
                     "params_decoder": 40_000,
                     "flops_encoder": 2e7 * width * budget,
-                    "flops_total": 6e7 * (width + 30) * budget,
+                    "flops": 6e7 * (width + 30) * budget,
                     "clips_seen": budget * 32,
                     "hours_seen": budget * 32 * 2 / 3600,
                     "seconds": 0.06 * budget,
@@ -160,13 +160,13 @@ def laws_of(rows: list[dict]) -> dict:
     def points(x: str) -> list[tuple[float, float]]:
         return [(group[0][x], float(np.mean([row["score"] for row in group]))) for group in quality.values()]
 
-    alternatives = ("rankme_centred", "params_encoder", "hours_seen", "flops_total", "loss")
+    alternatives = ("rankme_centred", "params", "hours_seen", "flops", "loss")
     found = {
         "rankme": (0.81, 0.62, 0.91),
         "rankme_centred": (0.8, 0.6, 0.9),
-        "params_encoder": (0.55, 0.2, 0.77),
+        "params": (0.55, 0.2, 0.77),
         "hours_seen": (0.44, 0.1, 0.69),
-        "flops_total": (0.86, 0.7, 0.94),
+        "flops": (0.86, 0.7, 0.94),
         "loss": (-0.4, -0.7, 0.03),
     }
     return {
@@ -190,7 +190,7 @@ def laws_of(rows: list[dict]) -> dict:
         "two_stage": {
             "rankme": {
                 "verdict": "quality through rankme: an error of 0.021 against 0.019",
-                "design": ["params_encoder", "train_hours"],
+                "design": ["params", "train_hours"],
                 "routes": {
                     "direct": {"loo_error": 0.019, "gain": None, "gain_low": None, "gain_high": None},
                     "through rank": {"loo_error": 0.021, "gain": -0.002, "gain_low": -0.004, "gain_high": 0.001},

@@ -134,9 +134,7 @@ def test_the_audit_is_in_the_summary(whole_study: Path, tmp_path: Path, audit: d
 
 
 def test_every_unsettled_alternative_is_named(results: StudyResults) -> None:
-    said = with_correlations(
-        results, rankme=(0.5, 0.3, 0.7), flops_total=(0.9, 0.8, 0.95), params_encoder=(0.51, 0.2, 0.7)
-    )
+    said = with_correlations(results, rankme=(0.5, 0.3, 0.7), flops=(0.9, 0.8, 0.95), params=(0.51, 0.2, 0.7))
     assert "more closely by training FLOPs and encoder parameters." in said
     assert "The intervals of RankMe and encoder parameters overlap" in said
 
@@ -147,13 +145,13 @@ def test_the_warnings_of_the_law_stand_with_it(results: StudyResults) -> None:
 
 
 def test_rank_that_is_best_is_said_too(results: StudyResults) -> None:
-    said = with_correlations(results, rankme=(0.9, 0.8, 0.95), flops_total=(0.5, 0.3, 0.6))
+    said = with_correlations(results, rankme=(0.9, 0.8, 0.95), flops=(0.5, 0.3, 0.6))
     assert "RankMe orders quality more closely than training FLOPs." in said
     assert "not the best predictor" not in said
 
 
 def test_rank_that_may_mean_nothing_is_said(results: StudyResults) -> None:
-    said = with_correlations(results, rankme=(0.2, -0.1, 0.5), flops_total=(0.1, -0.2, 0.4))
+    said = with_correlations(results, rankme=(0.2, -0.1, 0.5), flops=(0.1, -0.2, 0.4))
     assert "The interval of RankMe includes zero" in said
 
 

@@ -9,7 +9,7 @@ from commands import Command
 from sonoscale.cli.main import app
 from sonoscale.processes import single_threaded
 from sonoscale.study import _execute
-from sonoscale.study._worker import execute
+from sonoscale.study._worker import attempt
 
 TINY = """
 name: tiny
@@ -19,6 +19,7 @@ train: {clip_seconds: 1.0, batch_size: 16, budgets: [4, 8], warmup_steps: 2, ran
 sweep: {encoder.width: [8, 12, 24], objective.mask_ratio: [0.5]}
 seeds: [0]
 law: {bootstrap: 100}
+protocols: [linear]
 tasks:
   - {kind: procedural, name: event, train_clips: 52, valid_clips: 26, test_clips: 26}
   - {kind: procedural, name: instrument, train_clips: 30, valid_clips: 20, test_clips: 20}
@@ -51,19 +52,36 @@ def start(cache):
     return lambda *arguments: Command(*arguments, env=os.environ | {"SONOSCALE_CACHE": str(cache)}, session=True)
 
 
-def run_here(jobs, workers, watcher):
-    """Execute runs in this process, one after the other."""
-    single_threaded()  # as workers are
-    for i, job in enumerate(jobs):
-        execute(job, lambda stage, done, total, loss: None)
-        watcher.finished(i, None)
-    return []
+class Here:
+    """An executor that does runs in this process, one after the other."""
+
+    name, device, detached, slots = "here", "cpu", False, 1
+
+    def __init__(self):
+        single_threaded()  # as workers are
+        self._waiting = []
+
+    def takes(self, task):
+        return not self._waiting
+
+    def start(self, index, task, *, alone=False):
+        self._waiting.append((index, task))
+
+    def poll(self, timeout, progress):
+        waiting, self._waiting = self._waiting, []
+        return [(i, attempt(task, lambda *said, i=i: progress(i, *said))) for i, task in waiting]
+
+    def stop(self):
+        pass
+
+    def close(self):
+        pass
 
 
 @pytest.fixture
 def in_process(monkeypatch):
     """Runs are executed without worker processes."""
-    monkeypatch.setattr(_execute, "run_jobs", run_here)
+    monkeypatch.setattr(_execute, "open_executor", lambda name, **how: Here())
 
 
 @pytest.fixture(scope="session")
@@ -78,5 +96,5 @@ def finished(sonoscale, tiny, tmp_path_factory):
     """An uninterrupted study without worker processes: its folder and what the command printed."""
     out = tmp_path_factory.mktemp("finished") / "out"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_execute, "run_jobs", run_here)
+        patch.setattr(_execute, "open_executor", lambda name, **how: Here())
         return out, sonoscale("study", "run", tiny, "--out", out, "--workers", 1)

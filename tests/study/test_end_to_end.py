@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -92,8 +93,8 @@ def test_the_ledger_has_a_row_per_run_budget_and_task(finished):
         assert 0 <= row["score"] <= 1
         assert row["rankme_low"] <= row["rankme"] <= row["rankme_high"] <= row["dim"]
     small, large = (next(r for r in rows if r["width"] == w and r["step"] == 8) for w in (8, 24))
-    assert small["params_encoder"] < large["params_encoder"]
-    assert small["flops_total"] < large["flops_total"]
+    assert small["params"] < large["params"]
+    assert small["flops"] < large["flops"]
 
 
 def test_the_laws_are_fitted_to_the_ledger(finished):
@@ -194,6 +195,8 @@ def test_a_full_disk_is_one_line_and_keeps_what_is_finished(sonoscale, tiny, tmp
         subprocess.run(["mount", "-o", "remount,size=60m", disk], check=True)
         request.getfixturevalue("in_process")
         again = sonoscale("study", "run", tiny, "--out", disk / "out", "--workers", 1)
-        assert f"{len(finished)} runs are finished already" in again
+        kept = re.search(r"(\d+) runs are finished already", again)
+        assert kept  # the last of them may have been trained and not yet probed
+        assert len(finished) - 1 <= int(kept[1]) <= len(finished)
     finally:
         subprocess.run(["umount", "-l", disk], check=False)

@@ -9,7 +9,7 @@ import soundfile
 from sonoscale.config import validate
 from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain import training_cost
-from sonoscale.study import Failure, StudyConfig, _execute, expand
+from sonoscale.study import StudyConfig, _worker, expand
 from sonoscale.study import study as open_study
 from sonoscale.study._prepare import prepare
 
@@ -87,21 +87,34 @@ def test_a_task_that_any_swept_mixture_trains_on_is_refused(study, root, tmp_pat
             prepared(study(**of_birds, sweep={"data.mixture": [other]}), tmp_path)
 
 
-def test_a_study_without_a_finished_run_leaves_no_results_of_another(study, tmp_path, monkeypatch):
+def breaks(*arguments):
+    raise OSError(5, "Input/output error")
+
+
+def test_a_study_without_a_finished_run_deletes_nothing_that_is_not_its_own(study, in_process, tmp_path, monkeypatch):
     out = tmp_path / "out"
     (out / "figures").mkdir(parents=True)
-    for name in ("ledger.parquet", "laws.json", "report.html", "figures/law.png", "notes.txt"):
-        (out / name).write_text("of an earlier time")
-    failures = [Failure("base", 0, "the loss became nan")]
-    monkeypatch.setattr(_execute, "run_jobs", lambda jobs, workers, watcher: failures)
-    made = open_study(study(), out=out, cache=tmp_path / "cache").run()
-    assert made.failures == failures
+    for name in ("figures/law.png", "notes.txt"):
+        (out / name).write_text("mine")
+    monkeypatch.setattr(_worker, "_train", breaks)
+    made = open_study(study(), out=out, cache=tmp_path / "cache").run(retries=0)
+    (failure,) = made.failures
+    assert (failure.label, failure.reason, failure.attempts) == ("base", "error", 1)
     with pytest.raises(SonoscaleError, match=r"ledger.parquet is missing: no run of this study is finished"):
         _ = made.ledger
     assert "0 of them trained" in made.headline
-    left = {str(file.relative_to(out)) for file in out.rglob("*") if file.is_file()}
-    assert left == {"study.yaml", "failed.json", "baseline.json", "provenance.json", "notes.txt"}
-    assert [failure["error"] for failure in json.loads((out / "failed.json").read_text())] == ["the loss became nan"]
+    assert (out / "figures" / "law.png").read_text() == (out / "notes.txt").read_text() == "mine"
+    assert ["Input/output error" in each["error"] for each in json.loads((out / "failed.json").read_text())] == [True]
+
+
+@pytest.mark.parametrize("name", ["ledger.parquet", "study.yaml", "report.html", "laws.json"])
+def test_what_another_program_wrote_is_not_replaced(study, tmp_path, name):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text("mine")
+    with pytest.raises(SonoscaleError, match=rf"{name}: .*(name another folder|no Parquet file)"):
+        open_study(study(), out=out, cache=tmp_path / "cache").run()
+    assert {file.name: file.read_text() for file in out.iterdir()} == {name: "mine"}
 
 
 def test_short_clips_are_joined_and_examples_are_counted_apart(study, in_process, tmp_path):
@@ -111,4 +124,4 @@ def test_short_clips_are_joined_and_examples_are_counted_apart(study, in_process
     assert ledger["examples_seen"] == [8, 16]
     assert all(clips >= 2 * examples for clips, examples in zip(ledger["clips_seen"], [8, 16], strict=True))
     cost = training_cost(expand(config)[0].config).flops
-    assert ledger["flops_total"] == [8 * cost, 16 * cost]
+    assert ledger["flops"] == [8 * cost, 16 * cost]

@@ -21,7 +21,7 @@ def loss_of(tmp_path):
         folder = tmp_path / "run"
         folder.mkdir(exist_ok=True)
         rank = {"value": 2.0, "low": 1.0, "high": 3.0, "n": 64}
-        budget = dict.fromkeys(("clips_seen", "hours_seen", "flops_encoder", "flops_total", "seconds", "loss"), 1.0)
+        budget = dict.fromkeys(("clips_seen", "hours_seen", "flops_encoder", "flops", "seconds", "loss"), 1.0)
         record = {
             "clips": 8, "hours": 1.0, "params_encoder": 1, "params_decoder": 1, "params_head": 0,
             "rank_start": {"rankme": 1.0, "rankme_centred": 1.0},
@@ -44,7 +44,7 @@ def of(kind, **objective):
 
 def test_the_first_readout_comes_first_though_the_first_run_lacks_it(tmp_path):
     rank = {"value": 2.0, "low": 1.0, "high": 3.0, "n": 64}
-    budget = dict.fromkeys(("clips_seen", "hours_seen", "flops_encoder", "flops_total", "seconds", "loss"), 1.0)
+    budget = dict.fromkeys(("clips_seen", "hours_seen", "flops_encoder", "flops", "seconds", "loss"), 1.0)
     record = {
         "clips": 8, "hours": 1.0, "params_encoder": 1, "params_decoder": 1, "params_head": 0,
         "rank_start": {"rankme": 1.0, "rankme_centred": 1.0},

@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,6 +15,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from sonoscale.audio._cut_off import cut_off
 from sonoscale.audio._slice import FileSlice
 from sonoscale.errors import SonoscaleError
 
@@ -39,6 +40,7 @@ class AudioHeader:
     rate: int  # Hz
     frames: int | None
     channels: int
+    cut_off: str = ""  # what shows that the file ends before its audio does, if something does
 
 
 class _Decoder(soundfile.SoundFile):
@@ -87,7 +89,23 @@ def read_header(source: Source, *, name: str | None = None) -> AudioHeader:
     """
     name = _name(source, name)
     with _translated(name), _open(source, name) as file:
-        return AudioHeader(file.samplerate, file.length, file.channels)
+        header = AudioHeader(file.samplerate, file.length, file.channels)
+    return replace(header, cut_off=_cut_off(source, name))
+
+
+def _cut_off(source: Source, name: str) -> str:
+    with _translated(name):
+        if isinstance(source, bytes):
+            return cut_off(io.BytesIO(source), len(source))
+        if isinstance(source, FileSlice):
+            with source.open() as stream:
+                return cut_off(stream, source.size)
+        if isinstance(source, str | Path):
+            with Path(source).open("rb") as stream:
+                return cut_off(stream, os.fstat(stream.fileno()).st_size)
+        if source.seekable():
+            return cut_off(source, source.seek(0, io.SEEK_END))
+    return ""
 
 
 def read_audio(

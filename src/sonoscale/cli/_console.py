@@ -10,13 +10,32 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
+
+from sonoscale._text import visible
 
 if TYPE_CHECKING:
     from sonoscale.results import Result
 
 __all__ = ["console", "download_bars", "first_process", "print_result", "progress_bars", "say", "stage_bars"]
 
-console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 150)
+
+class _Console(Console):
+    """Shows what came from elsewhere as it is: no markup in it counts, and no control sequence reaches the terminal."""
+
+    def render(self, renderable: Any, options: Any = None) -> Iterator[Segment]:
+        for part in super().render(renderable, options):
+            yield part if part.control else Segment(visible(part.text), part.style)
+
+    def on_broken_pipe(self) -> None:
+        """A reader that has gone, as of `| head`, does not end the work: nothing more is printed."""
+        self.quiet = True
+        if sys.stdout is not None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+_on_terminal = sys.stdout is not None and sys.stdout.isatty()
+console = _Console(markup=False, width=None if _on_terminal or "COLUMNS" in os.environ else 150)
 
 
 def say(text: str) -> None:
@@ -39,7 +58,7 @@ def first_process() -> bool:
 def progress_bars(*, disable: bool = False) -> Progress:
     """Bars that are shown on a terminal only, and gone when done."""
     return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
         console=console, transient=True, disable=disable or not console.is_terminal,
     )  # fmt: skip
 
@@ -67,7 +86,8 @@ def download_bars() -> Iterator[Callable[[str, int, int | None], None]]:
     from rich.progress import DownloadColumn, TransferSpeedColumn
 
     columns = (
-        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
+        TimeRemainingColumn(),
     )  # fmt: skip
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         tasks = {}

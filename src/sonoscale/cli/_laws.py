@@ -54,8 +54,10 @@ def check_json(json: Path | None, table: Path) -> None:
     check_outputs([json], [table])
 
 
-def print_table(rows: Sequence[dict[str, Any]], title: str = "", *, hidden: Sequence[str] = ()) -> None:
-    """Rows as a table, of many the first and the last; `low` and `high` make one column, the interval."""
+def print_table(
+    rows: Sequence[dict[str, Any]], title: str = "", *, hidden: Sequence[str] = (), whole: bool = False
+) -> None:
+    """Rows as a table, of many the first and the last, or `whole`; `low` and `high` make one column, the interval."""
     from rich.table import Table
     from rich.text import Text
 
@@ -67,7 +69,7 @@ def print_table(rows: Sequence[dict[str, Any]], title: str = "", *, hidden: Sequ
             heading = name.removesuffix("low").replace("_", " ") + "interval" if name.endswith("low") else name
             table.add_column(Text(heading), justify="left" if words else "right", overflow="fold")
     for i, row in enumerate(rows):
-        if len(rows) > _MOST and _MOST // 2 <= i < len(rows) - _MOST // 2:
+        if not whole and len(rows) > _MOST and _MOST // 2 <= i < len(rows) - _MOST // 2:
             if i == _MOST // 2:
                 table.add_row("...")
             continue

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sonoscale.measure import Measured, Measurement
+from sonoscale.measure._measured import common_warnings
 from sonoscale.rank import RankRecord
 from sonoscale.rank._record import number
 
@@ -39,9 +40,12 @@ def measured_lines(one: Measured, level: float) -> Iterator[RenderableType]:
         if rows:
             part = _table(title, column, level)
             part.add_column("n", justify="right")
+            common = common_warnings([record for _, record in rows])
             for name, record in rows:
-                _add(part, name, record, set(), f"{record.n:,}")
+                _add(part, name, record, common, f"{record.n:,}")
             yield part
+            if common - one.common_warnings():
+                yield Text("\n".join(f"warning  {w} (all rows)" for w in sorted(common - one.common_warnings())))
     yield Text("\n".join([*one.remarks(), ""]))
 
 

@@ -10,6 +10,7 @@ from rich.progress import TaskID
 
 from sonoscale.cli._console import progress_bars
 from sonoscale.study import Lines
+from sonoscale.study._watch import duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,6 +48,11 @@ class RichWatcher(Lines):
     def progress(self, index: int, stage: str, done: int, total: int, loss: float) -> None:
         tail = f" (loss {loss:.3f})" if stage == "train" else ""
         self._show(f"{self.names[index]}: {stage}", done, total, tail)
+
+    def going_on(self, done: int, running: int, total: int, seconds_left: float) -> None:
+        left = "" if seconds_left != seconds_left else f" (about {duration(seconds_left)} left)"
+        self._show("runs", done, total, left)
+        super().going_on(done, running, total, seconds_left)
 
     def finished(self, index: int, failure: Failure | None) -> None:
         for stage in ("train", "probe"):

@@ -36,7 +36,7 @@ def preview(
     from sonoscale.corpora import preview as write_preview
 
     for path in write_preview(out, clips=clips, seed=seed, seconds=seconds):
-        typer.echo(path)
+        say(str(path))
 
 
 @app.command("pack")
@@ -90,14 +90,14 @@ def describe(
             audio, kind=kind, audio_root=audio_root, max_seconds=max_seconds, min_seconds=min_seconds, workers=workers,
             progress=partial(progress, "decoding"),
         )  # fmt: skip
-    _say_lines(found.broken)
-    _print_table(found.headline, found.rows())
     if json:
         found.to_json(json)
-        typer.echo(json)
     if out:
         found.to_html(out)
-        typer.echo(out)
+    _say_lines(found.broken)
+    _print_table(found.headline, found.rows())
+    for path in filter(None, (json, out)):
+        say(str(path))
 
 
 @app.command("check")

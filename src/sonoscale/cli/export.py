@@ -25,12 +25,15 @@ def export(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run, or a checkpoint file.")],
     to: Annotated[Format, typer.Option(help="HEAR package, X-ARES file, MTEB file, Hugging Face folder, ONNX file.")],
     out: Annotated[Path, typer.Option(help="Folder to make.")],
+    readout: Annotated[
+        str, typer.Option(help="What it gives for a clip: mean, mean+std, frequency, frequency+std.")
+    ] = "mean",
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
 ) -> None:
     """Write a trained encoder for other tools, so that it runs there without Sonoscale, and compare it with itself."""
     from sonoscale.export import export
 
-    made = export(run, to.value, out, force=force)
+    made = export(run, to.value, out, readout=readout, force=force)
     lines = [f"wrote    {made.folder / name}  {size:,} bytes" for name, size in made.files.items()]
     lines.append(f"checked  {made.headline}")
     if made.spec:

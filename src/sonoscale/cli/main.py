@@ -7,13 +7,15 @@ import io
 import re
 import signal
 import sys
-from typing import Annotated
+import warnings
+from typing import Annotated, Any
 
 import typer
 
 from sonoscale import __version__
+from sonoscale._text import visible
 from sonoscale.cli import audit, data, export, fit, measure, plan, pretrain, probe, study, tasks
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, SonoscaleWarning
 from sonoscale.extras import missing
 
 app = typer.Typer(
@@ -50,6 +52,7 @@ def run() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without some sign shows another, and does not fail
+    warnings.showwarning = _show_warning
     try:
         app()
     except SonoscaleError as error:
@@ -69,6 +72,17 @@ def run() -> None:
         if error.errno in _USERS and error.filename:
             _fail(f"{error.filename}: {(error.strerror or 'cannot be used').lower()}", 1)
         raise
+
+
+_show_python_warning = warnings.showwarning
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+    """Ours in one line, without the place in the code that they come from."""
+    if isinstance(message, SonoscaleWarning):
+        print(f"warning: {visible(str(message))}", file=sys.stderr)
+    else:
+        _show_python_warning(message, category, *where, **more)
 
 
 _USERS = {errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT, errno.ENAMETOOLONG}
@@ -98,10 +112,24 @@ def _with_options(message: str) -> str:
 
 _OPTIONS = {"higher_is_better": "--higher-is-better or --lower-is-better"} | {
     name: f"--{name.replace('_', '-')}"
-    for name in ("base", "clusters", "d", "design", "force", "group", "held_out", "n", "omit", "step", "unit", "y")
+    for name in (
+        "base",
+        "clusters",
+        "d",
+        "design",
+        "equal_n",
+        "force",
+        "group",
+        "held_out",
+        "n",
+        "omit",
+        "step",
+        "unit",
+        "y",
+    )
 }
 
 
 def _fail(message: str, status: int) -> None:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {visible(message)}", file=sys.stderr)
     sys.exit(status)

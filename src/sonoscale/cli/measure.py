@@ -59,11 +59,15 @@ def _both(*names: str, **settings: Any) -> Any:
 def measure(
     what: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ENCODER AUDIO | FILE...]", help="An encoder and audio, or more files to compare."),
+        typer.Argument(
+            metavar="[ENCODER AUDIO | FILE...]",
+            help="An encoder and audio, or files of embeddings. hear:, xares: and python: run the code that they name.",
+        ),
     ] = None,
     compare: Annotated[list[str] | None, _encoders(help="Another encoder for the same audio; repeatable.")] = None,
     layers: Annotated[bool, _encoders("--layers", help="Measure every layer.")] = False,
     group: Annotated[str | None, _encoders(help="Column of the audio whose groups are measured separately.")] = None,
+    equal_n: Annotated[bool, _encoders("--equal-n", help="Groups on equally many clips each.")] = False,
     durations: Annotated[str | None, _encoders(help="Also measure the first seconds of each clip: 1,2,5.")] = None,
     kind: Annotated[str | None, _encoders(help="Kind of audio, where the guess is wrong.")] = None,
     audio_root: Annotated[Path | None, _encoders(help="Folder that a manifest's paths are relative to.")] = None,
@@ -103,8 +107,12 @@ def measure(
     blocks: Annotated[int, _both(min=2, max=256, help="Groups for the jackknife.")] = 16,
 ) -> None:
     """Effective rank of an encoder's embeddings of audio, or of embeddings in files, with interval and provenance."""
+    from sonoscale.rank._files import is_embedding_file
+
+    if not embeddings and what and all(map(is_embedding_file, what)):
+        embeddings, what = [Path(file) for file in what], None
     if not embeddings and (not what or len(what) != 2):
-        raise SonoscaleError("measure needs ENCODER AUDIO, or --embeddings FILE")
+        raise SonoscaleError("measure needs ENCODER AUDIO, or files of embeddings")
     for path, suffixes in (
         (json, (".json", ".parquet")), (plot, (".png",)), (out, (".html",)), (save_embeddings, (".parquet", ".npy")),
     ):  # fmt: skip
@@ -128,8 +136,8 @@ def measure(
         check_outputs([json, plot, out, save_embeddings, names], [Path(what[1])])
         options |= {
             "encoders": [what[0], *(compare or [])], "corpus": what[1], "layers": layers, "group": group,
-            "durations": seconds_of(durations), "kind": kind, "audio_root": audio_root, "max_seconds": max_seconds,
-            "max_skipped": max_skipped, "save_embeddings": save_embeddings, "device": device,
+            "equal_n": equal_n, "durations": seconds_of(durations), "kind": kind, "audio_root": audio_root,
+            "max_seconds": max_seconds, "max_skipped": max_skipped, "save_embeddings": save_embeddings, "device": device,
             "precision": precision.value, "batch_seconds": batch_seconds, "workers": workers,
             "executor": executor.value,
         }  # fmt: skip
@@ -138,7 +146,6 @@ def measure(
 
 def _run(options: dict[str, Any], plot: Path | None, out: Path | None) -> None:
     """Measure, print, and write the page and the figure, also of what there is if a later one fails."""
-    from rich.markup import escape
     from rich.text import Text
 
     from sonoscale.cli._console import console, progress_bars
@@ -152,7 +159,7 @@ def _run(options: dict[str, Any], plot: Path | None, out: Path | None) -> None:
 
         def progress(name: str, step: str, done: int, total: int) -> None:
             if (name, step) not in tasks:
-                tasks[name, step] = bars.add_task(escape(f"{name}: {step}"), total=total)
+                tasks[name, step] = bars.add_task(f"{name}: {step}", total=total)
             bars.update(tasks[name, step], completed=done)
 
         def each(measurement: Measurement) -> None:

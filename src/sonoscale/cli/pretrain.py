@@ -43,12 +43,12 @@ def pretrain(
         bool, typer.Option("--dry-run", help="Report parameters, FLOPs, memory and time, and train nothing.")
     ] = False,
     resume: Annotated[bool, typer.Option("--resume/--restart", help="Resume an unfinished run, or restart it.")] = True,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
     devices: Annotated[
         int | None, typer.Option(min=1, help="Processes on this machine (default: 1; under torchrun, what it started).")
     ] = None,
     strategy: Annotated[Strategy, typer.Option(help="For several processes; fsdp shards the model.")] = Strategy.AUTO,
-    precision: Annotated[Precision, typer.Option(help="auto: bf16 on a GPU.")] = Precision.AUTO,
+    precision: Annotated[Precision, typer.Option(help="Instead of train.precision.")] = Precision.AUTO,
     compile_: Annotated[
         bool | None, typer.Option("--compile/--no-compile", help="Compile blocks (default: on a GPU).")
     ] = None,

@@ -58,6 +58,8 @@ def probe(
             def show(what: str, done: int, total: int) -> None:
                 if what not in shown:
                     shown[what] = bars.add_task(escape(what), total=total)
+                    if not console.is_terminal and what.endswith(("embed", "audio")):
+                        console.print(Text(f"{what}, {total:,} clips"), soft_wrap=True)
                 bars.update(shown[what], completed=done)
 
             results = probe(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sonoscale.cli._console import console
+from sonoscale.cli._console import console, say
 from sonoscale.errors import SonoscaleError
 
 app = typer.Typer(help="Run a designed sweep of encoders and fit its laws.", no_args_is_help=True)
@@ -15,37 +15,167 @@ app = typer.Typer(help="Run a designed sweep of encoders and fit its laws.", no_
 
 @app.command("run")
 def run(
-    file: Annotated[Path, typer.Argument(help="The study's YAML file.")],
+    file: Annotated[Path, typer.Argument(help="The study's YAML file; its folder, or its ledger, to continue.")],
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override a key: a.b=value.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the study (default: results/NAME).")] = None,
     cache: Annotated[Path | None, typer.Option(help="Folder of computed log-mels.", envvar="SONOSCALE_CACHE")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes (default: one per core).")] = None,
+    executor: Annotated[str, typer.Option(help="Where runs are done: local, ray or slurm.")] = "local",
+    workers: Annotated[int | None, typer.Option(min=1, help="Runs at once (default: one per core).")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    retries: Annotated[int, typer.Option(min=0, help="How often a run that fails is tried again.")] = 1,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(help="address=..., gpus=0.25 (ray); minutes=60, slurm.slurm_partition=... (slurm)."),
+    ] = None,
 ) -> None:
     """Train, probe, fit and report. Finished runs are reused, so the same command resumes."""
+    from sonoscale.cli._progress import RichWatcher
+    from sonoscale.config import override_pairs, set_key
     from sonoscale.study import study
 
-    made = study(file, out=out, cache=cache, set=set_ or [])
-    from sonoscale.cli._progress import RichWatcher
-
+    made, how = study(file, out=out, cache=cache, set=set_ or []), {}
+    for key, value in override_pairs(option or []):
+        set_key(how, key, value)
     with RichWatcher(console) as watcher:
-        made.run(workers=workers, progress=watcher)
+        made.run(executor=executor, workers=workers, device=device, retries=retries, progress=watcher, **how)
     finished = (made.folder / "ledger.parquet").is_file()
-    if finished:
+    if finished and made.is_reported:
+        say(f"nothing has changed since it was reported: {made.folder / 'report.html'}")
+    elif finished:
         report(made.folder)
     if made.failures:
-        lines = [f"  {f.label}, seed {f.seed}: {f.error}" for f in made.failures]
+        lines = [f"  {f.label}, seed {f.seed}: {f.reason}: {f.error}" for f in made.failures]
         others = "the others are kept" if finished else "none is finished, so there is no ledger"
         raise SonoscaleError(f"{len(lines)} run(s) failed; {others}\n" + "\n".join(lines))
 
 
+@app.command("status")
+def status(
+    folder: Annotated[Path, typer.Argument(help="Folder of a study.")],
+    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it until all runs have ended.")] = False,
+) -> None:
+    """Which runs are queued, running (with rate and time left), done, and failed (with the reason)."""
+    from sonoscale.study import status
+
+    if json:
+        say(status(folder).to_json())
+        return
+    found = status(folder)
+    if watch:
+        import time
+
+        from rich.live import Live
+        from rich.text import Text
+
+        with Live(Text(repr(found)), console=console, auto_refresh=False) as live:
+            while found.counts["queued"] or found.counts["running"]:
+                time.sleep(2)
+                found = status(folder)
+                live.update(Text(repr(found)), refresh=True)
+    else:
+        say(repr(found))
+
+
+@app.command("stop")
+def stop(folder: Annotated[Path, typer.Argument(help="Folder of a study.")]) -> None:
+    """End all drivers and runs of a study; runs keep what they have, and the study resumes later."""
+    from sonoscale.study import stop
+
+    say(f"{folder}: {stop(folder)} run(s) were under way and have ended; run the study again to resume")
+
+
+@app.command("retry")
+def retry(
+    folder: Annotated[Path, typer.Argument(help="Folder of a study.")],
+    runs: Annotated[list[str] | None, typer.Argument(help="Names or labels (default: all that failed).")] = None,
+) -> None:
+    """Let runs that failed be tried again the next time that the study is run."""
+    from sonoscale.study import retry
+
+    say(f"{folder}: {len(retry(folder, runs or []))} run(s) will be tried again; run the study")
+
+
+@app.command("add")
+def add(
+    folder: Annotated[Path, typer.Argument(help="Folder of a study.")],
+    value: Annotated[list[str] | None, typer.Option(help="To a swept key: encoder.width=[96,128].")] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="One more seed.")] = None,
+    budget: Annotated[list[int] | None, typer.Option(help="One more budget, in steps.")] = None,
+) -> None:
+    """Add values, seeds or longer budgets; a longer budget continues what was trained."""
+    from sonoscale.config import override_pairs
+    from sonoscale.study import add
+
+    values = {key: more if isinstance(more, list) else [more] for key, more in override_pairs(value or [])}
+    say(repr(add(folder, values=values, seeds=seed or [], budgets=budget or [])))
+
+
+@app.command("quality")
+def quality(
+    folder: Annotated[Path, typer.Argument(help="Folder of a study, or its ledger.")],
+    weights: Annotated[str | None, typer.Option(help="plain or reliability, instead of the study's own.")] = None,
+    min_reliability: Annotated[float | None, typer.Option(min=0, max=1, help="Instead of the study's own.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write all to this .json file.")] = None,
+) -> None:
+    """Which scores tell the configurations apart: reliability, floors, ceiling, and what quality is made of."""
+    from dataclasses import replace
+
+    from sonoscale.cli._outputs import check_outputs
+    from sonoscale.laws import quality
+
+    check_outputs([json], [folder])
+    found = quality(folder)
+    given = {"weights": weights, "min_reliability": min_reliability}
+    changed = {name: value for name, value in given.items() if value is not None}
+    if changed:
+        found = quality(folder, rule=replace(found.rule, **changed))
+    console.print(repr(found), highlight=False, markup=False, soft_wrap=True)
+    if json:
+        found.to_json(json)
+
+
 @app.command("report")
-def report(folder: Annotated[Path, typer.Argument(help="Folder of a study.")]) -> None:
+def report(folder: Annotated[Path, typer.Argument(help="Folder of a study, or its ledger alone.")]) -> None:
     """Draw the page and the figures of a study again."""
     from sonoscale.report import report, terminal_summary
+    from sonoscale.study._run import restore
 
+    folder = folder.parent if folder.suffix == ".parquet" else folder
+    restore(folder)
     written = report(folder)
     for part in terminal_summary(written.results, width=console.width):
         console.print(part)
     console.print(f"page     {written.page}", highlight=False, soft_wrap=True)
     for figure in written.figures:
         console.print(f"figure   {figure}", highlight=False, soft_wrap=True)
+
+
+@app.command("plan")
+def plan(
+    file: Annotated[Path, typer.Argument(help="The study's YAML file, or its folder.")],
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Override a key: a.b=value.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes at a time (default: one per core).")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    calibrate: Annotated[bool, typer.Option(help="Time some steps here, or take the speed measured last.")] = True,
+    speed: Annotated[float | None, typer.Option(help="Training FLOPs per second of a process, instead.")] = None,
+    noise: Annotated[float | None, typer.Option(help="Spread of log y between seeds (default: 0.05).")] = None,
+    ledger: Annotated[Path | None, typer.Option(help="An earlier study, from which to take the noise.")] = None,
+    level: Annotated[float, typer.Option(help="Of intervals.")] = 0.95,
+    cache: Annotated[Path | None, typer.Option(help="Folder of measured speeds.", envvar="SONOSCALE_CACHE")] = None,
+    json: Annotated[Path | None, typer.Option(help="Also write everything to this file.")] = None,
+) -> None:
+    """Cost of every run, time and memory on this machine, and what the design can tell apart. Trains nothing."""
+    from sonoscale.cli._console import print_result, stage_bars
+    from sonoscale.cli._outputs import check_outputs
+    from sonoscale.study import plan as make_plan
+
+    check_outputs([json], [file])
+    with stage_bars() as progress:
+        planned = make_plan(
+            file, set=set_ or [], workers=workers, device=device, calibrate=calibrate, speed=speed, noise=noise,
+            ledger=ledger, level=level, cache=cache, progress=progress,
+        )  # fmt: skip
+    print_result(planned)
+    if json is not None:
+        planned.to_json(json)

@@ -8,6 +8,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from sonoscale.errors import SonoscaleError
+
 
 class Corpus(Protocol):
     """Clips by index. Picklable, so that workers can read in parallel."""
@@ -73,6 +75,23 @@ class Divisible(Protocol):
     def part(self, indices: Sequence[int]) -> Corpus:
         """The clips at `indices`, in that order."""
         ...
+
+
+def sound_wave(corpus: Corpus, index: int) -> np.ndarray:
+    """The wave of a clip that is all there.
+
+    Raises:
+        SonoscaleError: it cannot be read, holds no samples or NaN, or its file is known to be cut off.
+    """
+    cut_off = getattr(corpus, "cut_off", None)
+    if cut_off is not None and (reason := cut_off(index)):
+        raise SonoscaleError(reason)
+    wave = corpus.wave(index)
+    if not len(wave):
+        raise SonoscaleError("holds no samples")
+    if not np.isfinite(wave).all():
+        raise SonoscaleError("NaN or infinite samples")
+    return wave
 
 
 @dataclass(frozen=True)

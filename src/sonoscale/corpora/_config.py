@@ -193,8 +193,8 @@ class FolderTaskConfig(Config):
 
     kind: Literal["folder"]
     name: str  # for tables and figures
-    metadata: Path  # CSV with path, label, and fold or split; relative to data.root
-    audio_root: Path = Path()  # what its paths are relative to, itself relative to data.root
+    metadata: Path  # CSV with path, label, and fold or split; relative to data.root, else to the current folder
+    audio_root: Path = Path()  # what its paths are relative to, itself relative as metadata is
     label: str = "label"  # column of labels
     fold: str | None = None  # column of folds; by default fold, or else split
 

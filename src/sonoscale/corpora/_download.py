@@ -6,6 +6,7 @@ import hashlib
 import http.client
 import json
 import re
+import shutil
 import time
 import urllib.error
 import urllib.request
@@ -16,10 +17,18 @@ from typing import Any
 
 from sonoscale import __version__
 from sonoscale.errors import SonoscaleError
+from sonoscale.files import write_json
 
-__all__ = ["Patience", "download", "read_json"]
+__all__ = ["CHECKSUM", "URL", "Patience", "download", "read_json"]
+
+CHECKSUM = re.compile("md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}")
+URL = re.compile(r"https?://[^/?#\s\\\x00-\x20\x7f]+/[^\s\x00-\x20\x7f]*")
+"""What an address of a file must look like: nothing of this machine can be asked for."""
 
 _BLOCK = 1 << 20
+_WORTH = 1 << 16  # bytes that an attempt must bring to have been worth it
+_MOST_JSON = 1 << 24  # bytes of a JSON answer
+_RESERVE = 1 << 28  # bytes that a download leaves free on the disk
 _RETRIED = {408, 425, 429, 500, 502, 503, 504}  # HTTP status codes of troubles that pass
 Progress = Callable[[int, int | None], None]
 
@@ -31,6 +40,7 @@ class Patience:
     retries: int = 6  # in a row without a byte more
     pause: float = 1.0  # seconds before the first retry; each further one waits twice as long, at most a minute
     timeout: float = 60.0  # seconds without a byte after which a connection counts as dead
+    slowest: float = 1024.0  # bytes a second, over `timeout` seconds, below which it counts as dead too
 
 
 class _PassingError(Exception):
@@ -102,9 +112,14 @@ def read_json(url: str, patience: Patience | None = None) -> Any:
     for attempt in range(patience.retries + 1):
         try:
             with _open(url, {}, patience) as answer:
-                return json.load(answer)
-        except ValueError as error:
-            raise SonoscaleError(f"{url}: the answer is not JSON ({error})") from error
+                content = bytearray()
+                for block in _blocks(answer, patience):
+                    content += block
+                    if len(content) > _MOST_JSON:
+                        raise _FinalError(f"the answer is longer than {_MOST_JSON:,} bytes")
+                return json.loads(content)
+        except (ValueError, RecursionError) as error:
+            raise SonoscaleError(f"{url}: the answer is not JSON ({str(error)[:200]})") from error
         except _FinalError as error:
             raise SonoscaleError(f"{url}: {error}") from error
         except (_PassingError, OSError, http.client.HTTPException) as error:
@@ -127,7 +142,7 @@ def _persist(url: str, part: Path, size: int | None, progress: Progress | None, 
         try:
             return _attempt(url, part, size, progress, patience)
         except _PassingError as error:
-            failed = 1 if _length(part) > before else failed + 1
+            failed = 1 if _length(part) - before >= _WORTH else failed + 1
             if failed > patience.retries:
                 raise _FinalError(f"{error} ({failed} times); what arrived is kept") from error
             _wait(patience, failed - 1)
@@ -149,22 +164,33 @@ def _attempt(url: str, part: Path, size: int | None, progress: Progress | None, 
             _forget(part)
             raise _PassingError("the server sent another range than was asked for; starting again")
         if expected is None:  # the whole file, from its start
-            start, length = 0, answer.headers.get("Content-Length")
-            total = int(length) if length is not None and length.isdigit() else None
+            start, length = 0, answer.headers.get("Content-Length") or ""
+            total = int(length) if re.fullmatch("[0-9]{1,18}", length) else None
         else:
             total = expected[1]
         if size is not None and total is not None and total != size:
             _forget(part)
             raise _FinalError(f"the server sends {total} bytes; the file that was published has {size}")
         validator = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
-        state_file.write_text(json.dumps({"url": url, "validator": validator}))
+        write_json(state_file, {"url": url, "validator": validator})
+        done, most = start, total if total is not None else size
+        room = shutil.disk_usage(part.parent).free - _RESERVE
+        if most is not None and most - start > room:
+            raise SonoscaleError(
+                f"{part.parent}: {room / 1e9:.1f} GB to spare; {url} needs {(most - start) / 1e9:.1f} GB"
+            )
         with part.open("ab" if start else "wb") as stream:
-            done = start
-            for block in _blocks(answer):
-                stream.write(block)
+            for block in _blocks(answer, patience):
                 done += len(block)
+                if most is not None and done > most:
+                    stream.close()
+                    _forget(part)
+                    raise _FinalError(f"the server sends more than the {most} bytes of the file")
+                if done - start > room:
+                    raise SonoscaleError(f"{part.parent}: the disk is nearly full after {done / 1e9:.1f} GB of {url}")
+                stream.write(block)
                 if progress:
-                    progress(done, total or size)
+                    progress(done, most)
     if total is not None and done != total:
         raise _PassingError(f"the connection ended after {done} of {total} bytes")
 
@@ -175,7 +201,8 @@ def _resume(url: str, part: Path, state_file: Path) -> tuple[int, dict[str, str]
     try:
         state = json.loads(state_file.read_text())
         validator = state["validator"] if state["url"] == url else None
-    except (OSError, ValueError, KeyError, TypeError):
+        validator = validator if isinstance(validator, str) and re.fullmatch(r"[\x20-\x7e]*", validator) else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         validator = None
     if not start or not validator or validator.startswith("W/"):  # nothing shows that it is the same file
         _forget(part)
@@ -194,22 +221,51 @@ class _NotSatisfiableError(Exception):
 def _open(url: str, headers: dict[str, str], patience: Patience) -> Any:
     headers = {"User-Agent": f"sonoscale/{__version__}", "Accept-Encoding": "identity", **headers}
     try:
-        return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=patience.timeout)
+        return _opener().open(urllib.request.Request(url, headers=headers), timeout=patience.timeout)
     except urllib.error.HTTPError as error:
         if error.code == 416:
-            match = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range", ""))
+            match = re.fullmatch(r"bytes \*/([0-9]{1,18})", error.headers.get("Content-Range", ""))
             raise _NotSatisfiableError(int(match[1]) if match else None) from error
         reported = f"the server answers {error.code} {error.reason}"
         raise (_PassingError if error.code in _RETRIED else _FinalError)(reported) from error
+    except (ValueError, UnicodeError) as error:
+        raise _FinalError(f"not an address that can be asked ({error})") from error
     except (OSError, http.client.HTTPException) as error:
         raise _PassingError(f"no connection ({getattr(error, 'reason', None) or error})") from error
 
 
-def _blocks(answer: Any) -> Iterator[bytes]:
-    """The body, with what had arrived when the connection broke."""
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """To other addresses of the web only."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        if not URL.match(newurl if newurl.count("/") > 2 else newurl + "/"):
+            raise _FinalError(f"the server points to {newurl[:200]!r}, which is not http:// or https://")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """Knows http and https, and nothing else: no files, no FTP."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler, urllib.request.UnknownHandler, urllib.request.HTTPHandler,
+        urllib.request.HTTPSHandler, urllib.request.HTTPDefaultErrorHandler, urllib.request.HTTPErrorProcessor,
+        _Redirects,
+    ):  # fmt: skip
+        opener.add_handler(handler())
+    return opener
+
+
+def _blocks(answer: Any, patience: Patience) -> Iterator[bytes]:
+    """The body as it comes, with what had arrived when the connection broke."""
+    since, arrived = time.monotonic(), 0
     try:
-        while block := answer.read(_BLOCK):
+        while block := answer.read1(_BLOCK):
             yield block
+            arrived += len(block)
+            if (waited := time.monotonic() - since) > patience.timeout:
+                if arrived < patience.slowest * waited:
+                    raise _PassingError(f"the connection brings {arrived / waited:.0f} bytes a second only")
+                since, arrived = time.monotonic(), 0
     except http.client.IncompleteRead as error:
         yield error.partial
         raise _PassingError("the connection ended too early") from error
@@ -218,7 +274,7 @@ def _blocks(answer: Any) -> Iterator[bytes]:
 
 
 def _content_range(answer: Any) -> tuple[int, int] | None:
-    match = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range", ""))
+    match = re.fullmatch(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18})", answer.headers.get("Content-Range", ""))
     return (int(match[1]), int(match[2])) if match else None
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shutil
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,11 +17,15 @@ import torch
 from sonoscale.audio import LogMel, LogMelConfig
 from sonoscale.config import config_hash
 from sonoscale.corpora._base import Corpus, Divisible, take
-from sonoscale.errors import SonoscaleError
-from sonoscale.files import make_folder
+from sonoscale.digests import read_sealed, write_sealed
+from sonoscale.errors import SonoscaleError, SonoscaleWarning
+from sonoscale.files import digest, make_folder, settle
 from sonoscale.processes import WorkerPool, remove_leftovers, unfinished_folder, worker_pool
 
 _CHUNK = 32  # clips a worker handles at a time
+_META, _FRAMES, _OFFSETS = "meta.json", "frames.npy", "offsets.npy"
+_verified: dict[Path, tuple[int, ...]] = {}
+"""Stores that this process has read whole and found undamaged: folder -> state of their files then."""
 Progress = Callable[[int, int], None]
 
 
@@ -41,16 +45,22 @@ class FeatureStore:
 
     @classmethod
     def open(cls, folder: str | Path) -> FeatureStore:
-        """Map a store that `build_features` made."""
+        """Map a store that `build_features` made. Once in a process it is read whole, to see that nothing is damaged.
+
+        Raises:
+            SonoscaleError: it is missing, damaged, or not one.
+        """
         folder = Path(folder)
         try:
-            meta = json.loads((folder / "meta.json").read_text())
+            meta = read_sealed(folder / _META, "the description of log-mels")
+            _verify(folder, meta["files"])
             return cls(
-                folder, np.load(folder / "frames.npy", mmap_mode="r"), np.load(folder / "offsets.npy"),
-                meta["hop_seconds"], meta["window_seconds"], meta["corpus"],
+                folder, np.load(folder / _FRAMES, mmap_mode="r"), np.load(folder / _OFFSETS), meta["hop_seconds"],
+                meta["window_seconds"], meta["corpus"],
             )  # fmt: skip
-        except (OSError, ValueError, KeyError) as error:
-            raise SonoscaleError(f"{folder}: not a readable feature cache ({error}); delete it to rebuild") from error
+        except (SonoscaleError, OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
+            reason = f"no {error} in its {_META}" if isinstance(error, KeyError) else error
+            raise SonoscaleError(f"{folder}: damaged log-mels ({reason}); delete it to have them computed") from error
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -107,7 +117,7 @@ def build_features(
     pool: WorkerPool | None = None,
     progress: Progress | None = None,
 ) -> FeatureStore:
-    """Compute (or find) the log-mels of a corpus.
+    """Compute the log-mels of a corpus, or find them. Those that are found damaged are computed anew, with a warning.
 
     Arguments:
         corpus: what to compute.
@@ -121,11 +131,33 @@ def build_features(
         SonoscaleError: a clip cannot be read, or is shorter than one analysis window (named).
     """
     identity = config_hash(corpus.identity, 16)
-    key = config_hash([identity, front_end.model_dump(), dtype, 1], 16)
+    key = config_hash([identity, front_end.model_dump(), dtype, _FORMAT], 16)
     folder = cache / f"logmel-{key}"
-    if not (folder / "meta.json").is_file():
-        _write(corpus, front_end, folder, dtype, pool, progress, identity)
+    if (folder / _META).exists():
+        try:
+            return FeatureStore.open(folder)
+        except SonoscaleError as error:
+            said = str(error).removesuffix("; delete it to have them computed")
+            warnings.warn(f"{said}: they are computed anew", SonoscaleWarning, stacklevel=2)
+            shutil.rmtree(folder, ignore_errors=True)
+    _write(corpus, front_end, folder, dtype, pool, progress, identity)
     return FeatureStore.open(folder)
+
+
+_FORMAT = 2
+"""Raised when older stores cannot be used."""
+
+
+def _verify(folder: Path, digests: dict[str, str]) -> None:
+    """Whether the arrays are as they were written; not asked again in this process until they change."""
+    states = [(folder / name).stat() for name in (_META, _FRAMES, _OFFSETS)]
+    state = tuple(n for s in states for n in (s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns))
+    if _verified.get(folder) == state:
+        return
+    for name in (_FRAMES, _OFFSETS):
+        if digest(folder / name) != digests[name]:
+            raise SonoscaleError(f"{name} is not what was written")
+    _verified[folder] = state
 
 
 def _write(
@@ -145,27 +177,43 @@ def _write(
         lengths: list[int] = []
         with (unfinished / "raw").open("wb") as stream:
             for part, part_lengths in _compute(corpus, front_end, dtype, pool):
+                if not lengths:
+                    _check_disk(unfinished, part.nbytes * len(corpus) / len(part_lengths), len(corpus))
                 stream.write(part.tobytes())
                 lengths.extend(part_lengths)
                 if progress:
                     progress(len(lengths), len(corpus))
         shape = (sum(lengths), front_end.n_mels)
-        _raw_to_npy(unfinished / "raw", unfinished / "frames.npy", shape, np.dtype(dtype))
-        np.save(unfinished / "offsets.npy", np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+        _raw_to_npy(unfinished / "raw", unfinished / _FRAMES, shape, np.dtype(dtype))
+        np.save(unfinished / _OFFSETS, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
         meta = {
             "corpus": identity,
             "clips": len(corpus),
             "hop_seconds": front_end.hop / front_end.sample_rate,
             "window_seconds": front_end.n_fft / front_end.sample_rate,
             "front_end": front_end.model_dump(),
+            "files": {name: digest(unfinished / name) for name in (_FRAMES, _OFFSETS)},
         }
-        (unfinished / "meta.json").write_text(json.dumps(meta, indent=1))
-        if (folder / "meta.json").is_file():  # another process was faster; its runs may have it open
+        write_sealed(unfinished / _META, meta)
+        for path in (unfinished / _FRAMES, unfinished / _OFFSETS, unfinished / _META, unfinished):
+            settle(path)
+        if (folder / _META).is_file():  # another process was faster; its runs may have it open
             return
         shutil.rmtree(folder, ignore_errors=True)
         unfinished.replace(folder)
+        settle(folder.parent)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _check_disk(folder: Path, needed: float, clips: int) -> None:
+    """Whether there is room, as the first clips let expect: twice, as a header is put before the numbers at the end."""
+    free = shutil.disk_usage(folder).free
+    if 2 * needed > free:
+        raise SonoscaleError(
+            f"{folder.parent}: log-mels of {clips:,} clips need about {2 * needed / 1e9:,.1f} GB of disk, and "
+            f"{free / 1e9:,.1f} GB are free: take fewer clips, another cache, or log_mels: on_device"
+        )
 
 
 def _raw_to_npy(raw: Path, target: Path, shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
@@ -190,7 +238,7 @@ def feature_pool(workers: int) -> Iterator[WorkerPool | None]:
 def _compute(
     corpus: Corpus, front_end: LogMelConfig, dtype: str, pool: WorkerPool | None
 ) -> Iterator[tuple[np.ndarray, list[int]]]:
-    chunks = [range(i, min(i + _CHUNK, len(corpus))) for i in range(0, len(corpus), _CHUNK)]
+    chunks = (range(i, min(i + _CHUNK, len(corpus))) for i in range(0, len(corpus), _CHUNK))
     parts = (corpus.part(c) if isinstance(corpus, Divisible) else take(corpus, c) for c in chunks)
     work = partial(_chunk, front_end, dtype)
     yield from map(work, parts) if pool is None else pool.map(work, parts)

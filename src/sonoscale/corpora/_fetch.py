@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import fnmatch
-import json
 import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Any
 
-from sonoscale.corpora._download import Patience, download, read_json
-from sonoscale.corpora._recipes import Recipe, RecipeFile
+from pydantic import AfterValidator, BaseModel, Field
+
+from sonoscale.config import config_hash, validate
+from sonoscale.corpora._download import CHECKSUM, URL, Patience, download, read_json
+from sonoscale.corpora._recipes import RECEIPT, Recipe, RecipeFile, file_name
 from sonoscale.corpora._unpack import is_archive, merge_into, unpack
 from sonoscale.errors import SonoscaleError
-from sonoscale.files import make_folder
+from sonoscale.files import make_folder, write_json
+from sonoscale.files import read_json as read_json_file
 from sonoscale.processes import only_one_process
 
-__all__ = ["RECEIPT", "Fetched", "fetch_corpus"]
+__all__ = ["Fetched", "fetch_corpus"]
 
-RECEIPT = "sonoscale-fetch.json"
-"""In the folder of a corpus: what was fetched, from where, and whether it was verified."""
 Progress = Callable[[str, int, int | None], None]
 
 
@@ -50,6 +51,15 @@ class _Item:
     checksum: str | None
     size: int | None
     recipe: RecipeFile
+
+    @property
+    def place(self) -> str:
+        """Where it belongs, in the folder of the corpus."""
+        return str(PurePosixPath(self.recipe.into, self.name))
+
+    def target(self, work: Path) -> Path:
+        """Where it is downloaded to: a folder of its own."""
+        return work / config_hash(self.key, 8) / self.name
 
 
 def fetch_corpus(
@@ -95,7 +105,7 @@ def fetch_corpus(
     folder, work = out / name, out / f".{name}.fetch"
     wanted = [file for file in recipe.files if not parts or file.part in parts]
     receipt = _Receipt(folder, name, recipe)
-    wanted = [file for file in wanted if _entry_key(file) not in receipt.complete]
+    wanted = [file for file in wanted if file.place not in receipt.complete]
     fetched = Fetched(folder, [])
     if not wanted:
         return fetched
@@ -109,7 +119,7 @@ def fetch_corpus(
             for group in groups:
                 if any(item.key not in receipt.files for item in group):
                     _get(group, folder, work, receipt, fetched, progress, patience)
-            receipt.finish([_entry_key(file) for file in unit])
+            receipt.finish([file.place for file in unit])
     shutil.rmtree(work, ignore_errors=True)
     return fetched
 
@@ -127,10 +137,10 @@ class _Receipt:
         self.complete: list[str] = []
         if self._file.exists():
             try:
-                content = json.loads(self._file.read_text(encoding="utf-8"))
-                self.files, self.complete = content["files"], content["complete"]
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                raise SonoscaleError(f"{self._file}: not readable ({error}); delete it to fetch again") from error
+                found = validate(_Receipted, read_json_file(self._file, "a receipt"), source=str(self._file))
+            except SonoscaleError as error:
+                raise SonoscaleError(f"{error}; delete it to fetch again") from error
+            self.files, self.complete = dict(found.files), list(found.complete)
 
     def add(self, files: dict[str, dict[str, Any]]) -> None:
         self.files |= files
@@ -141,11 +151,14 @@ class _Receipt:
         self._write()
 
     def _write(self) -> None:
-        unfinished = self._file.with_name(f".{RECEIPT}")
-        content = {**self._about, "files": self.files, "complete": self.complete}
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(json.dumps(content, indent=1), encoding="utf-8")
-        unfinished.replace(self._file)
+        write_json(self._file, {**self._about, "files": self.files, "complete": self.complete})
+
+
+class _Receipted(BaseModel):
+    """What a receipt holds, as far as it is used."""
+
+    files: dict[str, dict[str, Any]]
+    complete: list[str]
 
 
 def _get(
@@ -155,35 +168,37 @@ def _get(
     """Download the files of a group, which are one archive, and put what is in it in its place."""
     notes: dict[str, dict[str, Any]] = {}
     for item in group:
-        target = work / item.name
+        target = item.target(work)
+        make_folder(target.parent)
+        for key, note in receipt.files.items():
+            if key != item.key and note.get("place") == item.place:
+                raise SonoscaleError(f"{folder / item.place}: {key} is there already, and {item.key} would replace it")
         found = download(
             item.urls, target, checksum=item.checksum, size=item.size, patience=patience,
             progress=lambda done, total, name=item.name: progress(name, done, total) if progress else None,
         )  # fmt: skip
         size = target.stat().st_size
         notes[item.key] = {"urls": item.urls, "bytes": size, "checksum": found, "verified": bool(item.checksum)}
+        if not (item.recipe.unpack and is_archive(group[-1].name)):
+            notes[item.key]["place"] = item.place
         if item.checksum is None:
             fetched.notes.append(f"{item.name}: no checksum is known: content not verified (it is {found})")
     last, place = group[-1], folder / group[-1].recipe.into
     if last.recipe.unpack and is_archive(last.name):
         staging = work / "unpacked"
         shutil.rmtree(staging, ignore_errors=True)
-        left_out = unpack(work / last.name, staging, [work / item.name for item in group[:-1]])
+        left_out = unpack(last.target(work), staging, [item.target(work) for item in group[:-1]])
         if left_out:
             fetched.notes.append(f"{last.name}: {len(left_out)} links or devices left out, such as {left_out[0]}")
         merge_into(staging, place)
     else:
         place.mkdir(parents=True, exist_ok=True)
         for item in group:
-            (work / item.name).replace(place / item.name)
+            item.target(work).replace(place / item.name)
     receipt.add(notes)
     for item in group:
-        (work / item.name).unlink(missing_ok=True)
-        fetched.files.append(item.name)
-
-
-def _entry_key(file: RecipeFile) -> str:
-    return f"zenodo:{file.zenodo}/{file.match}" if file.zenodo else file.filename
+        item.target(work).unlink(missing_ok=True)
+        fetched.files.append(item.place)
 
 
 def _units(files: list[RecipeFile]) -> list[list[RecipeFile]]:
@@ -193,7 +208,7 @@ def _units(files: list[RecipeFile]) -> list[list[RecipeFile]]:
     for file in files:
         stem, suffix = (file.filename[:-4], file.filename[-4:]) if file.url else ("", "")
         is_segment = stem in split and bool(re.fullmatch(r"\.z(\d\d|ip)", suffix))
-        units.setdefault(f"split:{stem}" if is_segment else _entry_key(file), []).append(file)
+        units.setdefault(f"split:{file.into}/{stem}" if is_segment else file.place, []).append(file)
     return [
         sorted(unit, key=lambda f: (f.filename.endswith(".zip"), f.filename)) if len(unit) > 1 else unit
         for unit in units.values()
@@ -203,23 +218,43 @@ def _units(files: list[RecipeFile]) -> list[list[RecipeFile]]:
 def _items(file: RecipeFile, recipe: Recipe, patience: Patience | None) -> list[_Item]:
     """The files to download for an entry of the recipe; of a Zenodo record, as the record lists them."""
     if not file.zenodo:
-        return [_Item(file.filename, file.filename, file.urls, file.checksum, file.size, file)]
+        return [_Item(file.place, file.filename, file.urls, file.checksum, file.size, file)]
     url = f"{recipe.zenodo_api}/{file.zenodo}"
-    record = read_json(url, patience)
-    try:
-        found = [
-            _Item(
-                f"zenodo:{file.zenodo}/{entry['key']}", PurePosixPath(entry["key"]).name, [entry["links"]["self"]],
-                entry.get("checksum"), entry.get("size"), file,
-            )
-            for entry in record["files"]
-            if fnmatch.fnmatch(entry["key"], file.match)
-        ]  # fmt: skip
-    except (KeyError, TypeError, AttributeError) as error:
-        raise SonoscaleError(f"{url}: not the description of a Zenodo record (no {error})") from error
+    record = validate(_ZenodoRecord, read_json(url, patience), source=f"{url}: not a Zenodo record as expected")
+    found = [
+        _Item(
+            f"zenodo:{file.zenodo}/{PurePosixPath(file.into, entry.key)}", entry.key, [entry.links.self_],
+            entry.checksum, entry.size, file,
+        )
+        for entry in record.files
+        if fnmatch.fnmatch(entry.key, file.match)
+    ]  # fmt: skip
     if not found:
         raise SonoscaleError(f"{url}: no file of this record matches {file.match!r}")
     return found
+
+
+def _address(value: str) -> str:
+    if not URL.fullmatch(value):
+        raise ValueError("must be an address that begins with http:// or https://")
+    return value
+
+
+class _ZenodoLinks(BaseModel):
+    self_: Annotated[str, AfterValidator(_address)] = Field(alias="self")
+
+
+class _ZenodoFile(BaseModel):
+    key: Annotated[str, AfterValidator(file_name)]
+    links: _ZenodoLinks
+    checksum: str | None = Field(default=None, pattern=f"^({CHECKSUM.pattern})$")
+    size: int | None = Field(default=None, ge=0, lt=1 << 50)
+
+
+class _ZenodoRecord(BaseModel):
+    """What Zenodo answers, as far as it is used."""
+
+    files: list[_ZenodoFile]
 
 
 def _check_space(out: Path, files: list[RecipeFile]) -> None:

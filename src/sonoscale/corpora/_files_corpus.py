@@ -18,10 +18,10 @@ from sonoscale.audio import AUDIO_SUFFIXES, read_audio
 from sonoscale.audio._crop import resampled_crop, resampled_length
 from sonoscale.audio._read import AudioHeader, Source, read_header
 from sonoscale.audio._slice import FileSlice
+from sonoscale.digests import file_digests
 from sonoscale.errors import SonoscaleError
 
 _SHORTEST_REST = 0.5  # seconds; what is left after the last whole chunk is a clip if it is not shorter
-_EDGE = 1 << 16  # bytes at either end of a file that stand for its content
 _THREADS = 8  # that wait for headers
 
 Skipped = tuple[str, str]
@@ -46,6 +46,12 @@ class Clip:
     cut: bool
     row: Mapping[str, Any]
     note: str = ""  # what else there is to know of it
+
+    @property
+    def cut_off(self) -> str:
+        """What shows that its recording ends too early, if something does and this is its last clip."""
+        header = self.recording.header
+        return header.cut_off if self.stop in (None, header.frames) else ""
 
     @property
     def span(self) -> str:
@@ -93,17 +99,22 @@ class Segments:
     @property
     def notes(self) -> tuple[Skipped, ...]:
         """See `AudioCorpus.notes`."""
-        return tuple((self.name(i), clip.note) for i, clip in enumerate(self.clips) if clip.note)
+        said = [(i, clip.note or clip.cut_off) for i, clip in enumerate(self.clips)]
+        return tuple((self.name(i), note) for i, note in said if note)
+
+    def cut_off(self, index: int) -> str:
+        """What shows that the file of clip `index` ends before its audio does; empty if nothing does."""
+        return self.clips[index].cut_off
 
     def _recordings(self) -> list[Recording]:
         return list({clip.recording.name: clip.recording for clip in self.clips}.values())
 
     def _content(self) -> bytes:
-        """What stands for the audio of all recordings: here each one's name, size, and first and last 64 KiB."""
-        digest = hashlib.sha256()
-        for recording in self._recordings():
-            assert isinstance(recording.source, Path)
-            digest.update(os.fsencode(recording.name) + b"\0" + file_digest(recording.source))
+        """What stands for the audio of all recordings: here each one's name and content."""
+        digest, recordings = hashlib.sha256(), self._recordings()
+        files = [recording.source for recording in recordings if isinstance(recording.source, Path)]
+        for recording, content in zip(recordings, contents(files), strict=True):
+            digest.update(os.fsencode(recording.name) + b"\0" + content)
         return digest.digest()
 
     def _source(self, recording: Recording) -> Source:
@@ -248,20 +259,13 @@ def cut_all(
     return clips, skipped
 
 
-def file_digest(file: Path) -> bytes:
-    """SHA-256 over a file's size and its first and last 64 KiB; for a file that cannot be read, of a word for that.
+def contents(files: Sequence[Path]) -> list[bytes]:
+    """SHA-256 of the content of each file; for one that cannot be read, of a word for that.
 
     A file may be listed and go, or be closed to this user: its clips then count as broken when they are read.
     """
-    try:
-        with file.open("rb") as stream:
-            size = os.fstat(stream.fileno()).st_size
-            content = stream.read(_EDGE)
-            stream.seek(max(0, size - _EDGE))
-            content += stream.read(_EDGE)
-    except OSError:
-        return hashlib.sha256(b"cannot be read").digest()
-    return hashlib.sha256(f"{size}\0".encode() + content).digest()
+    missing = hashlib.sha256(b"cannot be read").digest()
+    return [missing if digest is None else bytes.fromhex(digest) for digest in file_digests(files)]
 
 
 def need_clips(clips: Sequence[Clip], skipped: Sequence[Skipped], place: str, hint: str = "") -> None:

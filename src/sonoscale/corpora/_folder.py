@@ -15,7 +15,8 @@ import numpy as np
 from sonoscale.audio import AUDIO_SUFFIXES, read_audio
 from sonoscale.audio._crop import resampled_crop, resampled_length
 from sonoscale.audio._read import read_header
-from sonoscale.corpora._files_corpus import headers
+from sonoscale.corpora._files_corpus import header_of, headers
+from sonoscale.digests import file_digests
 from sonoscale.errors import SonoscaleError
 
 
@@ -50,19 +51,12 @@ class FileCorpus:
 
     @cached_property
     def _digest(self) -> str:
-        """Over each file's relative path, size, and first and last 64 KiB."""
-        digest = hashlib.sha256()
-        for path in self.paths:
-            file = self.root / path
-            try:
-                size = file.stat().st_size
-                with file.open("rb") as stream:
-                    content = stream.read(1 << 16)
-                    stream.seek(max(0, size - (1 << 16)))
-                    content += stream.read(1 << 16)
-            except OSError as error:
-                raise SonoscaleError(f"{file}: cannot be read ({error.strerror})") from error
-            digest.update(os.fsencode(path) + f"\0{size}\0".encode() + hashlib.sha256(content).digest())
+        """Over each file's relative path and content."""
+        digest, files = hashlib.sha256(), [self.root / path for path in self.paths]
+        for path, file, content in zip(self.paths, files, file_digests(files), strict=True):
+            if content is None:
+                raise SonoscaleError(f"{file}: cannot be read")
+            digest.update(os.fsencode(path) + b"\0" + bytes.fromhex(content))
         return digest.hexdigest()
 
     def __len__(self) -> int:
@@ -111,6 +105,11 @@ class FileCorpus:
         known = [(0, 0) if isinstance(h, str) else (h.rate, -1 if h.frames is None else h.frames) for h in read]
         rates, frames = np.array(known, dtype=np.int64).T
         return rates, frames
+
+    def cut_off(self, index: int) -> str:
+        """What shows that the file of clip `index` ends before its audio does; empty if nothing does."""
+        header = header_of(self.root / self.paths[index])
+        return "" if isinstance(header, str) else header.cut_off
 
     def name(self, index: int) -> str:
         """See `Corpus.name`."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import re
 from pathlib import Path
 from typing import Any
 
 from sonoscale.corpora._files_corpus import Segments, Skipped, cut_all, headers, need_clips
 from sonoscale.errors import SonoscaleError
+from sonoscale.files import read_json
 
 HEAR_MARK = "task_metadata.json"
 
@@ -23,7 +24,7 @@ def open_hear(folder: Path, *, sample_rate: int, max_seconds: float | None) -> S
         SonoscaleError: a file or folder of this layout is missing or not what it should be.
     """
     meta = _json(folder / HEAR_MARK)
-    rates = sorted(int(f.name) for f in folder.iterdir() if f.is_dir() and f.name.isdigit())
+    rates = sorted(int(f.name) for f in folder.iterdir() if f.is_dir() and re.fullmatch("[1-9][0-9]{2,6}", f.name))
     if not rates:
         raise SonoscaleError(f"{folder}: no folder of audio named by its rate in Hz, such as {sample_rate}")
     rate = next((r for r in rates if r >= sample_rate), rates[-1])
@@ -53,12 +54,7 @@ def _labels(said: Any) -> dict[str, Any]:
 
 
 def _json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SonoscaleError(f"{file}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise SonoscaleError(f"{file}: not valid JSON ({error})") from error
+    content = read_json(file, "JSON of a HEAR task")
     if not isinstance(content, dict):
         raise SonoscaleError(f"{file}: a JSON object is needed, not {type(content).__name__}")
     return content

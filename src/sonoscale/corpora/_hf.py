@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow
 
 from sonoscale.audio._read import Source
-from sonoscale.corpora._files_corpus import Recording, Segments, cut_all, headers, need_clips
+from sonoscale.corpora._files_corpus import Recording, Segments, contents, cut_all, headers, need_clips
 from sonoscale.errors import SonoscaleError
 from sonoscale.extras import need
 
@@ -27,7 +27,14 @@ class HfSegments(Segments):
     fingerprint: str
 
     def _content(self) -> bytes:
-        return hashlib.sha256(self.fingerprint.encode()).digest()
+        """What `datasets` calls the content, and that of the files that hold it, of the table and of the audio."""
+        recordings = [clip.recording.source for clip in self.clips]
+        sources = (
+            _encoded(self.dataset, self.column, row) for row in dict.fromkeys(recordings) if isinstance(row, int)
+        )
+        files = [Path(file["filename"]) for file in getattr(self.dataset, "cache_files", ())]
+        files += [source for source in sources if isinstance(source, Path)]
+        return hashlib.sha256(self.fingerprint.encode() + b"".join(contents(files))).digest()
 
     def _source(self, recording: Recording) -> Source:
         assert isinstance(recording.source, int)

@@ -1,4 +1,4 @@
-"""Audio that a table lists: CSV, TSV, JSON lines or Parquet."""
+"""Audio that a table lists: CSV, TSV, JSON lines or Parquet. Corpora and tasks read their tables here."""
 
 from __future__ import annotations
 
@@ -19,7 +19,12 @@ from sonoscale.errors import SonoscaleError
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
 PATH_COLUMNS = ("path", "file", "filename", "file_name", "filepath", "audio_filepath", "audio")
 
-_Row = tuple[str, Mapping[str, Any]]  # where it stands, for messages, and its values
+Row = tuple[str, Mapping[str, Any]]
+"""Where a row stands, for messages, and its values."""
+_LONGEST = 1e9
+"""Seconds; a recording of 30 years."""
+_MOST_VALUES = 100_000_000
+"""Values of a Parquet table, which are all in memory."""
 
 
 def open_manifest(
@@ -44,8 +49,8 @@ def open_manifest(
     """
     if not file.is_file():
         raise SonoscaleError(f"{file}: no such manifest")
-    columns, rows = _read(file)
-    column = _path_column(file, columns, path_column)
+    columns, rows = read_rows(file)
+    column = path_column_of(file, columns, path_column)
     if not rows:
         raise SonoscaleError(f"{file}: no rows")
     root = file.parent if audio_root is None else audio_root
@@ -65,7 +70,7 @@ def open_manifest(
         try:
             if path not in recordings:
                 raise SonoscaleError(_why_not(path, column, read, root))
-            start, stop = _span(values)
+            start, stop = span_of(values)
             if (path, start, stop) in first_place:
                 raise SonoscaleError(f"the same audio as {first_place[path, start, stop]}")
             described = {key: value for key, value in values.items() if key != column}
@@ -79,16 +84,39 @@ def open_manifest(
     return Segments("manifest", str(root), tuple(clips), sample_rate, max_seconds, tuple(skipped))
 
 
+def described_by(file: Path) -> dict[str, Mapping[str, Any]]:
+    """What a table beside audio says of each file: by its path, relative to the table's folder, all other columns.
+
+    Nothing where there is no such table, where it has no column of paths, and of what it lists more than once.
+
+    Raises:
+        SonoscaleError: it is there and cannot be read.
+    """
+    if not file.is_file():
+        return {}
+    columns, rows = read_rows(file)
+    column = next((each for each in PATH_COLUMNS if each in columns), None)
+    if column is None:
+        return {}
+    found: dict[str, Mapping[str, Any]] = {}
+    twice: set[str] = set()
+    for _, values in rows:
+        path = os.path.normpath(_path(values.get(column)))
+        twice |= {path} & found.keys()
+        found[path] = {key: value for key, value in values.items() if key != column}
+    return {path: values for path, values in found.items() if path not in twice}
+
+
 def has_bytes(file: Path) -> bool:
     """Whether a Parquet file holds encoded audio itself, as Hugging Face's do."""
     try:
         schema = pyarrow.parquet.read_schema(file)
-    except (OSError, pyarrow.ArrowInvalid):
+    except Exception:  # whoever reads it says what is wrong
         return False
     return any(pyarrow.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0 for field in schema)
 
 
-def _path_column(file: Path, columns: Sequence[str], wanted: str | None) -> str:
+def path_column_of(file: Path, columns: Sequence[str], wanted: str | None) -> str:
     if wanted is not None:
         if wanted not in columns:
             raise SonoscaleError(f"{file}: no column '{wanted}'; its columns are {', '.join(columns)}")
@@ -119,8 +147,12 @@ def _why_not(path: str, column: str, read: Mapping[str, Any], root: Path) -> str
     return f"no such audio file {root / path}" if reason == "no such audio file" else reason
 
 
-def _span(values: Mapping[str, Any]) -> tuple[float, float | None]:
-    """Start and end in seconds; None is the end of the file."""
+def span_of(values: Mapping[str, Any]) -> tuple[float, float | None]:
+    """Start and end in seconds; None is the end of the file.
+
+    Raises:
+        SonoscaleError: a value is no number of seconds, or there is no audio between the two.
+    """
     start = _number(values, "start", "offset")
     if start is None:
         return 0.0, _number(values, "end") if "start" in values or "offset" in values else None
@@ -139,33 +171,46 @@ def _number(values: Mapping[str, Any], *columns: str) -> float | None:
             continue
         try:
             number = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             number = math.nan
-        if not math.isfinite(number):
-            raise SonoscaleError(f"column '{column}': {value!r} is not a number of seconds")
+        if not abs(number) <= _LONGEST:
+            raise SonoscaleError(f"column '{column}': {str(value)[:80]!r} is not a number of seconds")
         return number
     return None
 
 
-def _read(file: Path) -> tuple[list[str], list[_Row]]:
-    """The columns, and the rows with where each stands."""
+def read_rows(file: Path) -> tuple[list[str], list[Row]]:
+    """The columns, and the rows with where each stands.
+
+    Raises:
+        SonoscaleError: the file cannot be read, or is in another format.
+    """
     suffix = file.suffix.lower()
     try:
         if suffix == ".parquet":
-            table = pyarrow.parquet.read_table(file)
+            with pyarrow.parquet.ParquetFile(file, page_checksum_verification=True) as opened:
+                values = opened.metadata.num_rows * max(1, opened.metadata.num_columns)
+                if not 0 <= values <= _MOST_VALUES:
+                    raise SonoscaleError(f"{file}: {values:,} values; at most {_MOST_VALUES:,} are read of a manifest")
+                table = opened.read()
+            if len(set(table.column_names)) < len(table.column_names):
+                raise SonoscaleError(f"{file}: two columns of one name")
             return table.column_names, [(f"row {i}", row) for i, row in enumerate(table.to_pylist())]
         if suffix in (".csv", ".tsv"):
             return _read_csv(file, "\t" if suffix == ".tsv" else ",")
         return _read_json(file)
-    except (OSError, UnicodeDecodeError, csv.Error, pyarrow.ArrowException) as error:
+    except SonoscaleError:
+        raise
+    except Exception as error:  # damaged Parquet makes exceptions of any kind
         what = "Parquet" if suffix == ".parquet" else "text in UTF-8"
-        raise SonoscaleError(f"{file}: not readable as {what} ({str(error).splitlines()[0]})") from error
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise SonoscaleError(f"{file}: not readable as {what} ({reason})") from error
 
 
-def _read_csv(file: Path, delimiter: str) -> tuple[list[str], list[_Row]]:
+def _read_csv(file: Path, delimiter: str) -> tuple[list[str], list[Row]]:
     with file.open(newline="", encoding="utf-8-sig") as stream:
         reader = csv.DictReader(stream, delimiter=delimiter, restkey="", restval="")
-        rows: list[_Row] = []
+        rows: list[Row] = []
         for row in reader:
             if row.get("") is not None:
                 raise SonoscaleError(f"{file}: line {reader.line_num}: more values than there are columns")
@@ -173,14 +218,14 @@ def _read_csv(file: Path, delimiter: str) -> tuple[list[str], list[_Row]]:
         return list(reader.fieldnames or []), rows
 
 
-def _read_json(file: Path) -> tuple[list[str], list[_Row]]:
+def _read_json(file: Path) -> tuple[list[str], list[Row]]:
     text = file.read_text(encoding="utf-8-sig")
     columns: dict[str, None] = {}
-    rows: list[_Row] = []
+    rows: list[Row] = []
     if text.lstrip().startswith("["):  # one array of objects
         try:
             values = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise SonoscaleError(f"{file}: not valid JSON ({error})") from error
         entries = [(f"entry {i}", value) for i, value in enumerate(values)]
     else:
@@ -189,7 +234,7 @@ def _read_json(file: Path) -> tuple[list[str], list[_Row]]:
             if line.strip():
                 try:
                     entries.append((f"line {number}", json.loads(line)))
-                except ValueError as error:
+                except (ValueError, RecursionError) as error:
                     raise SonoscaleError(f"{file}: line {number}: not a JSON object ({error})") from error
     for place, value in entries:
         if not isinstance(value, dict):

@@ -10,16 +10,20 @@ from typing import Any
 
 from sonoscale.audio import AUDIO_SUFFIXES
 from sonoscale.corpora._files_corpus import Segments, cut_all, headers, need_clips
+from sonoscale.corpora._manifest import described_by
 from sonoscale.errors import SonoscaleError
 
 # Audio that libsndfile does not decode: reported rather than ignored.
+METADATA = "metadata.csv"
+"""In a folder of audio: what is known of its files, as Hugging Face and this project keep it."""
 OTHER_AUDIO = (".m4a", ".aac", ".mp4", ".wma", ".webm", ".amr", ".ape", ".wv", ".mka")
 
 
 def _open_files(
     kind: str, root: Path, files: Iterable[Path], spec: str, *, sample_rate: int, max_seconds: float | None
 ) -> Segments:
-    """All audio among `files`, which lie below `root`, sorted by path. A row holds `path` and `folder`.
+    """All audio among `files`, which lie below `root`, sorted by path. A row holds `path` and `folder`, and what a
+    `metadata.csv` in the folder says of that path.
 
     Audio is known by its suffix here, save for a file that is itself the `spec`.
 
@@ -35,9 +39,11 @@ def _open_files(
         if file.suffix.lower() in OTHER_AUDIO and str(file) != spec
     ]
 
+    described = described_by(root / METADATA) if kind == "folder" else {}
+
     def row(i: int) -> dict[str, Any]:
         name = known[i][0]
-        return {"path": name, "folder": name.rpartition("/")[0]}
+        return {"path": name, "folder": name.rpartition("/")[0], **described.get(name, {})}
 
     clips, skipped = cut_all(known, headers(file for _, file in known), row, max_seconds)
     need_clips(clips, skipped + other, spec)

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from sonoscale._text import encodable
 from sonoscale.config import config_hash
-from sonoscale.corpora._base import Corpus
+from sonoscale.corpora._base import Corpus, sound_wave
 from sonoscale.corpora._pack_index import finish_pack, plain
 from sonoscale.corpora._pack_journal import Journal, Progressed
 from sonoscale.corpora._packed import META_FILE, STEP, VERSION, PackedCorpus, is_pack, shard_name
@@ -105,12 +106,12 @@ def pack_corpus(
                 for index, result in enumerate(results, start=state.done):
                     said = known.said(index)
                     if isinstance(result, str) or isinstance(said, str):
-                        skipped.append((corpus.name(index), result if isinstance(result, str) else str(said)))
+                        skipped.append((known.name(index), result if isinstance(result, str) else str(said)))
                         continue
                     shard, offset = shards.append(result.samples)
                     place = {"shard": shard, "offset": offset, "samples": len(result.samples)}
                     clips.append(
-                        {"name": corpus.name(index), **place, "peak": result.peak, "scale": result.scale, **said}
+                        {"name": known.name(index), **place, "peak": result.peak, "scale": result.scale, **said}
                     )
                 shards.flush()
                 journal.append(len(results), clips, skipped, shards.number, shards.bytes)
@@ -126,7 +127,7 @@ def pack_corpus(
 
 def _finished(out: Path, settings: dict[str, Any]) -> PackedCorpus:
     packed = PackedCorpus.open(out, settings["rate"])
-    if packed._index.meta["settings"] != settings:
+    if packed._index.meta.settings != settings:
         raise SonoscaleError(
             f"{out / META_FILE}: a finished pack of other audio or with other settings is here; choose another "
             "folder, or delete this one"
@@ -150,12 +151,7 @@ def _quantise_chunk(corpus: Corpus) -> list[Quantised | str]:
     results: list[Quantised | str] = []
     for index in range(len(corpus)):
         try:
-            wave = corpus.wave(index)
-            if not len(wave):
-                raise SonoscaleError("holds no samples")
-            if not np.isfinite(wave).all():
-                raise SonoscaleError("NaN or infinite samples")
-            results.append(quantise(wave))
+            results.append(quantise(sound_wave(corpus, index)))
         except SonoscaleError as error:
             results.append(str(error))
     return results
@@ -166,8 +162,13 @@ class _Described:
 
     def __init__(self, corpus: Any) -> None:
         self.skipped = [(str(name), str(reason)) for name, reason in getattr(corpus, "skipped", ())]
+        self._name: Callable[[int], str] = corpus.name
         self._group: Callable[[int], Any] = getattr(corpus, "group", lambda _: None)
         self._row: Callable[[int], Mapping[str, Any]] = getattr(corpus, "row", lambda _: {})
+
+    def name(self, index: int) -> str:
+        """What to call a clip, as UTF-8 can hold it."""
+        return encodable(self._name(index))
 
     def said(self, index: int) -> dict[str, Any] | str:
         """The group and the row of a clip, or why they cannot be read."""
@@ -175,8 +176,8 @@ class _Described:
             group, row = self._group(index), self._row(index)
         except SonoscaleError as error:
             return str(error)
-        row = {str(key): plain(value) for key, value in row.items()}
-        return {"group": None if group is None else str(group), "row": row}
+        row = {encodable(str(key)): plain(value) for key, value in row.items()}
+        return {"group": None if group is None else encodable(str(group)), "row": row}
 
 
 class _Shards:

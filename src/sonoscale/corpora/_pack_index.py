@@ -15,8 +15,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sonoscale._text import encodable
 from sonoscale.corpora._pack_journal import Journal
 from sonoscale.corpora._packed import FORMAT, INDEX_FILE, META_FILE, VERSION, content_digest, shard_name
+from sonoscale.digests import write_sealed
+from sonoscale.files import digest, replacing, settle
 
 __all__ = ["finish_pack", "plain"]
 
@@ -31,15 +34,17 @@ def plain(value: Any) -> Any:
     """A metadata value as JSON keeps it; what it does not know as text, NaN and infinity as None."""
     if isinstance(value, np.generic):
         value = value.item()
-    if value is None or isinstance(value, bool | str):
+    if isinstance(value, str):
+        return encodable(value)
+    if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
         return value if -(1 << 63) <= value < 1 << 63 else str(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    return [plain(item) for item in value] if isinstance(value, list | tuple) else str(value)
+        return {encodable(str(key)): plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else encodable(str(value))
 
 
 def finish_pack(
@@ -47,36 +52,36 @@ def finish_pack(
 ) -> None:
     """Write the index and, as the last of all, the description that makes the folder a pack."""
     columns = _columns(journal.clips())
-    digest = hashlib.sha256()
+    content = hashlib.sha256()
     schema = pa.schema([*_FIELDS.items(), *((column.name, column.type) for column in columns.values())])
-    unfinished = out / f".{INDEX_FILE}"
     samples = 0
-    with pq.ParquetWriter(unfinished, schema, compression="zstd") as writer:
+    with replacing(out / INDEX_FILE) as unfinished, pq.ParquetWriter(unfinished, schema, compression="zstd") as writer:
         clips = journal.clips()
         while batch := list(itertools.islice(clips, _ROWS)):
             for clip in batch:
-                digest.update(json.dumps([clip["samples"], clip["scale"], clip["group"], clip["row"]]).encode())
+                content.update(json.dumps([clip["samples"], clip["scale"], clip["group"], clip["row"]]).encode())
                 samples += clip["samples"]
             writer.write_table(_table(batch, settings["rate"], columns, schema), row_group_size=_ROWS)
-    unfinished.replace(out / INDEX_FILE)
+    settle(out / INDEX_FILE)
     shards = [_described(out / shard_name(number)) for number in range(journal.state.shard + 1)]
     source_text = json.dumps(source, default=str)
     meta = {
         "format": FORMAT,
         "version": VERSION,
-        "sha256": content_digest(shards, digest.hexdigest()),
+        "sha256": content_digest(shards, content.hexdigest()),
         "rate": settings["rate"],
         "clips": journal.state.clips,
         "seconds": samples / settings["rate"],
         "columns": [{"name": key, "stored": columns[key].name, "json": columns[key].nested} for key in columns],
         "shards": shards,
+        "index": _described(out / INDEX_FILE),
         "skipped": [{"name": name, "reason": reason} for name, reason in [*skipped, *journal.state.skipped]],
         "source": source if len(source_text) < 10_000 else {"sha256": settings["source"]},
         "settings": settings,
     }
-    unfinished = out / f".{META_FILE}"
-    unfinished.write_text(json.dumps(meta, indent=1, default=str), encoding="utf-8")
-    unfinished.replace(out / META_FILE)
+    write_sealed(out / META_FILE, meta)
+    settle(out / META_FILE)
+    settle(out)
 
 
 @dataclass(frozen=True)
@@ -124,5 +129,4 @@ def _text(value: Any) -> str | None:
 
 
 def _described(shard: Path) -> dict[str, Any]:
-    with shard.open("rb") as stream:
-        return {"bytes": shard.stat().st_size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
+    return {"bytes": shard.stat().st_size, "sha256": digest(shard)}

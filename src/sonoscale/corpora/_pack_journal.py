@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +29,7 @@ class Progressed:
 
 
 class Journal:
-    """The journal of one pack. A line that was cut by a crash does not count."""
+    """The journal of one pack. A line that was cut or damaged does not count, nor does what comes after it."""
 
     def __init__(self, file: Path, state: Progressed) -> None:
         self.file, self.state = file, state
@@ -54,19 +55,23 @@ class Journal:
             stray = sorted(out.glob("shard-*.bin"))
             if stray:
                 raise SonoscaleError(f"{stray[0]}: a shard without a journal is in the way; delete it")
-            file.write_text(json.dumps(settings) + "\n", encoding="utf-8")
+            file.write_bytes(_line(settings))
         journal = cls(file, Progressed())
         with file.open("rb+") as stream:
-            if json.loads(stream.readline()) != settings:
+            first = _entry(stream.readline())
+            if first is None:
+                raise SonoscaleError(f"{file}: damaged; delete {out} and pack again")
+            if first != settings:
                 raise SonoscaleError(
                     f"{out}: holds an unfinished pack of other audio or with other settings; choose another folder, "
                     "or delete this one"
                 )
             complete = stream.tell()
             for line in stream:
-                if not line.endswith(b"\n"):
+                entry = _entry(line)
+                if entry is None:
                     break
-                journal._count(json.loads(line))
+                journal._count(entry)
                 complete += len(line)
             stream.truncate(complete)
         return journal
@@ -76,18 +81,18 @@ class Journal:
     ) -> None:
         """Note a batch whose samples are on the disk."""
         entry = {"handled": handled, "shard": shard, "bytes": size, "clips": clips, "skipped": skipped}
-        with self.file.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(entry) + "\n")
+        with self.file.open("ab") as stream:
+            stream.write(_line(entry))
             stream.flush()
             os.fsync(stream.fileno())
         self._count(entry)
 
     def clips(self) -> Iterator[dict[str, Any]]:
         """What was noted of each packed clip, in order, not all at once in memory."""
-        with self.file.open(encoding="utf-8") as stream:
+        with self.file.open("rb") as stream:
             stream.readline()
             for line in stream:
-                yield from json.loads(line)["clips"]
+                yield from (_entry(line) or {"clips": []})["clips"]
 
     def remove(self) -> None:
         """The pack is finished."""
@@ -99,3 +104,17 @@ class Journal:
         state.clips += len(entry["clips"])
         state.skipped.extend((name, reason) for name, reason in entry["skipped"])
         state.shard, state.bytes = entry["shard"], entry["bytes"]
+
+
+def _line(entry: dict[str, Any]) -> bytes:
+    """A line of the journal: its checksum, and the entry as JSON."""
+    text = json.dumps(entry).encode()
+    return b"%08x %s\n" % (zlib.crc32(text), text)
+
+
+def _entry(line: bytes) -> dict[str, Any] | None:
+    """What a line of the journal holds, None if it was cut or damaged."""
+    checksum, _, text = line.partition(b" ")
+    if not text.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(text[:-1]):
+        return None
+    return json.loads(text)

@@ -14,14 +14,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import soxr
+from pydantic import BaseModel, Field
 
 from sonoscale.audio._crop import resampled_crop, resampled_length
+from sonoscale.config import validate
+from sonoscale.digests import file_digests, read_sealed
 from sonoscale.errors import SonoscaleError
+from sonoscale.files import digest
 
 __all__ = ["FORMAT", "INDEX_FILE", "META_FILE", "STEP", "VERSION", "PackedCorpus", "is_pack", "shard_name"]
 
 FORMAT = "sonoscale-pack"
-VERSION = 1
+VERSION = 2
 META_FILE = "sonoscale-pack.json"
 INDEX_FILE = "index.parquet"
 STEP = 1 / 32768
@@ -39,11 +43,40 @@ def is_pack(path: str | Path) -> bool:
     return (Path(path) / META_FILE).is_file()
 
 
+class _File(BaseModel):
+    bytes: int = Field(ge=0)
+    sha256: str
+
+
+class _Column(BaseModel):
+    name: str
+    stored: str
+    json_: bool = Field(alias="json")
+
+
+class _Skipped(BaseModel):
+    name: str
+    reason: str
+
+
+class _Meta(BaseModel):
+    """The description of a pack."""
+
+    sha256: str
+    rate: int = Field(ge=1, le=10_000_000)
+    clips: int = Field(ge=1)
+    columns: tuple[_Column, ...]
+    shards: tuple[_File, ...]
+    index: _File
+    skipped: tuple[_Skipped, ...]
+    settings: dict[str, Any]
+
+
 @dataclass(frozen=True)
 class _Index:
     """What is known of each clip; the numbers as arrays `[clips]`, the words left in the table."""
 
-    meta: Mapping[str, Any]
+    meta: _Meta
     shard: np.ndarray  # int32
     offset: np.ndarray  # int64, in samples from the start of the shard
     samples: np.ndarray  # int64
@@ -74,8 +107,8 @@ class PackedCorpus:
                 has been cut (named).
         """
         corpus = cls(Path(path).absolute(), sample_rate)
-        for number, shard in enumerate(corpus._index.meta["shards"]):
-            corpus._check_shard(number, shard["bytes"])
+        for number in range(len(corpus._index.meta.shards)):
+            corpus._check_shard(number)
         return corpus
 
     def __getstate__(self) -> dict[str, Any]:
@@ -86,17 +119,44 @@ class PackedCorpus:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Content, wherever it lies: see `Corpus.identity`."""
+        """Content, wherever it lies: see `Corpus.identity`.
+
+        Raises:
+            SonoscaleError: a shard is damaged; all of them are read, unless they were found whole before.
+        """
         meta = self._index.meta
-        whole = {"kind": "packed", "sha256": meta["sha256"], "clips": meta["clips"], "rate": self.sample_rate}
+        self.verify()
+        whole = {"kind": "packed", "sha256": meta.sha256, "clips": meta.clips, "rate": self.sample_rate}
         return whole if self.indices is None else {"subset_of": whole, "indices": list(self.indices)}
+
+    def verify(self, *, anew: bool = False) -> None:
+        """Whether all shards hold what was packed.
+
+        Arguments:
+            anew: read them even if they were found whole before and have not changed since, as far as the file system
+                says.
+
+        Raises:
+            SonoscaleError: some are damaged (named).
+        """
+        shards = self._index.meta.shards
+        files = [self.folder / shard_name(number) for number in range(len(shards))]
+        for number in range(len(shards)):
+            self._check_shard(number)
+        found = [_digest(file) for file in files] if anew else file_digests(files)
+        damaged = [file for file, shard, now in zip(files, shards, found, strict=True) if now != shard.sha256]
+        if damaged:
+            more = f", and {len(damaged) - 1} more of {len(shards)} shards" if len(damaged) > 1 else ""
+            raise SonoscaleError(
+                f"{damaged[0]}{more}: damaged: not what the pack recorded (SHA-256); copy it again or pack it again"
+            )
 
     @property
     def skipped(self) -> tuple[tuple[str, str], ...]:
         """Name and reason of each clip that could not be packed; nothing for a part."""
         if self.indices is not None:
             return ()
-        return tuple((item["name"], item["reason"]) for item in self._index.meta["skipped"])
+        return tuple((item.name, item.reason) for item in self._index.meta.skipped)
 
     @property
     def notes(self) -> tuple[tuple[str, str], ...]:
@@ -107,7 +167,7 @@ class PackedCorpus:
     def hours(self) -> float:
         """Of audio in all clips."""
         samples = self._index.samples if self.indices is None else self._index.samples[list(self.indices)]
-        return float(samples.sum() / self._index.meta["rate"] / 3600)
+        return float(samples.sum() / self._index.meta.rate / 3600)
 
     def __len__(self) -> int:
         return len(self._index.samples) if self.indices is None else len(self.indices)
@@ -124,7 +184,7 @@ class PackedCorpus:
         """
         row, known = self._row(index), self._index
         wave = self._stored(row, 0, int(known.samples[row]))
-        rate = known.meta["rate"]
+        rate = known.meta.rate
         if rate == self.sample_rate:
             return wave
         wave = np.asarray(soxr.resample(wave, rate, self.sample_rate, quality="HQ"), dtype=np.float32)
@@ -135,13 +195,13 @@ class PackedCorpus:
     def samples(self, indices: Sequence[int]) -> np.ndarray:
         """See `Croppable.samples`."""
         rows = np.asarray(indices) if self.indices is None else np.asarray(self.indices)[np.asarray(indices)]
-        return resampled_length(self._index.samples[rows], self._index.meta["rate"], self.sample_rate)
+        return resampled_length(self._index.samples[rows], self._index.meta.rate, self.sample_rate)
 
     def crop(self, index: int, start: int, stop: int) -> np.ndarray:
         """See `Croppable.crop`."""
         row, known = self._row(index), self._index
         return resampled_crop(
-            partial(self._stored, row), int(known.samples[row]), known.meta["rate"], self.sample_rate, start, stop
+            partial(self._stored, row), int(known.samples[row]), known.meta.rate, self.sample_rate, start, stop
         )
 
     def name(self, index: int) -> str:
@@ -154,14 +214,17 @@ class PackedCorpus:
 
     def seconds(self, index: int) -> float:
         """Length of clip `index`."""
-        return float(self._index.samples[self._row(index)] / self._index.meta["rate"])
+        return float(self._index.samples[self._row(index)] / self._index.meta.rate)
 
     def row(self, index: int) -> dict[str, Any]:
         """The source's metadata of clip `index`."""
         row, known = self._row(index), self._index
-        values = {column["name"]: known.words[column["stored"]][row].as_py() for column in known.meta["columns"]}
-        nested = [column["name"] for column in known.meta["columns"] if column["json"] and values[column["name"]]]
-        return values | {name: json.loads(values[name]) for name in nested}
+        values = {column.name: known.words[column.stored][row].as_py() for column in known.meta.columns}
+        nested = [column.name for column in known.meta.columns if column.json_ and values[column.name]]
+        try:
+            return values | {name: json.loads(values[name]) for name in nested}
+        except (ValueError, TypeError, RecursionError) as error:
+            raise SonoscaleError(f"{self.folder / INDEX_FILE}: row {row}: not JSON ({_first_line(error)})") from error
 
     @property
     def _index(self) -> _Index:
@@ -187,12 +250,12 @@ class PackedCorpus:
 
     def _map(self, number: int) -> np.ndarray:
         if number not in self._maps:
-            self._check_shard(number, self._index.meta["shards"][number]["bytes"])
+            self._check_shard(number)
             self._maps[number] = np.memmap(self.folder / shard_name(number), _DTYPE, mode="r")
         return self._maps[number]
 
-    def _check_shard(self, number: int, expected: int) -> None:
-        shard = self.folder / shard_name(number)
+    def _check_shard(self, number: int) -> None:
+        shard, expected = self.folder / shard_name(number), self._index.meta.shards[number].bytes
         try:
             found = shard.stat().st_size
         except OSError as error:
@@ -206,6 +269,13 @@ class PackedCorpus:
             )
 
 
+def _digest(file: Path) -> str | None:
+    try:
+        return digest(file)
+    except OSError:
+        return None
+
+
 def _stamp(file: Path) -> int:
     return file.stat().st_mtime_ns if file.exists() else 0
 
@@ -213,25 +283,48 @@ def _stamp(file: Path) -> int:
 @lru_cache(maxsize=8)
 def _load(folder: Path, *stamps: int) -> _Index:  # `stamps`: a pack made anew is read anew
     meta_file, index_file = folder / META_FILE, folder / INDEX_FILE
-    try:
-        meta = json.loads(meta_file.read_text(encoding="utf-8"))
-        found = meta["format"], meta["version"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SonoscaleError(f"{meta_file}: not readable as the description of a pack ({error})") from error
-    if found != (FORMAT, VERSION):
+    found = read_sealed(meta_file, "the description of a pack")
+    if (known := (found.get("format"), found.get("version"))) != (FORMAT, VERSION):
         raise SonoscaleError(
-            f"{meta_file}: format {found[0]!r} version {found[1]!r}; this Sonoscale reads {FORMAT!r} version {VERSION}"
+            f"{meta_file}: format {known[0]!r} version {known[1]!r}; this Sonoscale reads {FORMAT!r} version {VERSION}"
         )
+    meta = validate(_Meta, found, source=str(meta_file))
     try:
+        if digest(index_file) != meta.index.sha256:
+            raise SonoscaleError(f"{index_file}: damaged or changed: it is not what the pack recorded; copy it again")
         table = pq.read_table(index_file)
-    except (OSError, pa.ArrowException) as error:
-        raise SonoscaleError(f"{index_file}: not readable as the index of a pack ({error})") from error
-    if table.num_rows != meta["clips"]:
-        raise SonoscaleError(
-            f"{index_file}: {table.num_rows} clips where {META_FILE} has {meta['clips']}; pack it again"
-        )
-    numbers = {name: table[name].to_numpy() for name in ("shard", "offset", "samples", "scale")}
-    return _Index(meta, **numbers, words=table.drop_columns([*numbers, "seconds", "peak"]).combine_chunks())
+        numbers = {name: table[name].to_numpy() for name in _NUMBERS}
+        words = table.drop_columns([*numbers, "seconds", "peak"]).combine_chunks()
+        stored = {"name", "group", *(column.stored for column in meta.columns)} - set(words.column_names)
+    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+        raise SonoscaleError(f"{index_file}: not readable as the index of a pack ({_first_line(error)})") from error
+    if stored:
+        raise SonoscaleError(f"{index_file}: not the index of this pack: no column {sorted(stored)[0]!r}")
+    if table.num_rows != meta.clips:
+        raise SonoscaleError(f"{index_file}: {table.num_rows} clips where {META_FILE} has {meta.clips}; pack it again")
+    _check_places(index_file, meta, numbers)
+    return _Index(meta, **numbers, words=words)
+
+
+_NUMBERS = {"shard": "i", "offset": "i", "samples": "i", "scale": "f"}
+"""Columns of numbers in the index, and the kinds of their types."""
+
+
+def _check_places(index_file: Path, meta: _Meta, numbers: Mapping[str, np.ndarray]) -> None:
+    """Whether every clip lies in its shard."""
+    for name, kind in _NUMBERS.items():
+        if numbers[name].dtype.kind != kind:
+            raise SonoscaleError(f"{index_file}: column {name!r} holds {numbers[name].dtype}, or nothing in some rows")
+    shard, offset, samples, scale = (numbers[name] for name in _NUMBERS)
+    room = np.array([each.bytes // _DTYPE.itemsize for each in meta.shards], dtype=np.int64)
+    wrong = (shard < 0) | (shard >= len(room)) | (offset < 0) | (samples < 1) | ~(np.isfinite(scale) & (scale > 0))
+    wrong[~wrong] = samples[~wrong] > room[shard[~wrong]] - offset[~wrong]
+    if wrong.any():
+        raise SonoscaleError(f"{index_file}: row {int(wrong.argmax())} does not lie in a shard of this pack")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def _no_pack(folder: Path) -> str:

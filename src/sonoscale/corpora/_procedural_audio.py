@@ -15,6 +15,7 @@ from sonoscale.audio._crop import resampled_length
 from sonoscale.corpora.procedural import ProceduralCorpus
 from sonoscale.errors import SonoscaleError
 
+_MOST = 10_000_000  # clips that one spec may ask for
 _NUMBERS = {"clips": int, "seed": int, "seconds": float}
 
 
@@ -27,7 +28,7 @@ class ProceduralAudio:
     seed: int
     length: float
     domains: tuple[str, ...]
-    indices: tuple[int, ...]
+    indices: Sequence[int]
     sample_rate: int
 
     @classmethod
@@ -52,9 +53,11 @@ class ProceduralAudio:
             else:
                 raise SonoscaleError(f"{spec}: no option '{key}'; there are clips, seed, seconds and domains")
         clips, seconds = options.get("clips", 1024), options.get("seconds", 2.0)
+        if clips > _MOST:
+            raise SonoscaleError(f"{spec}: clips={clips}: at most {_MOST:,}")
         split = head.partition(":")[2] or "heldout"
         corpus = ProceduralCorpus(split, clips, options.get("seed", 0), seconds, **_only(options, "domains"))
-        return cls(split, clips, corpus.seed, seconds, tuple(corpus.domains), tuple(range(clips)), sample_rate)
+        return cls(split, clips, corpus.seed, seconds, tuple(corpus.domains), range(clips), sample_rate)
 
     @cached_property
     def _corpus(self) -> ProceduralCorpus:
@@ -63,7 +66,7 @@ class ProceduralAudio:
     @property
     def identity(self) -> dict[str, Any]:
         """See `Corpus.identity`."""
-        whole = self.indices == tuple(range(self.clips))
+        whole = len(self.indices) == self.clips and all(i == index for i, index in enumerate(self.indices))
         chosen = {} if whole else {"indices": list(self.indices)}
         return {"kind": "procedural", "of": self._corpus.identity, "rate": self.sample_rate, **chosen}
 

@@ -14,13 +14,30 @@ from pydantic import Field, field_validator, model_validator
 
 from sonoscale.arguments import check_arguments
 from sonoscale.config import Config, validate
+from sonoscale.corpora._download import CHECKSUM, URL
 from sonoscale.errors import SonoscaleError
 
-__all__ = ["RECIPES_VARIABLE", "Recipe", "RecipeFile", "find_recipe", "load_recipes"]
+__all__ = ["RECEIPT", "RECIPES_VARIABLE", "Recipe", "RecipeFile", "file_name", "find_recipe", "load_recipes"]
 
 RECIPES_VARIABLE = "SONOSCALE_RECIPES"
 """Environment variable that names a file of further recipes."""
-_DIGITS = {"md5": 32, "sha256": 64}
+RECEIPT = "sonoscale-fetch.json"
+"""In the folder of a corpus: what was fetched, from where, and whether it was verified."""
+
+
+def file_name(value: str) -> str:
+    """A name that a downloaded file can have.
+
+    Raises:
+        ValueError: it is empty, a path, hidden, that of the receipt, too long, or holds control characters.
+    """
+    if (
+        not re.fullmatch(r"[^/\\\x00-\x1f\x7f.][^/\\\x00-\x1f\x7f]*", value)
+        or value == RECEIPT
+        or len(value.encode()) > 200
+    ):
+        raise ValueError(f"{value[:80]!r} cannot be the name of a file: give a plain one as name")
+    return value
 
 
 class RecipeFile(Config):
@@ -31,7 +48,7 @@ class RecipeFile(Config):
     match: str = "*"  # with zenodo: which of the record's files, as a shell pattern
     name: str | None = None  # with url: what the file is called; by default the end of the url
     checksum: str | None = None  # with url: md5:... or sha256:... as published; null if none is known
-    size: int | None = Field(default=None, ge=1)  # with url: bytes, if known
+    size: int | None = Field(default=None, ge=1, lt=1 << 50)  # with url: bytes, if known
     part: str | None = None  # what --part calls it; files of one name belong together
     into: str = ""  # folder below that of the corpus
     unpack: bool = True  # zip, tar, tar.gz and so on; false keeps the file as it is
@@ -39,17 +56,27 @@ class RecipeFile(Config):
     @field_validator("checksum")
     @classmethod
     def _checksum(cls, value: str | None) -> str | None:
-        if value is not None:
-            kind, _, digits = value.partition(":")
-            if len(digits) != _DIGITS.get(kind) or not re.fullmatch("[0-9a-f]+", digits):
-                raise ValueError("must be md5: and 32 or sha256: and 64 hexadecimal digits, in small letters")
+        if value is not None and not CHECKSUM.fullmatch(value):
+            raise ValueError("must be md5: and 32 or sha256: and 64 hexadecimal digits, in small letters")
         return value
 
-    @field_validator("into", "name")
+    @field_validator("into")
     @classmethod
-    def _inside(cls, value: str | None) -> str | None:
-        if value is not None and (value.startswith("/") or ".." in PurePosixPath(value).parts):
+    def _inside(cls, value: str) -> str:
+        if value.startswith("/") or ".." in PurePosixPath(value).parts or re.search(r"[\x00-\x1f\x7f]", value):
             raise ValueError("must be a relative path without '..'")
+        return value
+
+    @field_validator("name")
+    @classmethod
+    def _plain(cls, value: str | None) -> str | None:
+        return None if value is None else file_name(value)
+
+    @field_validator("zenodo")
+    @classmethod
+    def _number(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch("[0-9]{1,20}", value):
+            raise ValueError("must be the number of a record")
         return value
 
     @model_validator(mode="after")
@@ -57,8 +84,12 @@ class RecipeFile(Config):
         if (self.url is None) == (self.zenodo is None):
             raise ValueError("a file needs either url or zenodo")
         for url in self.urls:
-            if not re.match("https?://[^/]+/", url):
-                raise ValueError(f"url {url!r} must begin with http:// or https://")
+            if not URL.fullmatch(url):
+                raise ValueError(f"url {url[:200]!r} must begin with http:// or https://, and hold no blanks")
+        if self.url is not None and not self.urls:
+            raise ValueError("url must not be an empty list")
+        if self.url is not None:
+            file_name(self.filename)
         return self
 
     @property
@@ -69,7 +100,13 @@ class RecipeFile(Config):
     @property
     def filename(self) -> str:
         """What a downloaded file is called."""
-        return self.name or PurePosixPath(self.urls[0].split("?")[0].split("#")[0]).name
+        return self.name or self.urls[0].split("?")[0].split("#")[0].rpartition("/")[2]
+
+    @property
+    def place(self) -> str:
+        """Where a downloaded file belongs, in the corpus; of a Zenodo record, which of its files where."""
+        name = f"zenodo:{self.zenodo}/{self.match}" if self.zenodo else self.filename
+        return str(PurePosixPath(self.into, name))
 
 
 class Recipe(Config):
@@ -107,6 +144,10 @@ class Recipe(Config):
     def _something(self) -> Self:
         if bool(self.files) == bool(self.manual):
             raise ValueError("a recipe needs either files or manual")
+        places = [file.place for file in self.files]
+        for place in places:
+            if places.count(place) > 1:
+                raise ValueError(f"two files are {place!r}: give one of them another name or into")
         return self
 
     @property
@@ -152,26 +193,30 @@ def find_recipe(name: str, recipes: dict[str, Recipe]) -> tuple[str, Recipe]:
     Raises:
         SonoscaleError: there is none; the nearest is named.
     """
-    plain = {_plain(key): key for key in recipes}
-    key = plain.get(_plain(name))
+    plain = {_bare(key): key for key in recipes}
+    key = plain.get(_bare(name))
     if key is None:
-        close = difflib.get_close_matches(_plain(name), plain, n=1, cutoff=0.5)
+        close = difflib.get_close_matches(_bare(name), plain, n=1, cutoff=0.5)
         hint = f"did you mean '{plain[close[0]]}'?" if close else f"there are {', '.join(sorted(recipes))}"
         raise SonoscaleError(f"no recipe '{name}'; {hint}")
     return key, recipes[key]
 
 
-def _plain(name: str) -> str:
+def _bare(name: str) -> str:
     return re.sub("[^a-z0-9]", "", name.lower())
 
 
 def _parse(text: str, source: str) -> dict[str, Recipe]:
     try:
         raw = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except RecursionError:
+        raise SonoscaleError(f"{source}: not a file of recipes: nested too deeply") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: dates and numbers that are none
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark else ""
-        raise SonoscaleError(f"{source}: not valid YAML{where}: {getattr(error, 'problem', error)}") from error
+        raise SonoscaleError(
+            f"{source}: not valid YAML{where}: {getattr(error, 'problem', None) or str(error)[:200]}"
+        ) from error
     if not isinstance(raw, dict) or not all(isinstance(value, dict) for value in raw.values()):
         raise SonoscaleError(f"{source}: must be a mapping from names of corpora to recipes")
     for name in raw:

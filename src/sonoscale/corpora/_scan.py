@@ -12,11 +12,12 @@ import numpy as np
 import soundfile
 
 from sonoscale.audio._slice import FileSlice
-from sonoscale.corpora._base import Corpus
+from sonoscale.corpora._base import Corpus, sound_wave
 from sonoscale.corpora._files_corpus import Segments
 from sonoscale.corpora._folder import FileCorpus
 from sonoscale.corpora._parallel import map_chunks
 from sonoscale.errors import SonoscaleError
+from sonoscale.processes import check_memory
 
 __all__ = ["FULL_SCALE", "RUN", "SILENT_DB", "Scan", "clip_facts", "decibels", "scan_corpus"]
 
@@ -64,6 +65,7 @@ def scan_corpus(
         workers: processes that decode; by default one per core if it is worth their start.
         progress: called with (clips done, clips in all).
     """
+    check_memory(len(corpus) * FACTS.itemsize, f"facts of {len(corpus):,} clips")
     facts = np.zeros(len(corpus), FACTS)
     broken = [(str(name), str(reason)) for name, reason in getattr(corpus, "skipped", ())]
     done = 0
@@ -134,11 +136,7 @@ def _chunk(corpus: Corpus) -> list[tuple[Any, ...] | str]:
     results: list[tuple[Any, ...] | str] = []
     for index in range(len(corpus)):
         try:
-            wave = corpus.wave(index)
-            if not len(wave):
-                raise SonoscaleError("holds no samples")
-            if not np.isfinite(wave).all():
-                raise SonoscaleError("NaN or infinite samples")
+            wave = sound_wave(corpus, index)
             results.append(clip_facts(wave, corpus.sample_rate, _origin(corpus, index)))
         except SonoscaleError as error:
             results.append(str(error))

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 __all__ = ["SplitZip", "SplitZipMember"]
 
@@ -77,12 +78,9 @@ class SplitZip:
         crc = size = 0
         for start in range(at, at + member.packed, _BLOCK):
             block = self._read(start, min(_BLOCK, at + member.packed - start))
-            try:
-                block = unpack.decompress(block) if unpack else block
-            except zlib.error as error:
-                raise ValueError(f"{member.name}: damaged ({error})") from error
-            crc, size = zlib.crc32(block, crc), size + len(block)
-            yield block
+            for part in _inflated(unpack, block, member.name) if unpack else (block,):
+                crc, size = zlib.crc32(part, crc), size + len(part)
+                yield part
         if (crc, size) != (member.crc, member.size):
             raise ValueError(f"{member.name}: damaged (its checksum is wrong)")
 
@@ -119,6 +117,19 @@ class SplitZip:
         if length > 0:
             raise ValueError("it ends too early; a segment is cut or missing")
         return b"".join(parts)
+
+
+def _inflated(unpack: Any, block: bytes, name: str) -> Iterator[bytes]:
+    """What a block holds, in parts of bounded size."""
+    while block:
+        try:
+            part = unpack.decompress(block, _BLOCK)
+        except zlib.error as error:
+            raise ValueError(f"{name}: damaged ({error})") from error
+        yield part
+        if not part and unpack.unconsumed_tail == block:  # its end came before
+            return
+        block = unpack.unconsumed_tail
 
 
 def _extra(fields: bytes) -> Iterator[tuple[int, bytes]]:

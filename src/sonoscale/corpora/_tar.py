@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import struct
 import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from typing import Any
 
 from sonoscale.audio import AUDIO_SUFFIXES
 from sonoscale.audio._slice import FileSlice
-from sonoscale.corpora._files_corpus import Segments, Skipped, cut_all, file_digest, headers, need_clips
+from sonoscale.corpora._files_corpus import Segments, Skipped, contents, cut_all, headers, need_clips
+from sonoscale.corpora._unpack import CheckedTarInfo
 from sonoscale.errors import SonoscaleError
 
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"\xfd7": "xz", b"\x28\xb5": "zstd"}
@@ -26,16 +28,15 @@ class TarSegments(Segments):
     """Clips of the audio members of tar files. A row's other members are read when asked for."""
 
     def _content(self) -> bytes:
-        """Shards by name, size, and first and last 64 KiB; members by name and size."""
+        """Shards by name and content; members by name and size."""
+        parts = [(recording.name, recording.source) for recording in self._recordings()]
+        shards = list(dict.fromkeys(part.path for _, part in parts if isinstance(part, FileSlice)))
         digest = hashlib.sha256()
-        shards: set[Path] = set()
-        for recording in self._recordings():
-            part = recording.source
+        for shard, content in zip(shards, contents(shards), strict=True):
+            digest.update(os.fsencode(shard.name) + b"\0" + content)
+        for name, part in parts:
             assert isinstance(part, FileSlice)
-            if part.path not in shards:
-                shards.add(part.path)
-                digest.update(os.fsencode(part.path.name) + b"\0" + file_digest(part.path))
-            digest.update(os.fsencode(f"{recording.name}\0{part.size}\0"))
+            digest.update(os.fsencode(f"{part.path.name}\0{name}\0{part.offset}\0{part.size}\0"))
         return digest.digest()
 
     def row(self, index: int) -> Mapping[str, Any]:
@@ -59,7 +60,7 @@ def _member(extension: str, part: FileSlice, name: str) -> Any:
         if extension.endswith("json"):
             return json.loads(text)
         return int(text) if extension == "cls" and text.strip().lstrip("-").isdigit() else text.strip()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SonoscaleError(f"{name}: its .{extension} in {part} cannot be read ({error})") from error
 
 
@@ -162,6 +163,7 @@ def _index(shard: Path) -> tuple[dict[str, dict[str, FileSlice]], list[Skipped]]
     """Members by sample and extension, and what could not be indexed."""
     index: dict[str, dict[str, FileSlice]] = {}
     skipped: list[Skipped] = []
+    places: dict[str, FileSlice] = {}  # by name, for hard links, which only name an earlier member
     try:
         size = shard.stat().st_size
         with shard.open("rb") as stream:
@@ -176,23 +178,28 @@ def _index(shard: Path) -> tuple[dict[str, dict[str, FileSlice]], list[Skipped]]
     try:
         for member in _members(shard):
             end = member.offset_data + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
-            if not member.isreg():
+            if member.isdir():
                 continue
             folder, _, file = member.name.rpartition("/")
             stem, _, extension = file.partition(".")
             if not stem:  # hidden: WebDataset leaves it out too
                 continue
             name = f"{shard.name}/{member.name}"
+            part = places.get(member.linkname) if member.islnk() else _slice(shard, member)
+            if part is None:
+                skipped.append((name, _why_no_file(member)))
+                continue
+            places[member.name] = part
             sample = index.setdefault(f"{folder}/{stem}" if folder else stem, {})
-            if member.offset_data + member.size > size:
+            if part.offset + part.size > size:
                 skipped.append((name, f"cut off: the shard ends at byte {size}, the member at {end}"))
             elif extension.lower() in sample:
                 skipped.append((name, "a second member of this name in its shard"))
             else:
-                sample[extension.lower()] = FileSlice(shard, member.offset_data, member.size)
-    except tarfile.TarError as error:
+                sample[extension.lower()] = part
+    except (tarfile.TarError, ValueError, RecursionError, OverflowError, struct.error) as error:
         what = f"damaged or cut off after byte {end}" if end else "not a tar file"
-        skipped.append((shard.name, f"{what} ({error})"))
+        skipped.append((shard.name, f"{what} ({str(error)[:200] or type(error).__name__})"))
     else:
         with shard.open("rb") as stream:
             stream.seek(end)
@@ -202,8 +209,25 @@ def _index(shard: Path) -> tuple[dict[str, dict[str, FileSlice]], list[Skipped]]
     return index, skipped
 
 
+def _slice(shard: Path, member: tarfile.TarInfo) -> FileSlice | None:
+    """Where a member lies as it is; None if it does not."""
+    if not member.isreg() or member.issparse():
+        return None
+    return FileSlice(shard, member.offset_data, member.size)
+
+
+def _why_no_file(member: tarfile.TarInfo) -> str:
+    if member.islnk():
+        return f"a hard link to {member.linkname!r}, which is not among the members before it"
+    if member.issym():
+        return f"a symbolic link to {member.linkname!r}, which is not followed"
+    return "a sparse file, which is not read" if member.issparse() else "not a file"
+
+
 def _members(shard: Path) -> Iterator[tarfile.TarInfo]:
-    with tarfile.open(shard, "r:") as tar:
+    with tarfile.open(shard, "r:", tarinfo=CheckedTarInfo) as tar:
         while (member := tar.next()) is not None:
+            if not 0 <= member.size < 1 << 60:  # as a pax header may say
+                raise tarfile.ReadError(f"a member says that it has {member.size} bytes")
             yield member
             tar.members = []  # pyright: ignore[reportAttributeAccessIssue]  # it would keep every one

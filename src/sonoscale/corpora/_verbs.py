@@ -152,7 +152,7 @@ def describe(
         What the audio is like; it prints as a table.
 
     Raises:
-        SonoscaleError: there is no audio.
+        SonoscaleError: there is no audio, or a pack is damaged.
 
     Example:
         >>> found = describe("procedural?clips=4&seconds=0.5")
@@ -164,9 +164,12 @@ def describe(
     check_arguments(describe, locals())
     from sonoscale.corpora._describe import describe_scan
     from sonoscale.corpora._open import open_corpus
+    from sonoscale.corpora._packed import PackedCorpus
     from sonoscale.corpora._scan import scan_corpus
 
     corpus = open_corpus(audio, kind=kind, max_seconds=max_seconds, audio_root=audio_root)
+    if isinstance(corpus, PackedCorpus):
+        corpus.verify(anew=True)
     scan = scan_corpus(corpus, workers=workers, progress=progress)
     return Described(str(audio), describe_scan(scan, min_seconds=min_seconds), scan, max_broken)
 

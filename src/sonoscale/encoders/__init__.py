@@ -10,11 +10,12 @@ if TYPE_CHECKING:
     from sonoscale.encoders._checked import CheckedEncoder
     from sonoscale.encoders._config import EncoderConfig
     from sonoscale.encoders._cost import block_flops, block_params, encoder_flops, encoder_params, linear_params
-    from sonoscale.encoders._extract import embed_store
+    from sonoscale.encoders._extract import embed_store, read_store
     from sonoscale.encoders._load import load_encoder
+    from sonoscale.encoders._pool import pool, pool_dim
     from sonoscale.encoders._positions import sincos_positions
     from sonoscale.encoders._protocol import Encoder
-    from sonoscale.encoders._readout import READOUTS, Readout, check_readout, readout, with_readout
+    from sonoscale.encoders._readout import READOUTS, Readout, ReadoutEncoder, check_readout, readout, with_readouts
     from sonoscale.encoders._vit import Block, gather_rows, init_weights, patchify
 
 __all__ = [

@@ -20,6 +20,8 @@ class Adapter:
         max_samples: longest clip that can be embedded, in samples; None if any length can be.
         frame_dim: width of a step of `embed_frames`, where it differs from `dim`.
         frequency_patches: tokens for each step in time, of which `embed_tokens` gives all; None if it gives none.
+        layer_tokens: whether `embed_layer_tokens` gives the tokens of every layer.
+        embed_is_token_mean: whether `embed` is the mean of the tokens, or of the frames where it gives no tokens.
     """
 
     sample_rate: int
@@ -30,6 +32,8 @@ class Adapter:
     max_samples: int | None = None
     frame_dim: int | None = None
     frequency_patches: int | None = None
+    layer_tokens: bool = False
+    embed_is_token_mean: bool = False
     why_no_layers: str = "its interface has none"
     why_no_frames: str = "its interface has none"
 
@@ -48,6 +52,10 @@ class Adapter:
     def embed_tokens(self, wave: Tensor) -> Any:
         """`[batch, samples]` -> `[batch, steps * frequency_patches, frame_dim]`, time-major."""
         raise SonoscaleError("gives no tokens")
+
+    def embed_layer_tokens(self, wave: Tensor) -> Any:
+        """`[batch, samples]` -> `[layers, batch, tokens, dim]`: the tokens, or else the frames, of every layer."""
+        raise SonoscaleError("gives no tokens of its layers")
 
 
 def probe_wave(adapter: Adapter, device: torch.device) -> Tensor:

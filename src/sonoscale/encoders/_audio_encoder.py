@@ -34,6 +34,8 @@ class AudioEncoder(nn.Module):
 
     mean: Tensor
     std: Tensor
+    layer_tokens = True  # `embed_layer_tokens` gives those of every layer
+    embed_is_token_mean = True
 
     def __init__(self, config: EncoderConfig, *, mean: float = 0.0, std: float = 1.0) -> None:
         super().__init__()
@@ -92,6 +94,10 @@ class AudioEncoder(nn.Module):
         """Log-mel frames `[batch, frames, mels]` -> tokens `[batch, n, width]` after the final norm."""
         return self.backbone(self.patches(frames))
 
+    def layer_tokens_of(self, frames: Tensor) -> Tensor:
+        """Log-mel frames `[batch, frames, mels]` -> tokens of every layer `[layers, batch, n, width]`."""
+        return self.backbone.forward_layers(self.patches(frames))
+
     def embed_logmel(self, frames: Tensor) -> Tensor:
         """Log-mel frames `[batch, frames, mels]` -> embeddings `[batch, width]`."""
         return self.tokens(frames).mean(dim=1)
@@ -102,7 +108,11 @@ class AudioEncoder(nn.Module):
 
     def embed_layers(self, wave: Tensor) -> Tensor:
         """See `Encoder.embed_layers`: the patch embedding, then each block."""
-        return self.backbone.forward_layers(self.patches(self._frames(wave))).mean(dim=2)
+        return self.embed_layer_tokens(wave).mean(dim=2)
+
+    def embed_layer_tokens(self, wave: Tensor) -> Tensor:
+        """All tokens of every layer, time-major: `[batch, samples]` -> `[layers, batch, tokens, width]`."""
+        return self.layer_tokens_of(self._frames(wave))
 
     def embed_tokens(self, wave: Tensor) -> Tensor:
         """All tokens, time-major: `[batch, samples]` -> `[batch, steps * frequency_patches, width]`."""

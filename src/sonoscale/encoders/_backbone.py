@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from sonoscale.encoders._cnn import PatchCNN
 from sonoscale.encoders._config import EncoderConfig
 from sonoscale.encoders._conv import PatchConvNeXt
 from sonoscale.encoders._vit import PatchViT
 
-Backbone = PatchViT | PatchConvNeXt
+Backbone = PatchViT | PatchConvNeXt | PatchCNN
 
 
 def make_backbone(config: EncoderConfig) -> Backbone:
@@ -27,4 +28,5 @@ def make_backbone(config: EncoderConfig) -> Backbone:
         >>> make_backbone(config)(torch.zeros(2, 12, config.patch_size)).shape
         torch.Size([2, 12, 32])
     """
-    return PatchConvNeXt(config) if config.backbone == "conv" else PatchViT(config)
+    kinds: dict[str, type[Backbone]] = {"vit": PatchViT, "conv": PatchConvNeXt, "cnn": PatchCNN}
+    return kinds[config.backbone](config)

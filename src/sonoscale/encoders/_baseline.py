@@ -18,7 +18,7 @@ from sonoscale.errors import SonoscaleError
 
 
 class LogMelStatistics(Adapter):
-    """`logmel:` or `logmel:128`: mean and deviation over time of each log-mel band, 2 x 64 numbers by default.
+    """`logmel` or `logmel:128`: mean and deviation over time of each log-mel band, 2 x 64 numbers by default.
 
     Its frames are the log-mels themselves, one token for all bands of a frame: so its readout `frequency` is the mean
     of each band, and `mean+std` and `frequency+std` are the statistics, as `mean` (what `embed` gives) is too.
@@ -27,7 +27,7 @@ class LogMelStatistics(Adapter):
     def __init__(self, rest: str, spec: str, device: torch.device) -> None:
         bands = rest or "64"
         if not bands.isdigit() or not 8 <= int(bands) <= 256:
-            raise SonoscaleError(f"{spec}: write logmel: or logmel:BANDS, with 8 to 256 bands")
+            raise SonoscaleError(f"{spec}: write logmel or logmel:BANDS, with 8 to 256 bands")
         config = LogMelConfig(n_mels=int(bands))
         self._front_end = LogMel(config).to(device)
         self.sample_rate, self.dim, self.min_samples = config.sample_rate, 2 * config.n_mels, config.n_fft

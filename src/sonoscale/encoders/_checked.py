@@ -60,6 +60,7 @@ class CheckedEncoder:
         self.min_samples, self.max_samples = adapter.min_samples, adapter.max_samples
         self.layers, self._layer = adapter.layers, None
         self.frequency_patches = adapter.frequency_patches
+        self.layer_tokens, self.embed_is_token_mean = adapter.layer_tokens, adapter.embed_is_token_mean
         self.identity = adapter.identity
         if layer is not None:
             self.layers = self._layer_index(layer) + 1
@@ -117,6 +118,16 @@ class CheckedEncoder:
         shape = (len(wave), tokens, self._adapter.frame_dim or self.dim)
         self._check(out, "embed_tokens", shape, ("clips", "tokens", "dimensions"), batch_axis=0)
         return out
+
+    def embed_layer_tokens(self, wave: Tensor) -> Tensor:
+        """All tokens (or frames) of every layer: float32 `[layers, batch, tokens, dim]`, of encoders that give them."""
+        wave = self._wave(wave)
+        out = self._tensor(self._run(self._adapter.embed_layer_tokens, wave), "embed_layer_tokens")
+        tokens = out.shape[2] if out.ndim == 4 else 1
+        shape = (self._adapter.layers or out.shape[0], len(wave), tokens, self.dim)
+        names = ("layers", "clips", "tokens", "dimensions")
+        self._check(out, "embed_layer_tokens", shape, names, batch_axis=1)
+        return out[: self.layers]
 
     def _shared_times(self, times: Tensor) -> Tensor:
         """Times given for each clip, `[batch, steps]`: clips of one length have the same ones."""

@@ -6,6 +6,8 @@ activations and the front end are not. Convolutions are counted as if the zeros 
 
 from __future__ import annotations
 
+import itertools
+
 from sonoscale.encoders._config import EncoderConfig
 from sonoscale.errors import SonoscaleError
 
@@ -24,6 +26,9 @@ def encoder_params(config: EncoderConfig) -> int:
         33696
     """
     width = config.width
+    if config.backbone == "cnn":
+        stem = sum(linear_params(9 * a, b) + 2 * b for a, b in _stem_pairs(config))
+        return stem + config.depth * (4 * width + 2 * linear_params(9 * width, width)) + 2 * width
     ends = linear_params(config.patch_size, width) + 2 * width  # patch embedding, final norm
     if config.backbone == "vit":
         return ends + config.depth * block_params(width, config.mlp_width)
@@ -34,7 +39,7 @@ def encoder_flops(config: EncoderConfig, time_patches: int, visible: int) -> tup
     """Operations of the backbone on one example, forward and backward.
 
     A backward pass costs two products for each product, but one in the patch embedding, as patches need no gradient.
-    The transformer works on the visible patches alone, the convolutions on the whole grid.
+    The transformer works on the visible patches alone, convolutions on the whole grid.
 
     `FlopCounterMode` of torch 2.6 to 2.13 counts the gradient of a depthwise kernel `width` times too high, as if
     the convolution were not grouped. Here it costs what the forward convolution costs, which is what is computed.
@@ -58,6 +63,8 @@ def encoder_flops(config: EncoderConfig, time_patches: int, visible: int) -> tup
     patches = time_patches * config.mel_patches
     if not 0 <= visible <= patches:
         raise SonoscaleError(f"visible = {visible} is not between 0 and the {patches} patches of the grid")
+    if config.backbone == "cnn":
+        return _cnn_flops(config, patches)
     embed = 2 * visible * config.patch_size * config.width
     if config.backbone == "vit":
         forward, backward = block_flops(visible, config.width, config.mlp_width)
@@ -65,6 +72,22 @@ def encoder_flops(config: EncoderConfig, time_patches: int, visible: int) -> tup
         forward = 2 * patches * config.width * (config.kernel**2 + 2 * config.mlp_width)
         backward = 2 * forward
     return embed + config.depth * forward, embed + config.depth * backward
+
+
+def _cnn_flops(config: EncoderConfig, patches: int) -> tuple[int, int]:
+    """Over the whole grid; the log-mels need no gradient."""
+    places = patches * config.patch_size
+    layers = []
+    for (inputs, outputs), (along_time, along_mel) in zip(_stem_pairs(config), config.stem_strides, strict=True):
+        places //= along_time * along_mel
+        layers.append(2 * places * 9 * inputs * outputs)
+    layers += [2 * patches * 9 * config.width**2] * (2 * config.depth)
+    return sum(layers), 2 * sum(layers) - layers[0]
+
+
+def _stem_pairs(config: EncoderConfig) -> list[tuple[int, int]]:
+    """Input and output channels of the strided convolutions."""
+    return list(itertools.pairwise([1, *config.stem_channels]))
 
 
 def block_params(width: int, mlp_width: int) -> int:

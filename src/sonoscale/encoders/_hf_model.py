@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ class HFEncoder(Adapter):
         SonoscaleError: the model gives no hidden state `[batch, steps, dim]`.
     """
 
+    embed_is_token_mean = True
     why_no_layers = ""  # a subclass's reason, else what the probe finds
 
     def __init__(self, model: Any, extractor: Any, spec: str) -> None:
@@ -64,8 +66,14 @@ class HFEncoder(Adapter):
     def embed_layers(self, wave: Tensor) -> Tensor:
         if self.layers is None:
             return super().embed_layers(wave)
-        layers = self._hidden(self.forward(wave, layers=True))
-        return torch.stack([self.own(h, wave.shape[1]).float().mean(dim=1) for h in layers])
+        return torch.stack([steps.mean(dim=1) for steps in self._layer_steps(wave)])
+
+    def embed_layer_tokens(self, wave: Tensor) -> Tensor:
+        return torch.stack(list(self._layer_steps(wave)))
+
+    def _layer_steps(self, wave: Tensor) -> Iterator[Tensor]:
+        for hidden in self._hidden(self.forward(wave, layers=True)):
+            yield self.own(hidden, wave.shape[1]).float()
 
     def embed_frames(self, wave: Tensor) -> tuple[Tensor, Tensor]:
         steps = self._steps(wave)
@@ -114,4 +122,4 @@ class HFEncoder(Adapter):
             odd = next(shape for shape in shapes if shape != last)
             self.why_no_layers = f"its layers differ in width or length (one is {odd}, the last is {last})"
         else:
-            self.layers = len(shapes)
+            self.layers, self.layer_tokens = len(shapes), True

@@ -23,6 +23,7 @@ from sonoscale.encoders._own import OwnEncoder
 from sonoscale.encoders._python import load_python
 from sonoscale.encoders._xares import XaresEncoder
 from sonoscale.errors import SonoscaleError
+from sonoscale.files import check_zip
 
 
 @overload
@@ -58,7 +59,7 @@ def load_encoder(
             - `xares:file.py`, `xares:file.py:Class`: X-ARES (`XaresEncoder`);
             - `onnx:file.onnx?rate=16000`: ONNX Runtime (`OnnxEncoder`);
             - `python:module:factory`, `python:file.py:factory`: your own (`load_python`);
-            - `logmel:` (`LogMelStatistics`) and `untrained:RUN` (`untrained`): what an encoder must beat.
+            - `logmel`, `logmel:BANDS` (`LogMelStatistics`), `untrained:RUN` (`untrained`): what an encoder must beat.
 
             `hear:`, `xares:` and `python:` run the code that they name, and `hf:` does if asked to.
         device: of the model and the embeddings.
@@ -88,7 +89,7 @@ def load_encoder(
         return _checkpoint(spec).to(target)
     kind, colon, rest = spec.partition(":")
     with isolated(target):
-        if colon and kind in KINDS:
+        if (colon and kind in KINDS) or (spec == "logmel" and not Path(spec).exists()):
             adapter = KINDS[kind](rest, spec, target)
         elif re.fullmatch(r"[a-z]\w*", kind) and colon and not Path(spec).exists():
             raise SonoscaleError(f"{spec}: {kind}: is no kind of encoder; kinds: {', '.join(KINDS)}, or a run folder")
@@ -113,7 +114,10 @@ def _checkpoint(path: Path) -> AudioEncoder:
     if path.is_dir():
         path = path / "checkpoint.pt"
     if not path.is_file():
+        if (folder / "config.json").is_file():
+            raise SonoscaleError(f"{folder}: no run folder, but one of transformers: write hf:{folder}")
         raise SonoscaleError(f"{folder}: no such run folder or checkpoint file")
+    check_zip(path)
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         config = EncoderConfig.model_validate(content["config"]["encoder"])

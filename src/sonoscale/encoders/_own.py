@@ -17,6 +17,9 @@ class OwnEncoder(Adapter):
     Log-mels stay in float32 under any precision.
     """
 
+    layer_tokens = True
+    embed_is_token_mean = True
+
     def __init__(self, encoder: AudioEncoder, spec: str) -> None:
         self._encoder = encoder
         self.sample_rate, self.dim, self.layers = encoder.sample_rate, encoder.dim, encoder.layers
@@ -31,8 +34,10 @@ class OwnEncoder(Adapter):
         return self._encoder.tokens(self._logmel(wave)).float().mean(dim=1)
 
     def embed_layers(self, wave: Tensor) -> Tensor:
-        patches = self._encoder.patches(self._logmel(wave))
-        return self._encoder.backbone.forward_layers(patches).float().mean(dim=2)
+        return self.embed_layer_tokens(wave).mean(dim=2)
+
+    def embed_layer_tokens(self, wave: Tensor) -> Tensor:
+        return self._encoder.layer_tokens_of(self._logmel(wave)).float()
 
     def embed_tokens(self, wave: Tensor) -> Tensor:
         return self._encoder.tokens(self._logmel(wave)).float()

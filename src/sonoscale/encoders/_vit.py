@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sonoscale.encoders._attention import attend
 from sonoscale.encoders._config import EncoderConfig
 from sonoscale.encoders._positions import positions_like
 
@@ -45,11 +46,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[batch, tokens, width]` -> the same."""
-        b, n, d = x.shape
-        qkv = self.qkv(self.norm1(x)).view(b, n, 3, self.heads, d // self.heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each [B, H, N, d / H]
-        y = F.scaled_dot_product_attention(q, k, v)
-        x = x + self.out(y.transpose(1, 2).reshape(b, n, d))
+        x = x + self.out(attend(self.qkv(self.norm1(x)), self.heads))
         return x + self.fc2(F.gelu(self.fc1(self.norm2(x))))
 
 

@@ -25,7 +25,7 @@ def card(trained: TrainedEncoder, *, title: str, use: str) -> str:
 def _model(trained: TrainedEncoder) -> str:
     c, encoder = trained.encoder.config, trained.encoder
     size = sum(p.numel() for p in encoder.parameters())
-    kind = "Vision transformer" if c.backbone == "vit" else "Isotropic ConvNeXt"
+    kind = {"vit": "Vision transformer", "conv": "Isotropic ConvNeXt", "cnn": "Strided CNN"}[c.backbone]
     patch_ms = 1000 * c.patch_frames * c.front_end.hop / encoder.sample_rate
     return "\n".join([
         "## Model",
@@ -33,9 +33,18 @@ def _model(trained: TrainedEncoder) -> str:
         f"- {kind}, width {c.width}, {c.depth} blocks, {size:,} parameters.",
         f"- Takes mono audio at {encoder.sample_rate} Hz as {c.n_mels} log-mel bands, in patches of "
         f"{c.patch_mels} bands x {patch_ms:g} ms; the shortest clip is {encoder.min_samples} samples.",
-        f"- A clip's embedding has {c.width} numbers: the mean over all patches after the final norm.",
+        f"- A clip's embedding has {trained.dim} numbers, readout `{trained.readout}`: {_READOUTS[trained.readout]}, "
+        "after the final norm.",
         f"- Weights and shape: `{trained.hash}`.",
     ])  # fmt: skip
+
+
+_READOUTS = {
+    "mean": "the mean over all patches",
+    "mean+std": "the mean over all patches, then the standard deviation",
+    "frequency": "the mean over time of each patch along frequency, lowest first",
+    "frequency+std": "the mean over time of each patch along frequency, lowest first, then the standard deviations",
+}
 
 
 def _training(trained: TrainedEncoder) -> str:
@@ -50,7 +59,7 @@ def _training(trained: TrainedEncoder) -> str:
         f"- {record['clips']:,} clips, {record['hours']:.4g} hours of unlabelled audio.",
         f"- Objective `{objective}`, {budget['step']:,} steps, {budget['clips_seen']:,} clips "
         f"({budget['hours_seen']:.4g} hours) seen in training, last loss {budget['loss']:.4g}.",
-        f"- {budget['flops_total']:.3g} FLOPs in all, {budget['flops_encoder']:.3g} of them in the encoder.",
+        f"- {budget['flops']:.3g} FLOPs in all, {budget['flops_encoder']:.3g} of them in the encoder.",
         f"- Seed {config.get('seed')}, precision {record['precision']}.",
     ]
     lines += [f"- Warning: {warning}" for warning in record.get("warnings", [])]

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from sonoscale.arguments import check_arguments
-from sonoscale.encoders import AudioEncoder, load_encoder
+from sonoscale.encoders import check_readout, load_encoder, with_readouts
 from sonoscale.encoders._foreign import import_code
 from sonoscale.errors import SonoscaleError
 from sonoscale.export._hf import write_hf
@@ -69,6 +69,7 @@ class Exported(Result):
         spec: that `load_encoder` reads it by; None for what it cannot read (mteb).
         clips: that the export was compared with the original on.
         difference: largest difference of any number of their embeddings.
+        readout: what it gives for a clip.
     """
 
     format: str
@@ -78,6 +79,7 @@ class Exported(Result):
     spec: str | None
     clips: int
     difference: float
+    readout: str = "mean"
 
     @property
     def headline(self) -> str:
@@ -96,7 +98,14 @@ class Exported(Result):
         return {**vars(self), "folder": str(self.folder)}
 
 
-def export(run: str | os.PathLike[str], to: str, out: str | os.PathLike[str], *, force: bool = False) -> Exported:
+def export(
+    run: str | os.PathLike[str],
+    to: str,
+    out: str | os.PathLike[str],
+    *,
+    readout: str = "mean",
+    force: bool = False,
+) -> Exported:
     """Export the encoder of a finished run, and check the export against it.
 
     The export is loaded as its users would load it, and embeds a few clips of random sound of several lengths. It
@@ -106,14 +115,17 @@ def export(run: str | os.PathLike[str], to: str, out: str | os.PathLike[str], *,
         run: a run folder, for its last checkpoint, or a checkpoint file.
         to: a name in `FORMATS`: hear, xares, mteb, hf or onnx.
         out: folder to be made.
+        readout: what the export gives for a clip: `mean` over all tokens, which is what the rank is measured on,
+            `mean+std`, `frequency` or `frequency+std` (see `READOUTS`). Frames and hidden states stay as they are; of
+            X-ARES, whose embedding is a mean over frames, it can be `mean` or `frequency`.
         force: replace what is there.
 
     Returns:
         the files, the spec that `load_encoder` takes, and the largest difference from the encoder.
 
     Raises:
-        SonoscaleError: no such format or finished run, `out` is not empty, a package is missing, or the export does
-            not agree with the encoder.
+        SonoscaleError: no such format, readout or finished run, `out` is not empty, a package is missing, or the export
+            does not agree with the encoder.
 
     Example:
         >>> made = export("results/runs/ab12", "hf", "my-encoder")  # doctest: +SKIP
@@ -126,21 +138,22 @@ def export(run: str | os.PathLike[str], to: str, out: str | os.PathLike[str], *,
     check_arguments(export, locals())
     if to not in FORMATS:
         raise SonoscaleError(f"{to}: no such format; choose one of {', '.join(FORMATS)}")
+    check_readout(readout)
     kind, out = FORMATS[to], Path(out).expanduser()
     for module in kind.needs:
         need(module, what=f"the {to} export")
-    trained = read_trained(run)
+    trained = read_trained(run, readout)
     _check_place(out, trained.run, force)
     with _appears_at(out) as folder:
         name = kind.write(trained, folder)
-        clips, difference = _compare(kind, folder, name, trained.encoder)
+        clips, difference = _compare(to, folder, name, trained)
         if not difference <= kind.tolerance:
             raise SonoscaleError(
                 f"{out}: not written: the {to} export differs from the encoder by {difference:.2g}, which is more than "
                 f"{kind.tolerance:g}"
             )
     files = {path.relative_to(out).as_posix(): path.stat().st_size for path in sorted(out.rglob("*")) if path.is_file()}
-    return Exported(to, out, files, trained.hash, kind.spec and kind.spec(out, name), clips, difference)
+    return Exported(to, out, files, trained.hash, kind.spec and kind.spec(out, name), clips, difference, readout)
 
 
 def _check_place(out: Path, run: Path, force: bool) -> None:
@@ -179,10 +192,11 @@ def _appears_at(out: Path) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _compare(kind: Format, folder: Path, name: str, encoder: AudioEncoder) -> tuple[int, float]:
+def _compare(to: str, folder: Path, name: str, trained: TrainedEncoder) -> tuple[int, float]:
     """Clips compared, and the largest difference of their embeddings."""
+    encoder = with_readouts(trained.encoder, [trained.readout])
     with _imports_undone(folder):
-        embed = _embedder(kind, folder, name)
+        embed = _embedder(to, folder, name)
         count, differences = 0, []
         for samples in (encoder.min_samples, encoder.min_samples + 777, 2 * encoder.sample_rate + encoder.min_samples):
             wave = _clips(samples, encoder.sample_rate)
@@ -193,9 +207,14 @@ def _compare(kind: Format, folder: Path, name: str, encoder: AudioEncoder) -> tu
     return count, torch.stack(differences).max().item()  # NaN if one is
 
 
-def _embedder(kind: Format, folder: Path, name: str) -> Callable[[Tensor], Tensor]:
-    if kind.spec is not None:
-        return load_encoder(kind.spec(folder, name)).embed
+def _embedder(to: str, folder: Path, name: str) -> Callable[[Tensor], Tensor]:
+    spec = FORMATS[to].spec
+    if spec is not None:
+        encoder = load_encoder(spec(folder, name))
+        if to != "hf":
+            return encoder.embed
+        adapter: Any = encoder._adapter  # which averages hidden states, whatever the model reads out of its tokens
+        return lambda wave: adapter.forward(wave).pooler_output.detach()
     model = import_code(str(folder / name), name).SonoscaleMteb()
 
     def embed(wave: Tensor) -> Tensor:

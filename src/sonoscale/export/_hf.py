@@ -28,7 +28,7 @@ extractor = AutoFeatureExtractor.from_pretrained("FOLDER", trust_remote_code=Tru
 model = AutoModel.from_pretrained("FOLDER", trust_remote_code=True)
 inputs = extractor([clip, other], sampling_rate={rate}, return_tensors="pt")  # mono arrays, any lengths
 out = model(**inputs)
-out.pooler_output       # [batch, {width}]: a clip's embedding
+out.pooler_output       # [batch, {dim}]: a clip's embedding
 out.last_hidden_state   # [batch, steps, {width}]: one per {patch_ms:g} ms, 0 after a clip's own steps
 ```
 
@@ -66,6 +66,7 @@ def write_hf(trained: TrainedEncoder, folder: Path) -> str:
             "AutoModel": "modeling_sonoscale.SonoscaleModel",
         },
         "shape": trained.shape,
+        "readout": trained.readout,
         "sampling_rate": encoder.sample_rate,
         "hidden_size": encoder.dim,
         "num_hidden_layers": c.depth,
@@ -85,7 +86,8 @@ def write_hf(trained: TrainedEncoder, folder: Path) -> str:
     weights = {f"encoder.{name}": value for name, value in trained.state.items()}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     use = _USE.format(
-        rate=encoder.sample_rate, width=encoder.dim, shortest=encoder.min_samples / encoder.sample_rate,
+        rate=encoder.sample_rate, width=encoder.dim, dim=trained.dim,
+        shortest=encoder.min_samples / encoder.sample_rate,
         patch_ms=1000 * c.patch_frames * front_end.hop / encoder.sample_rate,
     )  # fmt: skip
     text = _HEAD + card(trained, title=f"Sonoscale encoder {trained.hash}", use=use)

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from sonoscale import __version__
+from sonoscale.errors import SonoscaleError
 from sonoscale.export._card import card
 from sonoscale.export._code import hear, mteb_model, xares
 from sonoscale.export._source import TrainedEncoder
@@ -36,9 +37,9 @@ hear-validator {module}
 python -m heareval.embeddings.runner {module} --tasks-dir tasks
 ```
 
-Scene embeddings are the mean over all patches; of clips over 30 s, taken in pieces of 30 s. Timestamp embeddings come
-every 50 ms or less, from copies of the clip that begin a part of a patch later, and stand at the centre of their patch.
-Clips shorter than one patch are followed by silence."""
+Scene embeddings are the readout `{readout}` of all patches; of clips over 30 s, taken in pieces of 30 s.
+Timestamp embeddings come every 50 ms or less, from copies of the clip that begin a part of a patch later, and stand at
+the centre of their patch. Clips shorter than one patch are followed by silence."""
 
 
 def write_hear(trained: TrainedEncoder, folder: Path) -> str:
@@ -54,12 +55,16 @@ def write_hear(trained: TrainedEncoder, folder: Path) -> str:
     module = f"sonoscale_hear_{trained.hash}"
     package = folder / module
     package.mkdir()
-    code = standalone(hear, constants={"CONFIG": trained.shape, "WEIGHTS": "weights.pt"})
+    code = standalone(hear, constants={"CONFIG": trained.shape, "WEIGHTS": "weights.pt", "READOUT": trained.readout})
     (package / "__init__.py").write_text(code, encoding="utf-8")
     torch.save(trained.state, package / "weights.pt")
     name = module.replace("_", "-")
     (folder / "pyproject.toml").write_text(_PYPROJECT.format(name=name, version=__version__, module=module))
-    text = card(trained, title=f"Sonoscale encoder {trained.hash} for HEAR", use=_HEAR_USE.format(module=module))
+    text = card(
+        trained,
+        title=f"Sonoscale encoder {trained.hash} for HEAR",
+        use=_HEAR_USE.format(module=module, readout=trained.readout),
+    )
     (folder / "README.md").write_text(text, encoding="utf-8")
     return module
 
@@ -88,9 +93,17 @@ def write_xares(trained: TrainedEncoder, folder: Path) -> str:
 
     Returns:
         name of the .py file.
+
+    Raises:
+        SonoscaleError: the readout is none that a mean over frames can be.
     """
     name = f"sonoscale_{trained.hash}"
-    constants = {"CONFIG": trained.shape, "WEIGHTS": f"{name}.pt"}
+    if trained.readout.endswith("+std"):
+        raise SonoscaleError(
+            f"readout {trained.readout}: X-ARES takes the mean over frames, which holds no deviation; export it with "
+            "mean or frequency"
+        )
+    constants = {"CONFIG": trained.shape, "WEIGHTS": f"{name}.pt", "READOUT": trained.readout}
     code = standalone(xares, constants=constants, rename={"SonoscaleEncoder": f"Sonoscale_{trained.hash}_Encoder"})
     (folder / f"{name}.py").write_text(code, encoding="utf-8")
     torch.save(trained.state, folder / f"{name}.pt")
@@ -123,7 +136,7 @@ def write_mteb(trained: TrainedEncoder, folder: Path) -> str:
         name of the .py file.
     """
     name = f"sonoscale_mteb_{trained.hash}"
-    constants = {"CONFIG": trained.shape, "WEIGHTS": f"{name}.pt", "HASH": trained.hash}
+    constants = {"CONFIG": trained.shape, "WEIGHTS": f"{name}.pt", "HASH": trained.hash, "READOUT": trained.readout}
     (folder / f"{name}.py").write_text(standalone(mteb_model, constants=constants), encoding="utf-8")
     torch.save(trained.state, folder / f"{name}.pt")
     use = _MTEB_USE.format(name=name, rate=trained.encoder.sample_rate)

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from sonoscale.encoders import AudioEncoder, patchify
+from sonoscale.encoders import AudioEncoder, patchify, pool
 from sonoscale.export._card import card
 from sonoscale.export._source import TrainedEncoder
 
@@ -42,9 +42,9 @@ class _Traceable(nn.Module):
     samples: Tensor
     rates: Tensor
 
-    def __init__(self, encoder: AudioEncoder) -> None:
+    def __init__(self, encoder: AudioEncoder, readout: str) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.encoder, self.readout = encoder, readout
         c = encoder.config.front_end
         self.n_fft, self.hop = c.n_fft, c.hop
         samples, bins = torch.arange(c.n_fft), torch.arange(c.n_fft // 2 + 1)
@@ -58,7 +58,10 @@ class _Traceable(nn.Module):
         self.register_buffer("rates", rates)
 
     def forward(self, wave: Tensor) -> Tensor:
-        """float32 `[batch, samples]` -> float32 `[batch, width]`."""
+        """float32 `[batch, samples]` -> float32 `[batch, dim]`: the readout."""
+        return pool(self._tokens(wave), self.encoder.config.mel_patches, self.readout)
+
+    def _tokens(self, wave: Tensor) -> Tensor:
         c, encoder = self.encoder.config, self.encoder
         count = (wave.shape[1] - self.n_fft) // self.hop + 1
         index = torch.arange(count)[:, None] * self.hop + self.samples  # [T, n_fft]
@@ -66,13 +69,13 @@ class _Traceable(nn.Module):
         power = (cosines * cosines + sines * sines).float()  # [B, T, bins]
         mel = torch.log(power @ encoder.front_end.filters.T + encoder.front_end.FLOOR)  # [B, T, mels]
         patches = patchify((mel - encoder.mean) / encoder.std, c.patch_frames, c.patch_mels)
-        if c.backbone == "conv":
-            return encoder.backbone(patches).mean(dim=1)
+        if c.backbone != "vit":
+            return encoder.backbone(patches)
         backbone = encoder.backbone
         x = backbone.embed(patches) + self._positions(count // c.patch_frames)
         for block in backbone.blocks:
             x = block(x)
-        return backbone.norm(x).mean(dim=1)
+        return backbone.norm(x)
 
     def _positions(self, steps: int) -> Tensor:
         """As `sincos_positions`: `[steps * bands, width]`."""
@@ -103,7 +106,7 @@ def write_onnx(trained: TrainedEncoder, folder: Path) -> str:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of what tracing cannot follow: shapes are symbolic all the same, and checked
         torch.onnx.export(
-            _Traceable(encoder).eval(),
+            _Traceable(encoder, trained.readout).eval(),
             (example,),
             str(path),
             input_names=["wave"],
@@ -116,11 +119,12 @@ def write_onnx(trained: TrainedEncoder, folder: Path) -> str:
         "sample_rate": str(encoder.sample_rate),
         "min_samples": str(encoder.min_samples),
         "sonoscale": trained.hash,
+        "readout": trained.readout,
         "shape": json.dumps(trained.shape),
     }
     with path.open("ab") as file:
         file.write(b"".join(_metadata(key, value) for key, value in metadata.items()))
-    use = _USE.format(rate=encoder.sample_rate, shortest=encoder.min_samples, width=encoder.dim)
+    use = _USE.format(rate=encoder.sample_rate, shortest=encoder.min_samples, width=trained.dim)
     text = card(trained, title=f"Sonoscale encoder {trained.hash} as ONNX", use=use)
     (folder / "README.md").write_text(text, encoding="utf-8")
     return path.name

@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
-from sonoscale.encoders import AudioEncoder, load_encoder
+from sonoscale.encoders import AudioEncoder, load_encoder, pool_dim
 from sonoscale.errors import SonoscaleError
+from sonoscale.files import check_zip
 from sonoscale.pretrain import read_record, unfinished_run
 
 
@@ -25,6 +26,7 @@ class TrainedEncoder:
         step: that the checkpoint was taken at.
         record: of the run, None for a checkpoint that lies alone.
         hash: 12 hexadecimal digits, of weights and shape.
+        readout: what a clip's embedding is in the export, a name of `READOUTS`.
     """
 
     encoder: AudioEncoder
@@ -33,6 +35,12 @@ class TrainedEncoder:
     step: int | None
     record: dict[str, Any] | None
     hash: str
+    readout: str = "mean"
+
+    @property
+    def dim(self) -> int:
+        """Width of a clip's embedding, as it is read out."""
+        return pool_dim(self.encoder.dim, self.encoder.frequency_patches, self.readout)
 
     @property
     def shape(self) -> dict[str, Any]:
@@ -51,11 +59,12 @@ class TrainedEncoder:
         return {name: value.detach().clone().contiguous() for name, value in self.encoder.state_dict().items()}
 
 
-def read_trained(run: str | os.PathLike[str]) -> TrainedEncoder:
+def read_trained(run: str | os.PathLike[str], readout: str = "mean") -> TrainedEncoder:
     """Read a finished run.
 
     Arguments:
         run: its folder, for its last checkpoint, or one of its checkpoint files.
+        readout: what its export gives for a clip.
 
     Raises:
         SonoscaleError: there is no such run, it is not finished, or it is no run of Sonoscale.
@@ -70,8 +79,9 @@ def read_trained(run: str | os.PathLike[str]) -> TrainedEncoder:
         raise SonoscaleError(f"{run}: no run folder: it has no record.json")
     encoder = load_encoder(run)
     file = run / "checkpoint.pt" if run.is_dir() else run
+    check_zip(file)
     content = torch.load(file, map_location="cpu", weights_only=True)
     digits = encoder.identity.rpartition(":")[2]
     return TrainedEncoder(
-        encoder, run, content["config"], content.get("step"), read_record(file.parent), digits[:12]
+        encoder, run, content["config"], content.get("step"), read_record(file.parent), digits[:12], readout
     )  # fmt: skip

@@ -13,6 +13,7 @@ from sonoscale.laws._fit_form import fit_form
 from sonoscale.laws._fitted import Fit
 from sonoscale.laws._laws import Law, Laws
 from sonoscale.laws._profile import profile_interval
+from sonoscale.laws._quality import Quality, QualityRule, Reliability, quality, reliability
 from sonoscale.laws._read import read_runs
 from sonoscale.laws._runs import RunTable
 from sonoscale.laws._table import read_table
@@ -33,6 +34,9 @@ __all__ = [
     "Laws",
     "LogLinear",
     "Prediction",
+    "Quality",
+    "QualityRule",
+    "Reliability",
     "RunTable",
     "Target",
     "TwoStage",
@@ -43,6 +47,8 @@ __all__ = [
     "fit_loglinear",
     "fit_two_stage",
     "profile_interval",
+    "quality",
     "read_runs",
+    "reliability",
     "spearman",
 ]

@@ -9,6 +9,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from sonoscale.errors import SonoscaleError
+from sonoscale.extras import need
 from sonoscale.laws._correlation import Correlation, spearman
 from sonoscale.laws._data import as_names, check_draws, constant_column, shortfall
 from sonoscale.laws._fit_form import fit_form
@@ -82,6 +83,32 @@ class Comparison(Result):
             if reasons
             else f"{x!r} was not compared; there are: {', '.join(names)}"
         )
+
+    def plot(self, ax: Any = None) -> Any:
+        """The error over clusters left out of each law, best first, coloured by its variable.
+
+        Arguments:
+            ax: matplotlib Axes to draw on, or None for new ones.
+
+        Returns:
+            The Axes.
+
+        Raises:
+            SonoscaleError: No law could be fitted, or matplotlib is not installed.
+        """
+        if not self.fits:
+            raise SonoscaleError(f"{self.headline}: there is nothing to draw")
+        pyplot = need("matplotlib.pyplot", what="a figure")
+        known = sorted((one for one in self.fits if np.isfinite(one.loo_rmse)), key=lambda one: one.loo_rmse)
+        names = list(dict.fromkeys(one.x_name for one in self.fits))
+        if ax is None:
+            ax = pyplot.subplots(figsize=(6.4, 1.2 + 0.35 * len(known)), layout="tight")[1]
+        places = range(len(known))
+        ax.barh(places, [one.loo_rmse for one in known], color=[f"C{names.index(one.x_name) % 10}" for one in known])
+        ax.set_yticks(places, [f"{one.x_name}, {one.form.name}" for one in known])
+        ax.invert_yaxis()
+        ax.set_xlabel(f"error of {self.y} over clusters left out")
+        return ax
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain JSON values; `best` maps a variable to the name of its best form."""

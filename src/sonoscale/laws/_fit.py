@@ -80,6 +80,10 @@ def fit(
         [1.7]
     """
     names = as_names(x, "x")
+    if progress is not None and not callable(progress):
+        raise SonoscaleError(f"progress must be a function of two whole numbers, not {progress!r}")
+    if not isinstance(tie, Sequence) or not (fix is None or isinstance(fix, Mapping)):
+        raise SonoscaleError("fix must map parameters to values, and tie be pairs: fix={'E': 1.8}, tie=['alpha=beta']")
     if not names:
         raise SonoscaleError("x names no column")
     if isinstance(form, str) and form == "auto" and through is None:
@@ -214,18 +218,19 @@ def _points(runs: RunTable, names: tuple[str, ...]) -> Array:
 
 
 def _scores(prediction: Prediction | None, observed: Array | None) -> dict[str, float | None]:
-    """RMSE of log y, and the shares inside the interval and the naive one, over rows whose y is known and positive."""
-    if prediction is None or observed is None or not (observed > 0).any():
-        return {"rmse_log": None, "coverage": None, "naive_coverage": None}
-    known = observed > 0
+    """Shares inside the interval and the naive one, over rows whose y is known; RMSE of log y over those above zero."""
+    none: dict[str, float | None] = {"rmse_log": None, "coverage": None, "naive_coverage": None}
+    if prediction is None or observed is None or not np.isfinite(observed).any():
+        return none
+    known = np.isfinite(observed)
     y = observed[known]
-    naive = None
+    found = none | {"coverage": float(((prediction.low[known] <= y) & (y <= prediction.high[known])).mean())}
     if prediction.naive_low is not None and prediction.naive_high is not None:
-        naive = float(((prediction.naive_low[known] <= y) & (y <= prediction.naive_high[known])).mean())
-    with np.errstate(all="ignore"):
-        error = float(np.sqrt(np.mean(np.log(prediction.value[known] / y) ** 2)))
-    return {
-        "rmse_log": error if np.isfinite(error) else None,
-        "coverage": float(((prediction.low[known] <= y) & (y <= prediction.high[known])).mean()),
-        "naive_coverage": naive,
-    }
+        found["naive_coverage"] = float(
+            ((prediction.naive_low[known] <= y) & (y <= prediction.naive_high[known])).mean()
+        )
+    if (y > 0).any():
+        with np.errstate(all="ignore"):
+            error = float(np.sqrt(np.mean(np.log(prediction.value[known][y > 0] / y[y > 0]) ** 2)))
+        found["rmse_log"] = error if np.isfinite(error) else None
+    return found

@@ -127,6 +127,13 @@ def fit_form(
             f"{y_name}, row {row if rows is None else rows[row]}: {ys[row]:g} is outside {low:g}..{high:g}, as form "
             f"{chosen.name!r} needs"
         )
+    for name, value in chosen.fixed:
+        if name in ("e", "E") and not isinstance(value, str) and value >= ys.min():
+            row = int(ys.argmin())
+            raise SonoscaleError(
+                f"fix: {name} = {value:g}, a floor, is not below {y_name}, row {row if rows is None else rows[row]}: "
+                f"{ys[row]:g}"
+            )
     reason = constant_column(ys, name=y_name) or shortfall(chosen, xs, groups, x_name=shown)
     if reason:
         raise SonoscaleError(reason)

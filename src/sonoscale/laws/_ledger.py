@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,23 @@ from numpy.typing import NDArray
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._table import as_table
 
-__all__ = ["LEDGER", "is_ledger", "ledger_runs", "ledger_scores", "score_names"]
+if TYPE_CHECKING:
+    from sonoscale.laws._quality import QualityRule
+
+__all__ = ["LEDGER", "is_ledger", "ledger_runs", "ledger_scores", "listed", "number", "readouts_of", "score_names"]
 
 LEDGER = ("run", "step", "task", "protocol", "score")
 """Columns by which the ledger of a study is known: one row per run, checkpoint, task, protocol and readout."""
 
-_PER_TASK = frozenset({"task", "protocol", "readout", "metric", "score", "score_low", "score_high", "chance"})
+_PER_TASK = frozenset(
+    {"task", "protocol", "readout", "metric", "score", "score_low", "score_high", "chance", "floor_untrained",
+     "floor_logmel", "ceiling", "quality_rule", "task_id", "layer"}
+)  # fmt: skip
+_OF_READOUT = (
+    "rankme_readout", "rankme_readout_low", "rankme_readout_high", "rankme_centred_readout",
+    "rankme_centred_readout_low", "rankme_centred_readout_high",
+)  # fmt: skip
+"""Columns that differ from readout to readout: of a run, those of the readout of its quality."""
 
 
 def is_ledger(names: Sequence[str] | Mapping[str, Any]) -> bool:
@@ -46,47 +57,57 @@ def score_names(kinds: Sequence[tuple[Any, Any, Any]]) -> list[str]:
 
 def ledger_scores(ledger: Mapping[str, Sequence[Any] | NDArray[Any]]) -> list[str]:
     """The name of the score in each row of a ledger."""
-    columns = (_listed(ledger["task"]), _listed(ledger["protocol"]), _readouts(ledger))
+    columns = (listed(ledger["task"]), listed(ledger["protocol"]), readouts_of(ledger))
     return score_names(list(zip(*columns, strict=True)))
 
 
-def _readouts(ledger: Mapping[str, Sequence[Any] | NDArray[Any]]) -> list[Any]:
+def readouts_of(ledger: Mapping[str, Sequence[Any] | NDArray[Any]]) -> list[Any]:
     """What was probed in each row: the mean, where the ledger has no such column or cell."""
-    found = _listed(ledger["readout"]) if "readout" in ledger else [None] * len(ledger["task"])
+    found = listed(ledger["readout"]) if "readout" in ledger else [None] * len(ledger["task"])
     return ["mean" if one is None or one != one else one for one in found]
 
 
-def ledger_runs(ledger: Mapping[str, Sequence[Any] | NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def ledger_runs(
+    ledger: Mapping[str, Sequence[Any] | NDArray[Any]], *, rule: QualityRule | None = None
+) -> dict[str, NDArray[Any]]:
     """One row per run and checkpoint.
 
     Arguments:
         ledger: column name -> values, one row per run, checkpoint, task, protocol and readout (`mean` where there is
             no such column).
+        rule: how quality is made of scores; None for the rule in the ledger, or the plain mean of all where there is
+            none. What it decides is in `sonoscale.laws.quality`.
 
     Returns:
         Column name -> values, ordered by label, seed and step where there are these: the columns that do not depend
-        on the task; `quality`, the mean score over all tasks and protocols of the first readout in the ledger (a study
-        keeps the order of its file), missing (NaN) where a score is; and `score:TASK` for each task
+        on the task; `quality`, the mean by the rule of the scores on the first readout in the ledger (a study keeps
+        the order of its file), missing (NaN) where one of them is; and `score:TASK` for each task
         (`score:TASK:PROTOCOL:READOUT` where one has several protocols and readouts, see `score_names`).
 
     Raises:
         SonoscaleError: For two scores of one run, checkpoint, task, protocol and readout.
     """
-    columns = {name: _listed(values) for name, values in ledger.items()}
-    names, readouts = [f"score:{name}" for name in ledger_scores(columns)], _readouts(columns)
+    from sonoscale.laws._quality import quality_of
+
+    columns = {name: listed(values) for name, values in ledger.items()}
+    names, readouts = [f"score:{name}" for name in ledger_scores(columns)], readouts_of(columns)
     points: dict[tuple[Any, Any], list[int]] = {}
     for row, point in enumerate(zip(columns["run"], columns["step"], strict=True)):
         points.setdefault(point, []).append(row)
     order = sorted(points.values(), key=lambda rows: _place(columns, rows[0]))
     scored = list(dict.fromkeys(names))
-    judged = list(dict.fromkeys(name for name, one in zip(names, readouts, strict=True) if one == readouts[0]))
+    weights = {f"score:{name}": weight for name, weight in quality_of(columns, rule).weights.items()}
     found: dict[str, list[Any]] = {
         name: [values[rows[0]] for rows in order] for name, values in columns.items() if name not in _PER_TASK
     }
+    for name in found.keys() & set(_OF_READOUT):
+        found[name] = [
+            next((columns[name][row] for row in rows if readouts[row] == readouts[0]), None) for rows in order
+        ]
     scores: dict[str, list[float]] = {name: [math.nan] * len(order) for name in scored}
     for place, rows in enumerate(order):
         for row in rows:
-            score, known = _number(columns["score"][row]), scores[names[row]][place]
+            score, known = number(columns["score"][row]), scores[names[row]][place]
             if known == known and known != score:
                 raise SonoscaleError(
                     f"run {columns['run'][row]}, step {columns['step'][row]} has two scores of {names[row][6:]}: "
@@ -94,23 +115,24 @@ def ledger_runs(ledger: Mapping[str, Sequence[Any] | NDArray[Any]]) -> dict[str,
                 )
             scores[names[row]][place] = score
     found["quality"] = [
-        sum(scores[name][place] for name in judged) / len(judged) if judged else math.nan for place in range(len(order))
+        sum(weight * scores[name][place] for name, weight in weights.items()) if weights else math.nan
+        for place in range(len(order))
     ]
     return as_table(found | scores)
 
 
 def _place(columns: Mapping[str, list[Any]], row: int) -> tuple[Any, ...]:
     found = (columns[name][row] for name in ("label", "seed", "step") if name in columns)
-    return tuple((0, one) if _is_number(one) else (1, one) if isinstance(one, str) else (2, repr(one)) for one in found)
+    return tuple((0, one) if _isnumber(one) else (1, one) if isinstance(one, str) else (2, repr(one)) for one in found)
 
 
-def _listed(values: Sequence[Any] | NDArray[Any]) -> list[Any]:
+def listed(values: Sequence[Any] | NDArray[Any]) -> list[Any]:
     return values.tolist() if isinstance(values, np.ndarray) else list(values)
 
 
-def _is_number(value: Any) -> bool:
+def _isnumber(value: Any) -> bool:
     return isinstance(value, (int, float))
 
 
-def _number(value: Any) -> float:
-    return float(value) if _is_number(value) else math.nan
+def number(value: Any) -> float:
+    return float(value) if _isnumber(value) else math.nan

@@ -9,6 +9,7 @@ __all__ = [
     "CONFIGURATIONS",
     "LOSSES",
     "QUALITIES",
+    "SEEDS",
     "SIZES",
     "counts",
     "find_sizes",
@@ -21,11 +22,13 @@ __all__ = [
 ]
 
 SIZES: Mapping[str, tuple[str, ...]] = {
-    "parameters": ("params_encoder", "params", "n_params", "num_params", "parameters", "N"),
-    "data": ("train_hours", "train_clips", "hours", "tokens", "clips", "samples", "D"),
+    "parameters": ("params", "n_params", "num_params", "parameters", "N", "num_parameters",
+                   "n_parameters", "model_size"),
+    "data": ("train_hours", "train_clips", "hours", "tokens", "clips", "samples", "D", "n_tokens", "num_tokens",
+             "train_tokens", "training_tokens", "training_hours", "n_samples", "num_samples", "dataset_size"),
     "data seen": ("examples_seen", "clips_seen", "hours_seen", "tokens_seen", "samples_seen"),
-    "compute": ("flops_total", "flops", "compute", "flops_encoder", "C"),
-}
+    "compute": ("flops", "compute", "flops_encoder", "C", "train_flops", "training_flops"),
+}  # fmt: skip
 """Of each kind of size, the columns that hold it; the first that a table has counts. Words in any case of letters."""
 
 LOSSES = ("loss", "train_loss", "valid_loss", "val_loss")
@@ -36,6 +39,9 @@ QUALITIES = ("quality", "score", "accuracy", "loss")
 
 CONFIGURATIONS = ("config", "run", "model", "encoder", "name")
 """Columns that often name the configuration of a row."""
+
+SEEDS = ("seed", "random_seed", "seeds")
+"""Columns of the seed: rows that are alike but for it are one configuration."""
 
 _MORE = re.compile(
     r"score|quality|accurac|(^|[^a-z])(acc|top1|top5|f1|map|auc|auroc|recall|precision|mrr|ndcg|correct)s?($|[^a-z])"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._data import as_column, as_names
 from sonoscale.laws._ledger import LEDGER, is_ledger, ledger_runs
-from sonoscale.laws._names import CONFIGURATIONS, QUALITIES, find_sizes
+from sonoscale.laws._names import CONFIGURATIONS, QUALITIES, SEEDS, find_sizes
 from sonoscale.laws._runs import RunTable, missing, numbered
 from sonoscale.laws._table import as_table, frame_columns, read_table
 from sonoscale.laws._target import UNITS, Unit
@@ -65,8 +65,9 @@ def read_runs(
         y: the column of the quality or loss. None: `quality`, `score`, `accuracy` or `loss`, the first there is.
         clusters: columns whose values name the configuration of a row: seeds and checkpoints of one are dependent.
             None: `config` if there is such a column; else each row is its own if a column (`run`, `model`, `encoder`,
-            `name`) names each; else rows that are equal in all known sizes (parameters, data, compute) and the family
-            are one, unless all are equal. An empty sequence: each row is its own.
+            `name`) names each and no `seed` sets rows of equal sizes apart; else rows that are equal in all known sizes
+            (parameters, data, compute) and the family are one, unless all are equal. An empty sequence: each row is
+            its own.
         held_out: rows to predict and not to fit: a column that is true or 1 there, a comparison (`fitted==0`,
             `params>1e9`), or a mask [n].
         group: columns whose values make the groups that are fitted or judged separately.
@@ -308,7 +309,8 @@ def _clustered(table: RunTable, clusters: str | Sequence[str] | None) -> RunTabl
         keys = table.use(labels=("config",)).columns["config"].tolist()
         return replace(table, clusters=numbered(keys), clusters_by=("config",))
     named = next((name for name in CONFIGURATIONS if name in table.columns and _names_each(table, name)), None)
-    if named is not None:
+    seeds = next((name for name in SEEDS if name in table.columns and len(set(table.columns[name].tolist())) > 1), None)
+    if named is not None and (seeds is None or missing(table.columns[seeds]).any()):
         return table
     by = tuple(find_sizes(table.columns, besides=(table.y,)).values())
     by += (table.family_by,) if table.family_by else ()
@@ -322,9 +324,14 @@ def _clustered(table: RunTable, clusters: str | Sequence[str] | None) -> RunTabl
     numbers = numbered(numbers)
     if numbers.max(initial=-1) + 1 in (1, len(table)):  # all of one size: then size names no configuration
         return table
+    if named is not None:
+        pairs = np.stack([numbers, _codes(table.columns[str(seeds)])], axis=1)
+        if len(np.unique(pairs, axis=0)) < len(table):  # the same seed twice: there is more to a configuration
+            return table
+    apart = "" if named is None else f" and another {seeds}"
     note = (
-        f"rows with the same {', '.join(by)} are taken as one configuration: if they are not, name the column of the "
-        "configuration (clusters)"
+        f"rows with the same {', '.join(by)}{apart} are taken as one configuration: if they are not, name the column "
+        "of the configuration (clusters)"
     )
     return replace(table, clusters=numbers, clusters_by=by, notes=(*table.notes, note))
 

@@ -208,6 +208,16 @@ class RunTable:
             SonoscaleError: Where nothing says so, or the name says one and the data the other; where fractions and
                 percentages are mixed; where y of a held-out row is out of range.
         """
+        found = self.find_target(along)
+        if found is None:
+            raise SonoscaleError(
+                f"nothing says whether more {self.y} is better, neither its name nor a column of size: say it "
+                "(higher_is_better)"
+            )
+        return found
+
+    def find_target(self, along: Sequence[str] = (), *, unsure: bool = False) -> Target | None:
+        """The same, or None where nothing says which end of y is good; `unsure`: see `find_target`."""
         known = self.use(with_y=True) if self.omit else self
         values = _y_column(known)
         fitted = np.isfinite(values) & ~known.held
@@ -217,14 +227,10 @@ class RunTable:
         found = find_target(
             self.y, values[fitted], size=None if size is None else size[fitted], along=words,
             clusters=known.clusters[fitted], higher_is_better=self.higher_is_better, unit=self.unit,
-            rows=known.rows[fitted],
+            rows=known.rows[fitted], unsure=unsure,
         )  # fmt: skip
-        if found is None:
-            raise SonoscaleError(
-                f"nothing says whether more {self.y} is better, neither its name nor a column of size: say it "
-                "(higher_is_better)"
-            )
-        _check_held(known, found, values)
+        if found is not None:
+            _check_held(known, found, values)
         return found
 
 

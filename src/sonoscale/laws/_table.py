@@ -227,7 +227,7 @@ def _read_parquet(file: Path) -> dict[str, NDArray[Any]]:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.ParquetFile(file).read()
+        table = pq.ParquetFile(file, page_checksum_verification=True).read()
     except (OSError, pa.ArrowException) as error:
         raise SonoscaleError(f"{file}: not readable as Parquet ({str(error).splitlines()[0]})") from error
     names = table.column_names

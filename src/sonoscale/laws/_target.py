@@ -104,6 +104,7 @@ def find_target(
     higher_is_better: bool | None = None,
     unit: Unit | None = None,
     rows: Sequence[int] | Index | None = None,
+    unsure: bool = False,
 ) -> Target | None:
     """Which end of y is good and where it ends: as asked, else by its name, else as it runs along size.
 
@@ -117,6 +118,7 @@ def find_target(
         unit: what the user says of a y of which more is better, or None: a fraction if it is called a score or lies
             within 0 to 1, a percentage if it is called one.
         rows: [n] places in the user's table, for messages; None: 0, 1, 2, ...
+        unsure: what may as well be a percentage as have no ceiling is taken to have none, and not refused.
 
     Returns:
         The `Target`, or None where nothing says which end is good.
@@ -142,7 +144,7 @@ def find_target(
                 f"{name} {way} with {along} (Spearman's rho {rho:.2f} over {count} runs), though by its name it is "
                 f"{kind}: say which is better (higher_is_better)"
             )
-    ceiling = _ceiling(name, y, better, unit, rows)
+    ceiling = _ceiling(name, y, better, unit, rows, unsure)
     return Target(name, better, ceiling, because, np.inf if better else _most(name, y, unit))
 
 
@@ -177,7 +179,7 @@ def _trend(size: Array | None, y: Array, clusters: Index | None) -> tuple[float,
 
 
 def _ceiling(
-    name: str, y: Array, higher_is_better: bool, unit: Unit | None, rows: Sequence[int] | Index | None
+    name: str, y: Array, higher_is_better: bool, unit: Unit | None, rows: Sequence[int] | Index | None, unsure: bool
 ) -> float:
     places = range(len(y)) if rows is None else rows
     if not higher_is_better:
@@ -197,7 +199,7 @@ def _ceiling(
             raise SonoscaleError(reason)
         if bounded or 0.1 < top <= 1.0:
             unit = "fraction" if top <= 1.0 else "percent"
-        elif top > 1.0:
+        elif top > 1.0 and not unsure:
             raise SonoscaleError(
                 f"{name} rises and lies within 0 to 100 ({low:g} to {top:g}): say whether it is a percentage, which "
                 "ends at 100, or has no ceiling (unit: percent or none)"

@@ -78,6 +78,16 @@ def check_groups(corpus: AudioCorpus, column: str, *, dim: int, blocks: int) -> 
         )
 
 
+def equal_groups(corpus: AudioCorpus, column: str) -> np.ndarray:
+    """Which clips to measure groups on, bool `[clips]`: of each as many as the smallest has, always the same at random."""
+    values = np.array([value_of(corpus, index, column) for index in range(len(corpus))])
+    names, counts = np.unique(values, return_counts=True)
+    chosen, rng = np.zeros(len(corpus), dtype=bool), np.random.default_rng(0)
+    for name in names:
+        chosen[rng.choice(np.flatnonzero(values == name), counts.min(), replace=False)] = True
+    return chosen
+
+
 def value_of(corpus: AudioCorpus, index: int, column: str) -> str:
     """The group of a clip, of a corpus that was checked."""
     return str(corpus.row(index)[column])

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sonoscale.corpora import Corpus
+from sonoscale.corpora import Corpus, take
+from sonoscale.corpora._base import Divisible
 from sonoscale.encoders import Encoder
 from sonoscale.errors import SonoscaleError
 from sonoscale.measure._forward import Forward
@@ -137,8 +138,9 @@ class _Pieces:
     def row(self, index: int) -> dict[str, str]:
         return {}
 
-    def part(self, indices: Sequence[int]) -> _Pieces:
-        raise NotImplementedError
+    def part(self, indices: Sequence[int]) -> Corpus:
+        """The clips themselves, to be read elsewhere."""
+        return self.corpus.part(indices) if isinstance(self.corpus, Divisible) else take(self.corpus, indices)
 
     def cut(self, found: Iterator[Clip]) -> Iterator[Clip]:
         """Raises:

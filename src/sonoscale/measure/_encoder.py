@@ -13,7 +13,7 @@ import numpy as np
 from sonoscale.corpora import AudioCorpus
 from sonoscale.encoders import Encoder
 from sonoscale.errors import SonoscaleError
-from sonoscale.measure._clips import block_of_each, check_groups, clip_hashes, identity_of
+from sonoscale.measure._clips import block_of_each, check_groups, clip_hashes, equal_groups, identity_of
 from sonoscale.measure._measured import Measured, MeasuredDifference, differences, limits
 from sonoscale.measure._sketches import Emit, Pass, Sketches, sketch_clips
 from sonoscale.measure._views import measure_lidar
@@ -83,6 +83,8 @@ def measure_encoder(
     check_skipped(skipped, len(corpus), max_skipped)
     if how.group is not None:
         check_groups(corpus, how.group, dim=encoder.dim, blocks=how.blocks)
+        if how.equal_n:
+            how = replace(how, group_clips=equal_groups(corpus, how.group))
     suitable = long_enough(encoder, corpus, durations, how.min_seconds)
     about = {"level": level, "encoder": encoder.identity, "corpus": identity_of(corpus)}
     assigned = block_of_each(corpus, how.blocks)

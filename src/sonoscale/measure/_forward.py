@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 
 import numpy as np
@@ -10,7 +13,7 @@ import torch
 
 from sonoscale.corpora import AudioCorpus
 from sonoscale.encoders import Encoder
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, SonoscaleWarning
 
 ALONE, ALONE_HALF = 1e-3, 5e-2
 """Largest difference between a clip's embedding in a batch and alone that is rounding, in float32 and in half
@@ -19,6 +22,32 @@ AUDIBLE = 1e-6
 """Standard deviation of a wave above which it is no silence."""
 REFUSED = 8
 """So many clips refused one by one, and none taken, are the encoder's fault and not the clips'."""
+
+
+SLOW = 120.0
+"""Seconds in one batch after which it is said that an encoder has not returned."""
+
+
+@contextmanager
+def _said_if_slow(encoder: Encoder, waves: np.ndarray) -> Iterator[None]:
+    """An encoder that never returns cannot be stopped from here, but the user can be told."""
+
+    def say() -> None:
+        seconds = waves.size / encoder.sample_rate
+        warnings.warn(
+            f"{encoder.identity}: has not returned for {SLOW:g} s from a batch of {len(waves)} clips, {seconds:.0f} s "
+            "of audio; if it hangs, interrupt, and give smaller batches (batch_seconds)",
+            SonoscaleWarning,
+            stacklevel=2,
+        )
+
+    timer = threading.Timer(SLOW, say)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 class Forward:
@@ -48,7 +77,8 @@ class Forward:
             SonoscaleError: the encoder takes none of several clips, or the batch but each clip alone.
         """
         try:
-            stack = forward(self._encoder, waves, self._layers)
+            with _said_if_slow(self._encoder, waves):
+                stack = forward(self._encoder, waves, self._layers)
         except SonoscaleError as error:
             return self._one_by_one(where, waves, error)
         self._taken += len(where)
@@ -97,7 +127,8 @@ def need_layers(encoder: Encoder) -> None:
 def forward(encoder: Encoder, waves: np.ndarray, layers: bool) -> np.ndarray:
     """The embeddings of every layer, or of the output as the only one: float32 `[layers, batch, dim]`."""
     wave = torch.from_numpy(waves.copy())  # which the encoder may overwrite
-    out = encoder.embed_layers(wave) if layers else encoder.embed(wave)[None]
+    with torch.inference_mode():
+        out = encoder.embed_layers(wave) if layers else encoder.embed(wave)[None]
     return out.float().cpu().numpy().copy()  # nor is it the encoder's to overwrite later
 
 

@@ -16,6 +16,7 @@ from sonoscale.measure._files import SAMPLE, compare_files, measure_file, open_f
 from sonoscale.measure._measured import Measured, MeasuredDifference, Measurement, short_names
 from sonoscale.provenance import versions
 from sonoscale.rank import ESTIMATORS, get_estimator
+from sonoscale.rank._files import is_embedding_file
 from sonoscale.rank._rows import NanPolicy
 from sonoscale.rank._sketch import Method
 
@@ -42,6 +43,7 @@ def measure(
     baselines: bool = False,
     layers: bool = False,
     group: str | None = None,
+    equal_n: bool = False,
     durations: Sequence[float] = (),
     kind: str | None = None,
     audio_root: str | PathLike[str] | None = None,
@@ -70,7 +72,8 @@ def measure(
     for one is left out for all; their differences are paired clip by clip. Files need neither torch nor audio.
 
     Arguments:
-        encoders: a spec for `load_encoder`, an `Encoder`, or several of them.
+        encoders: a spec for `load_encoder`, an `Encoder`, or several of them; or files of embeddings, if there is no
+            corpus.
         corpus: the audio, a spec for `open_corpus`: a folder, a manifest, `hf:owner/name`, ...
         embeddings: in place of both: files that `open_embeddings` reads.
         compare: further encoders (or files), each of which is compared with the first.
@@ -80,6 +83,7 @@ def measure(
             and uniformity.
         layers: measure every layer.
         group: column of the corpus whose groups are measured separately.
+        equal_n: measure groups on equally many clips each, of the larger ones on a random part: a rank grows with n.
         durations: beginnings of clips to measure, in seconds.
         kind, audio_root: see `open_corpus`.
         max_seconds: longer recordings are cut into clips of at most so many seconds.
@@ -88,7 +92,8 @@ def measure(
         device: `auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:1`.
         precision: of the forward pass: `fp32`, `bf16`, `fp16`.
         batch_seconds: seconds of audio in a batch.
-        workers: threads that decode; by default a quarter of the cores, all of them beside a GPU.
+        workers: threads or processes that decode; by default a quarter of the cores, all of them beside a GPU; where
+            the encoder has the cores too, all but one at most.
         executor: `local`, or `ray` for a cluster.
         key: which array of the files.
         method, nan_policy: as for `SpectralSketch` (files only).
@@ -137,6 +142,8 @@ embeddings; 1 of 1 differs significantly from a.npy
         raise SonoscaleError(f"workers = {workers}: must be at least 1")
     given = {"level": level, "tolerance": tolerance, "blocks": blocks}
     path = _records_path(json)
+    if embeddings is None and corpus is None and encoders is not None and _are_files(_listed(encoders)):
+        encoders, embeddings = None, encoders  # pyright: ignore[reportAssignmentType]
     if embeddings is not None:
         if encoders is not None or corpus is not None:
             raise SonoscaleError("measure takes encoders and a corpus, or embeddings, and not both")
@@ -152,13 +159,15 @@ embeddings; 1 of 1 differs significantly from a.npy
         raise SonoscaleError("measure needs at least one encoder")
     if save_embeddings is not None and (len(specs) > 1 or executor == "ray"):
         raise SonoscaleError("save_embeddings is for one encoder, measured here")
+    if equal_n and group is None:
+        raise SonoscaleError("equal_n is for groups: name the column of the groups (group)")
     if executor not in ("local", "ray"):
         raise SonoscaleError(f"executor {executor!r} is not known; known: local, ray")
     wanted = _Wanted(
         specs, str(corpus), names, baselines or everything, layers, group, tuple(durations), kind,
         None if audio_root is None else Path(audio_root), max_seconds, max_skipped,
         None if save_embeddings is None else Path(save_embeddings), device, precision, batch_seconds, workers, executor,
-        **given,
+        equal_n=equal_n, **given,
     )  # fmt: skip
     return _measure_encoders(wanted, path, progress or (lambda *_: None), each)
 
@@ -188,6 +197,7 @@ class _Wanted:
     tolerance: float
     blocks: int
     min_seconds: float = 0.0
+    equal_n: bool = False
 
     def options(self) -> dict[str, Any]:
         """Everything to measure it again with, and the versions that it was measured with."""
@@ -195,7 +205,8 @@ class _Wanted:
             "encoders": [_named(spec) for spec in self.specs], "audio": self.audio, "kind": self.kind,
             "audio_root": self.audio_root, "max_seconds": self.max_seconds, "min_seconds": self.min_seconds,
             "blocks": self.blocks, "level": self.level, "tolerance": self.tolerance, "estimators": self.estimators,
-            "baselines": self.baselines, "layers": self.layers, "group": self.group, "durations": list(self.durations),
+            "baselines": self.baselines, "layers": self.layers, "group": self.group, "equal_n": self.equal_n,
+            "durations": list(self.durations),
             "max_skipped": self.max_skipped, "device": self.device, "precision": self.precision,
             "executor": self.executor, "workers": self.workers, "batch_seconds": self.batch_seconds,
             "versions": versions("torch", "numpy"),
@@ -214,6 +225,11 @@ def _estimators(given: str | Sequence[str]) -> tuple[list[str], bool]:
     if not names:
         raise SonoscaleError("measure needs at least one estimator")
     return names, everything
+
+
+def _are_files(given: list[Any]) -> bool:
+    """Whether all of these are files of embeddings, by what they are called."""
+    return bool(given) and all(isinstance(one, (str, PathLike)) and is_embedding_file(one) for one in given)
 
 
 def _as_files(given: Any, name: str) -> list[Path]:
@@ -284,10 +300,10 @@ def _measure_files(
 
 def _report(measurement: Measurement, out: Path | None, each: Callable[[Measurement], None] | None) -> None:
     """Hand over what was measured so far."""
-    if each:
-        each(measurement)
     if out:
         measurement.write(out)
+    if each:
+        each(measurement)
 
 
 def _measure_encoders(
@@ -309,6 +325,7 @@ def _measure_encoders(
         how = Pass(
             wanted.blocks, wanted.layers, wanted.group, workers=wanted.workers or 1,
             batch_seconds=wanted.batch_seconds, sample=SAMPLE if wanted.baselines else 0, min_seconds=min_seconds,
+            processes=wanted.executor == "local", equal_n=wanted.equal_n,
         )  # fmt: skip
         shown, options = short_names([_named(spec) for spec in wanted.specs]), wanted.options()
         found: list[Measured] = []
@@ -350,6 +367,7 @@ def _cores_shared_out(wanted: _Wanted) -> Iterator[_Wanted]:
     cores, on_cpu, before = available_cores(), wanted.device == "cpu", torch.get_num_threads()
     workers = wanted.workers or (max(1, cores // 4) if on_cpu else cores)
     if on_cpu:
+        workers = min(workers, max(1, cores - 1))  # a core at least is the encoder's
         torch.set_num_threads(max(1, cores - workers))
     try:
         yield replace(wanted, workers=workers)

@@ -97,8 +97,7 @@ class Measured:
 
     def common_warnings(self) -> set[str]:
         """Warnings that all records of the spectrum share."""
-        spectral = [set(record.warnings) for record in self.records if record.method in ("gram", "qr")]
-        return set.intersection(*spectral) if len(spectral) > 1 else set()
+        return common_warnings([record for record in self.records if record.method in ("gram", "qr")])
 
     def remarks(self) -> list[str]:
         """The spectrum in a line, warnings, what more clips would give, what was skipped, and the time taken."""
@@ -118,6 +117,12 @@ class Measured:
             ]
         elif self.no_limit:
             lines.append(f"limit    none: {self.no_limit}")
+        sizes = [record.n for record in self.groups.values()]
+        if sizes and max(sizes) > 1.05 * min(sizes):
+            lines.append(
+                f"groups   of {min(sizes):,} to {max(sizes):,} clips: a rank grows with n, so compare them at equal n "
+                "(equal_n)"
+            )
         for what, listed in (("skipped ", self.skipped), ("noted   ", self.notes)):
             if listed:
                 lines.append(f"{what} {len(listed)} clips, among them {listed[0][0]}: {listed[0][1]}")
@@ -277,6 +282,11 @@ class Measurement(Result):
         axes.set(xlabel="index", ylabel="share of the sum of singular values")
         axes.legend()
         return axes
+
+
+def common_warnings(records: Sequence[RankRecord]) -> set[str]:
+    """Warnings that several records share, so that they need be given once only."""
+    return set.intersection(*(set(record.warnings) for record in records)) if len(records) > 1 else set()
 
 
 def short_names(names: Sequence[str]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import os
+import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ from numpy.lib import format as npy_format
 
 from sonoscale.corpora import AudioCorpus
 from sonoscale.errors import SonoscaleError
+from sonoscale.files import remove_partial, replacing
 
 SUFFIXES = (".parquet", ".npy")
 
@@ -38,7 +40,7 @@ class EmbeddingWriter:
         dim: width of the embeddings.
 
     Raises:
-        SonoscaleError: the suffix is another.
+        SonoscaleError: the suffix is another, or the file cannot be written there.
 
     Example:
         >>> import soundfile, tempfile
@@ -56,9 +58,16 @@ class EmbeddingWriter:
         if path.suffix not in SUFFIXES:
             raise SonoscaleError(f"{path}: embeddings are saved to a {' or '.join(SUFFIXES)} file")
         self._corpus, self._ended = corpus, False
-        self._finished = [path] if path.suffix == ".parquet" else [path, path.with_suffix(".csv")]
-        self._unfinished = [each.with_name(f".{each.name}.{os.getpid()}") for each in self._finished]
-        self._sink: _Sink = (_Parquet if path.suffix == ".parquet" else _Npy)(self._unfinished, dim)
+        finished = [path] if path.suffix == ".parquet" else [path, path.with_suffix(".csv")]
+        self._files = contextlib.ExitStack()
+        try:
+            for each in finished:
+                remove_partial(each)
+            unfinished = [self._files.enter_context(replacing(each)) for each in finished]
+            self._sink: _Sink = (_Parquet if path.suffix == ".parquet" else _Npy)(unfinished, dim)
+        except BaseException:
+            self._files.__exit__(*sys.exc_info())
+            raise
 
     def __call__(self, indices: np.ndarray, embeddings: np.ndarray) -> None:
         """Write a batch: indices `[batch]`, embeddings `[batch, dim]`."""
@@ -71,12 +80,8 @@ class EmbeddingWriter:
         if self._ended:
             return
         self._ended = True
-        try:
+        with self._files:
             self._sink.close()
-            for made, path in zip(reversed(self._unfinished), reversed(self._finished), strict=True):
-                made.replace(path)
-        finally:
-            self._unlink()
 
     def __enter__(self) -> EmbeddingWriter:
         return self
@@ -90,11 +95,7 @@ class EmbeddingWriter:
             self._ended = True
             with contextlib.suppress(Exception):  # the error on its way says more
                 self._sink.close()
-            self._unlink()
-
-    def _unlink(self) -> None:
-        for made in self._unfinished:
-            made.unlink(missing_ok=True)
+            self._files.__exit__(kind, error, trace)
 
 
 def _text(name: str) -> str:
@@ -110,7 +111,7 @@ class _Parquet:
         self._schema = pa.schema(
             [("name", pa.string()), ("group", pa.string()), ("embedding", pa.list_(pa.float32(), dim))]
         )
-        self._writer: Any = pq.ParquetWriter(paths[0], self._schema)
+        self._writer: Any = pq.ParquetWriter(paths[0], self._schema, write_page_checksum=True)
 
     def write(self, names: list[str], groups: list[str], rows: np.ndarray) -> None:
         import pyarrow as pa

@@ -30,7 +30,10 @@ class Pass:
         layers: sketch every layer, not the output alone.
         group: a column of the corpus's rows: one sketch per value, besides the whole.
         crop_seconds: embed only so much of the beginning of each clip; None for all of it.
-        workers: threads that decode.
+        workers: threads that decode, or processes.
+        processes: whether decoding may be left to processes, where it takes long.
+        equal_n: measure groups on equally many clips each, of the larger ones on a random part.
+        group_clips: which clips those are, bool `[clips]` of the corpus; None for all.
         batch_seconds: seconds of audio in a batch.
         held_seconds: most seconds of audio that wait for a batch of their length.
         sample: keep about so many embeddings, evenly spaced, for what needs pairs of them.
@@ -48,6 +51,9 @@ class Pass:
     sample: int = 0
     min_seconds: float = 0.0
     most_skipped: int | None = None
+    processes: bool = True
+    equal_n: bool = False
+    group_clips: np.ndarray | None = None
 
 
 @dataclass
@@ -138,7 +144,7 @@ def sketch_clips(
             progress(1)
 
     def prepared() -> Iterator[Clip]:
-        for clip in clips(corpus, indices, workers=how.workers):
+        for clip in clips(corpus, indices, workers=how.workers, processes=how.processes):
             if made.too_many_skipped(how):
                 return
             clip = _prepared(clip, encoder, corpus, how)
@@ -215,6 +221,10 @@ def _take(
         values = np.array([value_of(corpus, int(i), how.group) for i in where])
         for value in np.unique(values):
             mine = values == value
+            if how.group_clips is not None:
+                mine &= how.group_clips[where]
+                if not mine.any():
+                    continue
             sketch = made.groups.setdefault(str(value), SpectralSketch(rows.shape[1], blocks=how.blocks))
             sketch.update_blocks(rows[mine], blocks[mine], dtype="float32")
             made.group_seconds[str(value)] = made.group_seconds.get(str(value), 0.0) + int(mine.sum()) * seconds

@@ -8,12 +8,13 @@ from sonoscale._lazy import lazy
 if TYPE_CHECKING:
     from sonoscale.pretrain._batches import Batches
     from sonoscale.pretrain._config import RunConfig, TrainConfig
-    from sonoscale.pretrain._contrastive import Contrastive, cut_views, draw_views, nt_xent
+    from sonoscale.pretrain._contrastive import Contrastive, nt_xent
     from sonoscale.pretrain._estimate import count_operations, peak_flops
     from sonoscale.pretrain._flops import Cost, training_cost
     from sonoscale.pretrain._latent import LatentPrediction
     from sonoscale.pretrain._loop import train_run
     from sonoscale.pretrain._mae import MaskedAutoencoder, normalise_patches
+    from sonoscale.pretrain._monitor import DivergedError
     from sonoscale.pretrain._objective import (
         Objective,
         build_for_training,
@@ -35,8 +36,16 @@ if TYPE_CHECKING:
     )
     from sonoscale.pretrain._pretrain import pretrain
     from sonoscale.pretrain._results import Estimate, Run
-    from sonoscale.pretrain._run_folder import checkpoint_file, read_record, unfinished_run
+    from sonoscale.pretrain._run_folder import (
+        check_run,
+        checkpoint_file,
+        find_trunk,
+        finished_runs,
+        read_record,
+        unfinished_run,
+    )
     from sonoscale.pretrain._runtime import cutting_strategy
+    from sonoscale.pretrain._views import cut_views, draw_views
     from sonoscale.pretrain._waves import Waves, WaveStore, as_log_mels
 
 __all__ = [

@@ -35,6 +35,7 @@ class TrainConfig(Config):
     weight_decay: float = Field(default=0.05, ge=0, le=1)  # on matrices only
     betas: tuple[Share, Share] = (0.9, 0.95)  # AdamW
     grad_clip: float = Field(default=1.0, gt=0)  # largest norm of the gradient
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # of products; auto: bf16 where the machine has it
     rank_points: int = Field(default=5, ge=2)  # rank measurements along the trunk, log-spaced, step 0 included
     checkpoint_minutes: float = Field(default=5.0, ge=0)  # between two writings of the state to resume from
 
@@ -94,7 +95,7 @@ class TrainConfig(Config):
         return share
 
 
-RUN_FORMAT = 3
+RUN_FORMAT = 4
 """Of what a run folder holds: runs of another format are other runs."""
 
 
@@ -105,7 +106,7 @@ class RunConfig(Config):
     encoder: EncoderConfig = EncoderConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
     train: TrainConfig = TrainConfig()
-    seed: int = Field(default=0, ge=0)  # of initialisation, order of clips, crops, masks and views
+    seed: int = Field(default=0, ge=0, lt=2**63 - 1)  # of initialisation, order of clips, crops, masks and views
 
     @model_validator(mode="after")
     def _check(self) -> RunConfig:
@@ -246,6 +247,8 @@ class RunConfig(Config):
     def outcome(self) -> dict[str, Any]:
         """All that decides the outcome but the data, resolved: equal for two ways of writing the same run.
 
+        `train.precision` is resolved by `in_precision` before, for a machine; `auto` counts as fp32 here.
+
         What only decides how a step is carried out (micro-batches, how often the state is written) is left out.
         """
         content = self.model_dump(mode="json", exclude={"data"})
@@ -255,8 +258,9 @@ class RunConfig(Config):
         for key in ("accumulate", "checkpoint_minutes", "flops"):
             del train[key]
         train["budgets"] = list(self.budgets)
-        if train["log_mels"] == "cached":  # so that runs from before there was a choice keep their names
-            del train["log_mels"]
+        for key, usual in (("log_mels", "cached"), ("precision", "fp32")):
+            if train[key] in (usual, "auto"):  # so that runs from before there was a choice keep their names
+                del train[key]
         if self.encoder.width == self.train.lr_width or train["parametrisation"] == "standard":
             train["parametrisation"], train["lr_width"] = "standard", None  # mup changes nothing at its own width
         content["format"] = RUN_FORMAT

@@ -144,12 +144,12 @@ def cost_notes(costs: Costs, table: Mapping[str, NDArray[Any]], design: Sequence
     if free:
         notes.append(f"taken to cost nothing: {', '.join(free)}")
     found = costs({name: table[name] for name in design})
-    for name, column in (("flops", "flops_total"), ("params", "params_encoder")):
-        if name in found and column in table:
-            off = np.abs(found[name] / np.asarray(table[column], dtype=np.float64) - 1.0)
+    for name in ("flops", "params"):
+        if name in found and name in table:
+            off = np.abs(found[name] / np.asarray(table[name], dtype=np.float64) - 1.0)
             if not (off <= 1e-6).all():
                 notes.append(
-                    f"{name} counted from the configuration differ from the column {column} by up to "
+                    f"{name} counted from the configuration differ from the column {name} by up to "
                     f"{np.nanmax(off):.2%}: something else differed between these runs"
                 )
     return notes

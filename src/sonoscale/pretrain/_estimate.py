@@ -28,7 +28,7 @@ def estimate_run(config: RunConfig, fabric: Runtime, *, compiled: bool = False, 
     """Count from the configuration, and time a few steps on random log-mels.
 
     Arguments:
-        config: the run.
+        config: the run, its precision resolved.
         fabric: device and precision.
         compiled: as the run would be.
         rounds: steps to time, after two that are not.
@@ -67,6 +67,7 @@ def estimate_run(config: RunConfig, fabric: Runtime, *, compiled: bool = False, 
         seconds_per_step=statistics.median(seconds[2:]),
         memory=torch.cuda.max_memory_allocated() if on_gpu else max(0, _resident() - before),
         device=str(fabric.device),
+        precision=config.train.precision,
     )
 
 
@@ -116,15 +117,16 @@ class Counted:
 
 
 def count_operations(config: RunConfig) -> Counted:
-    """Run a training step on random log-mels under `FlopCounterMode`, with one correction.
+    """Run a training step on tensors without values under `FlopCounterMode`, with one correction.
 
     For the gradient of the kernel of a grouped convolution that counter takes the groups for one, and is too high by
     their number; the correction counts what is done.
     """
+    nowhere, batch = torch.device("meta"), config.train.batch_size
     with torch.random.fork_rng():
-        model, batch = make_objective(config, mean=0.0, std=1.0), config.train.batch_size
-        frames = torch.randn(batch, config.frames, config.encoder.n_mels)
-        draw = model.draw(batch, torch.Generator().manual_seed(0))
+        model = make_objective(config, mean=0.0, std=1.0).to(nowhere)
+        frames = torch.empty(batch, config.frames, config.encoder.n_mels, device=nowhere)
+        draw = {name: rows.to(nowhere) for name, rows in model.draw(batch, torch.Generator().manual_seed(0)).items()}
         # Fused kernels of attention are not counted on every device.
         with _counter() as training, sdpa_kernel(SDPBackend.MATH):
             model(frames, draw).backward()

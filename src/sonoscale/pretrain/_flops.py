@@ -91,7 +91,8 @@ def _decoder(config: RunConfig, outputs: int) -> tuple[int, int]:
 
 def _head(config: RunConfig) -> tuple[int, int]:
     """Parameters and operations of a `Projector`, with the cosines of each view to all views of the batch."""
-    width, outputs, others = config.encoder.width, config.objective.projection_width, 2 * config.train.batch_size
+    width, outputs = config.encoder.width * config.encoder.mel_patches, config.objective.projection_width
+    others = 2 * config.train.batch_size
     params = linear_params(width, width) + linear_params(width, outputs)
     view = 2 * width * width + 2 * width * outputs + 2 * others * outputs
     return params, 3 * 2 * view

@@ -13,16 +13,17 @@ from sonoscale.encoders import gather_rows
 from sonoscale.pretrain._config import RunConfig
 from sonoscale.pretrain._mae import Decoder, masks_of_step
 from sonoscale.pretrain._objective import Objective
+from sonoscale.pretrain._objective_config import ObjectiveConfig
 
 
 class LatentPrediction(Objective):
     """Student on the visible patches; a predictor guesses what the teacher makes of the hidden ones.
 
-    The teacher is the exponential moving average of the student's backbone, `teacher <- d * teacher +
-    (1 - d) * student` after each step with a constant d: a schedule over the run would make a shorter budget
-    anything but the beginning of a longer one. It sees either the whole example, as in data2vec (Baevski et al.,
-    arXiv 2202.03555) and EAT (Chen et al., arXiv 2401.03497), or only the hidden patches, as in M2D (Niizumi et
-    al., arXiv 2210.14648).
+    The teacher is a moving average of the student's backbone, `teacher <- d * teacher + (1 - d) * student` after each
+    step. Its memory 1 / (1 - d) grows with the steps done, as a part of them (`teacher_decay_of`), and not with those
+    of the whole run, so that a shorter budget is the beginning of a longer one. It sees either the whole example, as in
+    data2vec (Baevski et al., arXiv 2202.03555) and EAT (Chen et al., arXiv 2401.03497), or only the hidden patches, as
+    in M2D (Niizumi et al., arXiv 2210.14648).
 
     A target is the mean of the teacher's last layers, each brought to mean 0 and deviation 1 in every feature over the
     patches that the teacher sees of the clip, and then normalised over its features, both without weights; the loss is
@@ -39,7 +40,6 @@ class LatentPrediction(Objective):
         super().__init__(config, mean=mean, std=std)
         self.decoder = Decoder(config, config.encoder.width)
         self.teacher = copy.deepcopy(self.encoder.backbone).requires_grad_(False)
-        self._average = get_ema_multi_avg_fn(config.objective.teacher_decay)
 
     def draw(self, batch: int, generator: torch.Generator) -> dict[str, Tensor]:
         """`visible` `[batch, kept]` and `hidden` `[batch, patches - kept]`, int64."""
@@ -66,7 +66,22 @@ class LatentPrediction(Objective):
     @torch.no_grad()
     def after_step(self, step: int) -> None:
         """Move the teacher."""
-        self._average(list(self.teacher.parameters()), list(self.encoder.backbone.parameters()), step)
+        average = get_ema_multi_avg_fn(teacher_decay_of(self.config.objective, step))
+        average(list(self.teacher.parameters()), list(self.encoder.backbone.parameters()), step)
+
+
+def teacher_decay_of(config: ObjectiveConfig, step: int) -> float:
+    """Share of the old teacher that step `step` (counted from 0) leaves.
+
+    Example:
+        >>> from sonoscale.pretrain import ObjectiveConfig
+        >>> config = ObjectiveConfig(kind="latent", teacher_memory=0.2, teacher_decay=0.999)
+        >>> [round(teacher_decay_of(config, step), 4) for step in (0, 45, 495, 100_000)]
+        [0.0, 0.9, 0.99, 0.999]
+    """
+    if config.teacher_memory == 0:
+        return config.teacher_decay
+    return min(config.teacher_decay, 1 - 1 / max(1.0, config.teacher_memory * (step + 5)))
 
 
 def _over_patches(x: Tensor) -> Tensor:

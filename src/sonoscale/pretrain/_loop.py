@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 
 from sonoscale.audio import LogMel
+from sonoscale.claims import Claim
 from sonoscale.corpora import FeatureStore
 from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain._batches import Batches
@@ -22,7 +24,7 @@ from sonoscale.pretrain._objective import build_objective, prepare_for_speed
 from sonoscale.pretrain._optimiser import make_optimiser, set_lr
 from sonoscale.pretrain._prefetch import Prefetch
 from sonoscale.pretrain._run_folder import RunFolder
-from sonoscale.pretrain._runtime import OneProcess, Runtime, WholeModel, cuts_models
+from sonoscale.pretrain._runtime import Runtime, WholeModel, cuts_models, runtime_of
 from sonoscale.pretrain._schedule import Segment, make_schedule
 from sonoscale.pretrain._state import Training, stop_requests
 from sonoscale.pretrain._waves import WaveStore, as_log_mels
@@ -42,6 +44,8 @@ def train_run(
     fabric: Runtime | None = None,
     compiled: bool = False,
     restart: bool = False,
+    claim: Claim | None = None,
+    continues: Path | None = None,
     log: Log = lambda metrics, step: None,
     progress: Progress | None = None,
 ) -> None:
@@ -59,17 +63,22 @@ def train_run(
         folder: the run folder, made in one atomic step at the end.
         identity: what the run folder's hash was made of, kept in its record.
         clips: train on the first so many; by default all.
-        fabric: device, precision and processes, launched; by default one process on the CPU.
+        fabric: device, precision and processes, launched; by default one process on the CPU, whatever a scheduler has
+            put into the environment.
         compiled: compile the blocks of the encoder.
         restart: restart an unfinished run.
+        claim: on the run, in `folder.parent`, where the caller has it; by default it is claimed here.
+        continues: see `find_trunk`.
         log: given metrics, by name, and the step, besides what the run folder keeps.
         progress: called with (steps done, steps in all, mean loss of late).
 
     Raises:
-        SonoscaleError: the loss became NaN or infinite; another process trains this run; the processes do not divide
+        DivergedError: the loss became NaN or infinite.
+        ClaimLostError: another process took this run over.
+        SonoscaleError: another process trains this run; the processes do not divide
             the batch; a waveform cannot be read (named).
     """
-    fabric = fabric or OneProcess()  # whatever a scheduler has put into the environment
+    fabric = runtime_of(fabric, config.train.precision)
     world, rank = fabric.world_size, fabric.global_rank
     share = config.train.share(world)
     clips, cost, schedule = clips or len(train), training_cost(config), make_schedule(config)
@@ -88,7 +97,9 @@ def train_run(
     stream = Prefetch(batches, fabric.device, ahead=2 if reads_ahead else 0)
     front_end = LogMel(config.encoder.front_end).to(fabric.device)
     precision = str(fabric.strategy.precision.precision)
-    run = RunFolder(config, folder, identity=identity, precision=precision, writes=rank == 0)
+    run = RunFolder(
+        config, folder, identity=identity, precision=precision, writes=rank == 0, claim=claim, continues=continues
+    )
     monitor = rank_monitor(heldout)
     now = Training(objective, optimiser, stream, torch.Generator().manual_seed(config.seed + 1), fabric.device)
     example_hours = config.frames * train.hop_seconds / 3600
@@ -114,6 +125,8 @@ def train_run(
 
     def report(segment: Segment, step: int) -> None:
         loss = float(torch.as_tensor(fabric.all_reduce(now.smooth, reduce_op="mean")))
+        if run.claim is not None and run.claim.stopping:
+            stop.receive(signal.SIGTERM)
         stop.agree(fabric, time.monotonic() - saved >= 60 * config.train.checkpoint_minutes)
         try:
             run.warn(check_loss(loss, now.lowest, step=step, lr=now.lr))
@@ -141,7 +154,7 @@ def train_run(
             "clips_seen": stream.clips_seen,
             "hours_seen": examples * example_hours,
             "flops_encoder": float(examples * cost.flops_encoder),
-            "flops_total": float(examples * cost.flops),
+            "flops": float(examples * cost.flops),
             "seconds": now.seconds(),
         }
 
@@ -175,6 +188,7 @@ def train_run(
                 run.finish_budget(segment.stop, finished, reading, loss, seen(segment.stop))
                 now.return_to_trunk()
             now.segment += 1
+        run.keep_trunk(now.state())
         rate = schedule.steps * config.train.batch_size * cost.flops / now.seconds()  # readings of the rank included
         peak = peak_flops(fabric.device)
         run.close(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sonoscale.encoders import Block, gather_rows, init_weights, sincos_positions
@@ -13,8 +14,7 @@ from sonoscale.pretrain._objective import Objective
 
 def normalise_patches(patches: Tensor) -> Tensor:
     """Each patch minus its mean over its deviation (the variance is raised by 1e-6)."""
-    centred = patches - patches.mean(dim=-1, keepdim=True)
-    return centred * torch.rsqrt(centred.square().mean(dim=-1, keepdim=True) + 1e-6)
+    return F.layer_norm(patches, patches.shape[-1:], eps=1e-6)
 
 
 class MaskedAutoencoder(Objective):
@@ -39,7 +39,7 @@ class MaskedAutoencoder(Objective):
         patches = self.encoder.patches(frames)  # [B, N, P]
         tokens = self.encoder.backbone(patches, visible)  # [B, kept, D]
         predicted = self.decoder(tokens, visible, hidden)  # [B, hidden, P]
-        return (predicted.float() - normalise_patches(gather_rows(patches, hidden))).square().mean()
+        return F.mse_loss(predicted.float(), normalise_patches(gather_rows(patches, hidden)))
 
 
 def masks_of_step(config: RunConfig, batch: int, generator: torch.Generator) -> dict[str, Tensor]:

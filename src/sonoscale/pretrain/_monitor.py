@@ -21,6 +21,10 @@ from sonoscale.rank import RankMonitor, RankRecord
 _BATCH = 128  # examples of a batch of the held-out loss
 
 
+class DivergedError(SonoscaleError):
+    """A training went wrong by itself, and would again."""
+
+
 @dataclass(frozen=True)
 class RankReading:
     """Rank at one moment: both variants, and the spectra they come from."""
@@ -89,10 +93,10 @@ def check_loss(loss: float, lowest: float, *, step: int, lr: float) -> str | Non
     """What is to be said of the smoothed loss, if anything.
 
     Raises:
-        SonoscaleError: it is NaN or infinite.
+        DivergedError: it is NaN or infinite.
     """
     if not math.isfinite(loss):
-        raise SonoscaleError(f"the loss became {loss} at step {step} (learning rate {lr:.2g}): lower train.lr")
+        raise DivergedError(f"the loss became {loss} at step {step} (learning rate {lr:.2g}): lower train.lr")
     if lowest > 0 and loss > SPIKE * lowest:
         return f"the loss rose from {lowest:.3g} to {loss:.3g} by step {step}: train.lr may be too high"
     return None

@@ -17,9 +17,11 @@ GROUP = 2  # patches; side of a tile
 _MASKED = ("mask", "mask_ratio", "decoder_depth", "decoder_width_ratio")
 OBJECTIVE_KEYS = {
     "mae": _MASKED,
-    "latent": (*_MASKED, "teacher_decay", "teacher_layers", "teacher_sees"),
-    "contrastive": ("view_fraction", "fade_db", "projection_width", "temperature"),
-}
+    "latent": (*_MASKED, "teacher_memory", "teacher_decay", "teacher_layers", "teacher_sees"),
+    "contrastive": (
+        "view_fraction", "mixup", "resize_time", "resize_mels", "fade_db", "projection_width", "temperature",
+    ),
+}  # fmt: skip
 """Keys that apply to each kind of objective; the others are not looked at."""
 
 
@@ -38,11 +40,19 @@ class ObjectiveConfig(Config):
     decoder_depth: int = Field(default=1, ge=1, le=16)  # transformer blocks
     decoder_width_ratio: float = Field(default=0.5, gt=0, le=4)  # decoder width / encoder width
     # latent
-    teacher_decay: float = Field(default=0.99, ge=0, lt=1)  # share of the old teacher that a step leaves
+    teacher_memory: float = Field(
+        default=0.2, ge=0, le=1
+    )  # of the steps so far, what part the teacher averages; 0: see below
+    teacher_decay: float = Field(
+        default=0.9998, ge=0, lt=1
+    )  # share of the old teacher that a step leaves at most, or always
     teacher_layers: int | None = Field(default=None, ge=1)  # last blocks averaged; by default all it can give
     teacher_sees: Literal["all", "hidden"] = "all"  # patches shown to the teacher; of hidden ones it gives its output
     # contrastive
-    view_fraction: float = Field(default=0.75, gt=0, le=1)  # length of a view / length of an example
+    view_fraction: float = Field(default=1.0, gt=0, le=1)  # length of a view / length of an example
+    mixup: float = Field(default=0.4, ge=0, lt=1)  # largest share of another example's power in a view
+    resize_time: float = Field(default=0.6, gt=0, le=1)  # shortest stretch that is stretched to a view / its length
+    resize_mels: float = Field(default=0.6, gt=0, le=1)  # narrowest band that is stretched to all bands
     fade_db: float = Field(default=6.0, ge=0, le=40)  # dB, largest change of level at either end of a view
     projection_width: int = Field(default=128, ge=2, le=4096)  # dimension in which views are compared
     temperature: float = Field(default=0.1, gt=0, le=10)  # cosines are divided by it

@@ -46,7 +46,7 @@ class _Scale:
 
     lr: float  # factor of the learning rate
     gain: float  # of initial values, over those of `init_weights`
-    xavier: float | None = None  # deviation that `init_weights` gives, of matrices that grow
+    deviation: float | None = None  # that `init_weights` gives, of matrices that grow
 
 
 @torch.no_grad()
@@ -69,13 +69,13 @@ def apply_parametrisation(model: nn.Module, base: nn.Module, kind: str) -> None:
         return
     _check_heads(model, base)
     for name, parameter, scale in list(_scales(model, base)):
-        if scale.xavier is None or not parameter.any():
+        if scale.deviation is None or not parameter.any():
             continue
         found = parameter.float().std().item()
-        if abs(found / scale.xavier - 1) > 0.25:  # 64 values, the fewest there are, stray by 6%
+        if abs(found / scale.deviation - 1) > 0.25:  # 64 values, the fewest there are, stray by 6%
             raise ValueError(
-                f"{name} has deviation {found:.3g}, not the {scale.xavier:.3g} of init_weights: it was initialised in "
-                "another way, or parametrised before"
+                f"{name} has deviation {found:.3g}, not the {scale.deviation:.3g} of init_weights: it was initialised "
+                "in another way, or parametrised before"
             )
         parameter.mul_(scale.gain)
 
@@ -131,7 +131,7 @@ def set_lr(optimiser: torch.optim.Optimizer, config: TrainConfig, step: int, bud
 
 def _scales(model: nn.Module, base: nn.Module) -> Iterator[tuple[str, Tensor, _Scale]]:
     """Each parameter with its name and rule."""
-    matrices = {id(m.weight) for m in model.modules() if isinstance(m, nn.Linear)}
+    matrices = {id(m.weight) for m in model.modules() if _is_matrix(m)}
     others = dict(base.named_parameters())
     for name, parameter in model.named_parameters():
         other = others.pop(name, None)
@@ -140,6 +140,11 @@ def _scales(model: nn.Module, base: nn.Module) -> Iterator[tuple[str, Tensor, _S
         yield name, parameter, _scale(name, parameter.shape, other.shape, matrix=id(parameter) in matrices)
     if others:
         raise ValueError(f"the base is no model of the same kind: it alone has {', '.join(others)}")
+
+
+def _is_matrix(module: nn.Module) -> bool:
+    """Whether its weight is a matrix between features: of a linear layer, or at each place of a dense convolution."""
+    return isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1)
 
 
 def _scale(name: str, shape: torch.Size, base: torch.Size, *, matrix: bool) -> _Scale:
@@ -155,8 +160,13 @@ def _scale(name: str, shape: torch.Size, base: torch.Size, *, matrix: bool) -> _
         return _Scale(lr=1.0, gain=1.0)
     inputs = base[1] / shape[1]  # n0 / n
     gain = inputs**0.5 if grows[0] else inputs  # 1 where the inputs do not grow
-    xavier = (2 / sum(shape)) ** 0.5
-    return _Scale(lr=inputs, gain=gain * (2 / sum(base)) ** 0.5 / xavier, xavier=xavier)
+    first, now = (_deviation(each) for each in (base, shape))
+    return _Scale(lr=inputs, gain=gain * first / now, deviation=now)
+
+
+def _deviation(shape: torch.Size) -> float:
+    """Of the values that `init_weights` draws: Xavier's for matrices, and for kernels what keeps the variance."""
+    return (2 / sum(shape)) ** 0.5 if len(shape) == 2 else shape[1:].numel() ** -0.5
 
 
 def _check_heads(model: nn.Module, base: nn.Module) -> None:

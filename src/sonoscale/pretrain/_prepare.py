@@ -14,7 +14,9 @@ from sonoscale.audio import LogMelConfig
 from sonoscale.config import config_hash, validate
 from sonoscale.corpora import Corpus, CorpusData, DataConfig, FeatureStore, ProceduralData, build_features, feature_pool
 from sonoscale.errors import SonoscaleError
+from sonoscale.files import check_zip
 from sonoscale.pretrain._config import RunConfig
+from sonoscale.pretrain._runtime import in_precision
 from sonoscale.pretrain._waves import WaveStore
 from sonoscale.processes import WorkerPool
 
@@ -26,12 +28,14 @@ class PreparedRun:
     Attributes:
         train: log-mels, or the waveforms of which they are computed in every step.
         heldout: log-mels.
+        config: the run, its precision resolved.
         identity: all that decides the outcome.
         name: its hash, which names the run's folder.
     """
 
     train: FeatureStore | WaveStore
     heldout: FeatureStore
+    config: RunConfig
     identity: dict[str, Any]
     name: str
 
@@ -110,6 +114,7 @@ class Inputs:
         Raises:
             SonoscaleError: the audio is not there, cannot be read, or is less than the run needs.
         """
+        config = in_precision(config)
         front_end, data = config.encoder.front_end, config.data
         training, heldout = self.sources.training(shared or data), self.sources.heldout(data)
         if config.train.log_mels == "on_device":
@@ -122,7 +127,7 @@ class Inputs:
             config, training=self.sources.training(all_clips(data)), clips=len(self.sources.training(data)),
             heldout=held.corpus,
         )  # fmt: skip
-        return PreparedRun(train, held, identity, config_hash(identity))
+        return PreparedRun(train, held, config, identity, config_hash(identity))
 
     def features(self, what: str, corpus: Corpus, front_end: LogMelConfig, dtype: str) -> FeatureStore:
         """Log-mels of a corpus; those that are missing are computed."""
@@ -221,6 +226,7 @@ def training_audio(run: Path) -> Corpus | None:
         SonoscaleError: no run, or its audio is no longer there.
     """
     file = run / "checkpoint.pt" if run.is_dir() else run
+    check_zip(file)
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
         raw = content["config"]

@@ -64,7 +64,8 @@ def pretrain(
     """Pre-train one encoder, with its rank beside the loss.
 
     The run's folder is named after everything that decides its outcome. A finished run is returned as it is; one that
-    was interrupted resumes where it stopped.
+    was interrupted resumes where it stopped; one whose budgets are larger than those of a finished run, and which is
+    else the same, continues that run's trunk, and ends as if it had been trained from the beginning.
 
     Arguments:
         config: the run: a configuration, a mapping of its keys, or a YAML file.
@@ -73,10 +74,10 @@ def pretrain(
         dry_run: count parameters, FLOPs, memory and time, and train nothing.
         cache: folder of computed log-mels; by default that of `sonoscale.files.default_cache`.
         resume: resume an unfinished run; False restarts it.
-        device: `auto` (a GPU if there is one), `cpu` or `cuda`.
+        device: `auto` (a GPU if there is one), `cpu`, `cuda` or one of several GPUs, `cuda:1`.
         devices: processes on this machine; by default one, or those that torchrun started.
         strategy: `auto`, `ddp`, or `fsdp`, which gives each process a part of the model.
-        precision: of the forward pass: `fp32`, `bf16`, or `auto` (bf16 on a GPU); weights stay in fp32.
+        precision: `fp32` or `bf16`, instead of `train.precision`; `auto` leaves that as it is.
         compile: compile the blocks of the encoder; by default on a GPU.
         logger: `tensorboard`, `mlflow`, `wandb` or `none`, besides the run's own `metrics.parquet`.
         workers: processes that compute log-mels; by default one per core.
@@ -103,7 +104,6 @@ def pretrain(
     check_arguments(pretrain, locals())
     run_config = _read(config, set)
     for name, value, known in (
-        ("device", device, ("auto", "cpu", "cuda")),
         ("strategy", strategy, ("auto", "ddp", "fsdp")),
         ("precision", precision, ("auto", "fp32", "bf16")),
     ):
@@ -112,10 +112,11 @@ def pretrain(
     if not dry_run:
         check_logger(logger)
 
-    from sonoscale.pretrain._runtime import processes, start_runtime
+    from sonoscale.pretrain._runtime import in_precision, processes, start_runtime
 
     run_config.train.share(math.prod(processes(devices)))
-    fabric = start_runtime(device, devices, strategy, precision)
+    run_config = in_precision(run_config, device, precision)
+    fabric = start_runtime(device, devices, strategy, run_config.train.precision)
     compiled = compile if compile is not None else fabric.device.type == "cuda"
     if dry_run:
         from sonoscale.pretrain._estimate import estimate_run
@@ -135,9 +136,17 @@ def pretrain(
             train_run(
                 run_config, prepared.train, prepared.heldout, folder, identity=prepared.identity,
                 clips=prepared.identity["clips"], fabric=fabric, compiled=compiled, restart=not resume, log=log,
+                continues=fabric.broadcast(_to_continue(run_config, prepared, place) if resume and first else None),
                 progress=lambda done, total, loss: report("train", done, total, loss),
             )  # fmt: skip
     return Run(folder, fabric.broadcast(read_record(folder)) or {})
+
+
+def _to_continue(config: RunConfig, prepared: PreparedRun, place: Path) -> Path | None:
+    """A finished run of smaller budgets that this one can continue."""
+    from sonoscale.pretrain._run_folder import find_trunk, finished_runs
+
+    return find_trunk(config, prepared.identity, finished_runs(place))
 
 
 def _read(

@@ -46,7 +46,7 @@ class Run(Result):
                 "high": budget["rank"]["high"],
                 "rankme_centred": budget["rank_centred"]["value"],
                 "hours": budget["hours_seen"],
-                "flops": budget["flops_total"],
+                "flops": budget["flops"],
                 "seconds": budget["seconds"],
             }
             for budget in self.record["budgets"]
@@ -101,7 +101,7 @@ class Estimate(Result):
         flops: training operations of the last budget.
         seconds_per_step: measured on random log-mels, without reading data.
         memory: bytes: on a GPU the most allocated, else what the process grew by.
-        device: on which time and memory were measured.
+        device, precision: in which time and memory were measured, and the run would be trained here.
     """
 
     cost: Cost
@@ -115,6 +115,7 @@ class Estimate(Result):
     seconds_per_step: float
     memory: int
     device: str
+    precision: str
 
     @property
     def seconds(self) -> float:
@@ -132,7 +133,7 @@ class Estimate(Result):
                 ("audio", f"{self.hours:.3g} hours processed by the last budget"),
                 ("compute", f"{self.flops:.3g} FLOPs in the last budget"),
                 ("time", f"{_duration(self.seconds)} for {self.steps} steps of {1000 * self.seconds_per_step:.3g} ms "
-                         f"on {self.device}, rank readings and log-mels not counted"),
+                         f"on {self.device} in {self.precision}, rank readings and log-mels not counted"),
                 ("memory", f"{self.memory / 2**20:,.0f} MiB for weights, optimiser and activations"),
             )
         )  # fmt: skip

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +16,15 @@ import pyarrow.parquet as pq
 import torch
 import yaml
 
+from sonoscale.claims import Claim, claimed
+from sonoscale.config import config_hash
 from sonoscale.errors import SonoscaleError
-from sonoscale.files import make_folder, write_bytes, write_json, write_text
+from sonoscale.files import check_zip, digest, make_folder, replacing, write_bytes, write_json, write_text
 from sonoscale.pretrain._config import RunConfig
 from sonoscale.pretrain._flops import Cost
 from sonoscale.pretrain._monitor import RankReading
 from sonoscale.pretrain._objective import Objective
-from sonoscale.processes import only_one_process
+from sonoscale.pretrain._schedule import make_schedule
 from sonoscale.provenance import versions
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ _METRICS = pa.schema(
     + [
         (name, pa.float64())
         for name in (
-            "loss", "lr", "rankme", "rankme_centred", "clips_seen", "hours_seen", "flops_encoder", "flops_total",
+            "loss", "lr", "rankme", "rankme_centred", "clips_seen", "hours_seen", "flops_encoder", "flops",
             "seconds",
         )
     ]
@@ -49,16 +51,24 @@ class RunFolder:
         identity: what the folder's name is a hash of.
         precision: of the forward pass; a run resumes with the one that it began with.
         writes: of several processes, one does.
+        claim: on this run, if the caller has it already.
+        continues: the folder of a finished run of smaller budgets, whose trunk this one continues, see `find_trunk`.
+
+    Attributes:
+        claim: on this run, while it is held by this process.
     """
 
     def __init__(
-        self, config: RunConfig, folder: Path, *, identity: dict[str, Any], precision: str, writes: bool = True
-    ) -> None:
+        self, config: RunConfig, folder: Path, *, identity: dict[str, Any], precision: str, writes: bool = True,
+        claim: Claim | None = None, continues: Path | None = None,
+    ) -> None:  # fmt: skip
         self.config = config
         self.identity = identity
         self.precision = precision
         self.writes = writes
         self.folder = folder
+        self.claim = claim
+        self._continues = continues
         self.unfinished = unfinished_run(folder)
         self._rows: list[dict[str, Any]] = []
         self._spectra: dict[str, torch.Tensor] = {}
@@ -90,11 +100,13 @@ class RunFolder:
             fabric.barrier()  # nobody continues before the run is in its place
 
     def _take(self, stack: ExitStack, restart: bool) -> bool:
-        """Lock the folder; whether the run is finished already."""
+        """Claim the run; whether it is finished already."""
         if self.folder.is_dir() and any(self.folder.iterdir()) and not (self.folder / "record.json").is_file():
             raise SonoscaleError(f"{self.folder}: is no run folder, and would be overwritten; name another")
+        if self.claim is None:
+            make_folder(self.folder.parent)
+            self.claim = stack.enter_context(claimed(self.folder.parent, self.folder.name, "trains"))
         make_folder(self.unfinished)
-        stack.enter_context(only_one_process(self.unfinished, "trains in"))
         if read_record(self.folder) is not None:  # another process was faster
             self.discard()
             return True
@@ -102,8 +114,7 @@ class RunFolder:
             partial.unlink()
         if restart:
             for file in self.unfinished.iterdir():
-                if file.name != ".lock":
-                    file.unlink()
+                file.unlink()
         if (self.unfinished / "record.json").is_file():  # killed between its last file and its move
             self._move()
             return True
@@ -147,6 +158,7 @@ class RunFolder:
         self._budgets.append(result)
         if not self.writes:
             return
+        self._still_mine()
         content = {
             "config": self.config.model_dump(mode="json"),
             "step": step,
@@ -157,40 +169,77 @@ class RunFolder:
 
     def save_state(self, state: dict[str, Any]) -> None:
         """Everything that is needed to resume from here, in one atomic step."""
+        self._save("state.pt", state)
+
+    def keep_trunk(self, state: dict[str, Any]) -> None:
+        """All budgets are trained: keep the trunk, from which a run of larger ones can continue."""
+        self._save("trunk.pt", state)
+
+    def _save(self, name: str, state: dict[str, Any]) -> None:
         if not self.writes:
             return
+        self._still_mine()
         written = {
             "rows": self._rows, "spectra": self._spectra, "budgets": self._budgets, "warnings": self.warnings,
         }  # fmt: skip
         _replace(
-            self.unfinished / "state.pt",
+            self.unfinished / name,
             {"run": self._digest(), "precision": self.precision, "state": state, "written": written},
         )
 
     def load_state(self) -> dict[str, Any] | None:
-        """What `save_state` kept, or None to begin at the beginning.
+        """What `save_state` kept, or the trunk of the run that this one continues, or None to begin at the beginning.
 
         Raises:
-            SonoscaleError: it cannot be read.
+            SonoscaleError: it cannot be read, or is damaged.
         """
         file = self.unfinished / "state.pt"
         if not file.is_file():
-            return None
-        try:
-            kept = torch.load(file, map_location="cpu", weights_only=True)
-            begun, precision, written = kept["run"], kept["precision"], kept["written"]
-        except Exception as error:
-            raise SonoscaleError(f"{file}: cannot be read; delete it to restart this run ({error})") from error
+            return self._continued()
+        kept = _read_state(file, "delete it to restart this run")
+        begun, precision, written = kept["run"], kept["precision"], kept["written"]
         if begun != self._digest():
-            return None
+            return self._continued()
         if precision != self.precision:
             raise SonoscaleError(
                 f"{self.unfinished}: was begun with precision {precision}, not {self.precision}: resume with that, or "
                 "restart it (resume=False)"
             )
+        self._take_up(written)
+        return kept["state"]
+
+    def _take_up(self, written: dict[str, Any]) -> None:
         self._rows, self._spectra = written["rows"], written["spectra"]
         self._budgets, self.warnings = written["budgets"], written["warnings"]
-        return kept["state"]
+
+    def _continued(self) -> dict[str, Any] | None:
+        """The end of a smaller run as the state of this one, whose results it has from there."""
+        source = self._continues
+        if source is None or not (source / "trunk.pt").is_file():
+            return None
+        kept = _read_state(source / "trunk.pt", "delete it, and this run is trained from the beginning")
+        if kept["precision"] != self.precision:
+            return None
+        budgets = self.config.budgets
+        self._take_up(kept["written"])
+        self._spectra = {name: each for name, each in self._spectra.items() if name.startswith("step_0")}
+        self._budgets = [budget for budget in self._budgets if budget["step"] in budgets]
+        last = max(budget["step"] for budget in kept["written"]["budgets"])
+        for budget in self._budgets if self.writes else ():
+            step = budget["step"]
+            old, new = checkpoint_file(source, step, last), checkpoint_file(self.unfinished, step, budgets[-1])
+            check_zip(old)
+            with replacing(new) as partial:
+                shutil.copyfile(old, partial)
+        done = {budget["step"] for budget in self._budgets}
+        return kept["state"] | {"segment": make_schedule(self.config).after(kept["state"]["now"]["step"], done)}
+
+    def _still_mine(self) -> None:
+        """Raises:
+        ClaimLostError: another process has taken this run over, and writes it now.
+        """
+        if self.claim is not None:
+            self.claim.check()
 
     def close(self, cost: Cost, *, clips: int, train_seconds: float, **more: Any) -> None:
         """Write what is left and move the folder to its place.
@@ -202,9 +251,10 @@ class RunFolder:
         """
         if not self.writes:
             return
+        self._still_mine()
         columns = {f.name: [row.get(f.name) for row in self._rows] for f in _METRICS}
         table = pa.table(columns, schema=_METRICS)
-        pq.write_table(table, self.unfinished / "metrics.parquet", compression="zstd")
+        pq.write_table(table, self.unfinished / "metrics.parquet", compression="zstd", write_page_checksum=True)
         spectra = {name: spectrum.numpy() for name, spectrum in self._spectra.items()}
         np.savez_compressed(self.unfinished / "spectra.npz", **spectra)  # pyright: ignore[reportArgumentType]
         content = self.config.model_dump(mode="json")
@@ -212,6 +262,7 @@ class RunFolder:
         start = next(row for row in self._rows if "rankme" in row)
         record = {
             "identity": self.identity,
+            "trunk": trunk_hash(self.identity),
             "precision": self.precision,
             "clips": clips,
             "hours": train_seconds / 3600,
@@ -219,6 +270,11 @@ class RunFolder:
             "versions": versions("torch", "numpy"),
             "rank_start": {name: start[name] for name in ("rankme", "rankme_centred")},
             "warnings": self.warnings,
+            "files": {
+                file.name: {"bytes": file.stat().st_size, "sha256": digest(file)}
+                for file in sorted(self.unfinished.glob("*.pt"))
+                if file.name != "state.pt"
+            },
             **more,
             "budgets": self._budgets,
         }
@@ -226,6 +282,7 @@ class RunFolder:
         self._move()
 
     def _move(self) -> None:
+        self._still_mine()
         for leftover in [*self.unfinished.glob(".*"), self.unfinished / "state.pt"]:
             leftover.unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -269,9 +326,87 @@ def read_record(folder: Path) -> dict[str, Any] | None:
         raise SonoscaleError(f"{file}: not a readable record ({error}); delete {folder} to train it again") from error
 
 
+def finished_runs(place: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Folders and records of the finished runs in a folder of runs; what cannot be read is passed over."""
+    for folder in sorted(place.iterdir()) if place.is_dir() else ():
+        if not folder.name.startswith("."):
+            with suppress(SonoscaleError):
+                if record := read_record(folder):
+                    yield folder, record
+
+
+def check_run(folder: Path, *, thorough: bool = False) -> list[str]:
+    """What is wrong with the files of a finished run: those that are missing, truncated or, on a closer look, damaged.
+
+    Arguments:
+        folder: of the run.
+        thorough: read every file and compare its digest with the one in the record.
+
+    Returns:
+        A line for each such file.
+
+    Raises:
+        SonoscaleError: there is no finished run, or its record cannot be read.
+    """
+    record = read_record(folder)
+    if record is None:
+        raise SonoscaleError(f"{folder}: no finished run")
+    wrong = []
+    for name, known in (record.get("files") or {}).items():
+        file = folder / name
+        if not file.is_file():
+            wrong.append(f"{file}: is missing")
+        elif file.stat().st_size != known["bytes"]:
+            wrong.append(f"{file}: has {file.stat().st_size} bytes, and had {known['bytes']} when it was written")
+        elif thorough and digest(file) != known["sha256"]:
+            wrong.append(f"{file}: damaged: it is not what was written")
+    return wrong
+
+
+def trunk_hash(identity: dict[str, Any]) -> str:
+    """Of all that decides the trunk of a run: equal for runs that differ in their budgets only."""
+    run = identity.get("run", {})
+    train = {key: value for key, value in run.get("train", {}).items() if key != "budgets"}
+    return config_hash({**identity, "run": {**run, "train": train}})
+
+
+def find_trunk(
+    config: RunConfig, identity: dict[str, Any], finished: Iterable[tuple[Path, dict[str, Any]]]
+) -> Path | None:
+    """The finished run that a run can continue instead of training anew: the longest with the same trunk.
+
+    Arguments:
+        config: the run to be trained.
+        identity: its own.
+        finished: folders and records of runs.
+    """
+    wanted, budgets = trunk_hash(identity), config.budgets
+    best: tuple[int, Path] | None = None
+    for folder, record in finished:
+        if record.get("trunk") != wanted:
+            continue
+        steps = [budget["step"] for budget in record["budgets"]]
+        end = config.train.decay_start(steps[-1])
+        follows = all(step in steps or config.train.decay_start(step) >= end for step in budgets)
+        if follows and steps[-1] < budgets[-1] and (folder / "trunk.pt").is_file() and (best is None or end > best[0]):
+            best = (end, folder)
+    return best[1] if best else None
+
+
 def checkpoint_file(folder: Path, step: int, last: int) -> Path:
     """The checkpoint of one budget of a run."""
     return folder / ("checkpoint.pt" if step == last else f"checkpoint-{step:06d}.pt")
+
+
+def _read_state(file: Path, remedy: str) -> dict[str, Any]:
+    try:
+        check_zip(file)
+        kept = torch.load(file, map_location="cpu", weights_only=True)
+        for name in ("run", "precision", "written", "state"):
+            kept[name]
+    except Exception as error:
+        raise SonoscaleError(f"{file}: cannot be read; {remedy} ({str(error).splitlines()[0]})") from error
+    return kept
 
 
 def _replace(path: Path, content: Any) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import ctypes
 import os
+import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from types import SimpleNamespace
@@ -20,20 +23,30 @@ if TYPE_CHECKING:
     from lightning_fabric.strategies.strategy import Strategy
     from torch.distributed.device_mesh import DeviceMesh
 
+    from sonoscale.pretrain._config import RunConfig
+
 
 T = TypeVar("T")
 
 
 class OneProcess:
-    """What `Fabric(accelerator="cpu", devices=1)` does, by the same names: nothing is wrapped, sent or waited for."""
+    """What `Fabric(accelerator="cpu", devices=1)` does, by the same names: nothing is sent or waited for.
+
+    Arguments:
+        precision: fp32 or bf16, of the forward pass; weights and the optimiser stay in float32.
+    """
 
     world_size, global_rank = 1, 0
     device = torch.device("cpu")
-    strategy = SimpleNamespace(precision=SimpleNamespace(precision="32-true"))
 
-    def setup_module(self, module: nn.Module) -> nn.Module:
-        """The module itself."""
-        return module
+    def __init__(self, precision: str = "fp32") -> None:
+        self.strategy = SimpleNamespace(precision=SimpleNamespace(precision=FABRIC_NAMES[precision]))
+
+    def setup_module(self, module: nn.Module) -> Callable[..., Any]:
+        """The module itself, or its call in bf16: each weight is converted once a call, which is once a step."""
+        if self.strategy.precision.precision == FABRIC_NAMES["fp32"]:
+            return module
+        return torch.autocast("cpu", torch.bfloat16)(module.__call__)
 
     def setup_optimizers(self, optimiser: T) -> T:
         """The optimiser itself."""
@@ -63,6 +76,9 @@ class OneProcess:
         """For nobody."""
 
 
+FABRIC_NAMES = {"fp32": "32-true", "bf16": "bf16-mixed"}
+"""Precisions, as Fabric names them."""
+
 Runtime: TypeAlias = "Fabric | OneProcess"
 
 
@@ -74,23 +90,22 @@ def start_runtime(device: str, devices: int | None, strategy: str, precision: st
     """Device, precision and processes of a training, launched; under torchrun one of its processes.
 
     Arguments:
-        device: auto, cpu or cuda.
+        device: see `find_device`.
         devices: processes on this machine; by default one, or those that torchrun started.
         strategy: auto, ddp or fsdp; `fsdp` gives each process a part of the model.
-        precision: auto, fp32 or bf16, of the forward pass.
+        precision: of the forward pass: see `find_precision`.
 
     Raises:
         SonoscaleError: there is no such device, or torchrun started another number of processes.
     """
-    gpu = torch.cuda.is_available()
-    if device == "cuda" and not gpu:
-        raise SonoscaleError("device = 'cuda': PyTorch finds no GPU here; use cpu")
-    on_gpu = gpu and device != "cpu"
-    if precision == "auto":
-        precision = "bf16" if on_gpu else "fp32"
+    device = find_device(device)
+    precision = find_precision(precision, device)
     here, nodes = processes(devices)
-    if not on_gpu and here * nodes == 1 and precision == "fp32" and strategy == "auto":
-        return OneProcess()
+    if device == "cpu" and here * nodes == 1 and strategy == "auto":
+        return OneProcess(precision)
+    kind, _, index = device.partition(":")
+    if index and here * nodes > 1:
+        raise SonoscaleError(f"device = {device!r}: is one GPU for {here * nodes} processes; use cuda")
     from lightning_fabric import Fabric
     from lightning_fabric.strategies.ddp import DDPStrategy
 
@@ -100,11 +115,116 @@ def start_runtime(device: str, devices: int | None, strategy: str, precision: st
     elif strategy == "ddp" or here * nodes > 1:
         how = DDPStrategy(timeout=PATIENCE)
     fabric = Fabric(
-        accelerator="cuda" if on_gpu else "cpu", devices=here, num_nodes=nodes, strategy=how,
-        precision="bf16-mixed" if precision == "bf16" else "32-true",
+        accelerator=kind, devices=[int(index)] if index else here, num_nodes=nodes, strategy=how,
+        precision=FABRIC_NAMES[precision],  # pyright: ignore[reportArgumentType]
     )  # fmt: skip
     fabric.launch()
     return fabric
+
+
+def find_device(device: str) -> str:
+    """Where a training runs.
+
+    Arguments:
+        device: `auto` (a GPU if there is one), `cpu`, `cuda`, or one GPU of several: `cuda:1`.
+
+    Returns:
+        The same, with `auto` resolved to `cuda` or `cpu`.
+
+    Raises:
+        SonoscaleError: there is no such device.
+
+    Example:
+        >>> find_device("cpu")
+        'cpu'
+    """
+    kind, _, index = device.partition(":")
+    if kind not in ("auto", "cpu", "cuda") or (index and (kind != "cuda" or not index.isdecimal())):
+        raise SonoscaleError(f"device = {device!r}: must be one of auto, cpu, cuda, cuda:0, cuda:1, ...")
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if kind == "auto":
+        return "cuda" if gpus else "cpu"
+    if kind == "cuda" and not gpus:
+        raise SonoscaleError(f"device = {device!r}: PyTorch finds no GPU here; use cpu")
+    if index and int(index) >= gpus:
+        raise SonoscaleError(f"device = {device!r}: PyTorch finds {gpus} GPU(s) here, the last is cuda:{gpus - 1}")
+    return device
+
+
+def find_precision(precision: str, device: str) -> str:
+    """The precision of the forward pass of a training.
+
+    Arguments:
+        precision: `fp32`, `bf16`, or `auto`: bf16 on a GPU, and on a CPU that multiplies it faster than float32.
+        device: `cpu` or `cuda`.
+
+    Returns:
+        `fp32` or `bf16`.
+
+    Example:
+        >>> find_precision("auto", "cuda"), find_precision("fp32", "cpu")
+        ('bf16', 'fp32')
+    """
+    if precision != "auto":
+        return precision
+    return "bf16" if device.startswith("cuda") or cpu_multiplies_bf16() else "fp32"
+
+
+def in_precision(config: RunConfig, device: str = "auto", precision: str = "auto") -> RunConfig:
+    """The run with `train.precision` resolved for a device of this machine: see `find_device`, `find_precision`.
+
+    Arguments:
+        config: the run.
+        device: that it is trained on.
+        precision: instead of `train.precision`; auto for that.
+    """
+    precision = find_precision(config.train.precision if precision == "auto" else precision, find_device(device))
+    train = config.train.model_copy(update={"precision": precision})
+    return config.model_copy(update={"train": train})
+
+
+def runtime_of(fabric: Runtime | None, precision: str) -> Runtime:
+    """What a run is trained in: one process on the CPU, in the run's own precision, or what was launched for it.
+
+    Arguments:
+        fabric: launched; None for one process.
+        precision: `train.precision` of the run; auto for that of `fabric`.
+
+    Raises:
+        SonoscaleError: it was launched in another precision.
+    """
+    if fabric is None or isinstance(fabric, OneProcess):
+        keep_freed_memory()
+        return (fabric or OneProcess()) if precision == "auto" else OneProcess(precision)
+    if precision != "auto" and str(fabric.strategy.precision.precision) != FABRIC_NAMES[precision]:
+        raise SonoscaleError(f"train.precision = {precision}: but it would be {fabric.strategy.precision.precision}")
+    return fabric
+
+
+def cpu_multiplies_bf16() -> bool:
+    """Whether this CPU has instructions for products in bfloat16 (AVX512-BF16, AMX) and PyTorch uses them."""
+    asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return torch.backends.mkldnn.is_available() and any(getattr(torch.cpu, each, bool)() for each in asked)
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep the memory that it frees, where the C library is glibc: a tenth of a step on the CPU.
+
+    By default each large tensor goes back to the system and comes again as pages to be zeroed. The most memory that
+    the process has had is then what it has to its end. Settings of the user (MALLOC_MMAP_THRESHOLD_ and its kin)
+    and other allocators remain.
+    """
+    if sys.platform != "linux" or any(name.startswith("MALLOC_") for name in os.environ):
+        return
+    try:
+        set_option = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return
+    set_option(_M_MMAP_THRESHOLD, 1 << 30)
+    set_option(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 def processes(devices: int | None) -> tuple[int, int]:

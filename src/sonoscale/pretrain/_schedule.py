@@ -44,6 +44,13 @@ class Schedule:
         """Steps done when `step` of a segment is the next."""
         return sum(s.stop - s.start for s in self.segments[:segment]) + step - self.segments[segment].start
 
+    def after(self, step: int, done: set[int]) -> int:
+        """Index of the first segment to be trained, when the trunk is at `step` and the budgets `done` are trained."""
+        for index, segment in enumerate(self.segments):
+            if segment.budget not in done if segment.budget is not None else segment.stop > step:
+                return index
+        return len(self.segments)
+
 
 def make_schedule(config: RunConfig) -> Schedule:
     """The schedule of a run's budgets."""

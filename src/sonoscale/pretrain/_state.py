@@ -127,6 +127,9 @@ class Training:
         self.lowest, self.step, self.measured = kept["lowest"], kept["step"], kept["measured"]
 
 
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+"""Signals that ask for a stop; schedulers send the last two shortly before a time limit."""
+
 AT_ONCE = 2.0
 """Seconds in which several signals count as one."""
 
@@ -186,12 +189,12 @@ class StopRequest:
 
 @contextmanager
 def stop_requests(*, together: bool) -> Iterator[StopRequest]:
-    """SIGINT and SIGTERM wait for the end of a step until the block ends."""
+    """Signals that end a process wait for the end of a step until the block ends: also those before a time limit."""
     request = StopRequest(together)
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    request.handlers = {number: signal.signal(number, request.receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    request.handlers = {number: signal.signal(number, request.receive) for number in STOPPING}
     try:
         yield request
     finally:

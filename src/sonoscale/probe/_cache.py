@@ -1,10 +1,11 @@
-"""Embeddings of a task's clips, made once for each encoder and shared by all protocols."""
+"""Embeddings of a task's clips, made once for each encoder, for all readouts and protocols."""
 
 from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from sonoscale.config import config_hash
 from sonoscale.corpora import Corpus, take
-from sonoscale.encoders import Encoder
+from sonoscale.encoders import Encoder, ReadoutEncoder, with_readouts
 from sonoscale.files import replacing
 from sonoscale.measure import Embedded, embed_corpus
 
@@ -22,6 +23,7 @@ _ROUNDING = 1e-2  # of the root mean square; other threads, batches and half pre
 
 def embed_once(
     encoder: Encoder,
+    readouts: Sequence[str],
     corpus: Corpus,
     cache: Path | None,
     *,
@@ -29,33 +31,44 @@ def embed_once(
     workers: int = 1,
     batch_seconds: float = 64.0,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Embedded:
-    """`embed_corpus`, or what it gave before for the same encoder and audio.
+) -> dict[str, Embedded]:
+    """`embed_corpus` for several readouts in one pass, or what it gave before for the same encoder and audio.
 
     Found by the identities of both, which follow weights, code versions and content. As the weights of some encoders
     cannot be seen (such as those behind a function of the user's), the first clip is embedded again and must agree.
 
     Arguments:
         encoder, corpus, layers, workers, batch_seconds, progress: see `embed_corpus`.
+        readouts: names of `READOUTS`; those that are not kept yet are made together.
         cache: folder; None to keep nothing.
+
+    Returns:
+        the rows of each readout; what was counted and timed is that of the pass which made them.
     """
+    found: dict[str, Embedded] = {}
+    files = {name: _file(cache, encoder, name, corpus, layers) for name in readouts} if cache else {}
+    for name, file in files.items():
+        kept = _read(file, len(corpus))
+        if kept is not None and _still_true(kept, with_readouts(encoder, [name]), corpus, layers):
+            found[name] = kept
+    missing = [name for name in readouts if name not in found]
+    if not missing:
+        progress(len(corpus), len(corpus))
+        return found
+    reader = with_readouts(encoder, missing)
+    made = embed_corpus(reader, corpus, layers=layers, workers=workers, batch_seconds=batch_seconds, progress=progress)
+    parts = reader.split(made.rows) if isinstance(reader, ReadoutEncoder) else {"mean": made.rows}
+    for name, rows in parts.items():
+        found[name] = replace(made, rows=np.ascontiguousarray(rows))
+        if cache:
+            about = {"encoder": encoder.identity, "readout": name, "corpus": config_hash(corpus.identity, 16)}
+            _write(files[name], found[name], about)
+    return {name: found[name] for name in readouts}
 
-    def made() -> Embedded:
-        return embed_corpus(
-            encoder, corpus, layers=layers, workers=workers, batch_seconds=batch_seconds, progress=progress
-        )
 
-    if cache is None:
-        return made()
-    key = config_hash([_FORMAT, encoder.identity, corpus.identity, layers], 16)
-    file = cache / f"embeddings-{key}.npz"
-    found = _read(file, len(corpus))
-    if found is None or not _still_true(found, encoder, corpus, layers):
-        found = made()
-        _write(file, found, {"encoder": encoder.identity, "corpus": config_hash(corpus.identity, 16)})
-    else:
-        progress(found.rows.shape[1], found.rows.shape[1])
-    return found
+def _file(cache: Path, encoder: Encoder, readout: str, corpus: Corpus, layers: bool) -> Path:
+    who = encoder.identity if readout == "mean" else f"{encoder.identity} readout={readout}"
+    return cache / f"embeddings-{config_hash([_FORMAT, who, corpus.identity, layers], 16)}.npz"
 
 
 def _still_true(found: Embedded, encoder: Encoder, corpus: Corpus, layers: bool) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sonoscale.errors import SonoscaleError
+from sonoscale.probe._classes import class_scores
 from sonoscale.probe._interval import Scored, clip_draws, ends
 from sonoscale.probe._metrics import Metric, find_metric
 from sonoscale.probe._protocol import Outcome, Protocol, find_device
@@ -107,6 +108,7 @@ def probe_embeddings(
     per_fold = {r.name: each.score(measure) for r, each in zip(rounds, tested, strict=True)}
     scores = np.array(list(per_fold.values()))
     draws = clip_draws(tested, measure, seed=seed)
+    per_class, confusion = class_scores(tested)
     low, high = ends(draws)
     return ProbeResult(
         score=float(scores.mean()),
@@ -117,7 +119,7 @@ def probe_embeddings(
         chosen={r.name: o.chosen for r, o in zip(rounds, outcomes, strict=True)},
         chance=float(np.mean([_chance(targets, r, measure) for r in rounds])),
         n=len(x), classes=len(targets.classes), metric=measure.name, kind=targets.kind,
-        protocol=method.version, warnings=tuple(warnings), draws=draws,
+        protocol=method.version, warnings=tuple(warnings), per_class=per_class, confusion=confusion, draws=draws,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from sonoscale.corpora import Task
-from sonoscale.encoders import Encoder, check_readout, with_readout
+from sonoscale.encoders import Encoder, check_readout
 from sonoscale.errors import SonoscaleError
 from sonoscale.probe._cache import embed_once
 from sonoscale.probe._embeddings import probe_embeddings
@@ -36,13 +36,14 @@ def score_encoder(
     layers: bool = False,
     cache: Path | None = None,
     trained_on: np.ndarray | None = None,
+    hashed: Path | None = None,
     seed: int = 0,
     device: str = "auto",
     workers: int = 1,
     batch_seconds: float = 64.0,
     progress: Progress = lambda what, done, total: None,
 ) -> list[Score]:
-    """Score an encoder on a task; its embeddings are made once for each readout, for all protocols.
+    """Score an encoder on a task; its embeddings are made once, for all readouts, layers and protocols.
 
     Arguments:
         encoder: at the rate of the task's audio.
@@ -53,6 +54,7 @@ def score_encoder(
         layers: score every layer instead of the output.
         cache: folder of embeddings to find or keep.
         trained_on: `content_hashes` of what the encoder was trained on; None where that is not known.
+        hashed: folder of `content_hashes` of tasks; None to keep none.
         seed, device: see `probe_embeddings`.
         workers, batch_seconds: see `embed_corpus`.
         progress: called with what is being done, how much of it is, and of how much.
@@ -62,18 +64,17 @@ def score_encoder(
     """
     check_protocols(task, protocols, layers=layers, readouts=readouts)
     try:
-        leaked = _leaked(task, trained_on, cache, workers, progress)
+        leaked = _leaked(task, trained_on, hashed or cache, workers, progress)
         if task.kind == "events":
             return [_score_events(encoder, name, task, leaked, seed, progress)]
         targets = make_targets(task.labels, kind=task.kind, classes=task.classes)
         scores = []
-        for readout in readouts:
-            also = "" if readout == "mean" else f" by {readout}"
-            made = embed_once(
-                with_readout(encoder, readout), task.corpus, cache, layers=layers, workers=workers,
-                batch_seconds=batch_seconds,
-                progress=lambda done, total, also=also: progress(f"{task.name}: embed{also}", done, total),
-            )  # fmt: skip
+        embedded = embed_once(
+            encoder, readouts, task.corpus, cache, layers=layers, workers=workers, batch_seconds=batch_seconds,
+            progress=lambda done, total: progress(f"{task.name}: embed", done, total),
+        )  # fmt: skip
+        for readout, made in embedded.items():
+            also = "" if readout == "mean" else f" on {readout}"
             remarks = [*task.notes, *leaked]
             if made.padded:
                 remarks.append(f"{made.padded} clips are shorter than the encoder takes and were padded with zeros")
@@ -106,15 +107,12 @@ def check_protocols(
 
     Raises:
         SonoscaleError: one of them is not for its kind, or finds nothing to search; or every layer, or a readout, is
-            asked for of a task of events, or both of any.
+            asked for of a task of events.
     """
     for name in readouts:
         check_readout(name)
-    if list(readouts) != ["mean"]:
-        if layers:
-            raise SonoscaleError("layers: every layer is read by its mean; leave out layers, or readouts")
-        if task.kind == "events":
-            raise SonoscaleError(f"task {task.name}: has events in time, which are read frame by frame: no readouts")
+    if list(readouts) != ["mean"] and task.kind == "events":
+        raise SonoscaleError(f"task {task.name}: has events in time, which are read frame by frame: no readouts")
     if task.kind == "events":
         if list(protocols) != ["hear"] or layers:
             raise SonoscaleError(

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from sonoscale.arguments import check_arguments
 from sonoscale.corpora import Task, open_corpus, open_task
-from sonoscale.encoders import Encoder, check_readout, load_encoder, with_readout
+from sonoscale.corpora._manifest import MANIFEST_SUFFIXES
+from sonoscale.encoders import Encoder, check_readout, load_encoder, with_readouts
 from sonoscale.errors import SonoscaleError
-from sonoscale.files import write_json
+from sonoscale.files import default_cache, write_json
 from sonoscale.measure import need_layers
 from sonoscale.probe._encoders import Progress, check_protocols, score_encoder
 from sonoscale.probe._overlap import content_hashes
@@ -50,9 +51,9 @@ def probe(
 ) -> ProbeResults:
     """Score frozen encoders on labelled tasks, by the field's protocols, with intervals and baselines.
 
-    Each clip is embedded once for each readout, for all protocols. Whatever is wrong with the tasks is an error before
-    anything is embedded. Clips of a task that are among what the first encoder was trained on, or any of our own
-    runs, are counted in the warnings of its scores.
+    Each clip is embedded once, for all readouts, layers and protocols. Whatever is wrong with the tasks is an error
+    before anything is embedded. Clips of a task that are among what the first encoder was trained on, or any of our
+    own runs, are counted in the warnings of its scores.
 
     Arguments:
         encoders: one or several: run folders, checkpoint files, specs of `load_encoder`, or encoders themselves.
@@ -68,7 +69,8 @@ def probe(
         trained_on: audio that the first encoder was trained on; by default that of our own runs, read from them.
         kind, label, audio_root: of the tasks, where their tables do not say; see `open_task`.
         out: a .json file that is written anew after each encoder and task, so that nothing is lost.
-        cache: folder of embeddings to find or keep; None to keep none.
+        cache: folder of embeddings to find or keep; None to keep none. Hashes of what was trained on are kept in any
+            case, by default where the commands keep theirs.
         device: cpu, cuda, cuda:1, or auto for CUDA where there is any.
         workers: threads that decode; by default one for each core.
         seed: of what protocols and intervals draw.
@@ -114,13 +116,18 @@ def probe(
     if trained_on is not None:
         open_corpus(os.fspath(trained_on))
     everything = [*specs, *(_baselines(specs) if baselines else [])]
-    if layers:
-        for spec in specs:
-            need_layers(_loaded(spec, target))
-    for spec in everything if reads != ["mean"] else ():
-        for name in reads:
-            with_readout(_loaded(spec, target), name)
+    for spec in everything if layers or reads != ["mean"] else ():
+        encoder = _loaded(spec, target)
+        reader = with_readouts(encoder, reads)
+        if layers and spec in specs:
+            need_layers(encoder)
+            if reader.layers is None:
+                raise SonoscaleError(
+                    f"{encoder.identity}: gives no tokens of its layers, which are read by their mean: leave out "
+                    "layers, or readouts other than mean"
+                )
     kept, threads = None if cache is None else Path(cache), workers or available_cores()
+    hashed = kept or default_cache()  # a few bytes a clip, of which the decoding takes minutes
     options = {
         "encoders": [_name(spec) for spec in specs], "tasks": [_task_name(task) for task in given], "protocols": names,
         "readouts": reads,
@@ -136,11 +143,11 @@ def probe(
             progress(f"{name}: {what}", done, total)
 
         source = trained_on if spec == specs[0] else None
-        hashes = _training_hashes(spec, source, encoder.sample_rate, kept, threads, show, notes)
+        hashes = _training_hashes(spec, source, encoder.sample_rate, hashed, threads, show, notes)
         for task in given:
             scores += score_encoder(
                 encoder, name, settings.open(task, encoder.sample_rate), names, readouts=reads,
-                layers=layers and spec in specs, cache=kept, trained_on=hashes, seed=seed, device=target,
+                layers=layers and spec in specs, cache=kept, trained_on=hashes, hashed=hashed, seed=seed, device=target,
                 workers=threads, progress=show,
             )  # fmt: skip
             results = make_results(scores, notes, options)
@@ -162,7 +169,8 @@ class _Settings:
         if isinstance(task, Task):
             return task
         text, options = os.fspath(task), dict[str, Any](self._options)
-        if self._audio_root is not None and (text.endswith(".csv") or (Path(text) / "metadata.csv").is_file()):
+        table = Path(text).suffix.lower() in MANIFEST_SUFFIXES or (Path(text) / "metadata.csv").is_file()
+        if self._audio_root is not None and table:
             options["audio_root"] = self._audio_root
         return open_task(text, sample_rate=rate, **options)
 
@@ -181,8 +189,8 @@ def _baselines(specs: Sequence[Spec]) -> list[Spec]:
     """Log-mel statistics, and each of our own encoders without training."""
     own = [spec for spec in specs if isinstance(spec, str) and Path(spec).exists()]
     bands = load_encoder(Path(own[0])).config.n_mels if own else 64
-    found = ["logmel:" if bands == 64 else f"logmel:{bands}", *(f"untrained:{spec}" for spec in own)]
-    return [each for each in found if each not in specs]
+    found = ["logmel" if bands == 64 else f"logmel:{bands}", *(f"untrained:{spec}" for spec in own)]
+    return [each for each in found if each not in specs and f"{each}:" not in specs]
 
 
 def _training_hashes(

@@ -33,6 +33,10 @@ class ProbeResult(Result):
         warnings: what to know of the score.
         others: other metrics of the same test by name, each with its score, the ends of its interval, and chance.
         readout: what was read of the encoder (see `READOUTS`); `frames` for events in time.
+        per_class: of a task of classes, name -> `n` test clips and `score`: the share of them that is found, of a task
+            of several labels the average precision.
+        confusion: of a task of one class each, test clips `[true, predicted]` in the order of `per_class`; where a
+            protocol trains several times, the mean.
         draws: the score on each bootstrap sample of test clips, for paired differences; None if it was read back.
     """
 
@@ -51,6 +55,8 @@ class ProbeResult(Result):
     warnings: tuple[str, ...] = ()
     others: dict[str, dict[str, float]] = field(default_factory=dict)
     readout: str = "mean"
+    per_class: dict[str, dict[str, float]] = field(default_factory=dict)
+    confusion: list[list[float]] = field(default_factory=list)
     draws: np.ndarray | None = field(default=None, compare=False)
 
     @property
@@ -123,6 +129,7 @@ class Difference:
         low, high: ends of its 95% interval over test clips; NaN where there is none.
         significant: whether the interval leaves out zero.
         readout: of both encoders.
+        tasks: of a mean over tasks, how many; 0 for one task.
     """
 
     encoder: str
@@ -135,6 +142,7 @@ class Difference:
     high: float
     significant: bool
     readout: str = "mean"
+    tasks: int = 0
 
     @property
     def how(self) -> str:
@@ -191,7 +199,7 @@ class ProbeResults(Result):
             f"{one.task} {one.result.metric} {_cell(one.result)}" for one in kept if one.result.how == how
         )
         text = f"{_name(first.encoder)} by {how}: {found}"
-        others = [each for each in self.differences if each.how == how]
+        others = [each for each in self.differences if each.how == how and not each.tasks]
         if not others:
             return text
         clear = [each for each in others if each.significant]
@@ -286,19 +294,35 @@ def make_results(scores: Sequence[Score], notes: Sequence[str], options: Mapping
 
 
 def _differences(scores: Sequence[Score]) -> list[Difference]:
-    """Of outputs, task by task, protocol by protocol and readout by readout."""
+    """Of outputs, task by task, protocol by protocol and readout by readout; and the means over several tasks."""
     outputs = [each for each in scores if each.layer is None]
-    found = []
+    found: list[Difference] = []
+    apart: dict[tuple[str, str, str], list[tuple[float, np.ndarray]]] = {}
     for other in outputs:
         key = (other.task, other.result.protocol)
         first = next(each for each in outputs if (each.task, each.result.how) == (other.task, other.result.how))
         if first.encoder != other.encoder and first.encoder == outputs[0].encoder:
             one, two = first.result.draws, other.result.draws
-            low, high = ends(None if one is None or two is None or len(one) != len(two) else two - one)
+            paired = None if one is None or two is None or len(one) != len(two) else two - one
+            low, high = ends(paired)
+            if paired is not None and other.result.metric not in _LOWER:
+                of = (other.encoder, other.result.protocol, other.result.readout)
+                apart.setdefault(of, []).append((other.result.score - first.result.score, paired))
             found.append(
                 Difference(
                     other.encoder, first.encoder, *key, other.result.metric, other.result.score - first.result.score,
                     low, high, bool(low > 0 or high < 0), other.result.readout,
+                )
+            )  # fmt: skip
+    for (encoder, protocol, readout), several in apart.items():
+        if len(several) > 1:
+            fewest = min(len(draws) for _, draws in several)
+            low, high = ends(np.mean([draws[:fewest] for _, draws in several], axis=0))
+            found.append(
+                Difference(
+                    encoder, outputs[0].encoder, f"mean of {len(several)} tasks", protocol, "score",
+                    float(np.mean([value for value, _ in several])), low, high, bool(low > 0 or high < 0), readout,
+                    len(several),
                 )
             )  # fmt: skip
     return found
@@ -347,6 +371,7 @@ def _main_table(scores: Sequence[Score]) -> str:
         cells = [_cell(results[encoder, layer, task]) if (encoder, layer, task) in results else "" for task in tasks]
         rows.append([_name(encoder), *([str(layer)] if layers else []), *cells])
     rows.append(["chance", *([""] if layers else []), *(_short(chance[task].chance) for task in tasks)])
+    rows.append(["clips", *([""] if layers else []), *(f"{chance[task].n:,}" for task in tasks)])
     return _aligned([head, *rows])
 
 
@@ -398,4 +423,4 @@ def _short(value: float, digits: int = 3) -> str:
 def _name(encoder: str) -> str:
     """Of a run, its folder and not where that lies."""
     kind, colon, rest = encoder.rpartition(":") if encoder.startswith("untrained:") else ("", "", encoder)
-    return f"{kind}{colon}{Path(rest).name}" if Path(rest).exists() else encoder
+    return f"{kind}{colon}{Path(rest).name}" if Path(rest).exists() else encoder.removesuffix(":")

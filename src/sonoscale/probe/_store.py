@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 def probe_store(
-    encoder: AudioEncoder | Literal["logmel:"],
+    encoder: AudioEncoder | Literal["logmel"],
     store: FeatureStore,
     labels: Sequence[Any] | np.ndarray | Targets,
     folds: Sequence[str] | np.ndarray,
     *,
     protocols: Sequence[str] = ("linear",),
-    readout: str = "mean",
+    readouts: Sequence[str] = ("mean",),
     scheme: str = "folds",
     kind: str = "multiclass",
     metric: str | None = None,
@@ -35,24 +35,24 @@ def probe_store(
     seed: int = 0,
     device: str | None = None,
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
-) -> dict[str, ProbeResult]:
+) -> dict[tuple[str, str], ProbeResult]:
     """Score one of our encoders, or the log-mels themselves, on clips whose log-mels are computed already.
 
-    Each clip is embedded once, over its whole length, for all protocols.
+    Each clip is embedded once, over its whole length, for all readouts and protocols.
 
     Arguments:
-        encoder: in eval mode; or `"logmel:"` for the baseline, mean and deviation of each band over a clip (the mean
+        encoder: in eval mode; or `"logmel"` for the baseline, mean and deviation of each band over a clip (the mean
             alone for readout `frequency`).
         store: log-mels of the clips, by the encoder's front end.
         labels, folds, scheme, kind, groups, roles, seed: see `probe_embeddings`.
         protocols: names of `PROTOCOLS`.
-        readout: name of one of `READOUTS`.
+        readouts: names of `READOUTS`.
         metric: name; see `probe_embeddings`. Retrieval on labels of another kind has metrics of its own.
         device: that protocols may use for large products: cpu, cuda, cuda:1; by default that of the encoder.
-        progress: called with the protocol, how much of its fitting is done, and of how much.
+        progress: called with the protocol and the readout, how much of its fitting is done, and of how much.
 
     Returns:
-        the result of each protocol, by its name.
+        the result of each protocol and readout, by both names.
 
     Raises:
         SonoscaleError: a clip is shorter than one patch; no such readout; see `probe_embeddings`.
@@ -65,30 +65,34 @@ def probe_store(
         >>> task = ProceduralTaskConfig(name="pitch", train_clips=16, valid_clips=8, test_clips=8).load(None)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     store = build_features(task.corpus, LogMelConfig(), Path(folder), dtype="float32")
-        ...     results = probe_store("logmel:", store, task.labels, task.folds, scheme="split", protocols=["knn"])
-        >>> results["knn"].n
+        ...     results = probe_store("logmel", store, task.labels, task.folds, scheme="split", protocols=["knn"])
+        >>> results["knn", "mean"].n
         32
     """
-    from sonoscale.encoders import check_readout, embed_store
+    from sonoscale.encoders import check_readout, read_store
 
-    check_readout(readout)
+    for name in readouts:
+        check_readout(name)
     methods = [find_protocol(name) for name in protocols]
     if isinstance(encoder, str):
-        embeddings, device = logmel_statistics(store), device or "cpu"
-        if readout == "frequency":
-            embeddings = embeddings[:, : embeddings.shape[1] // 2]
+        statistics, device = logmel_statistics(store), device or "cpu"
+        means = statistics[:, : statistics.shape[1] // 2]
+        embedded = {name: means if name == "frequency" else statistics for name in readouts}
     else:
-        embeddings, device = embed_store(encoder, store, readout=readout), device or str(encoder.mean.device)
+        embedded = {name: rows[0] for name, rows in read_store(encoder, store, readouts).items()}
+        device = device or str(encoder.mean.device)
     targets = labels if isinstance(labels, Targets) else make_targets(labels, kind=kind)
     results = {}
-    for method in methods:
-        own = isinstance(method, Retrieval) and kind != "retrieval"
-        result = probe_embeddings(
-            embeddings, targets, folds, protocol=method.name, scheme=scheme, metric=None if own else metric,
-            groups=groups, roles=roles if isinstance(method, Retrieval) else None, seed=seed, device=device,
-            progress=lambda done, total, name=method.name: progress(name, done, total),
-        )  # fmt: skip
-        results[method.name] = replace(result, readout=readout)
+    for readout, rows in embedded.items():
+        for method in methods:
+            own = isinstance(method, Retrieval) and kind != "retrieval"
+            what = method.name if readout == "mean" else f"{method.name} on {readout}"
+            result = probe_embeddings(
+                rows, targets, folds, protocol=method.name, scheme=scheme, metric=None if own else metric,
+                groups=groups, roles=roles if isinstance(method, Retrieval) else None, seed=seed, device=device,
+                progress=lambda done, total, what=what: progress(what, done, total),
+            )  # fmt: skip
+            results[method.name, readout] = replace(result, readout=readout)
     return results
 
 

@@ -38,9 +38,10 @@ def all_reduce(sketch: SpectralSketch, group: ProcessGroup | None) -> None:
             f"process {i}: dim {d}, {b} blocks, {'qr' if q else 'gram'}" for i, (d, b, q) in enumerate(shapes)
         )
         raise SonoscaleError(f"the processes hold sketches that cannot be merged ({each})")
-    numbers = gather(np.array([sketch.seen, sketch.omitted, sketch.omitted_rows], dtype=np.int64))
+    numbers = gather(np.array([sketch.seen, sketch.omitted, sketch.omitted_rows, sketch.zeros], dtype=np.int64))
     seen, omitted = numbers[:, :2].sum(axis=0).tolist()
     omitted_rows = int(np.bitwise_xor.reduce(numbers[:, 2]))
+    zeros = int(numbers[:, 3].sum())
     names: list[Any] = [None] * world
     dist.all_gather_object(names, sketch.dtypes, group=group)
 
@@ -56,7 +57,8 @@ def all_reduce(sketch: SpectralSketch, group: ProcessGroup | None) -> None:
             padded[: len(part.factor)] = part.factor
             new = _merged_triangle(counts[:, i], means[:, i], gather(padded))
         merged.append(new)
-    sketch.adopt(merged, seen=seen, omitted=omitted, omitted_rows=omitted_rows, dtypes=set().union(*names))
+    about = {"seen": seen, "omitted": omitted, "omitted_rows": omitted_rows, "zeros": zeros}
+    sketch.adopt(merged, **about, dtypes=set().union(*names))
 
 
 def _merged_gram(mine: Gram, counts: np.ndarray, means: np.ndarray, group: Any, device: Any) -> Gram:

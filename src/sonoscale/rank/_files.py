@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +19,10 @@ from sonoscale.errors import SonoscaleError
 from sonoscale.extras import EXTRAS
 from sonoscale.rank._npy import npy_arrays, npy_chunks, npz_arrays, npz_chunks
 from sonoscale.rank._parquet import FLOATS, Arrays, parquet_arrays, parquet_chunks
+
+_SMALL = 1 << 30
+_EXPANSION = 300
+"""A file that promises more bytes than `_SMALL`, and more than so many times its own, is not read."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,18 @@ def open_embeddings(path: Path | str, *, key: str | None = None) -> EmbeddingFil
         arrays = form.arrays(path)
     key = _chosen(path, form.noun, arrays, key)
     (n, dim), dtype = arrays[key]
+    promised, there = n * dim * (2 if dtype.endswith("16") else 8 if dtype == "float64" else 4), path.stat().st_size
+    if promised > max(_SMALL, _EXPANSION * there):
+        raise SonoscaleError(
+            f"{path}: {there:,} bytes that promise {promised / 2**30:,.0f} GiB of embeddings ({n:,} x {dim:,}): more "
+            f"than {_EXPANSION}-fold, as no embeddings are packed"
+        )
     return EmbeddingFile(path=path, key=key, n=n, dim=dim, dtype=dtype)
+
+
+def is_embedding_file(path: str | PathLike[str]) -> bool:
+    """Whether there is a file of this name, of a format that `open_embeddings` reads."""
+    return Path(path).suffix.lower() in _FORMATS and Path(path).is_file()
 
 
 def _chosen(path: Path, noun: str, arrays: Arrays, key: str | None) -> str | None:
@@ -242,7 +259,7 @@ def _hdf5_arrays(path: Path) -> Arrays:
             arrays[name] = (item.shape or (), item.dtype.name)
 
     with h5py.File(path, "r") as file:
-        file.visititems(visit)
+        file.visititems(visit)  # links to other files are not followed
     return arrays
 
 
@@ -250,13 +267,34 @@ def _hdf5_chunks(path: Path, key: str | None, shape: tuple[int, int], rows: int)
     import h5py
 
     with h5py.File(path, "r") as file:
+        if isinstance(file.get(key, getlink=True), h5py.ExternalLink):
+            raise SonoscaleError(f"{path}: {key!r} is a link to another file; name that file")
         dataset: Any = file[key]
+        if dataset.external:
+            raise SonoscaleError(
+                f"{path}: dataset {key!r} keeps its values in another file ({str(dataset.external[0][0])[:100]}), "
+                "which is not read; copy it whole"
+            )
         if dataset.is_virtual:
             raise SonoscaleError(
                 f"{path}: dataset {key!r} is virtual, and missing parts would read as 0; copy it whole"
             )
+        _check_written(path, dataset)
         for start in range(0, shape[0], rows):
             yield dataset[start : start + rows]
+
+
+def _check_written(path: Path, dataset: Any) -> None:
+    """Whether all parts of a dataset were ever written: the others would read as 0."""
+    if dataset.chunks is None:
+        share = dataset.id.get_storage_size() / max(1, dataset.nbytes)
+    else:
+        chunks = math.prod(-(-n // size) for n, size in zip(dataset.shape, dataset.chunks, strict=True))
+        share = dataset.id.get_num_chunks() / max(1, chunks)
+    if share < 1:
+        raise SonoscaleError(
+            f"{path}: dataset {dataset.name!r}: {share:.1%} of it was ever written, and the rest would read as 0"
+        )
 
 
 class _Format(NamedTuple):

@@ -161,6 +161,11 @@ def _warnings(sketch: SpectralSketch, estimator: Estimator, value: float, spectr
     found = []
     if sketch.omitted:
         found.append(f"{sketch.omitted} embeddings with NaN or infinity were left out")
+    if sketch.zeros > 1:
+        found.append(
+            f"{sketch.zeros:,} of {n:,} embeddings ({sketch.zeros / n:.1%}) hold nothing but zeros: were they never "
+            "written, as by a job that was killed?"
+        )
     if n < dim:
         found.append(f"n = {n} is under dim = {dim}: no rank can exceed n, and all say more of n than of the encoder")
     elif n < ROWS_PER_DIM * dim:

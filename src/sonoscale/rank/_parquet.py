@@ -19,7 +19,7 @@ _BUFFER = 1 << 16  # bytes read ahead in a column, instead of all that its row g
 def _parquet(path: Path) -> Any:
     from pyarrow.parquet import ParquetFile
 
-    return ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER)
+    return ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER, page_checksum_verification=True)
 
 
 def _is_list(arrow_type: Any) -> bool:

@@ -6,14 +6,14 @@ import dataclasses
 import html
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sonoscale.arguments import check_arguments
 from sonoscale.errors import SonoscaleError
-from sonoscale.files import replacing, write_json
+from sonoscale.files import read_json, replacing, write_json
 from sonoscale.rank._estimators import title_of
 from sonoscale.results import Result, plain
 
@@ -94,6 +94,29 @@ class RankRecord(Result):
         """One row of all fields."""
         return [self.as_dict() | {"warnings": "; ".join(self.warnings)}]
 
+    def plot(self, ax: Any = None) -> Any:
+        """The value with its interval, as a share of the largest rank that there can be.
+
+        Arguments:
+            ax: matplotlib axes to draw on; new ones by default.
+
+        Returns:
+            The axes.
+
+        Raises:
+            SonoscaleError: matplotlib is not installed.
+        """
+        from sonoscale.extras import need
+
+        axes = need("matplotlib.pyplot", extra="report", what="a plot").subplots()[1] if ax is None else ax
+        most = min(self.n, self.dim)
+        if math.isfinite(self.low) and math.isfinite(self.high):
+            axes.plot([self.low / most, self.high / most], [self.estimator] * 2, color="C0", linewidth=2)
+        axes.plot([self.normalised], [self.estimator], "o", color="C0")
+        axes.set(xlim=(0, max(1.0, self.normalised)), xlabel=f"share of the largest rank, min(n, dim) = {most:,}")
+        axes.set_title(self.headline, fontsize=9)
+        return axes
+
     def __repr__(self) -> str:
         return "\n".join([self.headline, *(f"warning: {warning}" for warning in self.warnings)])
 
@@ -122,6 +145,11 @@ class RankRecord(Result):
         if values["low"] is None and values["high"] is None:  # measured without an interval
             values["low"] = values["high"] = math.nan
         values |= {key: math.inf for key in ("value", "low", "high") if values[key] is None}
+        for key, value in values.items():
+            if not _KINDS[str(fields[key].type)](value):
+                raise SonoscaleError(f"not a rank record: {key} = {repr(value)[:80]} is no {fields[key].type}")
+        if values["n"] < 1 or values["dim"] < 1:
+            raise SonoscaleError(f"not a rank record: n = {values['n']} and dim = {values['dim']} must be at least 1")
         return cls(**{**values, "warnings": tuple(values.get("warnings") or ())})
 
 
@@ -167,7 +195,7 @@ def write_records(
         if more:
             table = table.replace_schema_metadata({"sonoscale": json.dumps(plain(more), allow_nan=False)})
         with replacing(path) as partial:
-            pq.write_table(table, partial)
+            pq.write_table(table, partial, write_page_checksum=True)
     else:
         raise SonoscaleError(f"{path}: records are written to .json or .parquet files")
 
@@ -191,19 +219,45 @@ def read_records(path: Path | str) -> list[RankRecord]:
     """
     check_arguments(read_records, locals())
     path = Path(path)
+    if not path.exists():
+        raise SonoscaleError(f"{path}: no such file")
     try:
         if path.suffix == ".parquet":
             import pyarrow.parquet as pq
 
-            table = pq.read_table(path)
+            table = pq.read_table(path, page_checksum_verification=True)
             rows = table.select([name for name in table.column_names if name != "subset"]).to_pylist()
         else:
-            rows = json.loads(path.read_text())["records"]
+            rows = read_json(path, "a file of rank records")["records"]
         return [RankRecord.from_dict(row) for row in rows]
-    except FileNotFoundError:
-        raise SonoscaleError(f"{path}: no such file") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, SonoscaleError) as error:
-        raise SonoscaleError(f"{path}: not a file of rank records: {str(error).splitlines()[0]}") from None
+    except Exception as error:  # damaged Parquet makes exceptions of any kind
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
+        reason = reason.removeprefix(f"{path}: ").removeprefix("not a rank record: ")
+        raise SonoscaleError(f"{path}: not a file of rank records: {reason}") from None
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float) or _is_count(value)
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value)
+
+
+_KINDS: dict[str, Callable[[Any], bool]] = {
+    "str": lambda value: isinstance(value, str),
+    "bool": lambda value: isinstance(value, bool),
+    "int": _is_count,
+    "int | None": lambda value: value is None or _is_count(value),
+    "float": _is_number,
+    "float | None": lambda value: value is None or _is_number(value),
+    "tuple[str, ...]": lambda value: value is None or _are_texts(value),
+}
+"""What the fields of a record may hold, by their types."""
 
 
 def _schema(pa: Any) -> Any:

@@ -88,6 +88,12 @@ def usable(rows: Any, *, seen: int, policy: NanPolicy) -> Any:
     return mask
 
 
+def zero_rows(rows: Any) -> int:
+    """How many rows `[batch, dim]`, NumPy or torch, hold nothing but zeros."""
+    candidates = rows[rows[:, 0] == 0]  # most rows need no second look
+    return int((~candidates.any(1)).sum()) if len(candidates) else 0
+
+
 def blocks_of(groups: Sequence[Hashable] | np.ndarray, rows: int, blocks: int) -> np.ndarray:
     """The block of each row: rows of one group share a block, the same in every process and on every machine.
 

@@ -149,7 +149,10 @@ def extrapolate(sketch: SpectralSketch, estimator: str | Estimator = "rankme", *
     chosen = get_estimator(estimator) if isinstance(estimator, str) else estimator
     n, dim = sketch.n, sketch.dim
     if n < 2 * dim:
-        raise SonoscaleError(f"n = {n} is under 2 * dim = {2 * dim}: too few to extrapolate from")
+        raise SonoscaleError(
+            f"n = {n} is under 2 * dim = {2 * dim}: too few to extrapolate from; measure {ROWS_PER_DIM * dim:,} clips "
+            f"({ROWS_PER_DIM} * dim)"
+        )
     found = jackknife(sketch, chosen.compute, chosen.about)
     if not math.isfinite(found.half_width(level)):
         raise SonoscaleError(f"{chosen.name} of these {n} embeddings has no standard error to extrapolate with")

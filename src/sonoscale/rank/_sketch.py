@@ -12,7 +12,7 @@ import numpy as np
 from sonoscale.arguments import check_arguments
 from sonoscale.errors import SonoscaleError
 from sonoscale.rank._moments import About, Gram, Triangle, leave_one_out, merged
-from sonoscale.rank._rows import NanPolicy, as_mask, as_rows, blocks_of, digest, dtype_name, usable
+from sonoscale.rank._rows import NanPolicy, as_mask, as_rows, blocks_of, digest, dtype_name, usable, zero_rows
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -81,6 +81,7 @@ class SpectralSketch:
         self.nan_policy: NanPolicy = nan_policy
         self.omitted = 0
         self.omitted_rows = 0  # a digest of which: equal for the same rows
+        self.zeros = 0  # rows taken in that hold nothing but zeros
         self.dtypes: set[str] = set()
         self.seen = 0  # rows offered, those omitted too
         form = Gram if method == "gram" else Triangle
@@ -136,6 +137,7 @@ class SpectralSketch:
             self.omitted += len(assigned) - len(rows)
             self.omitted_rows ^= digest(self.seen - len(assigned) + np.flatnonzero(~kept))
             assigned = assigned[kept]
+        self.zeros += zero_rows(rows)
         on_device = not isinstance(rows, np.ndarray)
         if self._device is None and on_device and self.method == "gram":
             from sonoscale.rank._device import DeviceGrams
@@ -163,6 +165,7 @@ class SpectralSketch:
         merged = SpectralSketch(self.dim, blocks=self.blocks, method=self.method, nan_policy=self.nan_policy)
         merged.seen, merged.omitted = self.seen + other.seen, self.omitted + other.omitted
         merged.omitted_rows = self.omitted_rows ^ other.omitted_rows
+        merged.zeros = self.zeros + other.zeros
         merged.dtypes = self.dtypes | other.dtypes
         for i, (mine, theirs) in enumerate(zip(self.parts(), other.parts(), strict=True)):
             part = mine.copy()
@@ -247,9 +250,11 @@ class SpectralSketch:
         self._flush()
         return self._device.pull() if self._device is not None else self._parts
 
-    def adopt(self, parts: list[Any], *, seen: int, omitted: int = 0, omitted_rows: int = 0, dtypes: set[str]) -> None:
+    def adopt(
+        self, parts: list[Any], *, seen: int, omitted: int = 0, omitted_rows: int = 0, zeros: int = 0, dtypes: set[str]
+    ) -> None:
         """Replace everything taken in so far."""
-        self.omitted_rows = omitted_rows
+        self.omitted_rows, self.zeros = omitted_rows, zeros
         self._parts, self._device, self._held = parts, None, 0
         self.seen, self.omitted, self.dtypes = seen, omitted, set(dtypes)
         self._spectra.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ from sonoscale.rank._moments import Gram, Triangle
 if TYPE_CHECKING:
     from sonoscale.rank._sketch import SpectralSketch
 
-FORMAT = "sonoscale-sketch/1"
+FORMAT = "sonoscale-sketch/2"
 
 
 def write(path: Path, sketches: Mapping[str, SpectralSketch], **about: Any) -> None:
@@ -34,11 +35,12 @@ def write(path: Path, sketches: Mapping[str, SpectralSketch], **about: Any) -> N
         described[name] = {
             "dim": sketch.dim, "blocks": sketch.blocks, "method": sketch.method, "nan_policy": sketch.nan_policy,
             "seen": sketch.seen, "omitted": sketch.omitted, "omitted_rows": sketch.omitted_rows,
-            "dtypes": sorted(sketch.dtypes),
+            "zeros": sketch.zeros,            "dtypes": sorted(sketch.dtypes),
         }  # fmt: skip
     if not path.parent.is_dir():
         raise SonoscaleError(f"{path}: no folder {path.parent} to write it to")
     metadata = {"format": FORMAT, "sketches": json.dumps(described), "about": json.dumps(about)}
+    metadata["digest"] = _digest(tensors, metadata)
     try:
         with replacing(path) as partial:
             save_file(tensors, partial, metadata=metadata)
@@ -59,26 +61,50 @@ def read(path: Path, names: Collection[str]) -> tuple[dict[str, SpectralSketch],
     try:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
-            described = json.loads(metadata.get("sketches", "{}"))
-            if metadata.get("format") != FORMAT or set(described) != set(names):
-                raise SonoscaleError(f"{path}: holds no {' and '.join(names)} sketch of the format {FORMAT}")
-            sketches = {name: _unpack(file, name, about) for name, about in described.items()}
-            return sketches, json.loads(metadata["about"])
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise SonoscaleError(f"{path}: cannot be read as a sketch: {str(error).splitlines()[0]}") from None
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  not a dict
+        described = json.loads(metadata.get("sketches", "{}"))
+        if metadata.get("format") != FORMAT or set(described) != set(names):
+            raise SonoscaleError(f"{path}: holds no {' and '.join(names)} sketch of the format {FORMAT}")
+        if metadata.pop("digest", None) != _digest(tensors, metadata):
+            raise SonoscaleError(f"{path}: damaged or changed: its content does not match its digest")
+        sketches = {name: _unpack(tensors, name, about) for name, about in described.items()}
+        return sketches, json.loads(metadata["about"])
+    except SonoscaleError:
+        raise
+    except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, OSError, RecursionError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise SonoscaleError(f"{path}: cannot be read as a sketch: {reason}") from None
 
 
-def _unpack(file: Any, name: str, about: dict[str, Any]) -> SpectralSketch:
+def _digest(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:
+    """SHA-256 over all that a file holds."""
+    found = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name in sorted(tensors):
+        array = tensors[name]
+        found.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    return found.hexdigest()
+
+
+def _unpack(tensors: Mapping[str, np.ndarray], name: str, about: dict[str, Any]) -> SpectralSketch:
     from sonoscale.rank._sketch import SpectralSketch
 
+    numbers = ("dim", "blocks", "seen", "omitted", "omitted_rows", "zeros")
+    for key in numbers:
+        if not isinstance(about[key], int) or isinstance(about[key], bool) or not 0 <= about[key] < 1 << 62:
+            raise ValueError(f"{key} = {str(about[key])[:80]} is no count")
+    if not all(isinstance(name, str) for name in about["dtypes"]):
+        raise ValueError("dtypes are names")
+    if tensors[f"{name}.mean"].shape != (about["blocks"], about["dim"]):
+        raise ValueError(f"blocks = {about['blocks']} and dim = {about['dim']} are not those of its tensors")
     sketch = SpectralSketch(
         about["dim"], blocks=about["blocks"], method=about["method"], nan_policy=about["nan_policy"]
     )
     parts = []
-    counts, means = file.get_tensor(f"{name}.count"), file.get_tensor(f"{name}.mean")
+    counts, means = tensors[f"{name}.count"], tensors[f"{name}.mean"]
     for i, (count, mean) in enumerate(zip(counts, means, strict=True)):
         form = Gram if sketch.method == "gram" else Triangle
-        parts.append(form(int(count), mean, file.get_tensor(f"{name}.factor.{i}")) if count else form.empty(sketch.dim))
-    numbers = {key: about[key] for key in ("seen", "omitted", "omitted_rows")}
+        parts.append(form(int(count), mean, tensors[f"{name}.factor.{i}"]) if count else form.empty(sketch.dim))
+    numbers = {key: about[key] for key in ("seen", "omitted", "omitted_rows", "zeros")}
     sketch.adopt(parts, **numbers, dtypes=set(about["dtypes"]))
     return sketch

@@ -12,11 +12,11 @@ from sonoscale.report._spec import INK, Axis, FigureSpec, Key, Panel, Series
 
 __all__ = ["ALTERNATIVES", "alternatives_figure", "alternatives_of", "law_figure", "tasks_figure"]
 
-ALTERNATIVES = ("rankme_centred", "params_encoder", "hours_seen", "train_hours", "flops_total", "loss")
+ALTERNATIVES = ("rankme_centred", "params", "hours_seen", "train_hours", "flops", "loss")
 
 _TICKS: dict[str, Literal["si", "power"]] = {
-    "params_encoder": "si",
-    "flops_total": "power",
+    "params": "si",
+    "flops": "power",
     "train_clips": "si",
     "clips_seen": "si",
 }
@@ -179,8 +179,8 @@ def _hover(point: Point) -> str:
         f"quality {decimal(point.quality)}",
         *(f"{task} {decimal(score)}" for task, score in point.scores.items()),
         f"loss {decimal(point.get('loss'))}",
-        f"{count(point.get('params_encoder'))} parameters, {hours(point.get('hours_seen'))} processed, "
-        f"{flops(point.get('flops_total'))} FLOPs",
+        f"{count(point.get('params'))} parameters, {hours(point.get('hours_seen'))} processed, "
+        f"{flops(point.get('flops'))} FLOPs",
     ]
     return "\n".join(lines)
 

@@ -12,10 +12,10 @@ _NAMES = {
     "quality": "quality",
     "rankme": "RankMe",
     "rankme_centred": "RankMe (centred)",
-    "params_encoder": "encoder parameters",
+    "params": "encoder parameters",
     "hours_seen": "hours of audio seen",
     "train_hours": "hours of training audio",
-    "flops_total": "training FLOPs",
+    "flops": "training FLOPs",
     "loss": "held-out loss",
 }
 UNKNOWN = "–"

@@ -320,7 +320,7 @@ def _read_text(path: Path) -> str:
 
 def _read_parquet(path: Path) -> pa.Table:
     try:
-        return pq.read_table(path)
+        return pq.read_table(path, page_checksum_verification=True)
     except FileNotFoundError as error:
         raise _absent(path) from error
     except (pa.ArrowException, OSError) as error:

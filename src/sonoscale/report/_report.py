@@ -43,7 +43,7 @@ class Report(Result):
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per run at its largest budget."""
-        names = ("params_encoder", "hours_seen", "flops_total", "loss", "rankme", "quality")
+        names = ("params", "hours_seen", "flops", "loss", "rankme", "quality")
         return [
             {"label": point.label, "seed": point.seed, "step": point.step} | {name: point.get(name) for name in names}
             for point in self.results.final_points

@@ -163,7 +163,7 @@ def runs_table(results: StudyResults, *, final_only: bool = False, tasks: bool =
 
 
 def _run_row(point: Point) -> list[Cell]:
-    parameters, audio, cost = point.get("params_encoder"), point.get("hours_seen"), point.get("flops_total")
+    parameters, audio, cost = point.get("params"), point.get("hours_seen"), point.get("flops")
     share = point.get("rankme") / point.get("dim") if point.get("dim") > 0 else math.nan
     return [
         _words(point.label),

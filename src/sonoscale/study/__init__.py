@@ -6,12 +6,33 @@ from sonoscale._callable import make_callable
 from sonoscale._lazy import lazy
 
 if TYPE_CHECKING:
+    from sonoscale.study._add import Added, add
     from sonoscale.study._config import LawConfig, StudyConfig
     from sonoscale.study._design import PlannedRun, expand
+    from sonoscale.study._plan import plan
+    from sonoscale.study._plan_result import StudyPlan
+    from sonoscale.study._status import RunState, Status, retry, status, stop
     from sonoscale.study._study import Study, study
     from sonoscale.study._watch import Failure, Lines, Watcher
 
-__all__ = ["Failure", "LawConfig", "Study", "StudyConfig", "Watcher", "expand", "study"]
+__all__ = [
+    "Added",
+    "Failure",
+    "LawConfig",
+    "RunState",
+    "Status",
+    "Study",
+    "StudyConfig",
+    "StudyPlan",
+    "Watcher",
+    "add",
+    "expand",
+    "plan",
+    "retry",
+    "status",
+    "stop",
+    "study",
+]
 
 __getattr__ = lazy(__name__)
 make_callable(__name__)

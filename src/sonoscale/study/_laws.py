@@ -19,10 +19,10 @@ __all__ = ["fit_laws"]
 Columns = Mapping[str, list[Any]]
 
 RANKS = ("rankme", "rankme_centred")
-RISING = (*RANKS, "params_encoder", "train_hours", "flops_total")  # quality should rise with these
+RISING = (*RANKS, "params", "train_hours", "flops")  # quality should rise with these
 FALLING = ("loss",)  # and fall with this, for which a saturating law in 1 / x has no meaning
 DESIGN = (
-    "params_encoder", "train_hours", "examples_seen", "mask_ratio", "clip_seconds", "depth", "batch_size", "lr",
+    "params", "train_hours", "examples_seen", "mask_ratio", "clip_seconds", "depth", "batch_size", "lr",
     "backbone", "objective",
 )  # fmt: skip
 """What one chooses, of which the two-stage law takes whatever the study varies."""

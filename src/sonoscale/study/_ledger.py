@@ -1,57 +1,210 @@
-"""The ledger: one row per run, checkpoint, task, protocol and readout. All that laws and reports read."""
+"""The ledger: one row per run, checkpoint, task, protocol, readout and layer. All that laws and reports read.
+
+It is the truth of a study: with it alone, a study continues elsewhere, and runs in it are not trained again.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sonoscale.errors import SonoscaleError
 from sonoscale.files import replacing
-from sonoscale.pretrain import RunConfig, read_record
-from sonoscale.study._prepare import RunJob
-from sonoscale.study._worker import read_probe
+from sonoscale.results import plain
+from sonoscale.study._schema import COLUMNS, LEDGER_VERSION, arrow_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["build_ledger", "write_ledger"]
+    from sonoscale.pretrain import RunConfig
+    from sonoscale.study._prepare import RunJob
+    from sonoscale.study._quality import HeldAgainst
+
+__all__ = ["Ledger", "build_ledger", "read_ledger", "write_ledger"]
+
+_KEY, _DIGEST = b"sonoscale", b"sonoscale.sha256"
 
 
-def build_ledger(jobs: list[RunJob]) -> pa.Table:
+@dataclass(frozen=True)
+class Ledger:
+    """A ledger as it is in its file.
+
+    Attributes:
+        table: its rows.
+        about: what its metadata say: `version`, `study`, `runs`, `baseline`, `provenance`, `failed`.
+    """
+
+    table: pa.Table
+    about: dict[str, Any]
+
+    def by_run(self) -> dict[str, list[dict[str, Any]]]:
+        """The rows of each run."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for row in self.table.to_pylist():
+            found.setdefault(row["run"], []).append(row)
+        return found
+
+
+def holds(rows: Sequence[Mapping[str, Any]], job: RunJob) -> bool:
+    """Whether these rows of one run hold all that a study wants to know of it."""
+    there = {
+        (row["step"], row["task_id"])
+        for row in rows
+        if row["score"] is not None and (row["rankme_readout"] is not None or row["readout"] == "mean")
+    }
+    keys = [key for task in job.tasks for key in task.keys.values()]
+    return all((step, key) in there for step in job.plan.config.budgets for key in keys)
+
+
+def build_ledger(
+    jobs: Sequence[RunJob],
+    held_against: HeldAgainst | None = None,
+    kept: Mapping[str, list[dict[str, Any]]] | None = None,
+) -> pa.Table:
     """Rows of all finished runs; runs without a record are left out, and so are tasks that were not probed yet.
 
     Ordered by readout, as the study names them, and within each by run and checkpoint.
+
+    Arguments:
+        jobs: of the study.
+        held_against: floors and ceiling of the scores.
+        kept: rows of runs from an earlier ledger, which count where a run's folder does not have all of them.
     """
     import pyarrow as pa
 
     rows: list[dict[str, Any]] = []
     for job in jobs:
-        record = read_record(job.folder)
-        if record is None:
-            continue
-        fixed = _fixed(job, record)
-        last = record["budgets"][-1]["step"]
-        found = {(task.name, key): read_probe(job.folder, key) for task in job.tasks for key in task.keys.values()}
-        for budget in record["budgets"]:
-            measured = _measured(budget, job.plan.config) | {"is_final": budget["step"] == last}
-            for (task, _), steps in found.items():
-                if steps is None:
-                    continue
-                probe = steps[str(budget["step"])]
-                scores = {k: probe[k] for k in ("protocol", "metric", "score", "chance")}
-                ends = {"score_low": probe.get("low"), "score_high": probe.get("high")}
-                readout = probe.get("readout", "mean")  # probed before there were others
-                rows.append({**fixed, **measured, "task": task, **scores, **ends, "readout": readout})
+        known = (kept or {}).get(job.folder.name, [])
+        found = [] if holds(known, job) else _rows_of(job, held_against)
+        rows += found or _renewed(known, job, held_against)
     order = list(dict.fromkeys(readout for job in jobs for task in job.tasks for _, readout in task.keys))
     rows.sort(key=lambda row: order.index(row["readout"]))  # first the readout of quality, though a run may lack it
-    return pa.Table.from_pylist(rows)
+    return pa.Table.from_pylist(rows, schema=arrow_schema([column.name for column in COLUMNS]))
 
 
-def write_ledger(ledger: pa.Table, path: Path) -> None:
-    """Replace the file atomically."""
+def _rows_of(job: RunJob, held_against: HeldAgainst | None) -> list[dict[str, Any]]:
+    """From its folder."""
+    from sonoscale.pretrain import read_record
+    from sonoscale.study._quality import rank_columns, read_ranks, score_columns
+    from sonoscale.study._worker import read_probe
+
+    record = read_record(job.folder)
+    if record is None:
+        return []
+    rows = []
+    fixed = _fixed(job, record)
+    last = record["budgets"][-1]["step"]
+    found = [(task, key, read_probe(job.folder, key)) for task in job.tasks for key in task.keys.values()]
+    ranks = read_ranks(job.folder)
+    for budget in record["budgets"]:
+        measured = _measured(budget, job.plan.config) | {"is_final": budget["step"] == last}
+        for task, key, steps in found:
+            if steps is None or str(budget["step"]) not in steps:
+                continue
+            probe = steps[str(budget["step"])]
+            scores = {k: probe[k] for k in ("protocol", "metric", "score", "chance")}
+            ends = {"score_low": probe.get("low"), "score_high": probe.get("high")}
+            readout = probe.get("readout", "mean")  # probed before there were others
+            held = score_columns(job, task, key, steps, held_against)
+            scores |= ends | {"readout": readout, "layer": None} | rank_columns(readout, budget, ranks)
+            rows.append({**fixed, **measured, "task": task.name, "task_id": key, **scores, **held})
+    return rows
+
+
+def _renewed(rows: Sequence[dict[str, Any]], job: RunJob, held_against: HeldAgainst | None) -> list[dict[str, Any]]:
+    """Rows of an earlier ledger as they are called in this study, without tasks that it no longer has."""
+    from sonoscale.study._quality import score_columns
+
+    tasks = {key: task for task in job.tasks for key in task.keys.values()}
+    found = []
+    for row in rows:
+        task = tasks.get(row["task_id"])
+        if task is None or row["step"] not in job.plan.config.budgets:
+            continue
+        twin = {"0": {"score": row["floor_untrained"]}}
+        held = score_columns(job, task, row["task_id"], twin, held_against)
+        held = {name: row[name] if value is None else value for name, value in held.items()}
+        found.append({**row, **_called(job), "task": task.name, **held})
+    return found
+
+
+def write_ledger(ledger: pa.Table, path: Path, about: Mapping[str, Any] | None = None) -> None:
+    """Replace the file atomically; its pages get checksums.
+
+    Arguments:
+        ledger: the rows.
+        path: the file.
+        about: see `Ledger`.
+    """
     import pyarrow.parquet as pq
 
+    text = json.dumps(plain({"version": LEDGER_VERSION, **(about or {})}), allow_nan=False).encode()
+    digest = hashlib.sha256(text).hexdigest().encode()
+    marked = ledger.replace_schema_metadata({**(ledger.schema.metadata or {}), _KEY: text, _DIGEST: digest})
     with replacing(path) as partial:
-        pq.write_table(ledger, partial, compression="zstd")
+        pq.write_table(marked, partial, compression="zstd", write_page_checksum=True)
+
+
+def read_ledger(path: Path) -> Ledger:
+    """The ledger of a study, with every checksum verified.
+
+    Raises:
+        SonoscaleError: there is none, it is damaged, of another version, or no ledger of a study.
+
+    Example:
+        >>> read_ledger(Path("none.parquet"))
+        Traceback (most recent call last):
+        sonoscale.errors.SonoscaleError: none.parquet: no such ledger
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not path.is_file():
+        raise SonoscaleError(f"{path}: no such ledger")
+    try:
+        table = pq.ParquetFile(path, page_checksum_verification=True).read()
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise SonoscaleError(
+            f"{path}: truncated or damaged, or no Parquet file ({reason}); restore it, or delete it if its runs are "
+            "here"
+        ) from error
+    about = ledger_metadata(table.schema.metadata, path)
+    if about is None:
+        raise SonoscaleError(f"{path}: not the ledger of a study; name another folder, or move it away")
+    lacking = sorted({column.name for column in COLUMNS} - set(table.column_names))
+    if lacking:
+        raise SonoscaleError(f"{path}: lacks the column(s) {', '.join(lacking)}")
+    return Ledger(table, about)
+
+
+def ledger_metadata(metadata: Mapping[bytes, bytes] | None, path: Path) -> dict[str, Any] | None:
+    """What the metadata of a ledger say, None where they are of no ledger.
+
+    Raises:
+        SonoscaleError: they are damaged, or of another version of the schema.
+    """
+    text = (metadata or {}).get(_KEY)
+    if text is None:
+        return None
+    if hashlib.sha256(text).hexdigest().encode() != (metadata or {}).get(_DIGEST):
+        raise SonoscaleError(f"{path}: damaged: the digest of its metadata does not hold")
+    about = json.loads(text)
+    if about.get("version") != LEDGER_VERSION:
+        raise SonoscaleError(
+            f"{path}: of schema {about.get('version')}, and this version of Sonoscale reads schema {LEDGER_VERSION}"
+        )
+    return about
+
+
+def _called(job: RunJob) -> dict[str, Any]:
+    """Names that depend on the study, and not on the run."""
+    family = getattr(job.plan, "family", None) or job.study
+    return {"label": job.plan.label, "axis": job.plan.axis, "family": family}
 
 
 def _fixed(job: RunJob, record: dict[str, Any]) -> dict[str, Any]:
@@ -59,8 +212,7 @@ def _fixed(job: RunJob, record: dict[str, Any]) -> dict[str, Any]:
     return {
         "run": job.folder.name,
         "config": job.config_id,
-        "label": job.plan.label,
-        "axis": job.plan.axis,
+        **_called(job),
         "seed": config.seed,
         "width": config.encoder.width,
         "dim": config.encoder.width,
@@ -78,8 +230,11 @@ def _fixed(job: RunJob, record: dict[str, Any]) -> dict[str, Any]:
         "lr": config.train.lr,
         "train_clips": record["clips"],
         "train_hours": record["hours"],
-        "params_encoder": record["params_encoder"],
-        "params_decoder": record["params_decoder"] + record["params_head"],
+        "params": record["params_encoder"],
+        **{name: record.get(name, 0) for name in ("params_decoder", "params_teacher", "params_head")},
+        "device": record.get("device"),
+        "precision": record.get("precision"),
+        "configuration": json.dumps(config.model_dump(mode="json"), sort_keys=True),
         "rankme_start": record["rank_start"]["rankme"],
         "rankme_centred_start": record["rank_start"]["rankme_centred"],
     }
@@ -92,9 +247,11 @@ def _loss_of(config: RunConfig) -> str:
         return f"mae, {o.mask} masks"
     if o.kind == "latent":
         teacher = f"{e.backbone} of width {e.width} and depth {e.depth}, layers {config.teacher_layers}"
-        return f"latent, {o.mask} masks, teacher {teacher}, sees {o.teacher_sees}, decay {o.teacher_decay:g}"
+        average = f"memory {o.teacher_memory:g}, decay {o.teacher_decay:g}"
+        return f"latent, {o.mask} masks, teacher {teacher}, sees {o.teacher_sees}, {average}"
     part = config.view_time_patches / config.time_patches
-    return f"contrastive, views of {part:.4g}, fades of {o.fade_db:g} dB, temperature {o.temperature:g}"
+    views = f"views of {part:.4g}, mixup {o.mixup:g}, resized from {o.resize_time:g} x {o.resize_mels:g}"
+    return f"contrastive, {views}, fades of {o.fade_db:g} dB, temperature {o.temperature:g}"
 
 
 def _measured(budget: dict[str, Any], config: RunConfig) -> dict[str, Any]:
@@ -106,7 +263,7 @@ def _measured(budget: dict[str, Any], config: RunConfig) -> dict[str, Any]:
         "clips_seen": budget["clips_seen"],
         "hours_seen": budget["hours_seen"],
         "flops_encoder": budget["flops_encoder"],
-        "flops_total": budget["flops_total"],
+        "flops": budget["flops"],
         "seconds": budget["seconds"],
         "loss": budget["loss"],
         "rankme": rank["value"],

@@ -5,20 +5,30 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 from sonoscale.config import config_hash
 from sonoscale.corpora import Corpus, FeatureStore, FolderData, ProceduralData, Task, feature_pool
 from sonoscale.errors import SonoscaleError
-from sonoscale.pretrain import Inputs, Sources, WaveStore, all_clips, check_clips, check_lengths
+from sonoscale.pretrain import (
+    Inputs,
+    Sources,
+    WaveStore,
+    all_clips,
+    check_clips,
+    check_lengths,
+    find_trunk,
+    finished_runs,
+)
 from sonoscale.probe import find_metric, find_protocol
 from sonoscale.probe._encoders import check_protocols
 from sonoscale.study._config import StudyConfig
 from sonoscale.study._design import PlannedRun
+from sonoscale.study._quality import protocols_for
 
-__all__ = ["RunJob", "TaskJob", "prepare"]
+__all__ = ["RunJob", "TaskJob", "continued", "prepare"]
 
 Report = Callable[[str, int, int], None]  # (what, done, total)
 
@@ -46,6 +56,8 @@ class RunJob:
     train_store: Path | WaveStore
     heldout_store: Path
     tasks: tuple[TaskJob, ...]
+    study: str = ""  # its name
+    continues: Path | None = None  # folder of a finished run of smaller budgets, whose trunk this one continues
 
 
 def prepare(
@@ -70,6 +82,15 @@ def prepare(
         return _bind(study, runs, tasks, inputs, out)
 
 
+def continued(jobs: Sequence[RunJob]) -> list[RunJob]:
+    """The jobs, each with the finished run of smaller budgets in the same folder that it can continue, if there is."""
+    places = {job.folder.parent for job in jobs}
+    finished = {place: list(finished_runs(place)) for place in places}
+    return [
+        replace(job, continues=find_trunk(job.plan.config, job.identity, finished[job.folder.parent])) for job in jobs
+    ]
+
+
 def _bind(study: StudyConfig, runs: list[PlannedRun], tasks: list[Task], inputs: Inputs, out: Path) -> list[RunJob]:
     jobs: dict[Path, RunJob] = {}
     for run in runs:
@@ -83,13 +104,14 @@ def _bind(study: StudyConfig, runs: list[PlannedRun], tasks: list[Task], inputs:
         identity, train = prepared.identity, prepared.train
         any_seed = {**identity, "run": {k: v for k, v in identity["run"].items() if k != "seed"}}
         job = RunJob(
-            plan=run,
+            plan=replace(run, config=prepared.config),
             config_id=config_hash(any_seed),
             folder=out / "runs" / prepared.name,
             identity=identity,
             train_store=train if isinstance(train, WaveStore) else train.folder,
             heldout_store=prepared.heldout.folder,
             tasks=tuple(_task_job(t, s, study) for t, s in zip(tasks, stores, strict=True)),
+            study=study.name,
         )
         jobs.setdefault(job.folder, job)  # the same run may be written in two ways
     return list(jobs.values())
@@ -127,14 +149,14 @@ def _task_job(task: Task, store: FeatureStore, study: StudyConfig) -> TaskJob:
             [find_protocol(name).version, *content, *([] if readout == "mean" else [{"readout": readout}])]
         )
         for readout in study.readouts
-        for name in study.protocols
+        for name in protocols_for(task, study.protocols)
     }
     return TaskJob(task.name, keys, store.folder, task.labels, task.folds, how)
 
 
 def _check_tasks(tasks: list[Task], protocols: Sequence[str]) -> None:
     """Raises:
-    SonoscaleError: a task cannot be scored by one of the protocols, or has no score of which more is better.
+    SonoscaleError: a task cannot be scored by any of the protocols, or has no score of which more is better.
     """
     for task in tasks:
         if task.kind == "events":
@@ -142,7 +164,7 @@ def _check_tasks(tasks: list[Task], protocols: Sequence[str]) -> None:
                 f"task {task.name}: has events in time, which studies do not probe; leave it out, and probe the runs "
                 "with protocol hear"
             )
-        check_protocols(task, protocols)
+        check_protocols(task, protocols_for(task, protocols))
         if task.kind == "retrieval":
             continue  # all its metrics are scores
         metric = find_metric(task.metric, cast(Any, task.kind))

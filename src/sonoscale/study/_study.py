@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +13,23 @@ from sonoscale.arguments import check_arguments
 from sonoscale.config import load_config
 from sonoscale.errors import SonoscaleError
 from sonoscale.extras import need
-from sonoscale.files import default_cache, make_folder, write_json, write_text
+from sonoscale.files import default_cache
 from sonoscale.results import Result
 from sonoscale.study._config import StudyConfig
 from sonoscale.study._design import PlannedRun, expand
+from sonoscale.study._failures import read_failures
+from sonoscale.study._run import run_study
 from sonoscale.study._watch import Failure, Lines, Watcher
+
+EXECUTORS = ("local", "ray", "slurm")
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from sonoscale.laws import RunTable
+    from sonoscale.study._add import Added
+    from sonoscale.study._plan_result import StudyPlan
+    from sonoscale.study._status import Status
 
 __all__ = ["Study", "study"]
 
@@ -38,7 +44,8 @@ def study(
     """A study, to be run or to be read: `study("study.yaml").run()`.
 
     Arguments:
-        source: a YAML file; the folder of a study that was run before; or a configuration.
+        source: a YAML file; the folder of a study that was run before; its ledger alone, with which it continues
+            elsewhere; or a configuration.
         out: folder of the study, made by `run`. None: `results/NAME`, or the folder that was given.
         cache: folder of computed log-mels, shared by studies. None: `$SONOSCALE_CACHE`, or `sonoscale` in
             `$XDG_CACHE_HOME` or `~/.cache`.
@@ -56,22 +63,33 @@ def study(
         ...     "tasks": [{"kind": "procedural", "name": "event"}],
         ... })
         >>> widths = study(config, out="results/widths")
-        >>> [run.label for run in widths.plan() if run.config.seed == 0]
+        >>> [run.label for run in widths.planned() if run.config.seed == 0]
         ['base', 'width=8', 'width=16', 'width=32']
     """
     check_arguments(study, locals())
-    folder = None
+    folder, begun_with = None, None
     if isinstance(source, StudyConfig):
         if set:
             raise SonoscaleError(f"set = {list(set)}: overrides a file's keys; change the configuration itself")
         config = source
+        expand(config)  # refuses at once what cannot be run
     else:
         path = Path(source)
-        if path.is_dir():
+        if path.suffix == ".parquet" or (path.is_dir() and not (path / "study.yaml").is_file()):
+            from sonoscale.study._run import restore
+
+            ledger = path if path.suffix == ".parquet" else path / "ledger.parquet"
+            folder = ledger.parent if out is None else Path(out)
+            restore(folder, ledger if folder != ledger.parent else None)
+            begun_with = ledger if folder != ledger.parent else None
+            path = folder / "study.yaml"
+        elif path.is_dir():
             path, folder = path / "study.yaml", path
         config = load_config(StudyConfig, path, set)
+        if folder is None or set:
+            expand(config)
     where = Path(out) if out is not None else folder or Path("results") / config.name
-    return Study(config, where, Path(cache) if cache is not None else default_cache())
+    return Study(config, where, Path(cache) if cache is not None else default_cache(), begun_with)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -81,15 +99,17 @@ class Study(Result):
     Attributes:
         config: what is swept.
         folder: where its files are: `study.yaml`, `runs/`, `ledger.parquet`, `laws.json`, `baseline.json`,
-            `failed.json`, `provenance.json` and the report.
+            `quality.json`, `failed.json`, `provenance.json` and the report.
         cache: folder of computed log-mels.
+        begun_with: the ledger of the same study in another place, whose runs are not trained again.
     """
 
     config: StudyConfig
     folder: Path
     cache: Path
+    begun_with: Path | None = None
 
-    def plan(self) -> list[PlannedRun]:
+    def planned(self) -> list[PlannedRun]:
         """All runs of the design.
 
         Raises:
@@ -97,13 +117,40 @@ class Study(Result):
         """
         return expand(self.config)
 
-    def run(self, *, workers: int | None = None, progress: Watcher | Callable[[str], object] | None = None) -> Study:
+    def plan(self, **options: Any) -> StudyPlan:
+        """What it would cost and what it could say, before anything is trained; options as of `sonoscale.study.plan`.
+
+        Raises:
+            SonoscaleError: the data cannot be read, or an option is out of range.
+        """
+        from sonoscale.study._plan import plan
+
+        return plan(self, **options)
+
+    def run(
+        self,
+        *,
+        executor: str = "local",
+        workers: int | None = None,
+        device: str = "auto",
+        retries: int = 1,
+        progress: Watcher | Callable[[str], object] | None = None,
+        **how: Any,
+    ) -> Study:
         """Train, probe and fit; finished runs are reused, so that the same call resumes.
 
-        Where no run is finished, there are no ledger, laws and report, and those of an earlier call are removed.
+        Several calls, also on other machines that share the folder, share the runs: each is trained by one of them.
 
         Arguments:
-            workers: processes. None: as the configuration says, or one per core.
+            executor: where runs are done: `local`, in processes of this machine; `ray`, on a cluster of Ray; `slurm`,
+                in jobs of Slurm. With the last two, the machines share the study's folder and the cache.
+            workers: runs at once. None: as the configuration says, or one per core or, on GPUs, four at most to each.
+            device: `auto` (GPUs if there are any), `cpu` or `cuda`.
+            retries: how often a run that was killed, ran out of memory or failed otherwise is tried again; one that
+                diverged is not.
+            how: what only one executor takes. Of ray: `address` of the cluster, `gpus`, the share of a GPU that a run
+                takes (default a quarter). Of slurm: `minutes`, the time limit of a job; `slurm`, a mapping of further
+                parameters of submitit; `cluster="local"` for processes of this machine in place of Slurm.
             progress: is notified: a `Watcher`, or a function such as `print` that takes a line for each run.
 
         Returns:
@@ -116,12 +163,64 @@ class Study(Result):
         check_arguments(Study.run, locals())
         if progress is not None and not callable(progress) and not isinstance(progress, Watcher):
             raise SonoscaleError(f"progress = {progress!r:.80}: must be a Watcher, or a function that takes a line")
-        need("torch", what="a study")
         if workers is not None and workers < 1:
             raise SonoscaleError(f"workers = {workers}: give at least one process")
+        if retries < 0:
+            raise SonoscaleError(f"retries = {retries}: give 0 or more")
+        if executor not in EXECUTORS:
+            raise SonoscaleError(f"executor = {executor!r}: must be one of {', '.join(EXECUTORS)}")
         watcher = progress if isinstance(progress, Watcher) else Lines(progress)
-        _run(self, workers or self.config.workers, watcher)
+        run_study(
+            self, executor=executor, workers=workers or self.config.workers, device=device, retries=retries,
+            watcher=watcher, how=how,
+        )  # fmt: skip
         return self
+
+    def status(self) -> Status:
+        """How far it is, see `sonoscale.study.status`.
+
+        Raises:
+            SonoscaleError: it was not begun.
+        """
+        from sonoscale.study._status import status
+
+        return status(self.folder)
+
+    def stop(self, *, wait: float = 120.0) -> int:
+        """Ask all its drivers and runs to end, see `sonoscale.study.stop`.
+
+        Raises:
+            SonoscaleError: it was not begun, or runs have not ended in time.
+        """
+        from sonoscale.study._status import stop
+
+        return stop(self.folder, wait=wait)
+
+    def retry(self, runs: Iterable[str] = ()) -> list[str]:
+        """Let runs that failed be tried again, see `sonoscale.study.retry`.
+
+        Raises:
+            SonoscaleError: it was not begun, or one of these runs has not failed.
+        """
+        from sonoscale.study._status import retry
+
+        return retry(self.folder, runs)
+
+    def add(
+        self,
+        *,
+        values: Mapping[str, Sequence[Any]] | None = None,
+        seeds: Iterable[int] = (),
+        budgets: Iterable[int] = (),
+    ) -> Added:
+        """Add values, seeds and budgets, see `sonoscale.study.add`.
+
+        Raises:
+            SonoscaleError: it was not begun, or there is nothing to add, or what is added is no valid run.
+        """
+        from sonoscale.study._add import add
+
+        return add(self.folder, values=values, seeds=seeds, budgets=budgets)
 
     def report(self) -> Any:
         """Write the page and the figures into the folder, as `sonoscale.report` does, and return their paths.
@@ -130,7 +229,9 @@ class Study(Result):
             SonoscaleError: the study was not run, or a file is unreadable.
         """
         import sonoscale  # the report is a floor above, which the package offers
+        from sonoscale.study._run import restore
 
+        restore(self.folder)
         return sonoscale.report(self.folder)
 
     def runs(self) -> RunTable:
@@ -151,9 +252,9 @@ class Study(Result):
         Raises:
             SonoscaleError: no run is finished.
         """
-        import pyarrow.parquet as pq
+        from sonoscale.study._ledger import read_ledger
 
-        return pq.read_table(self._need("ledger.parquet"))
+        return read_ledger(self._need("ledger.parquet")).table
 
     @property
     def laws(self) -> dict[str, Any]:
@@ -167,8 +268,7 @@ class Study(Result):
     @property
     def failures(self) -> list[Failure]:
         """Runs that could not be finished, and why."""
-        file = self.folder / "failed.json"
-        return [Failure(**each) for each in json.loads(file.read_text())] if file.is_file() else []
+        return list(read_failures(self.folder).values())
 
     def plot(self, x: str = "rankme") -> Any:
         """Quality against a column of the ledger, a colour for each swept variable; returns matplotlib's axes.
@@ -188,9 +288,9 @@ class Study(Result):
     @property
     def headline(self) -> str:
         """The design, and how far it is."""
-        runs = self.plan()
+        runs = self.planned()
         configurations = len({run.config_id for run in runs})
-        finished = len(list(self.folder.glob("runs/*/record.json")))
+        finished = self._finished()
         return (
             f"Study {self.config.name}: {len(runs)} runs of {configurations} configurations, {finished} of them "
             f"trained, in {self.folder}"
@@ -199,8 +299,8 @@ class Study(Result):
     def rows(self) -> list[dict[str, Any]]:
         """One row per run and checkpoint, or per planned run where none is finished."""
         if not (self.folder / "ledger.parquet").is_file():
-            return [{"label": run.label, "axis": run.axis, "seed": run.config.seed} for run in self.plan()]
-        names = ("label", "seed", "step", "params_encoder", "flops_total", "loss", "rankme", "quality")
+            return [{"label": run.label, "axis": run.axis, "seed": run.config.seed} for run in self.planned()]
+        names = ("label", "seed", "step", "params", "flops", "loss", "rankme", "quality")
         columns = [self.runs()[name].tolist() for name in names]
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
@@ -212,62 +312,21 @@ class Study(Result):
             "laws": self.laws if done else None,
         }  # fmt: skip
 
+    @property
+    def is_reported(self) -> bool:
+        """Whether its page is there, and was made of the laws that are there."""
+        page, laws = self.folder / "report.html", self.folder / "laws.json"
+        return page.is_file() and laws.is_file() and page.stat().st_mtime_ns >= laws.stat().st_mtime_ns
+
+    def _finished(self) -> int:
+        """Runs that are in the ledger, or trained since."""
+        names = {file.parent.name for file in self.folder.glob("runs/*/record.json")}
+        if (self.folder / "ledger.parquet").is_file():
+            names |= set(self.ledger["run"].to_pylist())
+        return len(names)
+
     def _need(self, name: str) -> Path:
         file = self.folder / name
         if not file.is_file():
             raise SonoscaleError(f"{file} is missing: no run of this study is finished; run it first")
         return file
-
-
-_RESULTS = ("ledger.parquet", "laws.json", "report.html")
-
-
-def _run(study: Study, workers: int | None, watcher: Watcher) -> None:
-    import yaml
-
-    from sonoscale.processes import available_cores, remove_leftovers
-    from sonoscale.provenance import provenance
-    from sonoscale.study._baseline import baseline_note, logmel_baseline
-    from sonoscale.study._execute import run_jobs
-    from sonoscale.study._laws import fit_laws
-    from sonoscale.study._ledger import build_ledger, write_ledger
-    from sonoscale.study._prepare import prepare
-    from sonoscale.study._worker import is_finished
-
-    started = time.perf_counter()
-    config, out = study.config, study.folder
-    runs = study.plan()
-    watcher.planned(runs)
-    workers = workers or available_cores()
-    jobs = prepare(config, runs, out, study.cache, workers, watcher.preparing)
-    make_folder(out / "runs")
-    remove_leftovers(out / "runs")
-    write_text(out / "study.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
-    remaining = [job for job in jobs if not is_finished(job)]
-    reused = len(jobs) - len(remaining)
-    watcher.started(remaining, reused)
-    failures = run_jobs(remaining, workers, watcher)
-    write_json(out / "failed.json", [asdict(failure) for failure in failures])
-    ledger = build_ledger(jobs)
-    laws = fit_laws(ledger, config.law)
-    baseline = logmel_baseline(jobs[0].tasks)
-    write_json(out / "baseline.json", baseline)
-    if ledger.num_rows:
-        write_ledger(ledger, out / "ledger.parquet")
-        laws["baseline"] = baseline_note(baseline, _final_quality(study))
-        write_json(out / "laws.json", laws)
-    else:  # what is there was made of other runs
-        for stale in [*(out / name for name in _RESULTS), *(out / "figures").glob("*.png")]:
-            stale.unlink(missing_ok=True)
-    facts = provenance("torch", "numpy", "scipy", "pyarrow") | {
-        "seconds": round(time.perf_counter() - started, 1),
-        "runs_trained": len(remaining) - len(failures),
-        "runs_reused": reused,
-    }
-    write_json(out / "provenance.json", facts)
-
-
-def _final_quality(study: Study) -> list[float]:
-    """Quality of each run at its largest budget."""
-    runs = study.runs()
-    return runs["quality"][runs["is_final"].astype(bool)].tolist()

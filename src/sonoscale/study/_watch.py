@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -15,11 +16,22 @@ __all__ = ["Failure", "Lines", "Watcher"]
 
 @dataclass(frozen=True)
 class Failure:
-    """A run that could not be finished, and why."""
+    """A run that could not be finished, and why.
+
+    Attributes:
+        label, seed: of the run.
+        error: the last thing that went wrong.
+        reason: its kind: diverged, out of memory, killed, lost (its machine is gone), time limit, or error.
+        attempts: how often it was tried.
+        run: its name, which is that of its folder.
+    """
 
     label: str
     seed: int
     error: str
+    reason: str = "error"
+    attempts: int = 1
+    run: str = ""
 
 
 @runtime_checkable
@@ -42,18 +54,31 @@ class Watcher(Protocol):
         """Job `index` of those started is at `done` of `total` in training or probing."""
         ...
 
+    def event(self, index: int, what: str) -> None:
+        """Something happened to job `index`: another process has it, or it is tried again."""
+        ...
+
+    def going_on(self, done: int, running: int, total: int, seconds_left: float) -> None:
+        """Called now and then: how many of the jobs are done, how many run, and the time left (NaN: not known yet)."""
+        ...
+
     def finished(self, index: int, failure: Failure | None) -> None:
         """Job `index` has ended."""
         ...
 
 
+EVERY = 180.0
+"""Seconds between two lines that say how far a study is."""
+
+
 class Lines:
-    """Gives a function a line for each thing that happens; None for silence."""
+    """Gives a function a line for each thing that happens, and one every few minutes; None for silence."""
 
     def __init__(self, say: Callable[[str], object] | None) -> None:
         self.say = say or (lambda line: None)
         self.names: list[str] = []
         self.done = 0
+        self._said = time.monotonic()
 
     def planned(self, runs: Sequence[PlannedRun]) -> None:
         configurations = len({run.config_id for run in runs})
@@ -70,7 +95,28 @@ class Lines:
     def progress(self, index: int, stage: str, done: int, total: int, loss: float) -> None:
         pass
 
+    def event(self, index: int, what: str) -> None:
+        self.say(f"{self.names[index]}: {what}")
+
+    def going_on(self, done: int, running: int, total: int, seconds_left: float) -> None:
+        if time.monotonic() - self._said >= EVERY:
+            left = "" if seconds_left != seconds_left else f", about {duration(seconds_left)} left"
+            self.say(f"{done} of {total} runs done, {running} running{left}")
+            self._said = time.monotonic()
+
     def finished(self, index: int, failure: Failure | None) -> None:
         self.done += 1
-        state = f"failed: {failure.error}" if failure else "done"
+        self._said = time.monotonic()
+        state = f"failed ({failure.reason}): {failure.error}" if failure else "done"
         self.say(f"[{self.done}/{len(self.names)}] {self.names[index]}: {state}")
+
+
+def duration(seconds: float) -> str:
+    """A length of time, in its two largest units."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"

@@ -1,12 +1,13 @@
-"""Tasks in CSV files."""
+"""Tasks in tables."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
 import soundfile
 
-from sonoscale.corpora import open_task
+from sonoscale.corpora import FolderTaskConfig, open_corpus, open_task
 from sonoscale.errors import SonoscaleError
 
 
@@ -138,3 +139,101 @@ def test_a_folder_is_a_task_by_its_metadata_and_named_after_itself(table, audio,
     assert (task.name, task.labels) == (audio.name, open_task(audio / "metadata.csv").labels)
     with pytest.raises(SonoscaleError, match=r"holds no task: neither task_metadata\.json"):
         open_task(tmp_path)
+
+
+RATE = 16_000
+HERTZ = {"low": 200.0, "high": 3000.0}
+
+
+@pytest.fixture
+def recordings(tmp_path):
+    """Six recordings, each of ten half seconds of low and high tones in turn; and where each tone is."""
+    rows = []
+    for recording in range(6):
+        names = [("low", "high")[(i + recording) % 2] for i in range(10)]
+        time = np.arange(RATE // 2) / RATE
+        tones = [0.3 * np.sin(2 * np.pi * HERTZ[name] * (1 + 0.02 * i) * time) for i, name in enumerate(names)]
+        soundfile.write(tmp_path / f"{recording}.wav", np.concatenate(tones), RATE)
+        rows += [
+            {"path": f"{recording}.wav", "start": i / 2, "end": (i + 1) / 2, "label": name, "fold": recording % 3}
+            for i, name in enumerate(names)
+        ]
+    return tmp_path, rows
+
+
+def write(file, rows):
+    with file.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return file
+
+
+def test_start_and_end_are_heeded_as_a_corpus_heeds_them(recordings):
+    """One reader of tables: what is probed, studied and measured of a table is the same audio."""
+    folder, rows = recordings
+    table = write(folder / "metadata.csv", rows)
+    corpus = open_corpus(str(table), max_seconds=None)
+    in_study = FolderTaskConfig(kind="folder", name="tones", metadata=table.name).load(folder)
+    for task in (open_task(table), in_study):
+        assert len(task.corpus) == len(corpus) == 60
+        for i in (0, 7, 59):
+            np.testing.assert_array_equal(task.corpus.wave(i), corpus.wave(i))
+            assert task.corpus.name(i) == corpus.name(i)
+            assert len(task.corpus.wave(i)) == RATE // 2
+        assert task.corpus.identity == corpus.identity
+        assert task.groups == tuple(row["path"] for row in rows)  # clips of one recording resemble each other
+
+
+def test_clips_of_a_recording_are_told_apart_by_a_probe(recordings):
+    """Whole files hold both tones alike: read so, the score was 0."""
+    from sonoscale.probe import probe
+
+    folder, rows = recordings
+    (score,) = probe("logmel:32", write(folder / "metadata.csv", rows), protocols="knn", baselines=False).scores
+    assert score.result.score == 1.0
+    assert score.result.n == 60
+
+
+def test_offset_and_duration_in_any_format_are_the_same_clips(recordings):
+    import pandas
+
+    folder, rows = recordings
+    expected = open_task(write(folder / "metadata.csv", rows))
+    other = [
+        {"filename": row["path"], "offset": row["start"], "duration": 0.5, "label": row["label"], "fold": row["fold"]}
+        for row in rows
+    ]
+    (folder / "t.jsonl").write_text("\n".join(map(json.dumps, other)))
+    (folder / "t.json").write_text(json.dumps(other))
+    pandas.DataFrame(other).to_parquet(folder / "t.parquet")
+    pandas.DataFrame(other).to_csv(folder / "t.tsv", sep="\t", index=False)
+    for name in ("t.jsonl", "t.json", "t.parquet", "t.tsv"):
+        task = open_task(folder / name)
+        assert task.name == "t"
+        assert task.corpus.identity == expected.corpus.identity, name
+        assert (task.labels, task.folds, task.groups) == (expected.labels, expected.folds, expected.groups)
+
+
+def test_duration_alone_says_only_how_long_a_file_is(recordings):
+    folder, _ = recordings
+    rows = [{"path": f"{i}.wav", "label": "ab"[i // 3], "fold": i % 3, "duration": 5.0} for i in range(6)]
+    task = open_task(write(folder / "metadata.csv", rows))
+    assert len(task.corpus.wave(0)) == 5 * RATE
+    assert task.groups is None
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"start": 7.0, "end": 8.0}, "line 3: 0.wav: holds no audio samples from 7 s to 8 s .it is 5.0 s long."),
+        ({"start": 2.0, "end": 1.0}, "line 3: start 2 s and end 1 s hold no audio"),
+        ({"start": "soon"}, "line 3: column 'start': 'soon' is not a number of seconds"),
+        ({"start": 0.0, "end": 0.5}, "line 3: 0.wav is in line 2 already"),
+    ],
+)
+def test_clips_that_cannot_be(recordings, row, message):
+    folder, rows = recordings
+    table = write(folder / "metadata.csv", [rows[0], rows[1] | row, *rows[2:]])
+    with pytest.raises(SonoscaleError, match=message):
+        open_task(table)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws import read_runs
@@ -74,6 +75,21 @@ def test_robustness_value_as_published():
     assert robustness_value(4.18, 783) == pytest.approx(0.139, abs=5e-4)
     assert robustness_value(4.18, 783, quantile=1.963) == pytest.approx(0.076, abs=5e-4)
     assert robustness_value(1.0, 783, quantile=1.963) == 0.0
+
+
+@pytest.mark.parametrize(("t", "df"), [(4.18, 783), (3.0, 15), (12.0, 15), (3.0, 5), (6.0, 5), (20.0, 30)])
+def test_robustness_value_is_the_weakest_covariate_that_undoes_it(t, df):
+    """Over a grid of covariates, by the adjusted estimate and standard error of Cinelli and Hazlett 2020, section 4."""
+    critical = float(stats.t.ppf(0.95, df - 1))
+
+    def undone(most):
+        of_quality, of_rank = np.linspace(0, most, 401)[:, None], np.linspace(0, most, 401)
+        left = t / np.sqrt(df) - np.sqrt(of_quality * of_rank / (1 - of_rank))
+        return (left * np.sqrt((1 - of_rank) / (1 - of_quality) * (df - 1))).min() <= critical
+
+    value = robustness_value(t, df, quantile=critical)
+    assert undone(value + 2e-4)
+    assert not undone(value - 2e-4)
 
 
 def test_holm():

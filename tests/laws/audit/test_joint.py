@@ -7,9 +7,13 @@ import pytest
 from scipy import optimize
 
 from sonoscale.laws.audit import _joint
+from sonoscale.laws.audit._audit import _ruled
 from sonoscale.laws.audit._joint import joint_test
 from sonoscale.laws.audit._kernels import spectra
 
+OPTIONS: dict[str, Any] = {
+    "level": 0.95, "bootstrap": 80, "permutations": 80, "seed": 0, "margin": 0.5, "reliability": 0.97,
+}  # fmt: skip
 SHAPES = {
     "step": lambda a, b: (a > 0.5) * 1.0,
     "hinge": lambda a, b: 6 * np.maximum(0, a - 0.5),
@@ -143,3 +147,28 @@ def test_of_many_configurations_some_are_taken():
     assert found.configurations == _joint.MOST_JOINT
     assert found.p < 1e-4
     assert isinstance(joint_of(*world("plane", 7, 0)), str)
+
+
+def test_two_runs_that_diverged_are_not_support(verdict, gathered):
+    """What lost both rank and quality says nothing of the others."""
+    misled = 0
+    for seed in range(4):
+        rank, quality, sizes = world("plane", 40, seed)
+        lost = np.random.default_rng(seed).choice(40, 2, replace=False)
+        rank[lost] -= 1.2
+        quality[lost] -= 1.2
+        table = as_table(rank, quality, sizes)
+        assert verdict(table) != "supported"
+        if _ruled(gathered(table), **OPTIONS)[-1].verdict == "supported":
+            misled += 1
+            assert set(joint_of(rank, quality, sizes).apart) == set(lost.tolist())
+    assert misled >= 2  # were it not for who stands apart
+
+
+def test_who_stands_apart_does_not_hide_what_the_others_share(verdict):
+    rank, quality, sizes = world("plane", 40, 1, rho=0.9)
+    assert joint_of(rank, quality, sizes).apart == ()
+    rank[3] -= 1.2
+    quality[3] -= 1.2
+    assert joint_of(rank, quality, sizes).apart == (3,)
+    assert verdict(as_table(rank, quality, sizes)) == "supported"

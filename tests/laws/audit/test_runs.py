@@ -33,7 +33,7 @@ def ledger():
                     {
                         "run": f"r{config}.{seed}", "config": f"c{config}", "label": f"c{config}", "seed": seed,
                         "step": step, "task": task, "protocol": "linear", "metric": "accuracy", "chance": 0.1,
-                        "score": quality + shift, "params_encoder": width**2 * 12, "flops_total": 1e9 * width * step,
+                        "score": quality + shift, "params": width**2 * 12, "flops": 1e9 * width * step,
                         "clips_seen": 16 * step, "train_hours": 1.0 + config % 3, "loss": 0.9 - quality / 2,
                         "rankme": rank,
                     }
@@ -54,7 +54,7 @@ def test_a_ledger_is_read_as_its_study_reads_it(ledger, tmp_path):
     """Neither tasks nor checkpoints are seeds, whether the folder, its file or the table of its runs is audited."""
     file = written(ledger, tmp_path / "ledger.parquet")
     quality = [np.mean(ledger["score"][i : i + 2]) for i in range(0, 96, 2)]
-    table = {name: ledger[name][::2] for name in ("config", "seed", "step", "params_encoder", "flops_total",
+    table = {name: ledger[name][::2] for name in ("config", "seed", "step", "params", "flops",
              "clips_seen", "train_hours", "loss", "rankme")}  # fmt: skip
     asked = audited(table | {"quality": quality}, y="quality", clusters="config", step="step")
     for source in (tmp_path, file, ledger, read_runs(file)):

@@ -61,6 +61,7 @@ def test_a_tie_of_a_tie_is_one_parameter():
         (None, ["alpha=gamma"], "has no parameter 'gamma'"),
         ({"alpha": 0.3}, ["alpha=beta"], "alpha is both fixed and tied"),
         (["E=1.8"], (), "fix must map parameters to values"),
+        ({"E": True}, (), "fix: E must be a number"),
         (None, 3, "tie must be a sequence of pairs"),
         (dict.fromkeys(CHINCHILLA.parameters, 1.0), (), "nothing is left to fit"),
     ],

@@ -36,7 +36,7 @@ def ledger_rows(*, examples: bool, batch: bool):
                 row = {
                     "run": f"r{i}-{seed}", "config": f"c{i}", "label": f"c{i}", "seed": seed, "step": step,
                     "width": width, "depth": depth, "clips_seen": round(JOINED * 8 * step),
-                    "params_encoder": cost.params_encoder, "flops_total": float(cost.flops * 8 * step), "task": "word",
+                    "params": cost.params_encoder, "flops": float(cost.flops * 8 * step), "task": "word",
                     "protocol": "linear/1", "score": float(1 / (1 + np.exp(-z))),
                 }  # fmt: skip
                 row |= ({"examples_seen": 8 * step} if examples else {}) | ({"batch_size": 8} if batch else {})
@@ -82,8 +82,8 @@ def test_flops_of_a_study_are_counted_by_examples_and_not_by_clips(tmp_path, exa
     amount = "examples_seen" if batch else "step"  # of ledgers of earlier versions
     assert found.law.x[-1] == amount
     reach = next(one for one in found.reach if one.name == "FLOPs")
-    assert [reach.low, reach.high] == pytest.approx([min(r["flops_total"] for r in rows),
-                                                     max(r["flops_total"] for r in rows)])  # fmt: skip
+    assert [reach.low, reach.high] == pytest.approx([min(r["flops"] for r in rows),
+                                                     max(r["flops"] for r in rows)])  # fmt: skip
     best = found.best
     config = RunConfig.model_validate(BASE | {"encoder": {name: best[name] for name in ("width", "depth")}})
     spent = training_cost(config).flops * best[amount] * (1 if batch else 8)
@@ -113,7 +113,7 @@ def test_a_budget_that_is_given_twice_is_refused():
 
 def test_a_study_can_be_split_between_parameters_and_data(study):
     with pytest.raises(SonoscaleError, match="examples_seen has 2 different values only"):  # taken as D
-        plan(study, n="params_encoder", flops=3e10, bootstrap=100)
+        plan(study, n="params", flops=3e10, bootstrap=100)
 
 
 def test_a_table_of_other_names_is_split_by_them():
@@ -123,7 +123,7 @@ def test_a_table_of_other_names_is_split_by_them():
     renamed = {"size": table["params"], "seen": table["tokens"], "err": table["loss"]}
     again = one(renamed, n="size", d="seen", y="err", flops=1e21)
     assert list(again.best.values()) == list(found.best.values())
-    with pytest.raises(SonoscaleError, match=r"no column params_encoder, params, .*: name one \(n\)"):
+    with pytest.raises(SonoscaleError, match=r"no column params, n_params, .*: name one \(n\)"):
         plan(renamed, d="seen", y="err", flops=1e21)
     capped = one(table, flops=1e21, limits={"tokens": 3e10})
     assert capped.best["tokens"] == pytest.approx(3e10)
@@ -182,8 +182,8 @@ def test_the_same_refusal_in_both_kinds(way):
 
 def test_messages_name_keywords_and_no_flags(study):
     wrong: list[dict[str, Any]] = [
-        {"design": "width", "n": "params_encoder"}, {"design": "nope"}, {"y": "nope"}, {"flops": -1.0},
-        {"curved": "x", "n": "params_encoder"}, {"limits": {"speed": 3.0}}, {"n": "nope"},
+        {"design": "width", "n": "params"}, {"design": "nope"}, {"y": "nope"}, {"flops": -1.0},
+        {"curved": "x", "n": "params"}, {"limits": {"speed": 3.0}}, {"n": "nope"},
         {"flops": "1e10"}, {"next_runs": -1}, {"flops": 3e10, "next_flops": "all"}, {"base": "nowhere.yaml"},
     ]  # fmt: skip
     for options in wrong:

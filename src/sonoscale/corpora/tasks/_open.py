@@ -7,11 +7,12 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from sonoscale.arguments import check_arguments
 from sonoscale.corpora._hear import HEAR_MARK
 from sonoscale.corpora._hf import is_saved
+from sonoscale.corpora._manifest import MANIFEST_SUFFIXES, has_bytes
 from sonoscale.corpora.tasks._catalogue import CatalogueEntry, catalogue, entry_at, entry_of, folder_of
 from sonoscale.corpora.tasks._check import check_kind, names_of
 from sonoscale.corpora.tasks._found import Options
@@ -53,8 +54,8 @@ def open_task(
 
     What `spec` can be, and the form that is found:
 
-    - a CSV file with the columns path, label, and fold or split (`table`; see `read_task`), or a folder with such a
-      metadata.csv, which names the task;
+    - a table (CSV, TSV, JSON lines) with the columns path, label, and fold or split (`table`; see `read_task`), or a
+      folder with such a metadata.csv, which names the task;
     - a HEAR task folder (`hear`);
     - a folder of tar shards of audio and JSON, as X-ARES publishes them (`shards`). One that is called and made like a
       task of the catalogue is read as that says, other than where an option says otherwise;
@@ -120,7 +121,8 @@ def open_task(
     if form is not None and form not in FORMS:
         raise SonoscaleError(f"no form of task '{form}'; there are {', '.join(FORMS)}")
     form = form or _form(text)
-    name = name or text.removeprefix("hf:").rstrip("/").rpartition("/")[2].removesuffix(".csv")
+    name = name or text.removeprefix("hf:").rstrip("/").rpartition("/")[2]
+    name = name.removesuffix(Path(name).suffix) if Path(name).suffix.lower() in MANIFEST_SUFFIXES else name
     check_kind(kind, metric, f"task {name}")
     if sample_rate < 1:
         raise SonoscaleError(f"sample_rate = {sample_rate}: a rate in Hz is needed, such as 16000")
@@ -248,19 +250,20 @@ def _form(spec: str) -> str:
             f"{path}: holds no task: neither {HEAR_MARK} (HEAR), nor *.tar (X-ARES), nor a Hugging Face data set; of "
             "a table give the CSV file itself"
         )
-    if path.is_file() and path.suffix.lower() != ".csv":
-        return "hf" if path.suffix.lower() == ".parquet" else _refuse(path)
-    if path.suffix.lower() == ".csv":
-        return "table"
+    if path.suffix.lower() in MANIFEST_SUFFIXES:
+        return "hf" if has_bytes(path) else "table"
+    if path.is_file():
+        _refuse(path)
     raise SonoscaleError(
-        f"{spec}: no such file or folder; a task is a CSV file, a HEAR task folder, a folder of tar shards, or "
+        f"{spec}: no such file or folder; a task is a table, a HEAR task folder, a folder of tar shards, or "
         "hf:owner/name, or is called as in the catalogue: hear/esc50"
     )
 
 
-def _refuse(path: Path) -> str:
+def _refuse(path: Path) -> NoReturn:
+    what = path.suffix or "this"
     raise SonoscaleError(
-        f"{path}: a task in a file is CSV or Parquet, not {path.suffix or 'this'}; of tar shards, give the folder"
+        f"{path}: a task in a file is CSV, TSV, JSON lines or Parquet, not {what}; of tar shards, give the folder"
     )
 
 

@@ -1,13 +1,14 @@
-"""A task in a CSV file."""
+"""A task in a table."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sonoscale.corpora._files_corpus import Clip, Recording, Segments, cut, headers
 from sonoscale.corpora._folder import FileCorpus
+from sonoscale.corpora._manifest import Row, path_column_of, read_rows, span_of
 from sonoscale.corpora.tasks._check import check_kind
 from sonoscale.corpora.tasks._folds import divide, usual_names
 from sonoscale.corpora.tasks._kinds import ROLES
@@ -38,7 +39,11 @@ def read_task(
     seed: int = 0,
     sample_rate: int = 16_000,
 ) -> Task:
-    """A labelled task from a CSV file with a column `path`, a label column, and a column `fold` or `split`.
+    """A labelled task from a table with a column `path`, a label column, and a column `fold` or `split`.
+
+    The table is read as that of a corpus: CSV, TSV, JSON lines or Parquet, its column of paths called as there, and
+    its clips cut from their files by `start` and `end`, or `offset` and `duration`, in seconds (see `open_manifest`).
+    Clips of one file are then of one group, unless a column says otherwise.
 
     A `split` column must hold train, valid and test (or training, validation, val, dev, in any case); a `fold`
     column may hold any names, at least three.
@@ -50,7 +55,7 @@ def read_task(
 
     Arguments:
         name: of the task, for tables and messages.
-        metadata: the CSV file.
+        metadata: the table.
         audio_root: the folder that its paths are relative to.
         label: the column of labels; None for `label`, or else `labels`, `value` or `work` (what covers are of).
         fold: the column of folds; by default `fold`, or else `split`.
@@ -72,7 +77,8 @@ def read_task(
         The task.
 
     Raises:
-        SonoscaleError: the file, a column, a value or an audio file is missing; folds that cannot be used.
+        SonoscaleError: the file, a column, a value or an audio file is missing; a clip that lies outside its file;
+            folds that cannot be used.
 
     Example:
         >>> import tempfile, wave
@@ -96,7 +102,10 @@ def read_task(
     check_kind(kind, metric, f"task {name}")
     if kind == "events":
         raise SonoscaleError(f"task {name}: {metadata}: a table has no times of events; make it a HEAR task folder")
-    columns, rows = _read(name, metadata)
+    if not metadata.is_file():
+        raise SonoscaleError(f"task {name}: {metadata}: no such file")
+    columns, rows = read_rows(metadata)
+    path = path_column_of(metadata, columns, None)
     if label is None:
         label = next((column for column in LABEL_COLUMNS if column in columns), "label")
     kind = kind or ("retrieval" if role or _has_roles(rows) else LABEL_COLUMNS.get(label, "multiclass"))
@@ -108,7 +117,7 @@ def read_task(
     folds_needed = make_folds is None and kind != "retrieval"
     if fold is None and (folds_needed or {"fold", "split"} & set(columns)):
         fold = next((c for c in ("fold", "split") if c in columns), "fold")
-    needed = ["path", label, *(column for column in (fold, group, role) if column is not None)]
+    needed = [label, *(column for column in (fold, group, role) if column is not None)]
     for column in needed:
         if column not in columns:
             hint = "; or have folds made (make_folds)" if column == fold and make_folds is None else ""
@@ -116,61 +125,93 @@ def read_task(
     if not rows:
         raise SonoscaleError(f"{metadata}: no rows")
     several = kind == "multilabel" or (kind == "retrieval" and label == "labels")
-    filled = ["path", *([] if several else [label]), *([fold] if fold is not None else [])]
-    _check_rows(metadata, audio_root, rows, filled)
+    filled = [path, *([] if several else [label]), *([fold] if fold is not None else [])]
+    clips = _clips(metadata, audio_root, rows, path, filled)
 
     rule = LabelRule("multilabel" if several else kind, label_map, separator)
     labels = tuple(
-        rule.read((row[label] or "").strip(), f"{metadata}: line {line}: column '{label}'")
-        for line, row in enumerate(rows, start=2)
+        rule.read(_value(values.get(label)), f"{metadata}: {place}: column '{label}'") for place, values in rows
     )
     group = group or next((column for column in GROUP_COLUMNS if column in columns), None)
     roles = None if role is None else _roles(metadata, rows, role)
-    groups = None if group is None else tuple((row[group] or "").strip() or row["path"] for row in rows)
-    folds, scheme = (None, "folds") if fold is None else usual_names([row[fold].strip() for row in rows], fold)
+    paths = [_text(values.get(path)) for _, values in rows]
+    groups = None if group is None else [_text(values.get(group)) for _, values in rows]
+    if groups is not None or len(set(paths)) < len(paths):
+        groups = [named or file for named, file in zip(groups or [""] * len(paths), paths, strict=True)]
+    folds, scheme = (None, "folds") if fold is None else usual_names([_text(row.get(fold)) for _, row in rows], fold)
     divided = divide(f"{metadata}", folds, scheme, labels, kind=kind, groups=groups, make_folds=make_folds, seed=seed)
-    corpus = FileCorpus(audio_root, tuple(row["path"] for row in rows), sample_rate)
+    if clips is None:
+        corpus = FileCorpus(audio_root, tuple(paths), sample_rate)
+    else:
+        corpus = Segments("manifest", str(audio_root), clips, sample_rate, None, ())
     return Task(
-        name, corpus, labels, divided.folds, divided.scheme, kind=kind, metric=metric, groups=groups,
-        roles=roles, own_folds=divided.own, source=str(metadata), notes=divided.notes,
+        name, corpus, labels, divided.folds, divided.scheme, kind=kind, metric=metric,
+        groups=None if groups is None else tuple(groups), roles=roles, own_folds=divided.own, source=str(metadata),
+        notes=divided.notes,
     )  # fmt: skip
 
 
-def _read(name: str, metadata: Path) -> tuple[list[str], list[dict[str, Any]]]:
-    """Columns and rows."""
-    if not metadata.is_file():
-        raise SonoscaleError(f"task {name}: {metadata}: no such file")
-    try:
-        with metadata.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            return list(reader.fieldnames or []), list(reader)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise SonoscaleError(f"{metadata}: not a CSV file in UTF-8 ({error})") from error
+def _value(value: Any) -> Any:
+    """A cell without what surrounds its text."""
+    return "" if value is None else value.strip() if isinstance(value, str) else value
 
 
-def _has_roles(rows: Sequence[dict[str, Any]]) -> bool:
-    return any((row.get(ROLE_COLUMN) or "").strip().lower() in ROLES for row in rows)
+def _text(value: Any) -> str:
+    return str(_value(value))
 
 
-def _roles(metadata: Path, rows: Sequence[dict[str, Any]], column: str) -> tuple[str, ...]:
-    found = tuple((row[column] or "").strip().lower() for row in rows)
-    for line, role in enumerate(found, start=2):
+def _has_roles(rows: Sequence[Row]) -> bool:
+    return any(_text(values.get(ROLE_COLUMN)).lower() in ROLES for _, values in rows)
+
+
+def _roles(metadata: Path, rows: Sequence[Row], column: str) -> tuple[str, ...]:
+    found = [(place, _text(values.get(column)).lower()) for place, values in rows]
+    for place, role in found:
         if role not in ROLES:
-            raise SonoscaleError(f"{metadata}: line {line}: column '{column}': '{role}' is neither query nor gallery")
-    return found
+            raise SonoscaleError(f"{metadata}: {place}: column '{column}': '{role}' is neither query nor gallery")
+    return tuple(role for _, role in found)
 
 
-def _check_rows(metadata: Path, audio_root: Path, rows: Sequence[dict[str, Any]], filled: Sequence[str]) -> None:
-    first_line: dict[str, int] = {}
-    for line, row in enumerate(rows, start=2):
+def _clips(
+    metadata: Path, audio_root: Path, rows: Sequence[Row], path: str, filled: Sequence[str]
+) -> tuple[Clip, ...] | None:
+    """The clip of each row, or None where all are whole files, whose headers then need not be read.
+
+    Raises:
+        SonoscaleError: a value or file is missing, or a clip lies outside its file or is there twice.
+    """
+    spans: list[tuple[float, float | None]] = []
+    first: dict[tuple[str, float, float | None], str] = {}
+    for place, values in rows:
         for column in filled:
-            if not (row[column] or "").strip():
-                raise SonoscaleError(f"{metadata}: line {line}: no value in column '{column}'")
-        if not (audio_root / row["path"]).is_file():
-            raise SonoscaleError(f"{metadata}: line {line}: no such audio file {audio_root / row['path']}")
-        if row["path"] in first_line:
+            if _text(values.get(column)) == "":
+                raise SonoscaleError(f"{metadata}: {place}: no value in column '{column}'")
+        file = _text(values[path])
+        if not (audio_root / file).is_file():
+            raise SonoscaleError(f"{metadata}: {place}: no such audio file {audio_root / file}")
+        try:
+            span = span_of(values)
+        except SonoscaleError as error:
+            raise SonoscaleError(f"{metadata}: {place}: {error}") from None
+        if (file, *span) in first:
             raise SonoscaleError(
-                f"{metadata}: line {line}: {row['path']} is in line {first_line[row['path']]} already; a clip that "
-                "is in two folds would be tested on what was trained on"
+                f"{metadata}: {place}: {file} is in {first[file, *span]} already; a clip that is in two folds would be "
+                "tested on what was trained on"
             )
-        first_line[row["path"]] = line
+        first[file, *span] = place
+        spans.append(span)
+    if set(spans) == {(0.0, None)}:
+        return None
+    files = list(dict.fromkeys(_text(values[path]) for _, values in rows))
+    read = dict(zip(files, headers(audio_root / file for file in files), strict=True))
+    clips: list[Clip] = []
+    for (place, values), (start, stop) in zip(rows, spans, strict=True):
+        file = _text(values[path])
+        header = read[file]
+        if isinstance(header, str):
+            raise SonoscaleError(f"{metadata}: {place}: {audio_root / file}: {header}")
+        try:
+            clips += cut(Recording(file, audio_root / file, header), {}, None, start, stop)
+        except SonoscaleError as error:
+            raise SonoscaleError(f"{metadata}: {place}: {file}: {error}") from None
+    return tuple(clips)

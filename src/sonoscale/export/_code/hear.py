@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sonoscale.encoders import AudioEncoder, EncoderConfig
-from sonoscale.export._code.steps import at_least_one_patch, steps_in_pieces
+from sonoscale.encoders import AudioEncoder, EncoderConfig, pool_dim
+from sonoscale.export._code.steps import at_least_one_patch, embedding_of, steps_in_pieces
 
 CONFIG: dict[str, Any] = {}  # shape of the encoder
 WEIGHTS = ""  # name of the file beside this one
+READOUT = "mean"  # what a scene embedding is
 LONGEST_HOP_MS = 50.0  # between two timestamps, as HEAR advises
 
 
@@ -27,7 +28,8 @@ class HearModel(nn.Module):
         super().__init__()
         self.encoder = AudioEncoder(EncoderConfig(**CONFIG))
         self.sample_rate = self.encoder.sample_rate
-        self.scene_embedding_size = self.timestamp_embedding_size = self.encoder.dim
+        self.timestamp_embedding_size = self.encoder.dim
+        self.scene_embedding_size = pool_dim(self.encoder.dim, self.encoder.config.mel_patches, READOUT)
 
 
 def load_model(model_file_path: str = "") -> HearModel:
@@ -45,7 +47,7 @@ def load_model(model_file_path: str = "") -> HearModel:
 
 @torch.no_grad()
 def get_scene_embeddings(audio: Tensor, model: HearModel) -> Tensor:
-    """One embedding per clip: the mean over all patches.
+    """One embedding per clip: what `READOUT` says of all patches.
 
     A clip shorter than one patch is followed by silence; one of more than 30 s is taken in pieces of 30 s.
 
@@ -56,7 +58,7 @@ def get_scene_embeddings(audio: Tensor, model: HearModel) -> Tensor:
     Returns:
         float32 `[sounds, model.scene_embedding_size]`.
     """
-    return steps_in_pieces(model.encoder, _clips(audio, model)).mean(dim=1)
+    return embedding_of(model.encoder, _clips(audio, model), READOUT)
 
 
 @torch.no_grad()

@@ -10,13 +10,13 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from sonoscale.audio import LogMel
-from sonoscale.encoders import AudioEncoder, EncoderConfig
+from sonoscale.encoders import AudioEncoder, EncoderConfig, pool
 
 from .configuration_sonoscale import SonoscaleConfig
 
 
 class SonoscaleModel(PreTrainedModel):
-    """Waveforms -> hidden states, one per patch length, and their mean.
+    """Waveforms -> hidden states, one per patch length, and a readout of all patches.
 
     Clips of unlike lengths are run apart from one another, each without its padding, so a clip's result does not
     depend on what stands beside it. Log-mels and outputs are float32 whatever type the weights have.
@@ -58,7 +58,8 @@ class SonoscaleModel(PreTrainedModel):
 
         Returns:
             `last_hidden_state` float32 `[batch, steps, hidden_size]`, 0 after a clip's own steps (see
-            `step_lengths`), and `pooler_output` float32 `[batch, hidden_size]`, the mean of a clip's own steps.
+            `step_lengths`), and `pooler_output` float32 `[batch, dim]`: the readout `config.readout` of
+            a clip's own patches.
 
         Raises:
             ValueError: a clip is shorter than one patch, or padded at its beginning.
@@ -69,18 +70,20 @@ class SonoscaleModel(PreTrainedModel):
             lengths = attention_mask.long().sum(dim=1).cpu()
             if (attention_mask.diff(dim=1) > 0).any():
                 raise ValueError("clips must be padded at their ends")
-        steps = int(self.step_lengths(lengths).max())
+        steps, bands = int(self.step_lengths(lengths).max()), self.encoder.config.mel_patches
         count = self.config.num_hidden_layers + 1 if output_hidden_states else 1
         hidden: Tensor | None = None  # [layers, batch, steps, width]
         pooled: Tensor | None = None
         for length in lengths.unique().tolist():
             rows = (lengths == length).nonzero()[:, 0].to(input_values.device)
-            layers = self._layers(input_values[rows, :length], all_of_them=bool(output_hidden_states))
+            tokens = self._tokens(input_values[rows, :length], all_of_them=bool(output_hidden_states))
+            layers = tokens.unflatten(2, (-1, bands)).mean(dim=3)  # the patches of a step averaged
+            rows_read = pool(tokens[-1], bands, self.config.readout)
             if hidden is None or pooled is None:
                 hidden = layers.new_zeros(count, batch, steps, layers.shape[-1])
-                pooled = layers.new_zeros(batch, layers.shape[-1])
+                pooled = layers.new_zeros(batch, rows_read.shape[-1])
             hidden[:, rows, : layers.shape[2]] = layers
-            pooled[rows] = layers[-1].mean(dim=1)
+            pooled[rows] = rows_read
         if hidden is None or pooled is None:
             raise ValueError("there is no clip in the batch")
         out = BaseModelOutputWithPooling(
@@ -100,12 +103,12 @@ class SonoscaleModel(PreTrainedModel):
         """The name of `step_lengths` in speech models of transformers."""
         return self.step_lengths(input_lengths)
 
-    def _layers(self, wave: Tensor, *, all_of_them: bool) -> Tensor:
-        """Clips of one length -> float32 `[layers, batch, steps, width]`, the mel bands of a step averaged."""
+    def _tokens(self, wave: Tensor, *, all_of_them: bool) -> Tensor:
+        """Clips of one length -> float32 `[layers, batch, steps * bands, width]`."""
         with torch.autocast(wave.device.type, enabled=False):
             front_end = self.encoder.front_end.float()
             patches = self.encoder.patches(front_end(wave.float()).transpose(1, 2))
         backbone = self.encoder.backbone
-        patches = patches.to(backbone.embed.weight.dtype)
+        patches = patches.to(backbone.norm.weight.dtype)
         tokens = backbone.forward_layers(patches) if all_of_them else backbone(patches)[None]
-        return tokens.float().unflatten(2, (-1, self.encoder.config.mel_patches)).mean(dim=3)
+        return tokens.float()

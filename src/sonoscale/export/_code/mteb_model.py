@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from sonoscale.encoders import AudioEncoder, EncoderConfig
-from sonoscale.export._code.steps import at_least_one_patch, steps_in_pieces
+from sonoscale.encoders import AudioEncoder, EncoderConfig, pool_dim
+from sonoscale.export._code.steps import at_least_one_patch, embedding_of
 
 try:
     from mteb.models import ModelMeta  # pyright: ignore[reportMissingImports]
@@ -21,6 +21,7 @@ except ImportError:  # without MTEB there is still `encode`
 CONFIG: dict[str, Any] = {}  # shape of the encoder
 WEIGHTS = ""  # name of the file beside this one
 HASH = ""  # of the weights
+READOUT = "mean"  # what a clip's embedding is
 
 
 class SonoscaleMteb(AbsEncoder):  # pyright: ignore[reportGeneralTypeIssues]
@@ -40,6 +41,7 @@ class SonoscaleMteb(AbsEncoder):  # pyright: ignore[reportGeneralTypeIssues]
         weights = Path(__file__).with_name(WEIGHTS)
         self.network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
         self.network.eval().to(self.device)
+        self.dim = pool_dim(self.network.dim, self.network.config.mel_patches, READOUT)
 
     def encode(self, inputs: Iterable[Mapping[str, Any]], **more: Any) -> np.ndarray:
         """Batches of MTEB -> float32 `[clips, dim]`, in their order.
@@ -55,17 +57,17 @@ class SonoscaleMteb(AbsEncoder):  # pyright: ignore[reportGeneralTypeIssues]
         found: list[np.ndarray] = []
         for batch in inputs:
             waves = [self._wave(item) for item in batch["audio"]]
-            rows = np.zeros((len(waves), self.network.dim), np.float32)
+            rows = np.zeros((len(waves), self.dim), np.float32)
             for length in sorted({len(wave) for wave in waves}):  # clips of one length together: nothing is padded
                 same = [i for i, wave in enumerate(waves) if len(wave) == length]
                 rows[same] = self._embed(np.stack([waves[i] for i in same]))
             found.append(rows)
-        return np.concatenate(found) if found else np.zeros((0, self.network.dim), np.float32)
+        return np.concatenate(found) if found else np.zeros((0, self.dim), np.float32)
 
     @torch.no_grad()
     def _embed(self, waves: np.ndarray) -> np.ndarray:
         wave = at_least_one_patch(self.network, torch.from_numpy(waves).to(self.device))
-        return steps_in_pieces(self.network, wave).mean(dim=1).cpu().numpy()
+        return embedding_of(self.network, wave, READOUT).cpu().numpy()
 
     def _wave(self, item: Any) -> np.ndarray:
         wave, rate = np.asarray(item["array"], dtype=np.float32), int(item["sampling_rate"])
@@ -101,7 +103,7 @@ def load_model(device: str | None = None) -> SonoscaleMteb:
         n_parameters=parameters,
         memory_usage_mb=parameters * 4 / 2**20,
         max_tokens=None,
-        embed_dim=model.network.dim,
+        embed_dim=model.dim,
         license=None,  # whoever publishes the model fills it in
         open_weights=None,
         public_training_code=None,

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from sonoscale.encoders import AudioEncoder, EncoderConfig
-from sonoscale.export._code.steps import at_least_one_patch, steps_in_pieces
+from sonoscale.export._code.steps import at_least_one_patch, steps_in_pieces, tokens_in_pieces
 
 CONFIG: dict[str, Any] = {}  # shape of the encoder
 WEIGHTS = ""  # name of the file beside this one
+READOUT = "mean"  # what the mean over frames is: mean, or frequency
 
 
 class SonoscaleEncoder(nn.Module):
@@ -31,6 +32,8 @@ class SonoscaleEncoder(nn.Module):
         self.network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
         c = self.network.config
         self.sampling_rate, self.output_dim = self.network.sample_rate, self.network.dim
+        if READOUT == "frequency":
+            self.output_dim *= c.mel_patches
         self.hop_size_in_ms = 1000 * c.patch_frames * c.front_end.hop / c.front_end.sample_rate
         self.eval()
 
@@ -44,4 +47,7 @@ class SonoscaleEncoder(nn.Module):
         wave = audio[None] if audio.ndim == 1 else audio
         if wave.ndim != 2:
             raise ValueError(f"audio must be [samples] or [batch, samples], not {list(audio.shape)}")
-        return steps_in_pieces(self.network, at_least_one_patch(self.network, wave.float()))
+        wave = at_least_one_patch(self.network, wave.float())
+        if READOUT == "frequency":
+            return tokens_in_pieces(self.network, wave).flatten(2)  # the patches of a step side by side
+        return steps_in_pieces(self.network, wave)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Unpack
 
 import numpy as np
@@ -101,7 +102,8 @@ def audit(
     """
     check_level(level, least=_LEVELS[0], most=_LEVELS[1])
     for name, value, (low, high) in (("margin", margin, _MARGINS), ("reliability", reliability, _RELIABILITIES)):
-        if not low <= value <= high:
+        number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+        if not number or not low <= value <= high:
             raise SonoscaleError(f"{name} must lie between {low:g} and {high:g}, not {value!r}")
     least = math.ceil(round(4.0 / (1.0 - level), 6))
     bootstrap, permutations = (
@@ -188,6 +190,38 @@ def rule(
     reliability: float = RELIABILITY,
 ) -> tuple[Association | str, Adjusted | str, Joint | str, dict[str, SeedFloor | str], Ruling]:  # fmt: skip
     """The verdict and what it rests on: marginal, adjusted and joint association, and the seed floors."""
+    options: dict[str, Any] = {
+        "level": level, "bootstrap": bootstrap, "permutations": permutations, "seed": seed, "margin": margin,
+        "reliability": reliability,
+    }  # fmt: skip
+    spearman, adjusted, joint, floors, ruling = _ruled(runs, **options)
+    apart = joint.apart if isinstance(joint, Joint) else ()
+    if ruling.verdict != "supported" or not apart:
+        return spearman, adjusted, joint, floors, ruling
+    rest, found, left = runs, joint, ruling
+    while left.verdict == "supported" and isinstance(found, Joint) and found.apart:
+        rest = rest.without(found.apart)
+        _, _, found, _, left = _ruled(rest, **options)
+    if left.verdict != "supported":
+        many = len(runs) - len(rest)
+        ranks = [f"{np.exp(runs.rank[i]):.3g}" for i in apart[:6]] + ["..."] * (len(apart) > 6)
+        which = f"{many} configurations that stand" if many > 1 else "one configuration that stands"
+        ruling = replace(
+            ruling,
+            verdict="insufficient_data",
+            reason=f"it rests on {which} apart in rank and quality alike (rank {', '.join(ranks)}), as runs that "
+            f"diverged do; without, {left.reason}",
+            p=None if left.p is None else max(left.p, ruling.p or 0.0),
+            needed=left.needed,
+        )
+    return spearman, adjusted, joint, floors, ruling
+
+
+def _ruled(
+    runs: Configurations, *, level: float, bootstrap: int, permutations: int, seed: int, margin: float,
+    reliability: float,
+) -> tuple[Association | str, Adjusted | str, Joint | str, dict[str, SeedFloor | str], Ruling]:  # fmt: skip
+    """By the rules, whether or not some configurations stand apart."""
     spearman: Association | str
     adjusted: Adjusted | str
     joint: Joint | str
@@ -250,9 +284,25 @@ def _caveats(
             f"the effect of the covariates was taken up to {RICHEST}, the richest there is: bends beyond would look "
             "like rank"
         )
+    if positive and runs.unadjusted:
+        out.append(
+            f"not adjusted for, though by name a size: {', '.join(runs.unadjusted)}; where rank follows it, name it "
+            "among the covariates"
+        )
+    alike = len(runs) - len(np.unique(runs.covariates, axis=0))
+    if verdict in ("supported", "only_through_capacity") and alike and not runs.runs.clusters_by:
+        out.append(
+            f"{alike} of {len(runs)} configurations have all sizes of another: if they are its seeds, name the column "
+            "of the configuration (clusters)"
+        )
     if positive and isinstance(found["reliability_rank"], str):
         out.append(
             f"configurations have one seed each: luck that a seed gives rank and {quality} alike looks like a link"
+        )
+    if positive and isinstance(joint, Joint) and joint.apart:
+        out.append(
+            f"{len(joint.apart)} of the configurations stand apart in rank and {quality} alike; without them it is "
+            "supported too"
         )
     if positive and isinstance(joint, Joint) and joint.undone_by > 0.9:
         out.append(

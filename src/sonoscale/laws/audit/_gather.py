@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from sonoscale.laws._data import constant_column
 from sonoscale.laws._names import LOSSES, find_sizes, is_loss, is_size, more_is_better
 from sonoscale.laws._runs import RunTable, numbered
 from sonoscale.laws._target import Target
+from sonoscale.laws.audit._bases import orthonormal
 
 __all__ = ["Configurations", "Covariate", "Rows", "gather", "mean_over"]
 
@@ -21,6 +23,7 @@ Index = NDArray[np.intp]
 
 _MOST = 0.5  # of the rows, above zero: one below is taken for a mistake
 _LARGEST = 1e100
+_UNEXPLAINED = 0.01  # share of the variance of a size
 _INTERVAL = 2 * 1.959964  # width of a 95 % interval, in standard errors
 _MOST_CONFIGURATIONS = 1000  # that are audited; of more, so many are drawn
 
@@ -104,6 +107,8 @@ class Configurations:
         held_constant: covariates are the same in all rows, so that capacity is held equal by design.
         rank_error: variance of the error of log rank in these points, by the interval of rank that the table has
             (`rankme_low`, `rankme_high` beside `rankme`, taken for 95 %), or None.
+        unadjusted: columns that are sizes by their names and that the covariates do not make up, where covariates were
+            not named.
         notes: what was decided about the table, in sentences.
     """
 
@@ -121,10 +126,20 @@ class Configurations:
     family_labels: tuple[str, ...]
     held_constant: bool
     rank_error: float | None
+    unadjusted: tuple[str, ...]
     notes: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.rank)
+
+    def without(self, places: Sequence[int]) -> Configurations:
+        """The others; the rows, which say what seeds do, stay."""
+        kept = np.delete(np.arange(len(self)), list(places))
+        return replace(
+            self, rank=self.rank[kept], quality=self.quality[kept], covariates=self.covariates[kept],
+            others={name: column[kept] for name, column in self.others.items()}, size=self.size[kept],
+            family=None if self.family is None else numbered(self.family[kept]),
+        )  # fmt: skip
 
     @property
     def sums(self) -> list[list[int]]:
@@ -186,6 +201,14 @@ def gather(
     for name, column in columns.items():
         if name != rank and not constant_column(column, name=name):
             _check_magnitude(column, name, runs)
+    once = _without_repeats([*columns.values(), *([runs[runs.family_by]] if runs.family_by else [])], runs.clusters)
+    if len(once) < len(runs):
+        several = len(runs) - len(once)
+        plural = "row repeats" if several == 1 else "rows repeat"
+        note = f"{several} {plural} another configuration in {rank}, {runs.y} and all else: counted once"
+        return gather(
+            runs.take(once, *held, note), rank=rank, covariates=covariates, baselines=baselines, layer=layer, seed=seed
+        )
     logs, entered, scaled = _scaled(columns, names, rank, runs)
     target = runs.target(along=[c.name for c in entered if c.design])
 
@@ -219,8 +242,11 @@ def gather(
         rank_variance=_variance(runs, rank, order),
     )
     way = "more" if target.higher_is_better else "less"
+    taken = {runs.y, rank, *names, *others, *ordered, *runs.clusters_by, *runs.group_by}
+    missed = _unadjusted(runs, [logs[c.name] for c in entered], taken) if covariates is None else ()
     said = [f"audited: {runs.y} ({way} is better, {target.because}), {runs.counts}", *runs.notes, *held]
-    return _averaged(everything, runs, target, entered, labels, len(entered) < len(names), [*said, *decided, *scaled])
+    notes = [*said, *decided, *scaled]
+    return _averaged(everything, runs, target, entered, labels, len(entered) < len(names), missed, notes)
 
 
 def mean_over(values: Array, groups: Index) -> Array:
@@ -229,6 +255,16 @@ def mean_over(values: Array, groups: Index) -> Array:
     total = np.zeros((len(count), *values.shape[1:]))
     np.add.at(total, groups, values)
     return total / count.reshape(-1, *[1] * (values.ndim - 1))
+
+
+def _without_repeats(columns: Sequence[NDArray[Any]], clusters: Index) -> Index:
+    """The rows [m] of these columns [n] that are not copies of a row of another cluster."""
+    key = np.zeros(len(clusters), dtype=np.intp)
+    for values in columns:
+        codes = numbered(values if values.dtype.kind in "biuf" else values.tolist())
+        key = np.unique(key * (int(codes.max()) + 1) + codes, return_inverse=True)[1].reshape(-1)
+    first = np.unique(key, return_index=True)[1][key]
+    return np.flatnonzero(clusters[first] == clusters)
 
 
 def _check_clusters(runs: RunTable, layer: str | None) -> None:
@@ -351,7 +387,7 @@ def _check_families(runs: RunTable, name: str) -> None:
 
 def _averaged(
     everything: Rows, runs: RunTable, target: Target, names: Sequence[Covariate], labels: tuple[str, ...],
-    held_constant: bool, notes: list[str],
+    held_constant: bool, unadjusted: tuple[str, ...], notes: list[str],
 ) -> Configurations:  # fmt: skip
     final = _last(everything)
     size = np.bincount(final.config)
@@ -389,8 +425,26 @@ def _averaged(
         rank_error=None
         if final.rank_variance is None
         else float(np.mean(mean_over(final.rank_variance, final.config) / size)),
+        unadjusted=unadjusted,
         notes=tuple(notes),
     )
+
+
+def _unadjusted(runs: RunTable, covariates: Sequence[Array], taken: set[str]) -> tuple[str, ...]:
+    """Columns of sizes besides those taken, whose logarithm these covariates [n] do not explain."""
+    basis = orthonormal(np.column_stack([np.ones(len(runs)), *covariates]))
+    found = []
+    for name, values in runs.columns.items():
+        if name in taken or not is_size(name) or is_loss(name) or values.dtype.kind not in "iuf":
+            continue
+        column = values.astype(np.float64)
+        if not (np.isfinite(column).all() and (column > 0).all()) or constant_column(column, name=name):
+            continue
+        log = np.log(column) - np.log(column).mean()
+        left = log - basis @ (basis.T @ log)
+        if left @ left > _UNEXPLAINED * (log @ log):
+            found.append(name)
+    return tuple(found)
 
 
 def _variance(runs: RunTable, rank: str, order: Index) -> Array | None:

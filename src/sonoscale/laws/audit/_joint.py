@@ -10,7 +10,7 @@ from scipy import stats
 from threadpoolctl import threadpool_limits
 
 from sonoscale.laws._estimate import Estimate
-from sonoscale.laws.audit._kernels import spectra
+from sonoscale.laws.audit._kernels import Spectra, spectra
 
 __all__ = ["MOST_JOINT", "Joint", "joint_test"]
 
@@ -24,6 +24,8 @@ LEAST_LEFT = 5
 SHRINK = 1.0
 """The signed root is shortened by sqrt(1 - SHRINK / k), k configurations beyond the linear columns: for few of them
 the likelihood ratio exceeds its limit (Bartlett 1937). Chosen on simulated tables."""
+APART = 4.0
+"""Robust standard deviations of what is peculiar in rank, and in quality, beyond which a configuration stands apart."""
 STEPS, FOLLOWING = 60, 25
 """Iterations of expectation and maximisation, from the start and from a neighbouring solution."""
 GRID = np.array([-3.6, -2.6, -1.9, -1.2, -0.5, 0.5, 1.2, 1.9, 2.6, 3.6])
@@ -54,6 +56,8 @@ class Joint(Estimate):
         attenuated: the correlation that `value` would be with a rank free of error, None where that is not known.
         configurations: in the model.
         df: those beyond the linear columns.
+        apart: places of the configurations that stand apart from the others in both rank and quality: as runs that
+            diverged do, or those on the wrong side of a jump that no cut describes.
     """
 
     z: float
@@ -68,6 +72,7 @@ class Joint(Estimate):
     attenuated: float | None
     configurations: int
     df: int
+    apart: tuple[int, ...] = ()
 
 
 def joint_test(
@@ -106,6 +111,7 @@ def joint_test(
     free = _climb(found.values, rotated, None, STEPS, None)
     likelihood, weights = _average(found.weights, free.likelihood)
     noise = np.tensordot(weights, free.noise, axes=1)  # [3]: variance of rank, covariance, variance of quality
+    apart = drawn[_stand_apart(free, weights, found, rotated)].tolist()
     size = float(np.sqrt(noise[0] * noise[2]))
     value = float(weights @ (free.noise[:, 1] / np.sqrt(free.noise[:, 0] * free.noise[:, 2])))
     shrink = np.sqrt(1 - SHRINK / k)
@@ -148,7 +154,7 @@ def joint_test(
         value=value, low=min(low, value), high=max(high, value), z=z, p=float(stats.norm.sf(z)),
         made=made, made_p=float(stats.norm.sf(above)),
         bound=max(bound, value), explained=share, reliability=reliability, undone_by=undone, rank_reliability=kept,
-        attenuated=attenuated, configurations=len(rank), df=k,
+        attenuated=attenuated, configurations=len(rank), df=k, apart=tuple(apart),
     )  # fmt: skip
 
 
@@ -223,6 +229,17 @@ def _climb(values: Array, y: Array, rho: float | None, steps: int, start: _Fit |
     det = v00 * v11 - v01 * v01
     likelihood = -0.5 * (np.log(det) + (y0 * y0 * v11 - 2 * y0 * y1 * v01 + y1 * y1 * v00) / det).sum(axis=1)
     return _Fit(likelihood, np.column_stack([b00, b01, b11]), np.column_stack([n00, n01, n11]))
+
+
+def _stand_apart(fit: _Fit, weights: Array, found: Spectra, y: Array) -> NDArray[np.bool_]:
+    """Whether what is peculiar to each configuration [G], by the average over kernels, is far out in both columns."""
+    peculiar = np.zeros((found.vectors.shape[2], 2))
+    for m in np.flatnonzero(weights > 1e-3):
+        noise, smooth = (np.array([[a, b], [b, c]]) for a, b, c in (fit.noise[m], fit.smooth[m]))
+        total = found.values[m][:, None, None] * smooth + noise  # [k, 2, 2]
+        peculiar += weights[m] * found.vectors[m].T @ np.linalg.solve(total, y[m][..., None])[..., 0] @ noise
+    spread = 1.4826 * np.median(np.abs(peculiar - np.median(peculiar, axis=0)), axis=0)
+    return np.all(np.abs(peculiar) > APART * np.maximum(spread, 1e-300), axis=1)
 
 
 def _sum(x: Array, y: Array) -> Array:

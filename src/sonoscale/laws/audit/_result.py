@@ -46,7 +46,8 @@ class Audit(Result):
         needed_margin: that show that the correlation is below the margin, if there is none;
         needed: the same in words, or what is missing.
         p: one-sided, below 1 - level where the tests on which `supported` rests agree: the larger of that of `joint`
-            and half of those of the bases in `adjusted`; None where it did not come to them.
+            (averaged with the bases where they agree) and half of those of the bases in `adjusted`; None where it did
+            not come to them.
         bound: one-sided upper bound of the correlation that was compared with the margin, None where none was.
         margin: correlation below which rank is taken to add nothing that matters.
         reliability: of the sizes, as stated.

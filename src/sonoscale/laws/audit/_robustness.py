@@ -48,19 +48,21 @@ def robustness_value(t: float, df: int, *, quantile: float = 0.0) -> float:
     """Robustness value of a coefficient with this t and these residual degrees of freedom.
 
     Arguments:
-        quantile: that t must not fall below: 0 for the value that brings the estimate to nothing.
+        quantile: that t must not fall below, with one degree of freedom less: 0 for the value that brings the
+            estimate to nothing.
 
     Example:
         >>> round(robustness_value(4.18, 783), 3)  # violence and attitudes to peace in Darfur, as published
         0.139
     """
     f = abs(t) / math.sqrt(df)
-    if quantile:
-        f -= quantile / math.sqrt(max(df - 1, 1))
-    if f <= 0:
+    least = quantile / math.sqrt(max(df - 1, 1))
+    if f <= least:
         return 0.0
-    # .5 (sqrt(f^4 + 4 f^2) - f^2), without the difference of two large numbers
-    return 2 / (1 + math.sqrt(1 + 4 / f**2))
+    if f * least > 1:  # few degrees of freedom: such a covariate explains rank by so much, and quality by less
+        return (f**2 - least**2) / (1 + f**2)
+    # .5 (sqrt(g^4 + 4 g^2) - g^2), without the difference of two large numbers
+    return 2 / (1 + math.sqrt(1 + 4 / (f - least) ** 2))
 
 
 def robustness(adjusted: Adjusted, joint: Joint | str | None, *, level: float) -> Robustness:

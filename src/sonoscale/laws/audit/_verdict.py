@@ -33,8 +33,11 @@ ASSUMED = 0.5
 """The partial correlation that an audit should be able to detect."""
 LENIENT = 2.0
 """By how much the p of the parametric bases may exceed that of the joint model, which holds the level."""
-EXCUSE = 3.0
+EXCUSE = 2.4
 """By how much the p may, with which the correlation exceeds what errors of the sizes would make."""
+AGREE, DISAGREE = 1.5, 2.5
+"""Standard errors by which the parametric bases may differ from the joint model for the mean of the two to count; from
+the first on it counts less, from the second on not at all: then there is a bend that the bases miss."""
 POWER = 0.8
 """Probability with which the number of runs is to show the effect."""
 MOST = 1000
@@ -145,13 +148,17 @@ def _beyond(
     at_equal = f"at equal covariates the partial correlation is {partial.value:.2f} ({_p(partial.p)})"
     own = max(one.p / 2 if one.value > 0 else 1.0 for one in (partial, richer))
     bound = max(upper_bound(one.value, one.df, level) for one in (partial, richer))
-    p, excused, both = own, False, ""
+    p, excused, both, beyond, z = own, False, "", 0.0, None
     if joint is not None:
-        p, bound = max(own / LENIENT, joint.p), max(bound, joint.bound)
-        excused = joint.made_p >= EXCUSE * alpha
-        both = f"beyond any common bend or step in size the correlation is {joint.value:.2f} (one-sided {_p(joint.p)})"
-    found: dict[str, Any] = {"observed": partial.value if joint is None else joint.value, "p": p, "bound": bound}
-    found["z"] = None if joint is None else joint.z
+        moved = _moved(adjusted, joint)
+        z = joint.z + moved
+        beyond = float(stats.norm.sf(z))
+        p, bound = max(own / LENIENT, beyond), max(bound, joint.bound)
+        excused = float(stats.norm.sf(stats.norm.isf(joint.made_p) + moved)) >= EXCUSE * alpha
+        both = f"beyond any common bend or step in size the correlation is {joint.value:.2f} (one-sided {_p(beyond)})"
+    found: dict[str, Any] = {
+        "observed": partial.value if joint is None else joint.value, "p": p, "bound": bound, "z": z,
+    }  # fmt: skip
     gain = adjusted.gain
     if p < alpha and gain > 0 and not excused:
         if adjusted.exhausted:
@@ -166,7 +173,7 @@ def _beyond(
     if own >= LENIENT * alpha:
         if partial.value > 0 and partial.p < 2 * LENIENT * alpha:
             why += f", and {richer.value:.2f} ({_p(richer.p)}) once a little more curvature is allowed"
-    elif joint is not None and joint.p >= alpha:
+    elif beyond >= alpha:
         why += f", but {both}"
     elif gain <= 0:
         why += ", but rank does not lower the leave-one-out error"
@@ -177,6 +184,18 @@ def _beyond(
     if bound < margin:
         return ruled("only_through_capacity", f"{rho}, but {why}", **found)
     return ruled("insufficient_data", f"{rho}, but whether beyond capacity is open: {why}", **found)
+
+
+def _moved(adjusted: Adjusted, joint: Joint) -> float:
+    """By how much the joint model's z moves towards that of the parametric bases, the smaller of the two.
+
+    Both estimate the same where the bases hold, and the mean of two estimates varies less than one. Where the bases
+    miss a bend they are far above, and nothing is moved (in the spirit of Hausman, Econometrica 46, 1978).
+    """
+    ends = (math.atanh(min(max(one.value, -1 + 1e-12), 1 - 1e-12)) * math.sqrt(max(one.df - 1, 1))
+            for one in (adjusted.partial, adjusted.richer))  # fmt: skip
+    off = min(ends) - joint.z
+    return 0.5 * off * min(max((DISAGREE - abs(off)) / (DISAGREE - AGREE), 0.0), 1.0)
 
 
 def _bounded(bound: float, margin: float, level: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -33,7 +33,7 @@ def constrain(form: Form, fix: Mapping[str, float] | None = None, tie: Sequence[
         >>> constrain(find_form("chinchilla"), {"E": 1.8}, ["alpha=beta"]).parameters
         ('A', 'alpha', 'B')
     """
-    if not isinstance(fix or {}, Mapping):
+    if fix is not None and not isinstance(fix, Mapping):
         raise SonoscaleError(f"fix must map parameters to values, such as {{'E': 1.8}}, not {fix!r}")
     if not isinstance(tie, Sequence):
         raise SonoscaleError(f"tie must be a sequence of pairs, such as ['alpha=beta'], not {tie!r}")
@@ -42,7 +42,12 @@ def constrain(form: Form, fix: Mapping[str, float] | None = None, tie: Sequence[
     for name, value in values.items():
         _known(form, name)
         low, high = form.bounds[form.parameters.index(name)]
-        if not isinstance(value, (int, float, np.number)) or not np.isfinite(value) or not low <= value <= high:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, (int, float, np.number))
+            or not np.isfinite(value)
+            or not low <= value <= high
+        ):
             raise SonoscaleError(f"fix: {name} must be a number within {low:g} to {high:g}, not {value!r}")
     stands_for = {name: name for name in form.parameters}
     for first, second in pairs:
@@ -64,20 +69,7 @@ def constrain(form: Form, fix: Mapping[str, float] | None = None, tie: Sequence[
             spread[i, free.index(stands_for[name])] = 1.0
     sources = [None if name in values else free.index(stands_for[name]) for name in form.parameters]
 
-    def whole(params: Array) -> Array:
-        full = np.empty((*params.shape[:-1], len(sources)))
-        for i, source in enumerate(sources):
-            full[..., i] = constants[i] if source is None else params[..., source]
-        return full
-
-    def gradient(x: Array, params: Array) -> tuple[Array, Array]:
-        y, slope = form.derivatives(x, whole(params))
-        return y, slope @ spread
-
-    def curvature(x: Array, params: Array, c: Array) -> Array:
-        assert form.curvature is not None
-        return spread.T @ form.curvature(x, whole(params), c) @ spread
-
+    made = _Constrained(form, constants, spread, sources, kept)
     taken = [(name, float(values[name]) if name in values else stands_for[name])
              for name in form.parameters if name not in free]  # fmt: skip
     said = ", ".join(
@@ -92,9 +84,8 @@ def constrain(form: Form, fix: Mapping[str, float] | None = None, tie: Sequence[
     return replace(
         form, formula=f"{form.formula}, {said}", latex=rf"{form.latex},\ {said}", parameters=tuple(free),
         bounds=tuple(bounds), exponent=_exponent(form, free, stands_for),
-        function=lambda x, params: form.function(x, whole(params)),
-        starts=lambda x, y: form.starts(x, y)[:, kept],
-        gradient=gradient, curvature=None if form.curvature is None else curvature, linear=(), power_term=None,
+        function=made.function, starts=made.starts, gradient=made.gradient,
+        curvature=None if form.curvature is None else made.curvature, linear=(), power_term=None,
         fixed=tuple(taken),
     )  # fmt: skip
 
@@ -116,3 +107,43 @@ def _pair(form: Form, text: str) -> tuple[str, str]:
 def _exponent(form: Form, free: Sequence[str], stands_for: Mapping[str, str]) -> str:
     """The parameter that stands for the exponent, or the first that is left where it is fixed."""
     return stands_for[form.exponent] if stands_for[form.exponent] in free else free[0]
+
+
+@dataclass(frozen=True, eq=False)
+class _Constrained:
+    """What a form computes where some of its parameters are given.
+
+    Attributes:
+        form: all of it.
+        constants: [P] the values of those fixed, else 0.
+        spread: [P, F] 1 where a parameter is the free one of that place.
+        sources: of each parameter the place of the free one that it equals, None where it is fixed.
+        kept: places of the free ones.
+    """
+
+    form: Form
+    constants: Array
+    spread: Array
+    sources: list[int | None]
+    kept: list[int]
+
+    def whole(self, params: Array) -> Array:
+        """All parameters [..., P] from the free ones [..., F]."""
+        full = np.empty((*params.shape[:-1], len(self.sources)))
+        for i, source in enumerate(self.sources):
+            full[..., i] = self.constants[i] if source is None else params[..., source]
+        return full
+
+    def function(self, x: Array, params: Array) -> Array:
+        return self.form.function(x, self.whole(params))
+
+    def starts(self, x: Array, y: Array) -> Array:
+        return self.form.starts(x, y)[:, self.kept]
+
+    def gradient(self, x: Array, params: Array) -> tuple[Array, Array]:
+        y, slope = self.form.derivatives(x, self.whole(params))
+        return y, slope @ self.spread
+
+    def curvature(self, x: Array, params: Array, c: Array) -> Array:
+        assert self.form.curvature is not None
+        return self.spread.T @ self.form.curvature(x, self.whole(params), c) @ self.spread

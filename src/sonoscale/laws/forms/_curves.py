@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -129,7 +130,7 @@ def broken_power_law(breaks: int) -> Form:
         exponent="c0",
         function=_broken,
         gradient=_broken_gradient,
-        starts=lambda x, y: _broken_starts(x, y, breaks),
+        starts=partial(_broken_starts, breaks=breaks),
         linear=("a", "e"),
         scale="log",
         citation=_CABALLERO,
@@ -197,6 +198,10 @@ def _padded(params: Array) -> Array:
     return np.stack([a, np.zeros_like(a), e, c, d, f], axis=-1)
 
 
+def _hill(x: Array, params: Array) -> Array:
+    return _broken(x, _padded(params))
+
+
 def _hill_gradient(x: Array, params: Array) -> tuple[Array, Array]:
     y, slope = _broken_gradient(x, _padded(params))
     return y, slope[..., [0, 2, 3, 4, 5]]
@@ -223,6 +228,10 @@ def _logistic_far(x: Array, params: Array) -> Array:
     return np.log(x) - np.log(params[..., 3, None])
 
 
+def _logistic(x: Array, params: Array) -> Array:
+    return _between(_logistic_far(x, params), params)[0]
+
+
 def _logistic_gradient(x: Array, params: Array) -> tuple[Array, Array]:
     k, m, far = params[..., 1, None], params[..., 3, None], _logistic_far(x, params)
     y, up, bend = _between(far, params)
@@ -231,6 +240,10 @@ def _logistic_gradient(x: Array, params: Array) -> tuple[Array, Array]:
 
 def _sigmoid_far(x: Array, params: Array) -> Array:
     return params[..., 3, None] - x
+
+
+def _sigmoid(x: Array, params: Array) -> Array:
+    return _between(_sigmoid_far(x, params), params)[0]
 
 
 def _sigmoid_gradient(x: Array, params: Array) -> tuple[Array, Array]:
@@ -252,6 +265,10 @@ def _logistic_starts(x: Array, y: Array) -> Array:
     found = _level_starts(np.log(x.min()), np.log(x.max()), y)
     found[:, 3] = [float(np.exp(m)) for m in found[:, 3]]
     return found
+
+
+def _sigmoid_starts(x: Array, y: Array) -> Array:
+    return _level_starts(float(x.min()), float(x.max()), y)
 
 
 _M1, _M2 = (
@@ -303,7 +320,7 @@ CURVES = (
         parameters=("a", "e", "c", "d", "f"),
         bounds=(POSITIVE, POSITIVE, FREE, POSITIVE, (0.02, 2.0)),
         exponent="c",
-        function=lambda x, params: _broken(x, _padded(params)),
+        function=_hill,
         gradient=_hill_gradient,
         starts=_hill_starts,
         linear=("a", "e"),
@@ -318,7 +335,7 @@ CURVES = (
         parameters=("high", "k", "low", "m"),
         bounds=(POSITIVE, FREE, POSITIVE, POSITIVE),
         exponent="k",
-        function=lambda x, params: _between(_logistic_far(x, params), params)[0],
+        function=_logistic,
         gradient=_logistic_gradient,
         starts=_logistic_starts,
         linear=("high", "low"),
@@ -332,9 +349,9 @@ CURVES = (
         parameters=("high", "k", "low", "m"),
         bounds=(POSITIVE, FREE, POSITIVE, POSITIVE),
         exponent="k",
-        function=lambda x, params: _between(_sigmoid_far(x, params), params)[0],
+        function=_sigmoid,
         gradient=_sigmoid_gradient,
-        starts=lambda x, y: _level_starts(float(x.min()), float(x.max()), y),
+        starts=_sigmoid_starts,
         linear=("high", "low"),
         citation="Bhagia et al., Establishing Task Scaling Laws via Compute-Efficient Model Ladders, arXiv 2412.04403",
         doc="A score of a loss x: it climbs from one level to another as x falls, half of the way at x = m.",

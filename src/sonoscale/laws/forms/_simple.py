@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -12,9 +13,12 @@ from sonoscale.laws.forms._sums import Term, sum_of_powers
 __all__ = ["SIMPLE"]
 
 
-def _scaled_power(x: Array, params: Array, direction: int) -> Array:
-    """a * x^(direction * b) for params [..., (a, b, ...)]: [..., n]."""
-    return params[..., 0, None] * x ** (direction * params[..., 1, None])
+def _power(x: Array, params: Array) -> Array:
+    return params[..., 0, None] * x ** params[..., 1, None]
+
+
+def _saturating(x: Array, params: Array) -> Array:
+    return params[..., 2, None] - params[..., 0, None] * x ** -params[..., 1, None]
 
 
 def _power_gradient(x: Array, params: Array) -> tuple[Array, Array]:
@@ -71,9 +75,9 @@ _SATURATING = Form(
     parameters=("a", "b", "c"),
     bounds=(POSITIVE, POSITIVE, (0.0, 1.0)),
     exponent="b",
-    function=lambda x, params: params[..., 2, None] - _scaled_power(x, params, -1),
+    function=_saturating,
     gradient=_saturating_gradient,
-    starts=lambda x, y: _saturating_starts(x, y, 1.0),
+    starts=partial(_saturating_starts, most=1.0),
     y_range=(0.0, 1.0),
     power_term=PowerTerm(coefficient="a", exponent="b", constant="c", sign=-1, direction=-1),
     citation=_ROSENFELD,
@@ -105,7 +109,7 @@ SIMPLE = (
         parameters=("a", "b"),
         bounds=(POSITIVE, FREE),
         exponent="b",
-        function=lambda x, params: _scaled_power(x, params, 1),
+        function=_power,
         gradient=_power_gradient,
         starts=_power_starts,
         power_term=PowerTerm(coefficient="a", exponent="b"),
@@ -117,7 +121,7 @@ SIMPLE = (
         _SATURATING,
         name="saturating_percent",
         bounds=(POSITIVE, POSITIVE, (0.0, 100.0)),
-        starts=lambda x, y: _saturating_starts(x, y, 100.0),
+        starts=partial(_saturating_starts, most=100.0),
         y_range=(0.0, 100.0),
         doc="A score in 0..100 that climbs to a ceiling c <= 100, otherwise as `saturating`.",
     ),

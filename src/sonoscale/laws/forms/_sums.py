@@ -70,70 +70,77 @@ def sum_of_powers(
         >>> form.parameters
         ('A', 'alpha', 'E')
     """
-    names = tuple(dict.fromkeys(name for t in terms for name in (t.coefficient, *t.exponents.values())))
-    place = {parameter: i for i, parameter in enumerate(names)}
-    coefficients = [place[t.coefficient] for t in terms]
-    powers = [(k, variables.index(v), place[b]) for k, t in enumerate(terms) for v, b in t.exponents.items()]
-    searched = sorted({b for _, _, b in powers})
+    made = _Sum(terms, variables)
+    return Form(
+        name=name, formula=formula, latex=latex, parameters=made.names,
+        bounds=tuple(exponent_bounds if i in made.searched else POSITIVE for i in range(len(made.names))),
+        exponent=exponent, function=made.function, starts=made.starts, variables=variables, gradient=made.gradient,
+        curvature=made.curvature, linear=tuple(t.coefficient for t in terms), scale=scale, power_term=power_term,
+        huber=huber, citation=citation, doc=doc,
+    )  # fmt: skip
 
-    def parts(x: Array, params: Array) -> tuple[list[Array], list[Array]]:
+
+class _Sum:
+    """What a sum of powers computes. Its methods are functions of a `Form`, which can so be pickled."""
+
+    def __init__(self, terms: tuple[Term, ...], variables: tuple[str, ...]) -> None:
+        self.terms = terms
+        self.names = tuple(dict.fromkeys(name for t in terms for name in (t.coefficient, *t.exponents.values())))
+        place = {parameter: i for i, parameter in enumerate(self.names)}
+        self.coefficients = [place[t.coefficient] for t in terms]
+        self.powers = [(k, variables.index(v), place[b]) for k, t in enumerate(terms) for v, b in t.exponents.items()]
+        self.searched = sorted({b for _, _, b in self.powers})
+
+    def parts(self, x: Array, params: Array) -> tuple[list[Array], list[Array]]:
         """The terms without their coefficients, each [..., n], and log x of each variable [n]."""
         logs = [np.log(column) for column in (x[:, None] if x.ndim == 1 else x).T]
         bare: list[Array] = []
-        for k in range(len(terms)):
+        for k, term in enumerate(self.terms):
             grown = np.zeros((*params.shape[:-1], len(logs[0])))
-            for at, variable, b in powers:
+            for at, variable, b in self.powers:
                 if at == k:
                     grown = grown - params[..., b, None] * logs[variable]
-            bare.append(np.exp(grown) if terms[k].exponents else np.ones_like(grown))
+            bare.append(np.exp(grown) if term.exponents else np.ones_like(grown))
         return bare, logs
 
-    def function(x: Array, params: Array) -> Array:
-        bare, _ = parts(x, params)
-        return np.sum([params[..., a, None] * p for a, p in zip(coefficients, bare, strict=True)], axis=0)
+    def function(self, x: Array, params: Array) -> Array:
+        bare, _ = self.parts(x, params)
+        return np.sum([params[..., a, None] * p for a, p in zip(self.coefficients, bare, strict=True)], axis=0)
 
-    def gradient(x: Array, params: Array) -> tuple[Array, Array]:
-        bare, logs = parts(x, params)
-        slope = np.zeros((*bare[0].shape, len(names)))
+    def gradient(self, x: Array, params: Array) -> tuple[Array, Array]:
+        bare, logs = self.parts(x, params)
+        slope = np.zeros((*bare[0].shape, len(self.names)))
         value = np.zeros_like(bare[0])
-        for a, p in zip(coefficients, bare, strict=True):
+        for a, p in zip(self.coefficients, bare, strict=True):
             slope[..., a] += p
             value += params[..., a, None] * p
-        for k, variable, b in powers:
-            slope[..., b] -= params[..., coefficients[k], None] * bare[k] * logs[variable]
+        for k, variable, b in self.powers:
+            slope[..., b] -= params[..., self.coefficients[k], None] * bare[k] * logs[variable]
         return value, slope
 
-    def curvature(x: Array, params: Array, c: Array) -> Array:
-        bare, logs = parts(x, params)
-        bent = np.zeros((*params.shape[:-1], len(names), len(names)))
-        for k, variable, b in powers:
-            a = coefficients[k]
+    def curvature(self, x: Array, params: Array, c: Array) -> Array:
+        bare, logs = self.parts(x, params)
+        bent = np.zeros((*params.shape[:-1], len(self.names), len(self.names)))
+        for k, variable, b in self.powers:
+            a = self.coefficients[k]
             first = -(c * bare[k]) @ logs[variable]
             bent[..., a, b] += first
             bent[..., b, a] += first
-            for other, another, d in powers:
+            for other, another, d in self.powers:
                 if other == k:
                     second = (c * bare[k]) @ (logs[variable] * logs[another])
                     bent[..., b, d] += params[..., a] * second
         return bent
 
-    def starts(x: Array, y: Array) -> Array:
-        each = max(2, min(len(_EXPONENTS), int(_MOST_STARTS ** (1.0 / max(len(searched), 1)) + 1e-9)))
+    def starts(self, x: Array, y: Array) -> Array:
+        each = max(2, min(len(_EXPONENTS), int(_MOST_STARTS ** (1.0 / max(len(self.searched), 1)) + 1e-9)))
         values = _EXPONENTS[np.linspace(0, len(_EXPONENTS) - 1, each).round().astype(int)]
-        grid = np.array(list(itertools.product(values, repeat=len(searched)))).reshape(-1, len(searched))
-        params = np.ones((len(grid), len(names)))
-        params[:, searched] = grid
-        bare, _ = parts(x, params)
+        grid = np.array(list(itertools.product(values, repeat=len(self.searched)))).reshape(-1, len(self.searched))
+        params = np.ones((len(grid), len(self.names)))
+        params[:, self.searched] = grid
+        bare, _ = self.parts(x, params)
         basis = np.stack(bare, axis=-1) / y[:, None]  # [S, n, K]: relative errors
         found = best_coefficients(basis, np.ones(basis.shape[:2]))
         # A term that the best solution leaves out keeps a trace (1e-3 of y), so that a search can bring it back.
-        params[:, coefficients] = np.maximum(found, 1e-3 / np.maximum(basis.mean(axis=1), 1e-300))
+        params[:, self.coefficients] = np.maximum(found, 1e-3 / np.maximum(basis.mean(axis=1), 1e-300))
         return params
-
-    return Form(
-        name=name, formula=formula, latex=latex, parameters=names,
-        bounds=tuple(exponent_bounds if i in searched else POSITIVE for i in range(len(names))),
-        exponent=exponent, function=function, starts=starts, variables=variables, gradient=gradient,
-        curvature=curvature, linear=tuple(t.coefficient for t in terms), scale=scale, power_term=power_term,
-        huber=huber, citation=citation, doc=doc,
-    )  # fmt: skip

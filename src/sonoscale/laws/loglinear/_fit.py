@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sonoscale.laws._bootstrap import small_sample_factor
-from sonoscale.laws._data import check_draws
+from sonoscale.laws._data import as_names, check_draws
 from sonoscale.laws._read import Reading, Source, as_runs
 from sonoscale.laws._runs import RunTable
+from sonoscale.laws._target import Target
 from sonoscale.laws.loglinear._diagnose import Outlier, condition_number, find_outliers, variance_inflation
 from sonoscale.laws.loglinear._families import missed_families, solve_prepared
 from sonoscale.laws.loglinear._fitted import Coefficient, LogLinear
@@ -20,7 +21,7 @@ from sonoscale.laws.loglinear._prepare import Prepared, checked, prepare
 from sonoscale.laws.loglinear._resample import Resamples, canonical_order, resample
 from sonoscale.laws.loglinear._robust import corrected_errors, robust_covariance
 from sonoscale.laws.loglinear._solve import Solved
-from sonoscale.laws.loglinear._terms import Term
+from sonoscale.laws.loglinear._terms import Term, is_categorical
 
 __all__ = ["fit_loglinear", "fit_prepared"]
 
@@ -62,7 +63,8 @@ def fit_loglinear(
         reading: how the table is read: `y`, `family`, `clusters`, ... (see `read_runs`).
 
     Returns:
-        The `LogLinear`. The order of rows does not matter to it.
+        The `LogLinear`. The order of rows does not matter to it. Which end of y is good, and where it ends, is taken
+        from its name, else from how it runs along the sizes, as by every verb; predictions stay within its ends.
 
     Raises:
         SonoscaleError: For what `read_runs` refuses, y outside its scale, fewer clusters than coefficients + 1, terms
@@ -76,14 +78,19 @@ def fit_loglinear(
         -0.18
     """
     check_draws(bootstrap, level, seed)
-    runs = checked(as_runs(source, **reading).whole("fit_loglinear fits one law"), x).fitted
+    read = checked(as_runs(source, **reading).whole("fit_loglinear fits one law"), x)
+    runs = read.fitted
+    numeric = [name for name in as_names(x, "x") if not is_categorical(read.columns, name)]
+    target = read.find_target(numeric, unsure=True)
     prepared = prepare(runs, y=runs.y, x=x, log=log, y_scale=y_scale, effects=effects, interactions=interactions)
     prepared = prepared.ordered(canonical_order(prepared.X, prepared.z, prepared.members))
-    return fit_prepared(prepared, resample(prepared.clusters, bootstrap=bootstrap, seed=seed), level, runs)
+    return fit_prepared(prepared, resample(prepared.clusters, bootstrap=bootstrap, seed=seed), level, runs, target)
 
 
-def fit_prepared(data: Prepared, resamples: Resamples, level: float, runs: RunTable) -> LogLinear:
-    """The fit and what a reader must know of it."""
+def fit_prepared(
+    data: Prepared, resamples: Resamples, level: float, runs: RunTable, target: Target | None
+) -> LogLinear:
+    """The fit and what a reader must know of it; `target` is what is known of y."""
     from scipy import stats
 
     random = data.family is not None and data.effects == "random"
@@ -120,7 +127,8 @@ def fit_prepared(data: Prepared, resamples: Resamples, level: float, runs: RunTa
         if inflation.get(term.name, 1.0) > _INFLATED and term.parts[0].column != data.family
     )
     return LogLinear(
-        runs=runs, y=data.y, x=data.x, y_scale=data.scale.name, family=data.family, effects=data.effects, level=level,
+        runs=runs, target=target,
+        y=data.y, x=data.x, y_scale=data.scale.name, family=data.family, effects=data.effects, level=level,
         formula=text_formula(data.y, data.scale, named, family, between or 0.0),
         latex=latex_formula(data.y, data.scale, named, family),
         coefficients=coefficients, family_effects=family_effects, between=between, within=within,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
+from sonoscale.extras import need
 from sonoscale.laws._bootstrap import expanded_interval
 from sonoscale.laws._estimate import Estimate, Prediction
 from sonoscale.laws._runs import RunTable
@@ -53,6 +54,7 @@ class LogLinear(Result):
 
     Attributes:
         runs: the runs that were fitted.
+        target: y, and which end of it is good (see `RunTable.target`); None where nothing says so.
         y, x, y_scale, family, effects, level: as given to `fit_loglinear`.
         formula, latex: with the numbers in it.
         coefficients: by the name of their term: `intercept`, `log params`, `depth`, `objective=latent` (against the
@@ -76,6 +78,7 @@ class LogLinear(Result):
     """
 
     runs: RunTable
+    target: Target | None
     y: str
     x: tuple[str, ...]
     y_scale: str
@@ -114,11 +117,6 @@ class LogLinear(Result):
     _factor: float = field(repr=False)
 
     @property
-    def target(self) -> Target:
-        """y, and which end of it is good (see `RunTable.target`)."""
-        return replace(self.runs, y=self.y).target(along=self.x)
-
-    @property
     def headline(self) -> str:
         """What was fitted, to how many runs: `fitted: log quality, 24 runs of 12 configurations`."""
         return f"fitted: {self._scale.text.format(self.y)}, {self.runs.counts}: {self.formula}"
@@ -149,7 +147,9 @@ class LogLinear(Result):
         centre, X, at = self._expect(table)
         low, high = expanded_interval(self._simulate(X, at), np.zeros_like(centre), level=self.level)
         back = self._scale.back
-        return Prediction(value=back(centre), low=back(centre + low), high=back(centre + high))
+        ends = (back(centre), back(centre + low), back(centre + high))
+        value, low, high = ends if self.target is None else map(self.target.clip, ends)
+        return Prediction(value=value, low=low, high=high)
 
     def _expect(
         self, table: Mapping[str, Any], at: NDArray[np.intp] | None = None
@@ -191,6 +191,31 @@ class LogLinear(Result):
         unknown = stats.t.ppf(self._resamples.family, len(self.family_effects) - 1) * self.between
         return off + np.concatenate([self._factor * self._shifts + known, unknown[:, None]], axis=1)[:, places]
 
+    def plot(self, ax: Any = None) -> Any:
+        """Each coefficient but the intercept with its interval; zero is no effect.
+
+        Arguments:
+            ax: matplotlib Axes to draw on, or None for new ones.
+
+        Returns:
+            The Axes.
+
+        Raises:
+            SonoscaleError: matplotlib is not installed.
+        """
+        pyplot = need("matplotlib.pyplot", what="a figure")
+        shown = {name: one for name, one in self.coefficients.items() if name != "intercept"}
+        if ax is None:
+            ax = pyplot.subplots(figsize=(6.4, 1.2 + 0.35 * len(shown)), layout="tight")[1]
+        for place, one in enumerate(shown.values()):
+            ax.plot([one.low, one.high], [place, place], color="C0")
+            ax.plot(one.value, place, "o", color="C0")
+        ax.set_yticks(range(len(shown)), list(shown))
+        ax.invert_yaxis()
+        ax.axvline(0.0, color="0.6", linewidth=0.8)
+        ax.set_xlabel(f"coefficient, of {self._scale.text.format(self.y)} ({self.level:.0%} intervals)")
+        return ax
+
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values (None for what is not finite)."""
         words = {name: getattr(self, name) for name in ("y", "y_scale", "family", "effects", "formula", "latex")}
@@ -198,6 +223,7 @@ class LogLinear(Result):
         return {
             **words,
             "x": list(self.x),
+            "target": plain(self.target),
             "coefficients": {name: one.as_dict() for name, one in self.coefficients.items()},
             "family_effects": {str(label): plain(value) for label, value in self.family_effects.items()},
             **{name: plain(getattr(self, name)) for name in (*numbers, "condition", "level")},

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
+from sonoscale.extras import need
 from sonoscale.laws._bootstrap import expanded_interval
 from sonoscale.laws._data import as_names, check_draws
 from sonoscale.laws._estimate import Prediction
@@ -129,6 +130,31 @@ class TwoStage(Result):
         value, low, high = (np.clip(one, least, most) for one in (quality, quality + low, quality + high))
         return Prediction(value=value, low=low, high=high)
 
+    def plot(self, ax: Any = None) -> Any:
+        """The runs and the law of y in the rank, the second stage, with its interval for a new run.
+
+        Arguments:
+            ax: matplotlib Axes to draw on, or None for new ones.
+
+        Returns:
+            The Axes.
+
+        Raises:
+            SonoscaleError: matplotlib is not installed.
+        """
+        pyplot = need("matplotlib.pyplot", what="a figure")
+        ax = pyplot.subplots(layout="tight")[1] if ax is None else ax
+        runs = self.runs.fitted
+        rank = np.asarray(runs[self.through], dtype=np.float64)
+        line = np.geomspace(rank.min(), rank.max(), 100)
+        found = self.quality_law.predict(line)
+        ax.scatter(rank, runs[self.y], s=14)
+        ax.plot(line, found.value)
+        ax.fill_between(line, found.low, found.high, alpha=0.15, linewidth=0)
+        ax.set(xscale="log", xlabel=self.through, ylabel=self.y)
+        ax.set_title(self.verdict, fontsize="small", loc="left", wrap=True)
+        return ax
+
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values (None for what is not finite)."""
         return {
@@ -155,7 +181,7 @@ def fit_two_stage(
     *,
     through: str = "rankme",
     form: str | Form | None = None,
-    y_scale: Literal["log", "logit", "linear"] = "log",
+    y_scale: Literal["log", "logit", "linear"] | None = None,
     log: Sequence[str] | None = None,
     interactions: Sequence[tuple[str, str]] = (),
     effects: Literal["fixed", "random"] = "fixed",
@@ -177,7 +203,8 @@ def fit_two_stage(
         through: the column of the rank, above zero.
         form: of y in rank: one power of it, with or without a constant. None: `power`, or `power_loss` where less is
             better.
-        y_scale: of y in the direct laws. (The law of y in rank is fitted as `fit_form` does.)
+        y_scale: of y in the direct laws; None: `log`, or `linear` where some y is not above zero. (The law of y in rank
+            is fitted as `fit_form` does.)
         log, interactions: of x, as in `fit_loglinear`.
         effects, level, bootstrap, seed: as in `fit_loglinear`.
         reading: how the table is read: `y`, `family`, `clusters`, ... (see `read_runs`).
@@ -207,10 +234,11 @@ def fit_two_stage(
     runs = read.fitted
     chosen = one_power(form if form is not None else "power" if target.higher_is_better else "power_loss")
     shared: dict[str, Any] = {"effects": effects, "interactions": interactions}
+    scale = ("log" if (runs[runs.y] > 0).all() else "linear") if y_scale is None else y_scale
     first = prepare(runs, y=through, x=names, log=log, y_scale="log", **shared)
-    direct = prepare(runs, y=runs.y, x=names, log=log, y_scale=y_scale, **shared)
+    direct = prepare(runs, y=runs.y, x=names, log=log, y_scale=scale, **shared)
     logs = None if log is None else (*log, through)
-    both = prepare(runs, y=runs.y, x=(*names, through), log=logs, y_scale=y_scale, **shared)
+    both = prepare(runs, y=runs.y, x=(*names, through), log=logs, y_scale=scale, **shared)
     order = canonical_order(first.X, first.z, direct.z, first.members)
     first, direct, both = first.ordered(order), direct.ordered(order), both.ordered(order)
     resamples = resample(first.clusters, bootstrap=bootstrap, seed=seed)
@@ -219,9 +247,17 @@ def fit_two_stage(
         chosen, first.target, direct.target, clusters=first.clusters, bootstrap=bootstrap, seed=seed,
         level=level, x_name=through, y_name=runs.y, rows=first.places,
     )  # fmt: skip
-    laws = [fit_prepared(one, resamples, level, runs) for one in (first, direct, both)]
+    laws = [
+        fit_prepared(one, resamples, level, runs, known)
+        for one, known in ((first, None), (direct, target), (both, target))
+    ]
     routes = _routes(chosen, first, direct, both, laws, resamples, level)
-    notes = list(first.warnings) + [note for note in direct.warnings if note not in first.warnings]
+    notes = (
+        []
+        if scale == y_scale or scale == "log"
+        else [f"{runs.y} is not above zero in all rows: direct laws are of it as it is, not of its logarithm"]
+    )
+    notes += list(first.warnings) + [note for note in direct.warnings if note not in first.warnings]
     for name, law in zip((f"law of {through}", DIRECT, WITH_RANK), laws, strict=True):
         notes += [f"{name}: {note}" for note in law.warnings if note not in notes and note not in both.warnings]
     notes += [f"law of {runs.y} in {through}: {note}" for note in quality_law.warnings]

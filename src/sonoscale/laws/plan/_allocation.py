@@ -87,8 +87,14 @@ def plan_allocation(
     """
     for name, amount in (("the budget of flops", flops), (f"the cap on {n}", most_n), (f"the cap on {d}", most_d),
                          ("next_flops", next_flops), ("huber", huber), ("basin_share", basin_share)):  # fmt: skip
-        if amount is not None and not (isinstance(amount, (int, float, np.number)) and 0 < amount < np.inf):
+        given = isinstance(amount, (int, float, np.number)) and not isinstance(amount, bool)
+        if not (given and 0 < float(amount or 0) < np.inf) and (amount is not None or name in ("huber", "basin_share")):
             raise SonoscaleError(f"{name} must be a number above zero, not {amount!r}")
+    for name, column in (("n", n), ("d", d)):
+        if not isinstance(column, str):
+            raise SonoscaleError(f"{name} must be the name of a column, not {column!r}")
+    if cost is not None and not isinstance(cost, (str, Cost)) and not callable(cost):
+        raise SonoscaleError(f"cost must be a Cost, a function of N and D, or the name of a column, not {cost!r}")
     if flops is None and (most_n is None or most_d is None):
         raise SonoscaleError(f"nothing bounds the plan: give a budget of FLOPs, or caps on both {n} and {d}")
     read = as_runs(source, **reading)

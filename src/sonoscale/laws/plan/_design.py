@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
+from sonoscale.laws._data import as_names
 from sonoscale.laws._estimate import Estimate
 from sonoscale.laws._names import find_sizes
 from sonoscale.laws._read import Reading, Source, as_runs
@@ -97,6 +98,15 @@ def plan_design(
         >>> plan.best["width"], plan.no_effect
         (256, {'depth': 2})
     """
+    x, curved = as_names(x, "x"), as_names(curved, "curved")
+    if budgets is not None and not isinstance(budgets, Mapping):
+        raise SonoscaleError(f"budgets must map costs or columns to the most that is allowed, not {budgets!r}")
+    if cost is not None and not callable(cost):
+        raise SonoscaleError(f"cost must be a function of the columns of the design, not {cost!r}")
+    if amount is not None and not isinstance(amount, str):
+        raise SonoscaleError(f"amount must be the name of a column, not {amount!r}")
+    if isinstance(shown, bool) or not isinstance(shown, (int, np.integer)) or shown < 1:
+        raise SonoscaleError(f"shown must be a whole number, 1 or more, not {shown!r}")
     limits = dict(budgets or {})
     read = as_runs(source, **reading)
     y = read.y

@@ -75,7 +75,7 @@ def plan(
         curved: columns of the design whose best may lie inside what was tried.
         base: YAML of a run or a study from which exact costs of designs are counted; None: the `study.yaml` in the
             folder of a study. Needs pre-training installed.
-        flops_column: column of FLOPs, to which the cost of parameters and data is fitted; None: `flops_total` of a
+        flops_column: column of FLOPs, to which the cost of parameters and data is fitted; None: `flops` of a
             study, else 6 N D.
         next_runs: how many next runs to suggest.
         next_flops: FLOPs that one may cost at most; None: as much as the most expensive run of the data, within the
@@ -187,7 +187,7 @@ class _Options:
             raise SonoscaleError(
                 f"{n} and {d} say nothing of {', '.join(limits)}: budgets here are flops, params and a limit on {d}"
             )
-        column = self.flops_column or ("flops_total" if study and "flops_total" in runs.columns else None)
+        column = self.flops_column or ("flops" if study and "flops" in runs.columns else None)
         return plan_allocation(
             runs, n=n, d=d, flops=flops, most_n=most_n, most_d=most_d, cost=column, **self.options
         )  # fmt: skip

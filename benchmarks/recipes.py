@@ -1,0 +1,161 @@
+"""Which recipes learn? `python benchmarks/recipes.py RESULTS` writes `docs/recipes.md`.
+
+RESULTS holds the folders of the studies in `studies/recipes/`, each made by `sonoscale study run`, for example with
+`--out RESULTS/recipes-scaling --set data.root=FOLDER`. Of studies that are not there nothing is said.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import yaml
+from scipy import stats
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "recipes.md"
+STUDIES = ("scaling", "long", "procedural", "views", "backbones", "latent")
+CHOOSING = ("esc10", "wakeword6", "gm_family", "drum_hit")
+CONFIRMING = ("fsdd_digit", "gm_octave", "mandarin_initial")
+FIVE = ("esc10", "wakeword6", "fsdd_digit", "gm_family", "gm_octave")
+SETS = {"choosing": CHOOSING, "confirming": CONFIRMING, "five": FIVE}
+PROTOCOLS = ("knn", "few-shot", "linear")
+LEVEL = 0.95
+
+Row = dict[str, Any]
+
+
+def main(results: Path) -> None:
+    """Write the page."""
+    parts = [_head()]
+    for name in STUDIES:
+        config = yaml.safe_load((ROOT / "studies" / "recipes" / f"{name}.yaml").read_text(encoding="utf-8"))
+        folder = results / config["name"]
+        if (folder / "ledger.parquet").is_file():
+            parts.append(section(name, config, folder))
+    PAGE.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def _head() -> str:
+    return (
+        "# Recipes: encoders that learn on a CPU\n\n"
+        "Written by `python benchmarks/recipes.py RESULTS` from the ledgers of the studies in `studies/recipes/`. "
+        "Everything was chosen on four tasks (" + ", ".join(CHOOSING) + ") and confirmed on three others ("
+        + ", ".join(CONFIRMING) + "); *five* are " + ", ".join(FIVE) + ". A cell is the mean score over the tasks, by "
+        "nearest neighbours / eight labels a class / a linear probe, and after ± the deviation between seeds of the "
+        "mean. Log-mel statistics and the untrained twin are read out like the encoder. Rank is RankMe, centred, of "
+        "the token mean on held-out clips."
+    )  # fmt: skip
+
+
+def section(name: str, config: dict[str, Any], folder: Path) -> str:
+    """What a study found."""
+    rows: list[Row] = pq.read_table(folder / "ledger.parquet").to_pylist()
+    facts = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    first = rows[0]["readout"]
+    rows = [row for row in rows if row["readout"] == first]
+    sets = {label: tasks for label, tasks in SETS.items() if set(tasks) <= {row["task"] for row in rows}}
+    parts = [
+        f"## {config['name']}",
+        f"{config['description'].strip()} `studies/recipes/{name}.yaml`, readout `{first}`, {_machine(facts)}.",
+        table(rows, sets),
+    ]
+    rises = list(_rises(rows, sets))
+    if rises:
+        parts.append(
+            "Rise of the mean over the three protocols from one budget to the next, of the same seeds, with its "
+            f"{LEVEL:.0%} interval (Student's t over seeds) where there are several:"
+        )
+        parts.append("\n".join(f"- {line}" for line in rises))
+    return "\n\n".join(parts)
+
+
+def _machine(facts: dict[str, Any]) -> str:
+    found = [str(facts[key]) for key in ("cpu", "machine", "platform") if facts.get(key)]
+    return ", ".join(["Sonoscale " + str(facts.get("sonoscale", facts.get("version", ""))), *found[:1]]).strip()
+
+
+def table(rows: Sequence[Row], sets: dict[str, tuple[str, ...]]) -> str:
+    """One line for each configuration and budget, after the floors."""
+    head = ["what", "FLOPs", "M params", "seeds", *sets, "rank, untrained", "rank"]
+    lines = [head, ["---"] + ["---:"] * (len(head) - 1)]
+    lines.append(["log-mel statistics", "", "", "", *(_cell(rows, t, "floor_logmel") for t in sets.values()), "", ""])
+    for label in dict.fromkeys(row["label"] for row in rows):
+        mine = [row for row in rows if row["label"] == label]
+        size = f"{mine[0]['params'] / 1e6:.2f}"
+        last = max(row["step"] for row in mine)
+        final = [row for row in mine if row["step"] == last]
+        twin = [_cell(final, t, "floor_untrained") for t in sets.values()]
+        lines.append([f"{label}, untrained", "0", size, _seeds(final), *twin, "", ""])
+        for step in sorted({row["step"] for row in mine}):
+            here = [row for row in mine if row["step"] == step]
+            scores = [_cell(here, t, "score") for t in sets.values()]
+            ranks = [f"{np.mean([row[key] for row in here]):.1f}" for key in ("rankme_centred_start", "rankme_centred")]
+            lines.append([label, f"{here[0]['flops']:.1e}", size, _seeds(here), *scores, *ranks])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _seeds(rows: Iterable[Row]) -> str:
+    return str(len({row["seed"] for row in rows}))
+
+
+def _of_seeds(rows: Sequence[Row], tasks: Sequence[str], key: str, protocols: Sequence[str]) -> dict[int, float]:
+    """Mean over tasks and protocols, by seed."""
+    found: dict[int, float] = {}
+    for seed in sorted({row["seed"] for row in rows}):
+        values = {
+            (row["task"], row["protocol"]): row[key]
+            for row in rows
+            if row["seed"] == seed and row["task"] in tasks and row["protocol"] in protocols
+        }
+        if len(values) == len(tasks) * len(protocols) and None not in values.values():
+            found[seed] = float(np.mean(list(values.values())))
+    return found
+
+
+def _cell(rows: Sequence[Row], tasks: Sequence[str], key: str) -> str:
+    parts = []
+    for protocol in PROTOCOLS:
+        values = list(_of_seeds(rows, tasks, key, [protocol]).values())
+        if values:
+            spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 and np.ptp(values) > 0 else ""
+            parts.append(f"{np.mean(values):.3f}{spread}")
+    return " / ".join(parts)
+
+
+def _rises(rows: Sequence[Row], sets: dict[str, tuple[str, ...]]) -> Iterable[str]:
+    for label in dict.fromkeys(row["label"] for row in rows):
+        mine = [row for row in rows if row["label"] == label]
+        budgets = sorted({row["step"] for row in mine})
+        for before, after in itertools.pairwise(budgets):
+            said = []
+            flops = ""
+            for name, tasks in sets.items():
+                pair = [
+                    _of_seeds([row for row in mine if row["step"] == step], tasks, "score", PROTOCOLS)
+                    for step in (before, after)
+                ]
+                both = [pair[1][seed] - pair[0][seed] for seed in pair[0] if seed in pair[1]]
+                said.append(f"{name} {_difference(both)}")
+                flops = " to ".join(
+                    f"{next(row['flops'] for row in mine if row['step'] == step):.1e}" for step in (before, after)
+                )
+            yield f"{label}, {flops}: " + ", ".join(said)
+
+
+def _difference(values: Sequence[float]) -> str:
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return f"{mean:+.3f}"
+    half = float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5)
+    return f"{mean:+.3f} ({mean - half:+.3f} to {mean + half:+.3f})"
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,140 @@
+"""One spec by every executor: equal ledgers, also half here and half there, and through kills and time limits."""
+
+import os
+import shutil
+import signal
+import threading
+import time
+
+import pytest
+from tests.study.test_end_to_end import hidden, run_folders, table
+
+import sonoscale as so
+from sonoscale.claims import holders
+from sonoscale.errors import SonoscaleError
+from sonoscale.extras import available
+from sonoscale.study._failures import read_failures
+
+needs_ray = pytest.mark.skipif(not available("ray"), reason="Ray is not installed: pip install 'sonoscale[ray]'")
+needs_slurm = pytest.mark.skipif(
+    not available("submitit"), reason="submitit is not installed: pip install 'sonoscale[slurm]'"
+)
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.xdist_group("study")]
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    """A Ray cluster on this machine, of its own."""
+    import ray
+
+    from sonoscale.measure._ray import join_cluster
+
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    yield join_cluster("local")
+    ray.shutdown()
+
+
+def killed_once(out, stop):
+    """Kill the first process that has a run under way and a state to resume from."""
+    while not stop.is_set():
+        for name, who in holders(out / "runs").items():
+            if who.alive and (out / "runs" / f".{name}.unfinished" / "state.pt").is_file():
+                os.kill(who.pid, signal.SIGKILL)
+                return
+        time.sleep(0.05)
+
+
+@needs_ray
+def test_ray_gives_the_same_ledger_also_where_workers_are_killed(finished, tiny, cache, tmp_path, cluster):
+    out, stop = tmp_path / "out", threading.Event()
+    killer = threading.Thread(target=killed_once, args=(out, stop))
+    killer.start()
+    said = []
+    try:
+        made = so.study(tiny, out=out, cache=cache, set={"train.checkpoint_minutes": 0})
+        made.run(executor="ray", workers=2, retries=3, progress=said.append)
+    finally:
+        stop.set()
+        killer.join()
+    assert any("killed: its worker died" in line for line in said)
+    assert table(out) == with_minutes(finished[0], 0)
+    assert read_failures(out) == {}
+    assert hidden(out) == []
+
+
+@needs_slurm
+def test_slurm_arrays_give_the_same_ledger(finished, tiny, cache, tmp_path):
+    out = tmp_path / "out"
+    so.study(tiny, out=out, cache=cache).run(executor="slurm", workers=2, cluster="local", minutes=10)
+    assert table(out) == table(finished[0])
+    assert hidden(out) == []
+    assert list((out / "slurm").glob("*_result.pkl"))
+
+
+def out_of_time(out, stop):
+    """Send the signal that Slurm sends before a time limit, to the first run that is well under way."""
+    while not stop.is_set():
+        for who in holders(out / "runs").values():
+            if who.alive and who.note.get("stage") == "train" and (who.note.get("done") or 0) > 50:
+                os.kill(who.pid, signal.SIGUSR2)
+                return
+        time.sleep(0.05)
+
+
+@needs_slurm
+def test_a_job_whose_time_is_up_keeps_its_state_and_is_queued_again(cache, tiny, tmp_path):
+    out, anew, stop = tmp_path / "out", tmp_path / "anew", threading.Event()
+    longer = {"train.budgets": [4, 2000], "sweep": {}, "train.checkpoint_minutes": 100}
+    clock = threading.Thread(target=out_of_time, args=(out, stop))
+    clock.start()
+    try:
+        made = so.study(tiny, out=out, cache=cache, set=longer)
+        made.run(executor="slurm", workers=1, cluster="local", minutes=10)
+    finally:
+        stop.set()
+        clock.join()
+    logs = "".join(file.read_text() for file in (out / "slurm").glob("*_log.*"))
+    assert "Requeued job" in logs
+    so.study(tiny, out=anew, cache=cache, set=longer).run(workers=1)
+    assert table(out) == table(anew)
+
+
+@needs_slurm
+@needs_ray
+def test_half_by_one_executor_and_half_by_another(finished, tiny, cache, tmp_path, cluster):
+    out = tmp_path / "out"
+    shutil.copytree(finished[0], out)
+    for run in run_folders(out)[1:]:
+        shutil.rmtree(run)
+    (out / "ledger.parquet").unlink()
+    (out / ".finished.json").unlink()
+    for run in run_folders(finished[0])[1:3]:
+        shutil.copytree(run, out / "runs" / run.name)
+    so.study(tiny, out=out, cache=cache, set={"sweep": {"encoder.width": [8]}}).run(executor="ray", workers=1)
+    so.study(tiny, out=out, cache=cache).run(executor="slurm", workers=2, cluster="local", minutes=10)
+    assert table(out) == table(finished[0])
+
+
+def test_what_an_executor_does_not_take_is_said(tiny, cache, tmp_path):
+    made = so.study(tiny, out=tmp_path / "out", cache=cache)
+    for how, said in (
+        ({"executor": "dask"}, "executor = 'dask': must be one of local, ray, slurm"),
+        ({"address": "auto"}, "address: executor local takes no such option; it takes none"),
+        ({"executor": "slurm", "cluster": "pbs"}, "cluster = 'pbs': must be slurm or local"),
+        ({"executor": "slurm", "cluster": "local", "minutes": 0}, "minutes = 0: give the time limit of a job"),
+        ({"retries": -1}, "retries = -1: give 0 or more"),
+    ):
+        with pytest.raises(SonoscaleError, match=said):
+            made.run(**how)
+    assert not (tmp_path / "out" / "runs").exists()
+
+
+def with_minutes(folder, minutes):
+    import json
+
+    rows = table(folder)
+    for row in rows:
+        configuration = json.loads(row["configuration"])
+        configuration["train"]["checkpoint_minutes"] = minutes
+        row["configuration"] = json.dumps(configuration, sort_keys=True)
+    return rows

@@ -1,0 +1,141 @@
+"""What is said of a study without a driver, and what is done to it: status, stop, retry, add."""
+
+import json
+import shutil
+import time
+
+import pytest
+from tests.study.test_end_to_end import run_folders, table
+
+import sonoscale as so
+from sonoscale.claims import claim
+from sonoscale.errors import SonoscaleError
+from sonoscale.study import add, retry, status, stop
+from sonoscale.study._failures import note_failure, read_failures
+
+
+@pytest.fixture
+def half_done(finished, tmp_path):
+    """A study of five runs: two done, one of them in no ledger, one running, one failed, one queued."""
+    out = tmp_path / "half"
+    shutil.copytree(finished[0], out)
+    (out / "ledger.parquet").unlink()
+    done, other, running, failed, queued = (run.name for run in run_folders(out))
+    for run in (running, failed, queued):
+        shutil.rmtree(out / "runs" / run)
+    note_failure(out, failed, "width=8", 0, "out of memory", MemoryError("9 GB"), retries=0)
+    mine = claim(out / "runs", running)
+    assert mine is not None
+    mine.note(stage="train", done=6, total=12, rate=2.0, loss=0.25)
+    mine.beat()
+    yield out, {"done": {done, other}, "running": {running}, "failed": {failed}, "queued": {queued}}
+    mine.release()
+
+
+def test_the_state_of_every_run_is_told_from_files(half_done):
+    out, expected = half_done
+    found = status(out)
+    assert found.counts == {"queued": 1, "running": 1, "done": 2, "failed": 1}
+    for state, runs in expected.items():
+        assert {run.run for run in found.runs if run.state == state} == runs, state
+    (running,) = [run for run in found.runs if run.state == "running"]
+    assert (running.stage, running.done, running.total, running.rate, running.seconds_left) == (
+        "train",
+        6,
+        12,
+        2.0,
+        3.0,
+    )
+    (failed,) = [run for run in found.runs if run.state == "failed"]
+    assert (failed.reason, failed.error) == ("out of memory", "MemoryError: 9 GB")
+    assert found.headline.startswith(f"{out}: 2 of 5 runs done, 1 running (about ")
+    assert found.flops == pytest.approx(sum(run.flops for run in found.runs if run.state == "done"))
+    assert json.loads(found.to_json())["done"] == 2
+
+
+def test_the_command_prints_the_same(half_done, sonoscale):
+    out, _ = half_done
+    printed = sonoscale("study", "status", out)
+    assert "train 6/12" in printed
+    assert "out of memory: MemoryError: 9 GB" in printed
+    content = json.loads(sonoscale("study", "status", out, "--json"))
+    assert {run["state"] for run in content["runs"]} == {"queued", "running", "done", "failed"}
+
+
+def test_stop_ends_runs_and_a_later_driver_does_not_mind(half_done, in_process, tiny, cache):
+    out, _ = half_done
+    with pytest.raises(SonoscaleError, match=r"1 run\(s\) have not ended after 0.2 s, for example"):
+        stop(out, wait=0.2)
+    assert (out / ".stop").is_file()
+
+
+def test_stopped_runs_keep_their_state(finished, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(finished[0], out)
+    mine = claim(out / "runs", "some-run", stop_files=(out / ".stop",))
+    assert mine is not None
+
+    def let_go():
+        while not mine.stopping:
+            time.sleep(0.05)
+        mine.release()
+
+    import threading
+
+    owner = threading.Thread(target=let_go)
+    owner.start()
+    assert stop(out, wait=20) == 1
+    owner.join()
+
+
+def test_retry_forgets_a_failure(half_done, sonoscale):
+    out, expected = half_done
+    with pytest.raises(SonoscaleError, match=r"run 'width=99' has not failed; those that have: .* \(width=8\)"):
+        retry(out, ["width=99"])
+    assert retry(out, ["width=8"]) == list(expected["failed"])
+    assert read_failures(out) == {}
+    assert status(out).counts["queued"] == 2
+    assert "0 run(s) will be tried again" in sonoscale("study", "retry", out)
+
+
+def test_there_is_nothing_to_say_of_a_study_that_was_not_begun(tmp_path):
+    for verb in (status, stop, retry):
+        with pytest.raises(SonoscaleError, match=r"runs.json is missing: this study was not begun; run it first"):
+            verb(tmp_path)
+
+
+def test_a_longer_budget_continues_and_ends_as_if_it_had_been_there_from_the_start(
+    finished, in_process, cache, tiny, tmp_path
+):
+    """Also a value and a seed that are added by the way are trained, and nothing else."""
+    out, anew = tmp_path / "out", tmp_path / "anew"
+    shutil.copytree(finished[0], out)
+    before = {run.name for run in run_folders(out)}
+    found = add(out, budgets=[24], values={"encoder.width": [20]})
+    assert (len(found.new), len(found.continued), found.kept) == (1, 5, 0)
+    steps = 6  # of 24: 20 on the trunk and 4 of its decay, of which 6 are there; and the branches of 4 and 8
+    run, saved = found.continued[0]
+    cost = so.pretrain.training_cost(run.config).flops * run.config.train.batch_size
+    assert saved == pytest.approx(cost * (steps + 1 + 2))
+    assert "5 that continue a finished one, which saves" in found.headline
+    so.study(out, cache=cache).run()
+    overrides = {
+        "train.budgets": [4, 8, 24],
+        "sweep": {"encoder.width": [8, 12, 24, 20], "objective.mask_ratio": [0.5]},
+    }
+    so.study(tiny, out=anew, cache=cache, set=overrides).run()
+    assert table(out) == table(anew)
+    assert len({run.name for run in run_folders(out)} - before) == 6
+    with pytest.raises(SonoscaleError, match="nothing to add: the study has all of it already"):
+        add(out, budgets=[24])
+
+
+def test_what_is_added_must_be_valid(finished, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(finished[0], out)
+    text = (out / "study.yaml").read_text()
+    with pytest.raises(SonoscaleError, match="multiple of 4"):
+        add(out, values={"encoder.width": [9]})
+    with pytest.raises(SonoscaleError, match=r"encoder.widht"):
+        add(out, values={"encoder.widht": [8]})
+    assert (out / "study.yaml").read_text() == text
