@@ -1,7 +1,8 @@
-"""Which recipes learn? `python benchmarks/recipes.py RESULTS` writes `docs/recipes.md`.
+"""Which recipes learn? `python benchmarks/recipes.py RESULTS DATA` writes `docs/recipes.md`.
 
 RESULTS holds the folders of the studies in `studies/recipes/`, each made by `sonoscale study run`, for example with
-`--out RESULTS/recipes-scaling --set data.root=FOLDER`. Of studies that are not there nothing is said.
+`--out RESULTS/recipes-scaling --set data.root=DATA`. Of studies that are not there nothing is said. DATA is the folder
+of the tasks, on which the longest run is held against its baselines once more, clip by clip.
 """
 
 from __future__ import annotations
@@ -18,9 +19,17 @@ import pyarrow.parquet as pq
 import yaml
 from scipy import stats
 
+from sonoscale.config import validate
+from sonoscale.corpora import FolderTaskConfig, build_features
+from sonoscale.encoders import load_encoder
+from sonoscale.files import default_cache
+from sonoscale.pretrain import RunConfig
+from sonoscale.probe import ProbeResult, probe_store
+from sonoscale.study._quality import untrained_twin
+
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "recipes.md"
-STUDIES = ("scaling", "long", "procedural", "views", "backbones", "latent")
+STUDIES = ("scaling", "long", "width", "procedural", "views")
 CHOOSING = ("esc10", "wakeword6", "gm_family", "drum_hit")
 CONFIRMING = ("fsdd_digit", "gm_octave", "mandarin_initial")
 FIVE = ("esc10", "wakeword6", "fsdd_digit", "gm_family", "gm_octave")
@@ -31,7 +40,7 @@ LEVEL = 0.95
 Row = dict[str, Any]
 
 
-def main(results: Path) -> None:
+def main(results: Path, data: Path) -> None:
     """Write the page."""
     parts = [_head()]
     for name in STUDIES:
@@ -39,6 +48,8 @@ def main(results: Path) -> None:
         folder = results / config["name"]
         if (folder / "ledger.parquet").is_file():
             parts.append(section(name, config, folder))
+            if name == "long":
+                parts.append(against_baselines(folder, config, data))
     PAGE.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
@@ -59,7 +70,7 @@ def section(name: str, config: dict[str, Any], folder: Path) -> str:
     rows: list[Row] = pq.read_table(folder / "ledger.parquet").to_pylist()
     facts = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
     first = rows[0]["readout"]
-    rows = [row for row in rows if row["readout"] == first]
+    rows = [row | {"protocol": _plain(row["protocol"])} for row in rows if row["readout"] == first]
     sets = {label: tasks for label, tasks in SETS.items() if set(tasks) <= {row["task"] for row in rows}}
     parts = [
         f"## {config['name']}",
@@ -74,6 +85,57 @@ def section(name: str, config: dict[str, Any], folder: Path) -> str:
         )
         parts.append("\n".join(f"- {line}" for line in rises))
     return "\n\n".join(parts)
+
+
+def against_baselines(folder: Path, config: dict[str, Any], data: Path) -> str:
+    """The last checkpoint of a study's only run, log-mel statistics and its untrained twin, paired by clip."""
+    (run,) = (file.parent for file in folder.glob("runs/*/record.json"))
+    trained = load_encoder(run)
+    raw = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    twin = untrained_twin(validate(RunConfig, raw, source=str(run)), trained)
+    readout = config["readouts"][0]
+    found: dict[tuple[str, str], list[ProbeResult]] = {}  # task, protocol -> of the run and of its baselines
+    for raw in config["tasks"]:
+        task = FolderTaskConfig.model_validate(raw).load(data)
+        store = build_features(task.corpus, trained.config.front_end, default_cache(), dtype="float32")
+        how: dict[str, Any] = {"scheme": task.scheme, "kind": task.kind, "metric": task.metric, "groups": task.groups}
+        for encoder in (trained, "logmel", twin):
+            results = probe_store(
+                encoder, store, task.labels, task.folds, protocols=PROTOCOLS, readouts=[readout], **how
+            )  # fmt: skip
+            for protocol in PROTOCOLS:
+                found.setdefault((task.name, protocol), []).append(results[protocol, readout])
+    lines = [["task", "protocol", "score", "less log-mel statistics", "less untrained"], ["---", "---", *["---:"] * 3]]
+    for (task, protocol), results in found.items():
+        lines.append([task, protocol, *_paired([results])])
+    for name, tasks in SETS.items():
+        for protocol in PROTOCOLS:
+            lines.append([f"**{name}**", protocol, *_paired([found[task, protocol] for task in tasks])])
+    return (
+        f"The run at its last budget against its baselines, read out alike (`{readout}`), with 95% intervals over test "
+        "clips; differences are paired by clip, of several tasks they are of the means:\n\n"
+        + "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    )
+
+
+def _paired(tasks: Sequence[Sequence[ProbeResult]]) -> list[str]:
+    """Mean score over tasks of the first encoder, and that less each other's."""
+    scores = np.mean([[each.score for each in results] for results in tasks], axis=0)  # [encoders]
+    if any(each.draws is None for results in tasks for each in results):
+        return [f"{scores[0]:.3f}", *(f"{scores[0] - other:+.3f}" for other in scores[1:])]
+    sizes = [len(each.draws) for results in tasks for each in results if each.draws is not None]
+    draws = np.mean([[each.draws[: min(sizes)] for each in results] for results in tasks], axis=0)  # [encoders, draws]
+    cells = [_ends(float(scores[0]), draws[0])]
+    return cells + [_ends(float(scores[0] - scores[k]), draws[0] - draws[k], sign="+") for k in range(1, len(scores))]
+
+
+def _ends(value: float, draws: np.ndarray, sign: str = "") -> str:
+    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return f"{value:{sign}.3f} ({low:{sign}.3f} to {high:{sign}.3f})"
+
+
+def _plain(protocol: str) -> str:
+    return protocol.partition("/")[0]  # without its version
 
 
 def _machine(facts: dict[str, Any]) -> str:
@@ -158,4 +220,4 @@ def _difference(values: Sequence[float]) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

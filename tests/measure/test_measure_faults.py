@@ -282,3 +282,23 @@ def test_an_encoder_that_does_not_return_is_said_to(folder, monkeypatch):
 
     with pytest.warns(SonoscaleWarning, match=r"has not returned for 0\.05 s from a batch of \d+ clips"):
         measure_encoder(Slow(), open_corpus(folder, sample_rate=16_000))
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".parquet"])
+def test_what_a_killed_process_has_left_is_removed(folder, tmp_path, suffix):
+    path, corpus = tmp_path / f"z{suffix}", open_corpus(folder)
+    gone, alive = tmp_path / f".4194999-z{suffix}", tmp_path / f".1-z{suffix}"  # beyond the largest number there is
+    other = tmp_path / f".4194999-y{suffix}"
+    for left in (gone, alive, other):
+        left.write_bytes(b"begun")
+    with EmbeddingWriter(path, corpus, dim=4) as writer:
+        writer(np.array([0, 1]), np.ones((2, 4)))
+    assert path.is_file()
+    assert (gone.exists(), alive.exists(), other.exists()) == (False, True, True)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".parquet"])
+def test_embeddings_that_cannot_be_written_are_one_line(folder, tmp_path, suffix):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SonoscaleError, match=r"file.*: cannot be "):
+        EmbeddingWriter(tmp_path / "file" / f"z{suffix}", open_corpus(folder), dim=4)

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,7 +60,7 @@ def test_processes_give_what_threads_give(corpus, handed_over, indices):
 
 
 def test_a_reader_that_stops_leaves_no_process(corpus, handed_over):
-    stream = clips(corpus, range(40), workers=2)
+    stream: Any = clips(corpus, range(40), workers=2)
     for _ in range(20):
         next(stream)
     assert multiprocessing.active_children()

@@ -25,13 +25,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("measure")(measure.measure)
-app.command("pretrain")(pretrain.pretrain)
+app.add_typer(pretrain.app, name="pretrain")
 app.command("probe")(probe.probe)
 app.command("tasks")(tasks.tasks)
 app.command("export")(export.export)
 app.command("fit")(fit.fit)
 app.command("audit")(audit.audit)
 app.command("plan")(plan.plan)
+app.command("figures")(study.figures)
 app.add_typer(study.app, name="study")
 app.add_typer(data.app, name="data")
 
@@ -58,9 +59,9 @@ def run() -> None:
     except SonoscaleError as error:
         _fail(_with_options(str(error)), 1)
     except _Interrupted:
-        _fail("interrupted: whatever was finished is kept; the same command resumes", 130)
+        _fail(f"interrupted: {_kept()}", 130)
     except _Terminated:
-        _fail("terminated: whatever was finished is kept; the same command resumes", 143)
+        _fail(f"terminated: {_kept()}", 143)
     except ModuleNotFoundError as error:
         if (lacking := missing(error, " ".join(["sonoscale", *sys.argv[1:2]]))) is None:
             raise
@@ -87,6 +88,13 @@ def _show_warning(message: Warning | str, category: type[Warning], *where: Any, 
 
 _USERS = {errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT, errno.ENAMETOOLONG}
 """Errors of the system that are about a path that the user gave."""
+
+
+def _kept() -> str:
+    """What an interruption leaves: of measurements and fits what was written, of longer work all that was finished."""
+    if sys.argv[1:2] and sys.argv[1] in ("measure", "fit", "audit", "plan", "export"):
+        return "what was written is kept; the same command begins again"
+    return "whatever was finished is kept; the same command resumes"
 
 
 class _Interrupted(BaseException):
@@ -123,6 +131,7 @@ _OPTIONS = {"higher_is_better": "--higher-is-better or --lower-is-better"} | {
         "held_out",
         "n",
         "omit",
+        "out",
         "step",
         "unit",
         "y",

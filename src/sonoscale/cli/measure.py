@@ -137,8 +137,8 @@ def measure(
         options |= {
             "encoders": [what[0], *(compare or [])], "corpus": what[1], "layers": layers, "group": group,
             "equal_n": equal_n, "durations": seconds_of(durations), "kind": kind, "audio_root": audio_root,
-            "max_seconds": max_seconds, "max_skipped": max_skipped, "save_embeddings": save_embeddings, "device": device,
-            "precision": precision.value, "batch_seconds": batch_seconds, "workers": workers,
+            "max_seconds": max_seconds, "max_skipped": max_skipped, "save_embeddings": save_embeddings,
+            "device": device, "precision": precision.value, "batch_seconds": batch_seconds, "workers": workers,
             "executor": executor.value,
         }  # fmt: skip
     _run(options, plot, out)

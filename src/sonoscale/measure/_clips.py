@@ -79,7 +79,7 @@ def check_groups(corpus: AudioCorpus, column: str, *, dim: int, blocks: int) -> 
 
 
 def equal_groups(corpus: AudioCorpus, column: str) -> np.ndarray:
-    """Which clips to measure groups on, bool `[clips]`: of each as many as the smallest has, always the same at random."""
+    """Which clips to measure groups on, bool `[clips]`: of each as many as the smallest has, at random."""
     values = np.array([value_of(corpus, index, column) for index in range(len(corpus))])
     names, counts = np.unique(values, return_counts=True)
     chosen, rng = np.zeros(len(corpus), dtype=bool), np.random.default_rng(0)

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -138,7 +139,7 @@ class _Pieces:
     def row(self, index: int) -> dict[str, str]:
         return {}
 
-    def part(self, indices: Sequence[int]) -> Corpus:
+    def part(self, indices: Sequence[int]) -> Any:
         """The clips themselves, to be read elsewhere."""
         return self.corpus.part(indices) if isinstance(self.corpus, Divisible) else take(self.corpus, indices)
 

@@ -138,7 +138,7 @@ class _TensorBoard:
         self._writer = EventsWriter(str(folder / "events"))
 
     def log_metrics(self, metrics: dict[str, float], step: int) -> None:
-        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
         from tensorboardX.summary import scalar
 
         for name, value in metrics.items():
