@@ -71,7 +71,10 @@ class Study:
 
     def runs(self, *names: str, y: str = "quality", **extra: Any) -> RunTable:
         """As the verbs read it: rows that have all of these columns."""
-        columns = {name: self.columns[name] for name in dict.fromkeys(("config", "run", *names, *([y] if y in self.columns else [])))}
+        columns = {
+            name: self.columns[name]
+            for name in dict.fromkeys(("config", "run", *names, *([y] if y in self.columns else [])))
+        }
         columns |= extra
         kept = np.ones(len(self), dtype=bool)
         for values in columns.values():
