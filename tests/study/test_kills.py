@@ -116,13 +116,13 @@ def test_a_run_that_diverges_is_not_tried_again_and_does_not_stop_the_rest(in_pr
 
     out = tmp_path / "out"
     overrides = ["--set", "sweep={train.lr: [1.0]}", "--set", "train.budgets=[40]", "--set", "train.warmup_steps=1"]
-    overrides += ["--set", "train.grad_clip=1.0e+30", "--set", "train.betas=[0.99, 0.0]"]
+    overrides += ["--set", "train.grad_clip=1.0e+30", "--set", "train.betas=[0.99, 0.0]", "--set", "train.lr=1.0e-6"]
     with pytest.raises(SonoscaleError) as caught:
         sonoscale("study", "run", tiny, "--out", out, "--retries", 1, *overrides)
     said = str(caught.value)
     assert said.startswith("1 run(s) failed; the others are kept"), said
     (failure,) = read_failures(out).values()
-    assert (failure.reason, failure.label, failure.attempts) == ("diverged", "lr=1.0", 1)
+    assert (failure.reason, failure.label, failure.attempts) == ("diverged", "lr=1", 1)
     assert "the loss became" in failure.error
     assert len(run_folders(out)) == 1
 
