@@ -96,6 +96,7 @@ def test_two_drivers_share_the_runs_and_each_is_trained_once(finished, start, ti
     assert table(out) == table(finished[0])
 
 
+@pytest.mark.slow
 def test_terminated_drains_with_a_checkpoint(start, tiny, tmp_path):
     out = tmp_path / "out"
     often_never = [*SLOW[:-1], "train.checkpoint_minutes=100"]
