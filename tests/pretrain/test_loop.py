@@ -11,10 +11,12 @@ from sonoscale.audio import LogMelConfig
 from sonoscale.config import validate
 from sonoscale.corpora import ProceduralData, build_features
 from sonoscale.encoders import load_encoder
+from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain import (
     Batches,
     RunConfig,
     build_for_training,
+    read_record,
     set_lr,
     train_run,
 )
@@ -128,6 +130,16 @@ def test_training_lowers_the_held_out_loss(stores, tmp_path):
     first, last = (b["loss"] for b in record["budgets"])
     assert last < first - 0.02
     assert last < 0.97
+
+
+def test_divergence_is_said_and_leaves_nothing(stores, tmp_path):
+    # Without a memory of squared gradients, Adam divides by the last one, which may be as good as zero.
+    config = run_config(budgets=(200,), lr=1.0, lr_width=100_000_000, betas=(0.9, 0.0), grad_clip=1e30)
+    train, heldout = stores
+    with pytest.raises(SonoscaleError, match=r"the loss became (nan|inf) at step \d+ .*lower train\.lr"):
+        train_run(config, train, heldout, tmp_path / "run", identity={})
+    assert list(tmp_path.iterdir()) == []
+    assert read_record(tmp_path / "run") is None
 
 
 def test_checkpoint_embeds_waveforms_as_the_monitor_did(finished, stores):

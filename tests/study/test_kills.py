@@ -96,11 +96,10 @@ def test_two_drivers_share_the_runs_and_each_is_trained_once(finished, start, ti
     assert table(out) == table(finished[0])
 
 
-@pytest.mark.slow
 def test_terminated_drains_with_a_checkpoint(start, tiny, tmp_path):
     out = tmp_path / "out"
-    often_never = [*SLOW[:-1], "train.checkpoint_minutes=100"]
-    command = start("study", "run", tiny, "--out", out, "--workers", 1, *often_never)
+    long = ["--set", "train.budgets=[4, 100000]", *SLOW[2:-1], "train.checkpoint_minutes=100"]  # ended long before
+    command = start("study", "run", tiny, "--out", out, "--workers", 1, *long)
     wait_for(lambda: any(who.note.get("done", 0) > 4 for who in holders(out / "runs").values()), 200)
     assert state_files(out) == []
     command.send_signal(signal.SIGTERM)
