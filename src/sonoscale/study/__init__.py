@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from sonoscale.study._config import LawConfig, StudyConfig
     from sonoscale.study._design import PlannedRun, expand
     from sonoscale.study._editor_schema import schema
+    from sonoscale.study._execute import Executor
     from sonoscale.study._init import init
     from sonoscale.study._plan import plan
     from sonoscale.study._plan_result import StudyPlan
@@ -18,11 +19,15 @@ if TYPE_CHECKING:
     from sonoscale.study._study import Study, study
     from sonoscale.study._verify import Verified, verify
     from sonoscale.study._watch import Failure, Lines, Watcher
+    from sonoscale.study._worker import Attempt, Outcome, attempt
 
 __all__ = [
     "Added",
+    "Attempt",
+    "Executor",
     "Failure",
     "LawConfig",
+    "Outcome",
     "QualityConfig",
     "RunState",
     "Status",
@@ -32,6 +37,7 @@ __all__ = [
     "Verified",
     "Watcher",
     "add",
+    "attempt",
     "expand",
     "init",
     "plan",
