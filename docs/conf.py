@@ -35,7 +35,6 @@ def _write_pages(*_: Any) -> None:
     for name, page in cards.PAGES.items():
         _write(HERE / "reference" / f"{name}.md", page())
     gallery = importlib.import_module("gallery")
-    _write(HERE / "reference" / "gallery.md", gallery.gallery())
     _make_reports(gallery)
     for source, page in PAGES.items():
         _write(HERE / page, (ROOT / source).read_text())
@@ -82,7 +81,8 @@ def _links(app: Any, page: str, source: list[str]) -> None:
         up = "../" * page.count("/")
         return f"]({up}{inside}{match[3] or ''})" if inside else "]"
 
-    source[0] = re.sub(r"\[([^\]]*)\](?!\()", r"[\1]", _LINK.sub(replaced, source[0]))
+    text = re.sub(r"\[([^\]]*)\](?!\()", r"[\1]", _LINK.sub(replaced, source[0]))
+    source[0] = re.sub(r"<!-- page ([\w-]+) -->", r'<a href="gallery/\1.html">Open the page</a>', text)
 
 
 def setup(app: Any) -> None:

@@ -18,7 +18,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests" / "helpers"), str(ROOT / "docs" / "generate")]
 
-from gallery import LEDGERS, REPORTS, STUDIES, make_pages  # noqa: E402
+from gallery import LEDGERS, REPORTS, STUDIES, gallery, make_pages  # noqa: E402
 
 from browser import Tab, browse  # noqa: E402
 
@@ -29,6 +29,7 @@ COLOURS = 192  # of a picture: enough for text and charts, at a third of the siz
 def main(names: list[str]) -> None:
     """Pictures of these reports; none given: of all."""
     LEDGERS.mkdir(exist_ok=True)
+    (ROOT / "docs" / "gallery.md").write_text(gallery(), encoding="utf-8")
     for name in STUDIES:
         ledger = ROOT / "results" / name / "ledger.parquet"
         if ledger.is_file() and (not names or name in names):

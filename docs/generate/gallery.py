@@ -139,16 +139,15 @@ def gallery() -> str:
     """The page of the gallery in Markdown."""
     parts = [
         "# Gallery\n",
-        "*Made of `docs/generate/gallery.py`. The pictures are taken by `make picture`, in Chromium. The pages are made "
-        "when this site is built, from the ledgers in `docs/gallery/` alone, which is why they have no training "
-        "curves.*\n",
+        "*Written by `make picture`, which takes the pictures in Chromium. When the site is built, each page is made "
+        "too, from the ledgers in `docs/gallery/` alone, which is why those have no training curves.*\n",
     ]
     for report in REPORTS:
         parts += [
             f"## {report.title}\n",
             report.text + "\n",
             "```text\n" + "\n".join(report.shown) + "\n```\n",
-            f"![The first screen of this report](../gallery/{report.name}.png)\n",
-            f'<a href="../gallery/{report.name}.html">Open the page</a>\n',
+            f"![The first screen of this report](gallery/{report.name}.png)\n",
+            f"<!-- page {report.name} -->\n",
         ]
     return "\n".join(parts)
