@@ -16,7 +16,7 @@ from sonoscale.errors import SonoscaleError
 from sonoscale.laws._data import as_column, as_names
 from sonoscale.laws._ledger import LEDGER, is_ledger, ledger_runs
 from sonoscale.laws._names import CONFIGURATIONS, QUALITIES, SEEDS, find_sizes
-from sonoscale.laws._runs import RunTable, missing, numbered
+from sonoscale.laws._runs import RunTable, has_values, missing, numbered
 from sonoscale.laws._table import as_table, frame_columns, read_table
 from sonoscale.laws._target import UNITS, Unit
 
@@ -116,7 +116,8 @@ def read_runs(
         columns = ledger_runs(columns)
         n = len(columns["run"])
     if y is None:
-        y = next((name for name in QUALITIES if name in columns), None)
+        named = [name for name in QUALITIES if name in columns]
+        y = next((name for name in named if has_values(columns[name])), next(iter(named), None))
         if y is None:
             raise SonoscaleError(
                 f"no column {', '.join(QUALITIES)}: name the column of the quality or loss (y); there are: "
@@ -312,7 +313,7 @@ def _clustered(table: RunTable, clusters: str | Sequence[str] | None) -> RunTabl
     seeds = next((name for name in SEEDS if name in table.columns and len(set(table.columns[name].tolist())) > 1), None)
     if named is not None and (seeds is None or missing(table.columns[seeds]).any()):
         return table
-    by = tuple(find_sizes(table.columns, besides=(table.y,)).values())
+    by = tuple(find_sizes(table.filled, besides=(table.y,)).values())
     by += (table.family_by,) if table.family_by else ()
     by += tuple(name for name in table.group_by if name not in by)
     if not by or by == table.group_by:

@@ -15,7 +15,7 @@ from sonoscale.laws._data import as_column, numbered
 from sonoscale.laws._names import find_sizes, is_loss, is_score
 from sonoscale.laws._target import Target, Unit, find_target, mixed_units
 
-__all__ = ["RunTable", "missing", "numbered"]
+__all__ = ["RunTable", "has_values", "missing", "numbered"]
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -63,6 +63,11 @@ class RunTable:
     def __getitem__(self, name: str) -> NDArray[Any]:
         self.need(name)
         return self.columns[name]
+
+    @property
+    def filled(self) -> tuple[str, ...]:
+        """The columns with a value in some row: what is meant by a column's name holds for these alone."""
+        return tuple(name for name, values in self.columns.items() if has_values(values))
 
     @property
     def n_clusters(self) -> int:
@@ -169,6 +174,8 @@ class RunTable:
         first: tuple[str, int] | None = None
         for name in [*wanted, *([self.y] if with_y else [])]:
             gaps = missing(self.columns[name])
+            if gaps.all():
+                raise SonoscaleError(f"{self.source}: no row has a value in {name}")
             if name == self.y and name not in wanted:
                 gaps &= ~self.held
             if gaps.any() and first is None:
@@ -252,7 +259,7 @@ def _check_held(table: RunTable, target: Target, values: Array) -> None:
 
 def _size(table: RunTable, along: Sequence[str]) -> tuple[Array | None, str]:
     """What runs are larger by [n], NaN where unknown, and its name: compute, or the product of the known sizes."""
-    found = find_sizes(table.columns, besides=(table.y,))
+    found = find_sizes(table.filled, besides=(table.y,))
     if "compute" in found:
         names = [found["compute"]]
     else:
@@ -297,6 +304,13 @@ def missing(values: NDArray[Any]) -> NDArray[np.bool_]:
         [one is None or one == "" or (isinstance(one, float) and math.isnan(one)) for one in values.tolist()],
         dtype=bool,
     )
+
+
+def has_values(values: NDArray[Any]) -> bool:
+    """Whether a column has a value in some row."""
+    if values.dtype.kind != "O":
+        return not missing(values).all()
+    return any(not (one is None or one == "" or (isinstance(one, float) and math.isnan(one))) for one in values)
 
 
 def _check_labels(values: NDArray[Any], name: str, rows: Index) -> None:

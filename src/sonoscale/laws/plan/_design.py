@@ -285,7 +285,7 @@ def _is_text(values: NDArray[Any]) -> bool:
 
 def _target(runs: RunTable, along: Sequence[str], flops: Array | None) -> Target:
     """Which end of y is good: along the FLOPs of the table, else along these counted ones, else along the columns."""
-    if flops is not None and "compute" not in find_sizes(runs.columns, besides=(runs.y,)):
+    if flops is not None and "compute" not in find_sizes(runs.filled, besides=(runs.y,)):
         runs = replace(runs, columns={**runs.columns, "FLOPs": np.asarray(flops, dtype=np.float64)})
     return runs.target(along=along)
 
