@@ -17,6 +17,7 @@ __all__ = [
     "as_column",
     "as_names",
     "as_variables",
+    "canonical_order",
     "check_draws",
     "check_level",
     "check_pair",
@@ -130,6 +131,15 @@ def numbered(labels: Sequence[Hashable] | NDArray[Any]) -> NDArray[np.intp]:
         return order[place]
     numbers: dict[Hashable, int] = {}
     return np.array([numbers.setdefault(label, len(numbers)) for label in labels], dtype=np.intp)
+
+
+def canonical_order(*columns: NDArray[Any]) -> NDArray[np.intp]:
+    """An order of the rows that depends on their values alone, so that their order in a file changes nothing.
+
+    Arguments:
+        *columns: [n] or [n, V], numbers; the last sorts first.
+    """
+    return np.lexsort(np.concatenate([column.reshape(len(column), -1) for column in columns], axis=1).T)
 
 
 def constant_column(column: NDArray[np.float64], *, name: str) -> str | None:

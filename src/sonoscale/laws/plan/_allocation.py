@@ -7,6 +7,7 @@ from typing import Unpack
 import numpy as np
 
 from sonoscale.errors import SonoscaleError
+from sonoscale.laws._data import canonical_order
 from sonoscale.laws._estimate import Estimate
 from sonoscale.laws._read import Reading, Source, as_runs
 from sonoscale.laws._runs import RunTable
@@ -106,6 +107,7 @@ def plan_allocation(
     fitted = runs.fitted
     if isinstance(cost, str):
         fitted = fitted.use(positive=(cost,))
+    fitted = fitted.take(canonical_order(fitted[y], fitted[d], fitted[n]))  # of rows in a file, which changes nothing
     target.check(fitted[y], fitted.rows)
     ns, ds = fitted[n], fitted[d]
     notes = [*fitted.notes]
