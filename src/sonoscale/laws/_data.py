@@ -21,6 +21,7 @@ __all__ = [
     "check_draws",
     "check_level",
     "check_pair",
+    "codes_of",
     "constant_column",
     "distinct_rows",
     "numbered",
@@ -140,6 +141,17 @@ def canonical_order(*columns: NDArray[Any]) -> NDArray[np.intp]:
         *columns: [n] or [n, V], numbers; the last sorts first.
     """
     return np.lexsort(np.concatenate([column.reshape(len(column), -1) for column in columns], axis=1).T)
+
+
+def codes_of(values: NDArray[Any]) -> NDArray[np.intp]:
+    """A number for each value [n], equal where the values are; NaN equals NaN, and 1 is not 1.0 nor true."""
+    if values.dtype.kind == "f":
+        bits = np.where(np.isnan(values), np.nan, values.astype(np.float64)).view(np.int64)
+        return np.unique(bits, return_inverse=True)[1].reshape(-1)
+    if values.dtype.kind in "biu":
+        return np.unique(values, return_inverse=True)[1].reshape(-1)
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(repr(one), len(numbers)) for one in values.tolist()], dtype=np.intp)
 
 
 def constant_column(column: NDArray[np.float64], *, name: str) -> str | None:

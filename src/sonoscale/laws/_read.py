@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -13,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws._data import as_column, as_names
+from sonoscale.laws._data import as_column, as_names, codes_of
 from sonoscale.laws._ledger import LEDGER, is_ledger, ledger_runs
 from sonoscale.laws._names import CONFIGURATIONS, QUALITIES, SEEDS, find_sizes
-from sonoscale.laws._runs import RunTable, has_values, missing, numbered
+from sonoscale.laws._runs import RunTable, guess_note, has_values, missing, numbered
 from sonoscale.laws._table import as_table, frame_columns, read_table
 from sonoscale.laws._target import UNITS, Unit
 
@@ -142,6 +143,9 @@ def as_runs(source: Source, **reading: Unpack[Reading]) -> RunTable:
     Raises:
         SonoscaleError: For options of reading beside a table that was read already.
     """
+    for name in reading.keys() - Reading.__annotations__.keys():
+        near = get_close_matches(name, [*Reading.__annotations__], n=1)
+        raise SonoscaleError(f"no option {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
     if isinstance(source, RunTable):
         given = [n for n, value in reading.items() if value is not None and (n not in ("group", "omit") or value)]
         if given:
@@ -275,7 +279,7 @@ def _without_copies(table: RunTable) -> tuple[Index, list[str]]:
     n = len(table)
     key = np.zeros(n, dtype=np.intp)
     for values in sorted(table.columns.values(), key=lambda one: "fiuOb".find(one.dtype.kind)):
-        codes = _codes(values)
+        codes = codes_of(values)
         key = np.unique(key * (int(codes.max()) + 1) + codes, return_inverse=True)[1].reshape(-1)
         if int(key.max()) + 1 == n:  # no two rows are alike in these columns
             return np.arange(n), []
@@ -285,17 +289,6 @@ def _without_copies(table: RunTable) -> tuple[Index, list[str]]:
     shown = ", ".join(map(str, copies[:6])) + (", ..." if len(copies) > 6 else "")
     what = f"row {shown} repeats another" if len(copies) == 1 else f"rows {shown} repeat others"
     return kept, [f"{what} in every column: counted once"]
-
-
-def _codes(values: NDArray[Any]) -> Index:
-    """A number for each value [n], equal where the values are; NaN equals NaN, and 1 is not 1.0 nor true."""
-    if values.dtype.kind == "f":
-        bits = np.where(np.isnan(values), np.nan, values.astype(np.float64)).view(np.int64)
-        return np.unique(bits, return_inverse=True)[1].reshape(-1)
-    if values.dtype.kind in "biu":
-        return np.unique(values, return_inverse=True)[1].reshape(-1)
-    numbers: dict[str, int] = {}
-    return np.array([numbers.setdefault(repr(one), len(numbers)) for one in values.tolist()], dtype=np.intp)
 
 
 def _clustered(table: RunTable, clusters: str | Sequence[str] | None) -> RunTable:
@@ -320,21 +313,18 @@ def _clustered(table: RunTable, clusters: str | Sequence[str] | None) -> RunTabl
         return table
     numbers = np.zeros(len(table), dtype=np.intp)
     for name in by:
-        codes = _codes(table.columns[name])
+        codes = codes_of(table.columns[name])
         numbers = np.unique(numbers * (int(codes.max()) + 1) + codes, return_inverse=True)[1].reshape(-1)
     numbers = numbered(numbers)
     if numbers.max(initial=-1) + 1 in (1, len(table)):  # all of one size: then size names no configuration
         return table
     if named is not None:
-        pairs = np.stack([numbers, _codes(table.columns[str(seeds)])], axis=1)
+        pairs = np.stack([numbers, codes_of(table.columns[str(seeds)])], axis=1)
         if len(np.unique(pairs, axis=0)) < len(table):  # the same seed twice: there is more to a configuration
             return table
-    apart = "" if named is None else f" and another {seeds}"
-    note = (
-        f"rows with the same {', '.join(by)}{apart} are taken as one configuration: if they are not, name the column "
-        "of the configuration (clusters)"
-    )
-    return replace(table, clusters=numbers, clusters_by=by, notes=(*table.notes, note))
+    guessed = "" if named is None else f" and another {seeds}"
+    note = guess_note(by, guessed)
+    return replace(table, clusters=numbers, clusters_by=by, guessed=guessed, notes=(*table.notes, note))
 
 
 def _names_each(table: RunTable, name: str) -> bool:

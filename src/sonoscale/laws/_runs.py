@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws._data import as_column, numbered
+from sonoscale.laws._data import as_column, canonical_order, codes_of, numbered
 from sonoscale.laws._names import find_sizes, is_loss, is_score
 from sonoscale.laws._target import Target, Unit, find_target, mixed_units
 
-__all__ = ["RunTable", "has_values", "missing", "numbered"]
+__all__ = ["RunTable", "guess_note", "has_values", "missing", "numbered"]
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -40,6 +40,7 @@ class RunTable:
         omit: rows with a missing cell are left out, and not refused.
         higher_is_better, unit: what was asked of y, or None.
         notes: what was decided about the table, in sentences.
+        guessed: where nothing but equal sizes made rows one configuration, what else is said of them; else None.
     """
 
     source: str
@@ -56,6 +57,7 @@ class RunTable:
     higher_is_better: bool | None = None
     unit: Unit | None = None
     notes: tuple[str, ...] = ()
+    guessed: str | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -107,6 +109,32 @@ class RunTable:
             clusters=numbered(self.clusters[where]),
             notes=(*self.notes, *notes),
         )
+
+    def apart(self, *names: str) -> RunTable:
+        """Where equal sizes alone made rows one configuration: those that differ in these columns are others too."""
+        more = [name for name in names if name not in self.clusters_by]
+        if self.guessed is None or not more:
+            return self
+        numbers = self.clusters
+        for name in more:
+            codes = codes_of(self[name])
+            numbers = np.unique(numbers * (int(codes.max()) + 1) + codes, return_inverse=True)[1].reshape(-1)
+        numbers = numbered(numbers)
+        if int(numbers.max()) == int(self.clusters.max()):
+            return self
+        before, by = guess_note(self.clusters_by, self.guessed), (*self.clusters_by, *more)
+        each = int(numbers.max()) + 1 == len(self)
+        notes = [guess_note(by, self.guessed) if note == before else note for note in self.notes]
+        if each:
+            notes.remove(guess_note(by, self.guessed))
+        return replace(
+            self, clusters=numbers, clusters_by=() if each else by, guessed=None if each else self.guessed,
+            notes=tuple(notes),
+        )  # fmt: skip
+
+    def ordered(self, *names: str) -> RunTable:
+        """The rows in an order that these columns of numbers alone decide: that of a file changes no resample."""
+        return self.take(canonical_order(*(self[name] for name in names)))
 
     @property
     def fitted(self) -> RunTable:
@@ -303,6 +331,14 @@ def missing(values: NDArray[Any]) -> NDArray[np.bool_]:
     return np.array(
         [one is None or one == "" or (isinstance(one, float) and math.isnan(one)) for one in values.tolist()],
         dtype=bool,
+    )
+
+
+def guess_note(names: Sequence[str], besides: str) -> str:
+    """That rows of equal sizes are taken as one configuration."""
+    return (
+        f"rows with the same {', '.join(names)}{besides} are taken as one configuration: if they are not, name the "
+        "column of the configuration (clusters)"
     )
 
 

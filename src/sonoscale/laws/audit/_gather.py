@@ -188,6 +188,8 @@ def gather(
         held.append(f"{int(runs.held.sum())} rows are held out (held_out) and not audited")
         runs = runs.fitted
     names, decided = _find_covariates(runs, covariates, rank=rank, baselines=baselines, layer=layer)
+    if covariates is not None:
+        runs = runs.apart(*(name for name in names if _is_chosen(runs[name])))
     others = [name for name in dict.fromkeys(baselines) if name not in names]
     ordered = [name for name in (runs.step_by, layer) if name]
     runs = runs.use(
@@ -317,6 +319,11 @@ def _find_covariates(
         notes += [f"{name} is not adjusted for: by loss_of, losses of several kinds are in it" for name in dropped]
     notes.append(f"covariates, by their names: {', '.join(found)}" if found else "no column is a covariate by its name")
     return found, notes
+
+
+def _is_chosen(values: NDArray[Any]) -> bool:
+    """Whether a column is whole numbers, as what is chosen before training is: a loss differs between seeds."""
+    return values.dtype.kind in "biu" or (values.dtype.kind == "f" and bool((values == np.round(values)).all()))
 
 
 def _scaled(

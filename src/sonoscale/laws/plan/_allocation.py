@@ -7,7 +7,6 @@ from typing import Unpack
 import numpy as np
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws._data import canonical_order
 from sonoscale.laws._estimate import Estimate
 from sonoscale.laws._read import Reading, Source, as_runs
 from sonoscale.laws._runs import RunTable
@@ -102,12 +101,12 @@ def plan_allocation(
     y = read.y
     if len({n, d, y}) < 3:
         raise SonoscaleError(f"{n}, {d} and {y} must be three different columns")
-    runs = read.use(positive=(n, d), with_y=True)
+    runs = read.use(positive=(n, d), with_y=True).apart(n, d)
     target = runs.target(along=(n, d))
     fitted = runs.fitted
     if isinstance(cost, str):
         fitted = fitted.use(positive=(cost,))
-    fitted = fitted.take(canonical_order(fitted[y], fitted[d], fitted[n]))  # of rows in a file, which changes nothing
+    fitted = fitted.ordered(y, d, n)
     target.check(fitted[y], fitted.rows)
     ns, ds = fitted[n], fitted[d]
     notes = [*fitted.notes]

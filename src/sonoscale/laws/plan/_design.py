@@ -115,7 +115,7 @@ def plan_design(
     words = {name for name in x if _is_text(read[name])}
     if amount is not None and amount in words:
         raise SonoscaleError(f"{amount} holds text: it cannot be how much is trained on")
-    runs = read.use(*(name for name in x if name not in words), labels=words, with_y=True)
+    runs = read.use(*(name for name in x if name not in words), labels=words, with_y=True).apart(*x)
     target = _target(runs, [name for name in x if name not in words], None if cost is None else cost(
         {name: runs[name] for name in x}
     ).get("flops"))  # fmt: skip
