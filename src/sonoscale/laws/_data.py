@@ -157,6 +157,8 @@ def codes_of(values: NDArray[Any]) -> NDArray[np.intp]:
 def constant_column(column: NDArray[np.float64], *, name: str) -> str | None:
     """Why nothing can be learnt along this column, or None where it varies."""
     if np.ptp(column) <= 1e-12 * np.abs(column).max():
+        if len(column) == 1:
+            return f"{name} has one value only ({column[0]:g}): there is a single row"
         return f"{name} is constant ({column[0]:g} in all {len(column)} rows)"
     return None
 
