@@ -8,7 +8,7 @@ import pytest
 from sonoscale.errors import SonoscaleError
 from sonoscale.memory import available_memory, check_memory, peak_memory
 
-PEAK = "from sonoscale.memory import peak_memory; import sys; held = b"1" * int(sys.argv[1]); print(peak_memory())"
+PEAK = "from sonoscale.memory import peak_memory; import sys; held = b'1' * int(sys.argv[1]); print(peak_memory())"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the child of a large process is not taken for large")
