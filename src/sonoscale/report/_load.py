@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws._ledger import ledger_runs, ledger_scores
+from sonoscale.laws._ledger import last_layer, ledger_runs, ledger_scores
 from sonoscale.report._model import (
     Curve,
     Failure,
@@ -101,7 +101,7 @@ def _parse_ledger(table: pa.Table, path: Path) -> _Ledger:
     bare = [name for name in ("run", "seed", "step", "task") if table.column(name).null_count]
     if bare:
         raise SonoscaleError(f"{path} has a row without a value in {', '.join(bare)}")
-    ledger = table.to_pydict()
+    ledger = last_layer(table.to_pydict())
     runs = {name: values.tolist() for name, values in ledger_runs(ledger).items()}
     tasks = [name.removeprefix("score:") for name in runs if name.startswith("score:")]
     about = zip(ledger_scores(ledger), _column(ledger, "metric"), _column(ledger, "chance"), strict=True)

@@ -9,14 +9,18 @@ if TYPE_CHECKING:
     from sonoscale.study._add import Added, add
     from sonoscale.study._config import LawConfig, StudyConfig
     from sonoscale.study._design import PlannedRun, expand
+    from sonoscale.study._encoders_config import EncoderEntry, EncoderStudyConfig
     from sonoscale.study._plan import plan
     from sonoscale.study._plan_result import StudyPlan
     from sonoscale.study._status import RunState, Status, retry, status, stop
-    from sonoscale.study._study import Study, study
+    from sonoscale.study._study import EncoderStudy, Study, study
     from sonoscale.study._watch import Failure, Lines, Watcher
 
 __all__ = [
     "Added",
+    "EncoderEntry",
+    "EncoderStudy",
+    "EncoderStudyConfig",
     "Failure",
     "LawConfig",
     "RunState",
