@@ -90,8 +90,10 @@ def study(
         if folder is None or set:
             _check(config)
     where = Path(out) if out is not None else folder or Path("results") / config.name
-    kind = EncoderStudy if isinstance(config, EncoderStudyConfig) else Study
-    return kind(config, where, Path(cache) if cache is not None else default_cache(), begun_with)
+    place = Path(cache) if cache is not None else default_cache()
+    if isinstance(config, EncoderStudyConfig):
+        return EncoderStudy(config, where, place, begun_with)
+    return Study(config, where, place, begun_with)
 
 
 def _check(config: StudyConfig | EncoderStudyConfig) -> None:
