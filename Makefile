@@ -66,12 +66,10 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/probe.py
 	$(BIN)/python benchmarks/laws.py
 
-# The picture in the README: the top of the demo's page in a real browser.
+# The pictures of reports in the docs: of the demo, and of other studies where there are any.
+STUDIES = results/quickstart
 picture:
-	chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --virtual-time-budget=8000 \
-		--disable-background-networking --disable-component-update --disable-sync --no-first-run \
-		--user-data-dir=$$(mktemp -d) --window-size=1200,1420 --screenshot=docs/report.png \
-		file://$(CURDIR)/results/quickstart/report.html
+	$(BIN)/python docs/pictures.py $(STUDIES)
 
 clean:
 	rm -rf $(VENV) dist results site docs/reference docs/project .pytest_cache .ruff_cache

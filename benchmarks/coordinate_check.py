@@ -66,7 +66,7 @@ def coordinate_check(
 
     Arguments:
         kind: the parametrisation, `mup` or `standard`.
-        backbone: `vit` or `conv`.
+        backbone: `vit`, `conv` or `cnn`.
         widths: of the models; the learning rate holds at `LR_WIDTH`.
         seeds: of weights and data.
         lr: learning rate.
@@ -106,9 +106,9 @@ def slope(widths: Sequence[int], values: np.ndarray) -> float:
 def main() -> None:
     single_threaded()
     console = Console()
-    figure = Figure(figsize=(9, 6), layout="constrained")
-    grid = figure.subplots(2, 2, sharex=True, sharey="row")
-    for row, backbone in zip(grid, ("vit", "conv"), strict=True):
+    figure = Figure(figsize=(9, 9), layout="constrained")
+    grid = figure.subplots(3, 2, sharex=True, sharey="row")
+    for row, backbone in zip(grid, ("vit", "conv", "cnn"), strict=True):
         for axes, kind in zip(row, ("mup", "standard"), strict=True):
             found = coordinate_check(kind, backbone)
             table = Table(title=f"{backbone}, {kind}: change after {STEPS} steps of {LR:g}", title_justify="left")
@@ -124,7 +124,7 @@ def main() -> None:
             axes.xaxis.minorticks_off()
             axes.legend(frameon=False, fontsize="small")
         row[0].set_ylabel(f"mean |change| in {STEPS} steps")
-    for axes in grid[1]:
+    for axes in grid[-1]:
         axes.set_xlabel("width")
     figure.savefig(PICTURE, dpi=110)
     console.print(f"seeds {list(SEEDS)}, depth {DEPTH}, Adam at {LR:g} (width {LR_WIDTH}) -> {PICTURE.name}")

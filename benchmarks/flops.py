@@ -16,6 +16,7 @@ BACKBONES: dict[str, dict[str, Any]] = {
     "ViT, patches of 16 x 16": {"backbone": "vit"},
     "ViT, frames (64 mels x 4)": {"backbone": "vit", "n_mels": 64, "patch_mels": 64, "patch_frames": 4},
     "ConvNeXt": {"backbone": "conv"},
+    "CNN": {"backbone": "cnn"},
 }
 OBJECTIVES: dict[str, dict[str, Any]] = {
     "mae": {"kind": "mae"},

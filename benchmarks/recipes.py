@@ -1,7 +1,8 @@
-"""Which recipes learn? `python benchmarks/recipes.py RESULTS` writes `docs/recipes.md`.
+"""Which recipes learn? `python benchmarks/recipes.py RESULTS DATA` writes `docs/recipes.md`.
 
 RESULTS holds the folders of the studies in `studies/recipes/`, each made by `sonoscale study run`, for example with
-`--out RESULTS/recipes-scaling --set data.root=FOLDER`. Of studies that are not there nothing is said.
+`--out RESULTS/recipes-scaling --set data.root=DATA`. Of studies that are not there nothing is said. DATA is the folder
+of the tasks, on which the longest run is held against its baselines once more, clip by clip.
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ import pyarrow.parquet as pq
 import yaml
 from scipy import stats
 
+import sonoscale as so
+from sonoscale.corpora import FolderTaskConfig
+
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "recipes.md"
-STUDIES = ("scaling", "long", "procedural", "views", "backbones", "latent")
+STUDIES = ("scaling", "long", "procedural", "views")
 CHOOSING = ("esc10", "wakeword6", "gm_family", "drum_hit")
 CONFIRMING = ("fsdd_digit", "gm_octave", "mandarin_initial")
 FIVE = ("esc10", "wakeword6", "fsdd_digit", "gm_family", "gm_octave")
@@ -31,7 +35,7 @@ LEVEL = 0.95
 Row = dict[str, Any]
 
 
-def main(results: Path) -> None:
+def main(results: Path, data: Path) -> None:
     """Write the page."""
     parts = [_head()]
     for name in STUDIES:
@@ -39,6 +43,8 @@ def main(results: Path) -> None:
         folder = results / config["name"]
         if (folder / "ledger.parquet").is_file():
             parts.append(section(name, config, folder))
+            if name == "long":
+                parts.append(against_baselines(folder, config, data))
     PAGE.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
@@ -74,6 +80,39 @@ def section(name: str, config: dict[str, Any], folder: Path) -> str:
         )
         parts.append("\n".join(f"- {line}" for line in rises))
     return "\n\n".join(parts)
+
+
+def against_baselines(folder: Path, config: dict[str, Any], data: Path) -> str:
+    """The last checkpoint of a study's only run, log-mel statistics and its untrained twin, paired by clip."""
+    (run,) = (file.parent for file in folder.glob("runs/*/record.json"))
+    readout = config["readouts"][0]
+    tasks = [FolderTaskConfig.model_validate(task).load(data) for task in config["tasks"]]
+    found = so.probe(str(run), tasks, protocols=PROTOCOLS, readouts=readout, baselines=True)
+    lines = [["task", "protocol", "score", "log-mel statistics", "less log-mel", "untrained", "less untrained"]]
+    lines.append(["---", "---", *["---:"] * 5])
+    ours = {(each.task, each.result.protocol): each.result for each in found.scores if each.encoder == str(run)}
+    others = {(each.task, each.result.protocol, _kind(each.encoder)): each.result for each in found.scores}
+    apart = {(each.task, each.protocol, _kind(each.encoder)): each for each in found.differences}
+    for (task, protocol), score in ours.items():
+        line = [task, protocol, _ends(score.score, score.low, score.high)]
+        for kind in ("logmel", "untrained"):
+            less = apart[task, protocol, kind]  # the baseline less the run
+            line += [f"{others[task, protocol, kind].score:.3f}", _ends(-less.value, -less.high, -less.low, sign="+")]
+        lines.append(line)
+    return (
+        f"The run at its last budget against its baselines, read out alike (`{readout}`), with 95% intervals over test "
+        "clips; differences are paired by clip:\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    )
+
+
+def _kind(encoder: str) -> str:
+    return encoder.partition(":")[0]
+
+
+def _ends(value: float, low: float | None, high: float | None, sign: str = "") -> str:
+    if low is None or high is None:
+        return f"{value:{sign}.3f}"
+    return f"{value:{sign}.3f} ({low:{sign}.3f} to {high:{sign}.3f})"
 
 
 def _machine(facts: dict[str, Any]) -> str:
@@ -158,4 +197,4 @@ def _difference(values: Sequence[float]) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -232,18 +232,6 @@ def _comments(model: type) -> Iterator[tuple[str, str]]:
                     yield node.target.id, text.rpartition("  # ")[2] if "  # " in text else ""
 
 
-def ledger() -> str:
-    """The columns of a ledger."""
-    written = Path(__file__).parents[1] / "ledger.md"
-    if written.is_file():
-        return written.read_text()
-    from sonoscale.laws import _ledger
-
-    return (
-        f"# Ledger\n\n{MADE}\n\n{_ledger.__doc__}\n\nColumns by which a ledger is known: {', '.join(_ledger.LEDGER)}.\n"
-    )
-
-
 def commands() -> str:
     """The help of every command."""
     from sonoscale.cli.main import app
@@ -415,6 +403,5 @@ def _escaped_markup(text: str) -> str:
 
 
 PAGES: dict[str, Callable[[], str]] = {
-    one.__name__: one
-    for one in (estimators, forms, protocols, objectives, configuration, ledger, commands, errors, python)
+    one.__name__: one for one in (estimators, forms, protocols, objectives, configuration, commands, errors, python)
 }

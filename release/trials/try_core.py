@@ -8,7 +8,7 @@ import numpy as np
 import sonoscale as so
 from _common import sonoscale
 
-for module in ("torch", "soundfile", "matplotlib", "plotly", "sklearn", "duckdb", "pandas"):
+for module in ("torch", "soundfile", "matplotlib", "altair", "vl_convert", "sklearn", "duckdb", "pandas"):
     assert importlib.util.find_spec(module) is None, f"{module} is no part of the core"
 
 rng = np.random.default_rng(0)

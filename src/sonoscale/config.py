@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import hashlib
+import inspect
+import io
+import itertools
 import json
+import textwrap
+import tokenize
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -16,7 +22,16 @@ from pydantic import BaseModel, ValidationError
 
 from sonoscale.errors import SonoscaleError
 
-__all__ = ["Config", "config_hash", "load_config", "override_pairs", "parse_override", "set_key", "validate"]
+__all__ = [
+    "Config",
+    "config_hash",
+    "documented_schema",
+    "load_config",
+    "override_pairs",
+    "parse_override",
+    "set_key",
+    "validate",
+]
 
 C = TypeVar("C", bound=BaseModel)
 
@@ -124,6 +139,48 @@ def config_hash(content: Any, length: int = 12) -> str:
     """Hex digest of a JSON-able value that does not depend on the order of keys."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def documented_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """The JSON Schema of a configuration, whose keys are described by the comments at their ends in the code."""
+    found = model.model_json_schema()
+    sections = {one.__name__: one for one in _all_models(model)}
+    for name, section in [(model.__name__, found), *found.get("$defs", {}).items()]:
+        for key, comment in _comments(sections[name]).items():
+            if key in section.get("properties", {}):
+                section["properties"][key].setdefault("description", comment)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}
+
+
+def _comments(model: type[BaseModel]) -> dict[str, str]:
+    """Key -> the comment behind its definition, or else above, in the class or in one that it derives from."""
+    found: dict[str, str] = {}
+    for cls in reversed(model.__mro__):
+        if not issubclass(cls, Config):
+            continue
+        source = textwrap.dedent(inspect.getsource(cls))
+        comments = {
+            token.start[0]: token.string.lstrip("# ")
+            for token in tokenize.generate_tokens(io.StringIO(source).readline)
+            if token.type == tokenize.COMMENT
+        }
+        lines = source.splitlines()
+        alone = {line for line in comments if lines[line - 1].lstrip().startswith("#")}
+        (body,) = ast.parse(source).body
+        for node in getattr(body, "body", ()):
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                above = list(itertools.takewhile(alone.__contains__, range(node.lineno - 1, 0, -1)))
+                block = " ".join(comments[line] for line in reversed(above))
+                found[node.target.id] = comments.get(node.end_lineno or 0, "") or block
+    return {key: comment for key, comment in found.items() if comment}
+
+
+def _all_models(model: type[BaseModel]) -> list[type[BaseModel]]:
+    found = [model]
+    for one in found:
+        for field in one.model_fields.values():
+            found += [each for each in _models_in(field.annotation) if each not in found]
+    return found
 
 
 def _explain_all(model: type[BaseModel], error: ValidationError, source: Callable[[list[Any]], str]) -> str:

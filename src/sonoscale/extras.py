@@ -15,7 +15,7 @@ __all__ = ["EXTRAS", "available", "missing", "missing_named", "need"]
 EXTRAS: dict[str, tuple[str, ...]] = {
     "audio": ("soundfile", "soxr"),
     "train": ("torch", "lightning_fabric", "tensorboardX"),
-    "report": ("matplotlib", "plotly"),
+    "report": ("altair", "vl_convert", "matplotlib"),
     "hf": ("datasets", "transformers"),
     "onnx": ("onnxruntime", "onnx"),
     "hdf5": ("h5py",),

@@ -6,8 +6,9 @@ import soundfile
 import torch
 
 from sonoscale.audio import LogMel, LogMelConfig
-from sonoscale.corpora import FeatureStore, FileCorpus, build_features, feature_pool
+from sonoscale.corpora import FeatureStore, FileCorpus, build_features, feature_pool, open_corpus
 from sonoscale.errors import SonoscaleError, SonoscaleWarning
+from sonoscale.processes import check_memory
 
 LENGTHS = [512, 1000, 16_000, 33_333, 8_000]
 
@@ -114,3 +115,32 @@ def bytes_read() -> int:
     """By this process so far."""
     with open("/proc/self/io") as stream:  # noqa: PTH123
         return int(stream.readline().split()[1])
+
+
+class Endless:
+    """So many clips that no disk holds their log-mels."""
+
+    sample_rate, identity = 16_000, {"kind": "endless"}
+
+    def __len__(self):
+        return 10**9
+
+    def wave(self, index):
+        return np.zeros(16_000, np.float32)
+
+    def name(self, index):
+        return str(index)
+
+
+def test_log_mels_that_the_disk_has_no_room_for_are_refused_after_the_first(tmp_path):
+    with pytest.raises(SonoscaleError, match=r"log-mels of 1,000,000,000 clips need about [\d,.]+ GB of disk"):
+        build_features(Endless(), LogMelConfig(), tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_more_clips_than_can_be_are_refused_at_once():
+    with pytest.raises(SonoscaleError, match=r"clips=1000000000: at most 10,000,000"):
+        open_corpus("procedural?clips=1000000000")
+    with pytest.raises(SonoscaleError, match=r"facts need [\d,.]+ GiB of memory, and [\d,.]+ GiB are free"):
+        check_memory(1 << 60, "facts")
+    check_memory(1, "a byte")

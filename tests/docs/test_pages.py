@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(p for folder in ("howto", "extend") for p in (ROOT / "docs" / folder).glob("*.md"))
-NEEDS = {"checkpoint": ("transformers", "torch"), "encoder": ("torch",)}
+NEEDS = {"checkpoint": ("transformers", "torch"), "encoder": ("torch",), "pretrain": ("torch",)}
 
 _spec = importlib.util.spec_from_file_location("run_page", ROOT / "docs" / "run_page.py")
 assert _spec is not None

@@ -175,7 +175,7 @@ def test_files_need_neither_torch_nor_audio(files):
         "import sys\n"
         "class Gone:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name in ('torch', 'soundfile', 'soxr', 'matplotlib', 'plotly', 'sklearn', 'pandas'):\n"
+        "        if name in ('torch', 'soundfile', 'soxr', 'matplotlib', 'altair', 'sklearn', 'pandas'):\n"
         "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
         "sys.meta_path.insert(0, Gone())\n"
         "import sonoscale as so\n"

@@ -34,7 +34,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag, attrs):
         attributes = dict(attrs)
         self.found.append((tag, attributes))
-        if tag in ("section", "footer"):
+        if tag in ("section", "footer") and "id" in attributes:
             self.sections.append(str(attributes["id"]))
         if tag == "tr":
             self.rows.setdefault(self.sections[-1], []).append([])
@@ -115,10 +115,8 @@ def test_sections_stand_in_order_and_links_lead_to_them(page):
 def test_numbers_that_were_measured_are_on_the_page(page, everything):
     parsed, first = Page(page), everything.measured[0]
     rankme, centred = first.record("rankme"), first.record("rankme_centred")
-    assert (
-        f"first: RankMe is {rankme.value:#.4g} (95% interval {rankme.low:#.4g} to {rankme.high:#.4g})" in parsed.words
-    )
-    assert f"from 400 clips (dim = 12, n/dim = 33.3). The mean holds {rankme.mean_energy:.1%}" in parsed.words
+    assert f"RankMe is {rankme.value:#.4g} (95% interval {rankme.low:#.4g} to {rankme.high:#.4g})." in parsed.words
+    assert f"From 400 clips (dim = 12, n/dim = 33.3). The mean holds {rankme.mean_energy:.1%}" in parsed.words
     assert f"Of infinitely many such clips it would be {first.limit.value:#.4g}" in parsed.words
     assert "1 clip could not be processed." in parsed.words
     overview = parsed.rows["overview"]
@@ -143,7 +141,7 @@ def test_differences_are_shown_or_why_there_are_none(page, everything):
     assert reported[3] == f"−{-found.value:#.4g}"
     assert reported[5:] == ["yes", "paired"]
     assert unreported[3:] == ["–", "", "", "too few values"]
-    assert f"second minus first: −{-found.value:#.4g} in RankMe" in Page(page).words
+    assert f"second minus first−{-found.value:#.4g} in RankMe" in Page(page).words
 
 
 def test_an_estimator_without_a_value_says_why(page, everything):
@@ -187,8 +185,7 @@ def test_data_is_never_markup(everything):
     differences = [MeasuredDifference("rankme", evil[0].identity, evil[1].identity, None, EVIL)]
     page = measure_page_html(Measurement(evil, "rankme", differences, EVIL, EVIL, {EVIL: EVIL}))
     parsed = Page(page)
-    plots = [a for _, a in parsed.found if a.get("class") == "plot"]
-    assert len([tag for tag, _ in parsed.found if tag == "script"]) == len(plots) + 2
+    assert len([tag for tag, _ in parsed.found if tag == "script"]) == 3  # the data, the library, the page's own
     assert "evil(" not in "".join(re.findall(r"<script>(.*?)</script>", page, re.DOTALL))
     assert parsed.words.count(EVIL) > 10
 
@@ -206,7 +203,7 @@ def test_embeddings_without_a_rank_still_make_a_page():
     sketch = SpectralSketch(3)
     sketch.update(np.zeros((20, 3)))
     parsed = Page(measure_page_html(Measurement([bare("zero.npy", sketch)])))
-    assert "zero.npy: no RankMe: " in parsed.words
+    assert "zero.npyNo RankMe: " in parsed.words
     assert "figure" not in [tag for tag, _ in parsed.found]
 
 

@@ -15,10 +15,17 @@ from rich.console import Console
 
 from sonoscale.report import _format as form
 from sonoscale.report import terminal_summary
+from sonoscale.report._answers import answers, law_sentence, summary
 from sonoscale.report._load import load_study
 from sonoscale.report._model import Interval, StudyResults
-from sonoscale.report._summary import law_sentence, summary
-from sonoscale.report._tables import correlations_table, laws_table, runs_table, scores_table, two_stage_table
+from sonoscale.report._tables import (
+    audit_table,
+    correlations_table,
+    laws_table,
+    runs_table,
+    tasks_table,
+    two_stage_table,
+)
 
 
 @pytest.fixture(scope="module")
@@ -180,10 +187,10 @@ def test_tables_hold_what_they_should(results: StudyResults) -> None:
     parameters = heads.index("parameters")
     assert runs.rows[0][parameters].text == "125k"
     assert runs.rows[0][parameters].sort == 4 * 12 * 48 * 48 + 300 * 48
-    assert len(scores_table(results).rows) == len(results.final_points)
+    assert [row[0].text for row in tasks_table(results).rows] == list(results.tasks)
     best = [[cell.strong for cell in row].index(True) for row in correlations_table(results).rows]
     assert {correlations_table(results).columns[index].head for index in best} == {"training FLOPs"}
-    for table in (laws, runs, scores_table(results), correlations_table(results)):
+    for table in (laws, runs, tasks_table(results), correlations_table(results)):
         assert all(len(row) == len(table.columns) for row in table.rows)
 
 
@@ -220,3 +227,73 @@ def test_the_terminal_shows_runs_laws_and_the_law(results: StudyResults) -> None
 def test_the_terminal_reads_no_markup_from_labels(make_study: Callable[..., Path]) -> None:
     results = load_study(make_study(label=lambda label: f"[red]{label}[/nothing]"))
     assert "[red]base[/nothing]" in shown(results, 220)
+
+
+PLANNED = "no plan here"
+
+
+def test_the_first_screen_answers_in_order_each_with_its_number(results: StudyResults) -> None:
+    audit = {
+        "verdict": "insufficient_data",
+        "words": "Insufficient data: these runs cannot say",
+        "rank": "rankme",
+        "reason": "rho is 0.67 over 8 configurations",
+        "needed": "34 configurations show a correlation of 0.5",
+    }
+    found = answers(replace(results, laws=replace(results.laws, audit=audit)), PLANNED)
+    assert [one.question.split()[0] for one in found] == ["Can", "Which", "What", "What"]
+    trust, law, plan, settle = found
+    assert (trust.lead, trust.tone) == ("Insufficient data: these runs cannot say.", "open")
+    assert trust.rest == "Rho is 0.67 over 8 configurations."
+    assert law.lead == "RankMe: off by 0.026 in quality on configurations left out."
+    assert "b = 0.92 [0.40, 1.60] (95%)" in law.rest
+    assert (plan.lead, plan.rest) == ("No plan can be made.", "No plan here.")
+    assert settle.lead == "34 configurations show a correlation of 0.5."
+
+
+def test_the_best_law_is_that_of_the_least_error_on_what_was_left_out(results: StudyResults) -> None:
+    fits = tuple(replace(fit, loo_rmse=0.011) if fit.x == "flops" else fit for fit in results.laws.fits)
+    law = answers(replace(results, laws=replace(results.laws, fits=fits)), PLANNED)[1]
+    assert law.lead.startswith("Training FLOPs: off by 0.011")
+    assert "RankMe alone: 0.026." in law.rest
+
+
+def test_without_an_audit_the_first_answer_says_why(results: StudyResults) -> None:
+    laws = replace(results.laws, audit={"verdict": None, "reason": "quality is constant"})
+    trust = answers(replace(results, laws=laws), PLANNED)[0]
+    assert (trust.lead, trust.rest, trust.tone) == ("Not audited.", "Quality is constant.", "open")
+
+
+def test_checks_of_an_audit_say_on_which_side_of_zero_they_lie(results: StudyResults) -> None:
+    audit = {
+        "verdict": "supported",
+        "words": "Supported: yes",
+        "rank": "rankme",
+        "spearman": {"value": 0.7, "low": 0.2, "high": 0.9, "p": 0.01},
+        "adjusted": {
+            "each": [{"given": ["log params"], "value": 0.1, "low": -0.3, "high": 0.4, "p": 0.6}],
+            "linear": {"value": -0.5, "low": -0.8, "high": -0.1, "p": 0.02},
+            "partial": None,
+            "richer": None,
+        },
+        "joint": None,
+    }
+    rows = audit_table(replace(results, laws=replace(results.laws, audit=audit))).rows
+    assert [(row[0].text, row[4].text) for row in rows] == [
+        ("Spearman's rho", "above zero"),
+        ("given log encoder parameters", "zero is possible"),
+        ("given all, linear", "below zero"),
+    ]
+    assert rows[0][2].text == "0.70 [0.20, 0.90]"
+
+
+def test_floors_and_reliability_of_tasks_are_shown_where_they_are_known(results: StudyResults) -> None:
+    about = {task: dict(found) for task, found in results.about_tasks.items()}
+    about["esc10"] |= {"floor_logmel": 0.0, "ceiling": 0.9, "reliability": 0.75}
+    about["esc10"] |= {"reliability_low": 0.5, "reliability_high": 0.9}
+    first, second, _ = tasks_table(replace(results, about_tasks=about)).rows
+    assert [cell.text for cell in first][2:5] == ["0.100", "–", "0.000"]
+    assert [cell.text for cell in first][7:10] == ["0.900", "100%", "0.75 [0.50, 0.90]"]
+    assert [cell.text for cell in second][3:5] == ["–", "–"]
+    assert 0 < float(second[9].sort) <= 1  # from the seeds of the study itself
+    assert sum(float(row[10].sort) for row in tasks_table(results).rows) == pytest.approx(1.0)

@@ -182,7 +182,7 @@ def kept(folder):
 def test_a_full_disk_is_one_line_and_keeps_what_is_finished(sonoscale, tiny, tmp_path, request):
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "none", disk], capture_output=True, check=False)
+    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1500k", "none", disk], capture_output=True, check=False)
     if mount.returncode:
         pytest.skip("a small file system cannot be mounted here (not root, or not allowed)")
     try:

@@ -15,7 +15,7 @@ from sonoscale.study._failures import read_failures
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("study")]
 
-SLOW = ["--set", "train.budgets=[4, 400]", "--set", "sweep={encoder.width: [8]}", "--set", "train.checkpoint_minutes=0"]
+SLOW = ["--set", "train.budgets=[4, 60]", "--set", "sweep={encoder.width: [8]}", "--set", "train.checkpoint_minutes=0"]
 
 
 def workers_of(command):
@@ -75,7 +75,7 @@ def test_killed_twice_and_the_ledger_is_that_of_an_undisturbed_study(undisturbed
             command.communicate()
             wait_for(lambda pid=command.pid: not children_of(pid), 20)
             command = start("study", "run", tiny, "--out", out, "--workers", 1, "--retries", 5, *SLOW)
-    _, errors = command.communicate(timeout=300)
+    _, errors = command.communicate(timeout=900)
     assert command.returncode == 0, errors
     assert table(out) == table(undisturbed)
     assert hidden(out) == []
@@ -88,7 +88,7 @@ def test_two_drivers_share_the_runs_and_each_is_trained_once(finished, start, ti
     out = tmp_path / "out"
     commands = [start("study", "run", tiny, "--out", out, "--workers", 1) for _ in range(2)]
     for command in commands:
-        printed, errors = command.communicate(timeout=300)
+        printed, errors = command.communicate(timeout=900)
         assert command.returncode == 0, errors
         assert "failed" not in printed
     assert len(run_folders(out)) == 5

@@ -249,6 +249,16 @@ def test_the_rule_of_quality_is_registered_and_a_change_is_said(done, finished, 
     assert quality(folder).rule == QualityRule(min_reliability=0.5)
 
 
+def test_the_command_shows_what_quality_is_made_of(sonoscale, finished, tmp_path):
+    shown = sonoscale("study", "quality", finished[0], "--weights", "plain", "--json", tmp_path / "quality.json")
+    assert "quality is the mean accuracy over 2 tasks (event, instrument) by linear/" in shown
+    assert "Without training, quality is log-mel statistics" in shown
+    assert "was changed after the scores were seen" in shown
+    content = json.loads((tmp_path / "quality.json").read_text())
+    assert content["registered"]["weights"] == "reliability"
+    assert [each["weight"] for each in content["scores"]] == [0.5, 0.5]
+
+
 def test_a_ceiling_that_is_not_there_is_said_before_anything_is_done(tiny, tmp_path):
     with pytest.raises(SonoscaleError, match="no such run folder or checkpoint file"):
         study(tiny, out=tmp_path / "out", set=["ceiling=/no/such/run"]).run()

@@ -1,7 +1,8 @@
-"""The figure of a result, as a file."""
+"""The figure and the page of a result, as files."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,8 +10,9 @@ import typer
 
 from sonoscale.errors import SonoscaleError
 
-__all__ = ["Plot", "check_plot", "save_plot"]
+__all__ = ["Out", "Plot", "check_out", "check_plot", "save_page", "save_plot"]
 
+Out = Annotated[Path | None, typer.Option(help="Write a page with charts and tables to this .html file.")]
 Plot = Annotated[Path | None, typer.Option(help="Draw the result into this .png, .pdf or .svg file.")]
 
 
@@ -48,3 +50,27 @@ def save_plot(found: Any, file: Path | None) -> None:
         figure.savefig(part, format=file.suffix[1:], dpi=150)
     plt.close(figure)
     console.print(f"figure  {file}", soft_wrap=True, markup=False)
+
+
+def check_out(file: Path | None, others: Sequence[Path | None], table: Path) -> None:
+    """Refuse a page that could not be written, before the work begins."""
+    if file is None:
+        return
+    from sonoscale.cli._outputs import check_outputs
+    from sonoscale.extras import need
+
+    if file.suffix != ".html" or not file.parent.is_dir():
+        raise SonoscaleError(f"{file}: must end in .html, in a folder that exists")
+    check_outputs([*others, file], [table])
+    need("altair", what="a page")
+    need("vl_convert", what="a page")
+
+
+def save_page(found: Any, file: Path | None) -> None:
+    """Write the page of a result, and print where it is; nothing without a file."""
+    if file is None:
+        return
+    from sonoscale.cli._console import console
+    from sonoscale.report import write_page
+
+    console.print(f"page    {write_page(found, file)}", soft_wrap=True, markup=False)

@@ -8,7 +8,7 @@ import typer
 
 from sonoscale.cli._console import console
 from sonoscale.cli._laws import Clusters, HigherIsBetter, Json, Omit, Runs, Seed, Unit, check_json, names, print_table
-from sonoscale.cli._plot import Plot, check_plot, save_plot
+from sonoscale.cli._plot import Out, Plot, check_out, check_plot, save_page, save_plot
 
 if TYPE_CHECKING:
     from sonoscale.laws.audit import Audit, GroupAudits
@@ -44,6 +44,7 @@ def audit(
     seed: Seed = 0,
     json: Json = None,
     plot: Plot = None,
+    out: Out = None,
 ) -> None:
     """Should you trust rank here? A verdict on a table of runs, with its evidence."""
     from sonoscale.files import write_json
@@ -53,6 +54,7 @@ def audit(
 
     check_json(json, table)
     check_plot(plot, json, table)
+    check_out(out, [json, plot], table)
     options: dict[str, Any] = {
         "rank": rank, "covariates": names(covariates), "baselines": names(baselines) or (), "warmup": warmup,
         "layer": layer, "margin": margin, "reliability": reliability, "level": level, "seed": seed, "y": y,
@@ -68,6 +70,7 @@ def audit(
         found = audit_runs(table, **options)
         _print(found)
     save_plot(found, plot)
+    save_page(found, out)
     if json:
         write_json(json, found.as_dict() | {"table": str(table), "provenance": provenance("numpy", "scipy")})
         console.print(f"everything  {json}", soft_wrap=True, markup=False)

@@ -8,7 +8,7 @@ import typer
 
 from sonoscale.cli._console import console, progress_bars
 from sonoscale.cli._laws import Clusters, HigherIsBetter, Json, Omit, Runs, Seed, Unit, check_json, names, print_table
-from sonoscale.cli._plot import Plot, check_plot, save_plot
+from sonoscale.cli._plot import Out, Plot, check_out, check_plot, save_page, save_plot
 from sonoscale.errors import SonoscaleError
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def fit(
     seed: Seed = 0,
     json: Json = None,
     plot: Plot = None,
+    out: Out = None,
 ) -> None:
     """Fit a scaling law to a table of runs, and predict those held out."""
     from sonoscale import laws
@@ -61,6 +62,7 @@ def fit(
 
     check_json(json, table)
     check_plot(plot, json, table)
+    check_out(out, [json, plot], table)
     points = [_point(text) for text in at or []]
     with progress_bars() as bars:
         task = bars.add_task("fitting", total=None)
@@ -75,6 +77,7 @@ def fit(
     predictions = found.predict_rows(points)
     _print(found, predictions)
     save_plot(found, plot)
+    save_page(found, out)
     if json:
         options = {
             "huber": huber, "fix": _numbers(fix), "tie": tie or [], "bootstrap": bootstrap, "seed": seed,

@@ -25,13 +25,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("measure")(measure.measure)
-app.command("pretrain")(pretrain.pretrain)
+app.add_typer(pretrain.app, name="pretrain")
 app.command("probe")(probe.probe)
 app.command("tasks")(tasks.tasks)
 app.command("export")(export.export)
 app.command("fit")(fit.fit)
 app.command("audit")(audit.audit)
 app.command("plan")(plan.plan)
+app.command("figures")(study.figures)
 app.add_typer(study.app, name="study")
 app.add_typer(data.app, name="data")
 
@@ -130,6 +131,7 @@ _OPTIONS = {"higher_is_better": "--higher-is-better or --lower-is-better"} | {
         "held_out",
         "n",
         "omit",
+        "out",
         "step",
         "unit",
         "y",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sonoscale.cli._laws import Clusters, HigherIsBetter, Json, Omit, Runs, Seed, Unit, check_json, names, print_table
-from sonoscale.cli._plot import Plot, check_plot, save_plot
+from sonoscale.cli._plot import Out, Plot, check_out, check_plot, save_page, save_plot
 from sonoscale.errors import SonoscaleError
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def plan(
     seed: Seed = 0,
     json: Json = None,
     plot: Plot = None,
+    out: Out = None,
 ) -> None:
     """What to train next for a budget, how certain that is, and which runs would make it more certain."""
     from sonoscale.cli._console import console
@@ -60,6 +61,7 @@ def plan(
 
     check_json(json, table)
     check_plot(plot, json, table)
+    check_out(out, [json, plot], table)
     if unit not in (None, "fraction", "percent", "none"):
         raise SonoscaleError(f"unit must be one of fraction, percent, none, not {unit!r}")
     found = make_plan(
@@ -83,6 +85,7 @@ def plan(
     else:
         _print(found)
     save_plot(found, plot)
+    save_page(found, out)
     if json:
         console.print(f"\neverything  {json}", soft_wrap=True, markup=False)
 

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+
+
+class FileFirst(TyperGroup):
+    """A group whose command `run` need not be named: `sonoscale pretrain run.yaml`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put `run` before what is no command."""
+        named = not args or args[0] in self.commands or args[0] in ctx.help_option_names
+        return super().parse_args(ctx, args if named else ["run", *args])
+
+
+app = typer.Typer(cls=FileFirst, help="Pre-train one encoder: `sonoscale pretrain FILE`.", no_args_is_help=True)
 
 
 class Logger(StrEnum):
@@ -34,6 +47,7 @@ class Precision(StrEnum):
     BF16 = "bf16"
 
 
+@app.command("run")
 def pretrain(
     file: Annotated[Path, typer.Argument(help="The run's YAML file.")],
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override a key: a.b=value.")] = None,
@@ -55,7 +69,10 @@ def pretrain(
     logger: Annotated[Logger, typer.Option(help="Besides metrics.parquet.")] = Logger.TENSORBOARD,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes for log-mels (default: one per core).")] = None,
 ) -> None:
-    """Pre-train one encoder, with its rank beside the loss. If interrupted, the same command resumes."""
+    """Pre-train one encoder, with its rank beside the loss. If interrupted, the same command resumes.
+
+    The word `run` can be left out.
+    """
     from sonoscale.cli._console import print_result, stage_bars
     from sonoscale.pretrain import pretrain as train
 
@@ -66,3 +83,18 @@ def pretrain(
             workers=workers, progress=progress,
         )  # fmt: skip
     print_result(result)
+
+
+@app.command("init")
+def init(
+    file: Annotated[Path, typer.Argument(help="The file to write.")] = Path("run.yaml"),
+    question: Annotated[str | None, typer.Option(help="procedural, folder, latent or flops.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of audio (default: synthesised).")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write the commented file of a run."""
+    from sonoscale.cli._console import say
+    from sonoscale.pretrain import init as write
+
+    written = write(file, question=question, data=data, force=force)
+    say(f"{written}: written. What it costs: sonoscale pretrain {written} --dry-run")

@@ -42,7 +42,7 @@ def run(
     if finished and made.is_reported:
         say(f"nothing has changed since it was reported: {made.folder / 'report.html'}")
     elif finished:
-        report(made.folder)
+        draw(made.folder)
     if made.failures:
         lines = [f"  {f.label}, seed {f.seed}: {f.reason}: {f.error}" for f in made.failures]
         others = "the others are kept" if finished else "none is finished, so there is no ledger"
@@ -111,6 +111,17 @@ def add(
     say(repr(add(folder, values=values, seeds=seed or [], budgets=budget or [])))
 
 
+@app.command("verify")
+def verify(folder: Annotated[Path, typer.Argument(help="Folder of a study.")]) -> None:
+    """Read ledger and checkpoints, and compare them with their checksums and with each other."""
+    from sonoscale.study import verify
+
+    found = verify(folder)
+    say(repr(found))
+    if found.wrong:
+        raise SonoscaleError(f"{folder}: {len(found.wrong)} problem(s)")
+
+
 @app.command("quality")
 def quality(
     folder: Annotated[Path, typer.Argument(help="Folder of a study, or its ledger.")],
@@ -136,19 +147,66 @@ def quality(
 
 
 @app.command("report")
-def report(folder: Annotated[Path, typer.Argument(help="Folder of a study, or its ledger alone.")]) -> None:
-    """Draw the page and the figures of a study again."""
-    from sonoscale.report import report, terminal_summary
-    from sonoscale.study._run import restore
+def report(
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Of studies, or ledgers alone.")],
+    flops: Annotated[
+        float | None, typer.Option(help="Budget to plan for (default: ten times the largest run).")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Of several studies: the .html file of their comparison.")] = None,
+) -> None:
+    """Draw the page and the figures of a study again, or compare several studies on one page."""
+    if len(folders) > 1 or out:
+        from sonoscale.report import compare_studies
 
-    folder = folder.parent if folder.suffix == ".parquet" else folder
-    restore(folder)
-    written = report(folder)
+        if out is None:
+            raise SonoscaleError("several studies are compared on one page: name it (out)")
+        page = compare_studies([_restored(folder) for folder in folders], out)
+        console.print(f"page     {page}", highlight=False, soft_wrap=True)
+        return
+    draw(folders[0], flops)
+
+
+def draw(folder: Path, flops: float | None = None) -> None:
+    """Write the report of a study, and print what it says."""
+    from sonoscale.report import report, terminal_summary
+
+    written = report(_restored(folder), flops=flops)
     for part in terminal_summary(written.results, width=console.width):
         console.print(part)
     console.print(f"page     {written.page}", highlight=False, soft_wrap=True)
     for figure in written.figures:
         console.print(f"figure   {figure}", highlight=False, soft_wrap=True)
+
+
+def _restored(folder: Path) -> Path:
+    """The folder of a study, or of a ledger alone, with what can be made again from the ledger."""
+    from sonoscale.study._run import restore
+
+    folder = folder.parent if folder.suffix == ".parquet" else folder
+    restore(folder)
+    return folder
+
+
+def figures(
+    folder: Annotated[Path, typer.Argument(metavar="STUDY", help="Folder of a study.")],
+    style: Annotated[str, typer.Option(help="paper, slides or page.")] = "paper",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write into (default: figures-STYLE in the study).")
+    ] = None,
+    kinds: Annotated[str, typer.Option(help="Kinds of files: pdf, svg, png.")] = "pdf,svg",
+    flops: Annotated[
+        float | None, typer.Option(help="Budget of the plan (default: ten times the largest run).")
+    ] = None,
+) -> None:
+    """Write the figures of a study for a paper, and its tables in LaTeX and Markdown."""
+    from sonoscale.cli._laws import names
+    from sonoscale.report import figures as write
+
+    written = write(_restored(folder), style=style, out=out, kinds=names(kinds) or [], flops=flops)
+    for file in written.files:
+        console.print(f"{file.suffix[1:]:4} {file}", highlight=False, soft_wrap=True)
+    for name, why in written.left_out.items():
+        console.print(f"not written: {name}: {why}", markup=False, soft_wrap=True)
 
 
 @app.command("plan")
@@ -179,3 +237,28 @@ def plan(
     print_result(planned)
     if json is not None:
         planned.to_json(json)
+
+
+@app.command("init")
+def init(
+    file: Annotated[Path, typer.Argument(help="The file to write.")] = Path("study.yaml"),
+    question: Annotated[str | None, typer.Option(help="folder, width-data, objectives, isoflop or run.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of unlabelled audio (default: synthesised).")] = None,
+    run: Annotated[Path | None, typer.Option(help="An existing run as the base.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write a commented study file for a common question, and the schema that editors check it with."""
+    from sonoscale.study import init as write
+
+    written = write(file, question=question, data=data, run=run, force=force)
+    say(f"{written}: written, with study.schema.json beside it. What it costs: sonoscale study plan {written}")
+
+
+@app.command("schema")
+def schema(of: Annotated[str, typer.Argument(help="study or run.")] = "study") -> None:
+    """Print the JSON Schema of a study file, or of the file of a run."""
+    import json
+
+    from sonoscale.study import schema as make_schema
+
+    print(json.dumps(make_schema(of), indent=1))

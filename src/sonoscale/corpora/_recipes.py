@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from functools import cache
 from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import Self
@@ -175,8 +176,7 @@ def load_recipes(extra: str | Path | None = None) -> dict[str, Recipe]:
         SonoscaleError: a file is missing, is not YAML, or a recipe in it is not valid (its key is named).
     """
     check_arguments(load_recipes, locals())
-    shipped = resources.files("sonoscale.corpora").joinpath("recipes.yaml").read_text(encoding="utf-8")
-    recipes = _parse(shipped, "recipes.yaml")
+    recipes = dict(_shipped())
     for file in (os.environ.get(RECIPES_VARIABLE), extra):
         if file:
             try:
@@ -185,6 +185,13 @@ def load_recipes(extra: str | Path | None = None) -> dict[str, Recipe]:
                 raise SonoscaleError(f"{file}: cannot be read as a file of recipes ({error})") from error
             recipes |= _parse(text, str(file))
     return recipes
+
+
+@cache
+def _shipped() -> dict[str, Recipe]:
+    """Those of the package."""
+    text = resources.files("sonoscale.corpora").joinpath("recipes.yaml").read_text(encoding="utf-8")
+    return _parse(text, "recipes.yaml")
 
 
 def find_recipe(name: str, recipes: dict[str, Recipe]) -> tuple[str, Recipe]:

@@ -144,6 +144,9 @@ def reliability(
         configs: what the run is a replicate of.
         level: coverage.
 
+    Returns:
+        the correlation, its interval, and the two spreads; NaN where there are too few configurations or seeds.
+
     Example:
         >>> found = reliability([0.50, 0.52, 0.61, 0.60, 0.70, 0.73], ["a", "a", "b", "b", "c", "c"])
         >>> f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
@@ -338,6 +341,9 @@ def quality(source: str | PathLike[str] | Mapping[str, Any] | Any, *, rule: Qual
         rule: how quality is made of scores; None for the rule that the study was registered with, which the ledger
             holds. Another one is said to be so.
 
+    Returns:
+        each score with its reliability, floors, ceiling and weight, and what the rule decided.
+
     Raises:
         SonoscaleError: not the ledger of a study; a rule that is none.
 
@@ -384,21 +390,18 @@ def quality_of(columns: Mapping[str, Sequence[Any] | NDArray[Any]], rule: Qualit
     return Quality(used, registered if given and registered != used else None, judged, tuple(scores), *gain)
 
 
-def _gains(table: Mapping[str, list[Any]], rows: Mapping[str, list[int]], weights: Mapping[str, float]) -> list[float]:
+def _gains(table: Mapping[str, list[Any]], rows: Mapping[str, list[int]], weights: Mapping[str, float]) -> NDArray[Any]:
     """How much more quality each configuration has than its untrained twins, where all of their scores are known."""
     floors = table.get("floor_untrained")
     if floors is None:
-        return []
+        return np.empty(0)
     runs: dict[Any, list[float]] = {}
     for name, weight in weights.items():
         for row in rows[name]:
             runs.setdefault(table["run"][row], []).append(weight * (number(table["score"][row]) - number(floors[row])))
     configs = dict(zip(table["run"], table["config" if "config" in table else "run"], strict=True))
-    found: dict[Any, list[float]] = {}
-    for run, parts in runs.items():
-        if len(parts) == len(weights) and math.isfinite(sum(parts)):
-            found.setdefault(configs[run], []).append(sum(parts))
-    return [float(np.mean(values)) for values in found.values()]
+    whole = {run: sum(parts) for run, parts in runs.items() if len(parts) == len(weights)}
+    return _means(np.array(list(whole.values())), np.array([str(configs[run]) for run in whole]))
 
 
 def _last(table: Mapping[str, list[Any]]) -> NDArray[np.bool_]:
@@ -419,18 +422,14 @@ def _score(name: str, rows: list[int], table: Mapping[str, list[Any]], readouts:
     configs = np.array([str(table["config" if "config" in table else "run"][row]) for row in rows])
     first = rows[0]
     found = reliability(scores[known], configs[known], level=rule.level)
-    means = [float(scores[known & (configs == one)].mean()) for one in dict.fromkeys(configs[known].tolist())]
-    above = scores - column("floor_untrained")
-    gains = [
-        float(above[np.isfinite(above) & (configs == one)].mean())
-        for one in dict.fromkeys(configs[np.isfinite(above)].tolist())
-    ]
+    means = _means(scores, configs)
+    gains = _means(scores - column("floor_untrained"), configs)
     gain, low, high = _interval(gains, rule.level)
     return Score(
         name, str(table["task"][first]), str(table["protocol"][first]), str(readouts[first]),
         str(table["metric"][first]) if "metric" in table else "score", found, _mean(column("chance")),
         _mean(column("floor_untrained")), _mean(column("floor_logmel")), _mean(column("ceiling")),
-        max(means, default=math.nan), gain, low, high,
+        float(means.max()) if len(means) else math.nan, gain, low, high,
     )  # fmt: skip
 
 
@@ -467,9 +466,16 @@ def _weighted(scores: Sequence[Score], judged: str, rule: QualityRule) -> list[S
     return [replace(each, weight=weights.get(i, 0.0), why=kept.get(i, out.get(i, ""))) for i, each in enumerate(scores)]
 
 
-def _interval(values: Sequence[float], level: float) -> tuple[float, float, float]:
+def _means(values: NDArray[Any], configs: NDArray[Any]) -> NDArray[Any]:
+    """The mean of each configuration's finite values."""
+    known = np.isfinite(values)
+    codes, sizes = np.unique(configs[known], return_inverse=True, return_counts=True)[1:]
+    return np.bincount(codes, weights=values[known], minlength=len(sizes)) / sizes
+
+
+def _interval(values: Sequence[float] | NDArray[Any], level: float) -> tuple[float, float, float]:
     """Mean, and the ends of Student's interval; NaN where there are fewer than two."""
-    if not values:
+    if not len(values):
         return math.nan, math.nan, math.nan
     mean = float(np.mean(values))
     if len(values) < 2:

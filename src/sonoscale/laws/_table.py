@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
+from sonoscale.laws._checksum import check_content
 
 __all__ = ["as_point", "as_table", "frame_columns", "read_table"]
 
@@ -230,6 +231,7 @@ def _read_parquet(file: Path) -> dict[str, NDArray[Any]]:
         table = pq.ParquetFile(file, page_checksum_verification=True).read()
     except (OSError, pa.ArrowException) as error:
         raise SonoscaleError(f"{file}: not readable as Parquet ({str(error).splitlines()[0]})") from error
+    check_content(table, file)
     names = table.column_names
     for name in names:
         if names.count(name) > 1:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from sonoscale.pretrain._contrastive import Contrastive, nt_xent
     from sonoscale.pretrain._estimate import count_operations, peak_flops
     from sonoscale.pretrain._flops import Cost, training_cost
+    from sonoscale.pretrain._init import init
     from sonoscale.pretrain._latent import LatentPrediction
     from sonoscale.pretrain._loop import train_run
     from sonoscale.pretrain._mae import MaskedAutoencoder, normalise_patches
@@ -60,6 +61,7 @@ __all__ = [
     "RunConfig",
     "TrainConfig",
     "build_objective",
+    "init",
     "nt_xent",
     "pretrain",
     "read_record",

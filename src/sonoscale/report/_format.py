@@ -6,13 +6,28 @@ import math
 
 from sonoscale.report._model import Interval
 
-__all__ = ["count", "decimal", "duration", "flops", "hours", "interval", "join", "name_of", "plural", "significant"]
+__all__ = [
+    "count",
+    "decimal",
+    "duration",
+    "flops",
+    "hours",
+    "interval",
+    "join",
+    "label_of",
+    "name_of",
+    "plural",
+    "significant",
+]
 
 _NAMES = {
     "quality": "quality",
     "rankme": "RankMe",
     "rankme_centred": "RankMe (centred)",
     "params": "encoder parameters",
+    "examples_seen": "examples seen",
+    "train_clips": "training clips",
+    "mask_ratio": "mask ratio",
     "hours_seen": "hours of audio seen",
     "train_hours": "hours of training audio",
     "flops": "training FLOPs",
@@ -22,8 +37,15 @@ UNKNOWN = "–"
 
 
 def name_of(column: str) -> str:
-    """A column of the ledger in words."""
+    """A column of the ledger in words; `log COLUMN` too."""
+    if column.startswith("log "):
+        return f"log {name_of(column[4:])}"
     return _NAMES.get(column, column.replace("_", " "))
+
+
+def label_of(column: str) -> str:
+    """A column of any table in words: as `name_of`, but for what only a study's ledger means by it."""
+    return {"loss": "loss", "params": "parameters", "flops": "FLOPs"}.get(column) or name_of(column)
 
 
 def count(value: float) -> str:

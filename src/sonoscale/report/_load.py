@@ -16,7 +16,9 @@ import pyarrow.parquet as pq
 import yaml
 
 from sonoscale.errors import SonoscaleError
+from sonoscale.laws._checksum import check_content
 from sonoscale.laws._ledger import last_layer, ledger_runs, ledger_scores
+from sonoscale.laws._quality import quality_of
 from sonoscale.report._model import (
     Curve,
     Failure,
@@ -33,6 +35,7 @@ from sonoscale.report._model import (
 
 __all__ = ["load_study"]
 
+_IDS = ("run", "config", "label", "axis")
 _REQUIRED = ("run", "label", "axis", "seed", "step", "task", "protocol", "score")
 
 
@@ -78,6 +81,11 @@ def load_study(folder: Path) -> StudyResults:
         runs=runs,
         failures=_read_failures(folder / "failed.json"),
         missing=tuple(missing),
+        about_tasks=ledger.about,
+        quality_rule=ledger.rule,
+        protocols=ledger.protocols,
+        readouts=ledger.readouts,
+        settings=config,
     )
 
 
@@ -89,6 +97,10 @@ class _Ledger:
     tasks: tuple[str, ...]
     chance: Mapping[str, float]
     metrics: Mapping[str, str]
+    about: Mapping[str, Mapping[str, float]]
+    rule: str
+    protocols: tuple[str, ...]
+    readouts: tuple[str, ...]
 
 
 def _parse_ledger(table: pa.Table, path: Path) -> _Ledger:
@@ -104,12 +116,21 @@ def _parse_ledger(table: pa.Table, path: Path) -> _Ledger:
     ledger = last_layer(table.to_pydict())
     runs = {name: values.tolist() for name, values in ledger_runs(ledger).items()}
     tasks = [name.removeprefix("score:") for name in runs if name.startswith("score:")]
-    about = zip(ledger_scores(ledger), _column(ledger, "metric"), _column(ledger, "chance"), strict=True)
+    names = ledger_scores(ledger)
     metrics: dict[str, str] = {}
     chance: dict[str, float] = {}
-    for name, metric, level in about:
+    for name, metric, level in zip(names, _column(ledger, "metric"), _column(ledger, "chance"), strict=True):
         metrics.setdefault(name, str(metric or ""))
         chance.setdefault(name, _number(level))
+    quality = quality_of(ledger)
+    about = {
+        one.name: {
+            "chance": one.chance, "floor_untrained": one.floor_untrained, "floor_logmel": one.floor_logmel,
+            "ceiling": one.ceiling, "reliability": one.reliability.value, "reliability_low": one.reliability.low,
+            "reliability_high": one.reliability.high, "weight": one.weight,
+        }
+        for one in quality.scores
+    }  # fmt: skip
     rows = [dict(zip(runs, values, strict=True)) for values in zip(*runs.values(), strict=True)]
     last: dict[str, int] = {}
     for row in rows:
@@ -117,7 +138,11 @@ def _parse_ledger(table: pa.Table, path: Path) -> _Ledger:
     places = {run: place for place, run in enumerate(dict.fromkeys(ledger["run"]))}
     rows.sort(key=lambda row: (places[row["run"]], row["step"]))
     points = tuple(_point(row, tasks, last[row["run"]]) for row in rows)
-    return _Ledger(points, tuple(tasks), chance, metrics)
+    protocols, readouts = (
+        tuple(dict.fromkeys(str(one) for one in _column(ledger, name) if one)) for name in ("protocol", "readout")
+    )
+    rule = " ".join([f"{quality.rule.words[:1].upper()}{quality.rule.words[1:]}.", *quality.notes])
+    return _Ledger(points, tuple(tasks), chance, metrics, about, rule, protocols, readouts or ("mean",))
 
 
 def _column(ledger: Mapping[str, list[Any]], name: str) -> list[Any]:
@@ -141,6 +166,7 @@ def _point(row: Mapping[str, Any], tasks: list[str], last: int) -> Point:
         },
         scores={task: float(row[f"score:{task}"]) for task in tasks},
         quality=float(row["quality"]),
+        words={name: str(value) for name, value in row.items() if isinstance(value, str) and name not in _IDS},
     )
 
 
@@ -162,19 +188,11 @@ def _parse_laws(raw: Mapping[str, Any], path: Path) -> Laws:
             notes=tuple(str(note) for note in raw.get("notes") or ()),
             level=_level(raw),
             baseline=str(raw.get("baseline") or ""),
-            audit=_audit((raw.get("audit") or {}).get("rankme")),
+            audit=(raw.get("audit") or {}).get("rankme") or {},
             two_stage={str(rank): _two_stage(found) for rank, found in (raw.get("two_stage") or {}).items()},
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise SonoscaleError(f"{path} is not of the expected shape: {type(error).__name__}: {error}") from error
-
-
-def _audit(raw: Mapping[str, Any] | None) -> str:
-    if not raw or not raw.get("verdict"):
-        return f"Rank was not audited: {raw['reason']}." if raw and raw.get("reason") else ""
-    needed = f" Runs that would settle it: {raw['needed']}." if raw.get("needed") else ""
-    reason = str(raw.get("reason") or "")
-    return f"Is rank to be trusted here? {raw['words']}. {reason[:1].upper()}{reason[1:]}.{needed}"
 
 
 def _two_stage(raw: Mapping[str, Any]) -> TwoStage:
@@ -320,7 +338,9 @@ def _read_text(path: Path) -> str:
 
 def _read_parquet(path: Path) -> pa.Table:
     try:
-        return pq.read_table(path, page_checksum_verification=True)
+        table = pq.read_table(path, page_checksum_verification=True)
+        check_content(table, path)
+        return table
     except FileNotFoundError as error:
         raise _absent(path) from error
     except (pa.ArrowException, OSError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -11,9 +10,9 @@ from sonoscale import __version__
 from sonoscale.errors import SonoscaleError
 from sonoscale.files import write_text
 from sonoscale.measure import Measurement
-from sonoscale.report._figure_spectrum import spectrum_figure
-from sonoscale.report._html import definitions, figure_html, fill, paragraphs, table_html
-from sonoscale.report._measure_figures import durations_figure, groups_figure, layers_figure
+from sonoscale.report._chart_measure import durations_figure, groups_figure, layers_figure, spectrum_figure
+from sonoscale.report._figure import Figure, unchecked
+from sonoscale.report._html import Page, Section, page_html
 from sonoscale.report._measure_tables import (
     comparisons_table,
     durations_table,
@@ -23,8 +22,7 @@ from sonoscale.report._measure_tables import (
     overview_table,
     skipped_table,
 )
-from sonoscale.report._measure_words import about, summary, title
-from sonoscale.report._spec import FigureSpec
+from sonoscale.report._measure_words import about, answers, title
 from sonoscale.report._tables import Table
 
 __all__ = ["measure_page_html", "write_measurement_page"]
@@ -63,10 +61,15 @@ def measure_page_html(results: Measurement) -> str:
         results: What was measured. What is not in it has no section on the page.
 
     Returns:
-        An HTML document with its style, its script and plotly.js inside it.
+        An HTML document with its style, its script and its data inside it.
     """
+    with unchecked():
+        return page_html(_page(results))
+
+
+def _page(results: Measurement) -> Page:
     spectrum = spectrum_figure({one.name: one.sketch for one in results.measured})
-    parts: list[tuple[str, str, FigureSpec | None, Table]] = [
+    parts: list[tuple[str, str, Figure | None, Table]] = [
         ("overview", "Overview", None if spectrum.empty else spectrum, overview_table(results)),
         ("layers", "Layers", layers_figure(results), layers_table(results)),
         ("durations", "Durations", durations_figure(results), durations_table(results)),
@@ -75,23 +78,15 @@ def measure_page_html(results: Measurement) -> str:
         ("differences", "Differences", None, comparisons_table(results)),
         ("skipped", "Skipped clips", None, skipped_table(results)),
     ]
-    shown = [part for part in parts if part[3].rows]
-    links = [(name, heading) for name, heading, _, _ in shown] + [("provenance", "Provenance")]
-    return fill(
-        "_measure_page.html",
-        title=html.escape(title(results)),
-        about=paragraphs([about(results)]),
-        contents="".join(f'<a href="#{name}">{heading}</a>' for name, heading in links),
-        summary=paragraphs(summary(results)),
-        sections="\n".join(_section(*part) for part in shown),
-        provenance=definitions(_provenance(results)),
-    )
-
-
-def _section(name: str, heading: str, figure: FigureSpec | None, table: Table) -> str:
-    drawn, listed = figure_html(figure) if figure else "", table_html(table)
-    both = listed + drawn if name == "overview" else drawn + listed
-    return f'<section id="{name}"><h2>{heading}</h2>{both}</section>'
+    opening = parts[0][2]
+    sections = [
+        Section(name, heading, ((figure, table) if figure is not None and name != "overview" else (table,)))
+        for name, heading, figure, table in parts if table.rows
+    ]  # fmt: skip
+    return Page(
+        kicker="Sonoscale measurement", title=title(results), about=[about(results)], answers=answers(results),
+        opening=opening, sections=sections, provenance=_provenance(results),
+    )  # fmt: skip
 
 
 _ELSEWHERE = ("encoders", "audio", "embeddings", "versions", "min_seconds")

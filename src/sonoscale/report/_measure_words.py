@@ -7,8 +7,9 @@ import math
 from sonoscale.measure import Measured, MeasuredDifference, Measurement
 from sonoscale.rank import RankRecord
 from sonoscale.report._format import duration, join, name_of, plural, significant
+from sonoscale.report._html import Answer
 
-__all__ = ["about", "summary", "title"]
+__all__ = ["about", "answers", "title"]
 
 _NAMED = 3
 
@@ -31,22 +32,22 @@ def about(results: Measurement) -> str:
     return f"Audio: {results.audio}{which}{processed}."
 
 
-def summary(results: Measurement) -> list[str]:
-    """A paragraph for each one measured, and one for each difference by the first estimator."""
+def answers(results: Measurement) -> list[Answer]:
+    """An answer for each one measured, and one for each difference by the first estimator."""
     found = [_of_one(one, results) for one in results.measured]
     names = {one.identity: one.name for one in results.measured}
     return found + [_difference(c, names) for c in results.differences if c.estimator == results.estimator]
 
 
-def _of_one(one: Measured, results: Measurement) -> str:
+def _of_one(one: Measured, results: Measurement) -> Answer:
     record = one.record(results.estimator)
     if record is None:
         why = one.undefined.get(results.estimator, "it was not measured")
-        return f"{one.name}: no {name_of(results.estimator)}: {why}."
+        return Answer(one.name, f"No {name_of(results.estimator)}: {why}.", tone="open")
     clips = "clips" if results.audio else "embeddings"
+    lead = f"{name_of(record.estimator)} is {significant(record.value)}{_between(record)}."
     text = (
-        f"{one.name}: {name_of(record.estimator)} is {significant(record.value)}{_between(record)}, from "
-        f"{record.n:,} {clips} (dim = {record.dim:,}, n/dim = {record.n_per_dim:.3g}). The mean holds "
+        f"From {record.n:,} {clips} (dim = {record.dim:,}, n/dim = {record.n_per_dim:.3g}). The mean holds "
         f"{record.mean_energy:.1%} of the energy."
     )
     if one.limit and math.isfinite(one.limit.value):
@@ -57,7 +58,7 @@ def _of_one(one: Measured, results: Measurement) -> str:
         )
     if one.skipped:
         text += f" {plural(len(one.skipped), 'clip')} could not be processed."
-    return text + (f" Warning: {'; '.join(record.warnings)}." if record.warnings else "")
+    return Answer(one.name, lead, text + (f" Warning: {'; '.join(record.warnings)}." if record.warnings else ""))
 
 
 def _between(record: RankRecord) -> str:
@@ -66,12 +67,13 @@ def _between(record: RankRecord) -> str:
     return f" ({100 * record.level:.4g}% interval {significant(record.low)} to {significant(record.high)})"
 
 
-def _difference(compared: MeasuredDifference, names: dict[str, str]) -> str:
+def _difference(compared: MeasuredDifference, names: dict[str, str]) -> Answer:
     first, second = (names.get(name, name) for name in (compared.first, compared.second))
-    found = compared.difference
+    question, found = f"{second} minus {first}", compared.difference
     if not found:
-        return f"{second} against {first}: no difference: {compared.reason}."
+        return Answer(question, f"No difference: {compared.reason}.", tone="open")
     how = "paired clip by clip" if found.paired else "not paired"
     span = f"{100 * found.level:.4g}% interval {significant(found.low)} to {significant(found.high)}, {how}"
-    apart = "" if found.significant else " The interval includes zero: the difference is not significant."
-    return f"{second} minus {first}: {significant(found.value)} in {name_of(compared.estimator)} ({span}).{apart}"
+    apart = "" if found.significant else "The interval includes zero: the difference is not significant."
+    lead = f"{significant(found.value)} in {name_of(compared.estimator)} ({span})."
+    return Answer(question, lead, apart, "" if found.significant else "open")

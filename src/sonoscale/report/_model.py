@@ -123,7 +123,7 @@ class Laws:
     notes: tuple[str, ...]
     level: float = 0.95
     baseline: str = ""
-    audit: str = ""
+    audit: Mapping[str, Any] = field(default_factory=dict)
     two_stage: Mapping[str, TwoStage] = field(default_factory=dict)
 
     @property
@@ -151,6 +151,7 @@ class Point:
     values: Mapping[str, float]
     scores: Mapping[str, float]
     quality: float
+    words: Mapping[str, str] = field(default_factory=dict)
 
     def get(self, name: str) -> float:
         """A numeric column by name; NaN where the ledger does not have it."""
@@ -224,6 +225,12 @@ class StudyResults:
         runs: Training histories and spectra by run.
         failures: The runs that failed.
         missing: Sentences that say which optional pieces were not there.
+        about_tasks: By task what is known of its scores, NaN where nothing is: `chance`, `floor_untrained`,
+            `floor_logmel`, `ceiling` (a strong public encoder), `reliability` with `reliability_low` and
+            `reliability_high`, and its `weight` in quality.
+        quality_rule: how quality is made of scores, in sentences.
+        protocols, readouts: By which the scores were made.
+        settings: The study's configuration, as it was read.
     """
 
     folder: Path
@@ -238,6 +245,11 @@ class StudyResults:
     runs: Mapping[str, Run]
     failures: tuple[Failure, ...] = ()
     missing: tuple[str, ...] = ()
+    about_tasks: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    quality_rule: str = ""
+    protocols: tuple[str, ...] = ()
+    readouts: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def final_points(self) -> tuple[Point, ...]:

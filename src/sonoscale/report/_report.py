@@ -11,15 +11,12 @@ from sonoscale.arguments import check_arguments
 from sonoscale.errors import SonoscaleError
 from sonoscale.extras import need
 from sonoscale.files import write_bytes, write_text
-from sonoscale.report._figures_law import alternatives_figure, law_figure, tasks_figure
-from sonoscale.report._figures_runs import spectra_figure, trajectories_figure
+from sonoscale.report._answers import law_sentence, summary
 from sonoscale.report._load import load_study
 from sonoscale.report._model import StudyResults
-from sonoscale.report._spec import FigureSpec
-from sonoscale.report._summary import law_sentence, summary
 from sonoscale.results import Result
 
-__all__ = ["Report", "figures_of", "report"]
+__all__ = ["Report", "report"]
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -57,7 +54,7 @@ class Report(Result):
         }  # fmt: skip
 
 
-def report(folder: str | PathLike[str]) -> Report:
+def report(folder: str | PathLike[str], *, flops: float | None = None) -> Report:
     """Write `report.html` and `figures/*.png` into the folder of a finished study.
 
     Each file is replaced atomically: a reader sees the old one or the new one, never a part. A figure without
@@ -66,6 +63,7 @@ def report(folder: str | PathLike[str]) -> Report:
     Arguments:
         folder: the folder of the study: `study.yaml`, `provenance.json`, `ledger.parquet` and `laws.json` must be
             there; `runs/*/metrics.parquet`, `runs/*/spectra.npz` and `failed.json` may be.
+        flops: the budget for which the page says what to train next; None: ten times the most expensive run.
 
     Returns:
         The `Report`.
@@ -78,37 +76,26 @@ def report(folder: str | PathLike[str]) -> Report:
         PosixPath('results/quickstart/report.html')
     """
     check_arguments(report, locals())
-    need("plotly", what="a report")
-    need("matplotlib", what="a report")
-    from sonoscale.report._matplotlib import figure_png
-    from sonoscale.report._page import page_html
+    need("altair", what="a report")
+    need("vl_convert", what="a report")
+    from sonoscale.report._figure import draw
+    from sonoscale.report._html import page_html
+    from sonoscale.report._planned import plan_study
+    from sonoscale.report._study_page import study_figures, study_page
 
     folder = Path(folder)
     results = load_study(folder)
-    specs = figures_of(results)
+    plan = plan_study(results, flops)
     page, figures = folder / "report.html", []
     try:
-        for spec in specs:
-            path = folder / "figures" / f"{spec.name}.png"
-            if spec.empty:
+        for figure in study_figures(results, plan).values():
+            path = folder / "figures" / f"{figure.name}.png"
+            if figure.empty:
                 path.unlink(missing_ok=True)
             else:
-                write_bytes(path, figure_png(spec))
+                write_bytes(path, draw(figure, ".png"))
                 figures.append(path)
-        write_text(page, page_html(results, specs))
+        write_text(page, page_html(study_page(results, plan)))
     except OSError as error:
         raise SonoscaleError(f"cannot write the report into {folder}: {error}") from error
     return Report(page, tuple(figures), results)
-
-
-def figures_of(results: StudyResults) -> list[FigureSpec]:
-    """All figures of a study, in the order of the page."""
-    return [
-        law_figure(results),
-        alternatives_figure(results),
-        trajectories_figure(results, "rankme"),
-        trajectories_figure(results, "loss"),
-        spectra_figure(results, centred=False),
-        spectra_figure(results, centred=True),
-        tasks_figure(results),
-    ]

@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from sonoscale.report._figures_law import alternatives_of
+from sonoscale.report._chart_quality import alternatives_of
 from sonoscale.report._format import count, decimal, duration, flops, hours, interval, name_of
-from sonoscale.report._model import Fit, Point, StudyResults
+from sonoscale.report._model import Fit, Interval, Point, StudyResults
 
 __all__ = [
     "Cell",
     "Column",
     "Table",
+    "audit_table",
     "correlations_table",
     "laws_table",
     "runs_table",
-    "scores_table",
+    "tasks_table",
     "two_stage_table",
 ]
 
@@ -181,22 +182,64 @@ def _run_row(point: Point) -> list[Cell]:
     ]
 
 
-def scores_table(results: StudyResults) -> Table:
-    """The score of every task at the largest budget of each run."""
-    columns = [Column("configuration", numeric=False), Column("seed"), Column("RankMe"), Column("quality")]
-    columns += [Column(_task_head(results, task)) for task in results.tasks]
-    rows = [
-        (
-            _words(point.label),
-            Cell(str(point.seed), float(point.seed)),
-            _decimal(point.get("rankme"), 1),
-            Cell(decimal(point.quality), point.quality, strong=True),
-            *(_decimal(point.scores.get(task, math.nan)) for task in results.tasks),
+def tasks_table(results: StudyResults) -> Table:
+    """What bounds the scores of each task, and how well it tells configurations apart."""
+    from sonoscale.report._chart_tasks import reliability_of
+
+    rows = []
+    for task in results.tasks:
+        about = results.about_tasks.get(task, {})
+        scores = [
+            point.scores[task] for point in results.final_points if math.isfinite(point.scores.get(task, math.nan))
+        ]
+        reliability = reliability_of(results, task)
+        found = Interval(*(reliability.get(key, math.nan) for key in ("value", "low", "high")))
+        known = [about.get(key, math.nan) for key in ("floor_untrained", "floor_logmel")]
+        floor = max((value for value in known if math.isfinite(value)), default=math.nan)
+        above = sum(score > floor for score in scores) / len(scores) if scores and math.isfinite(floor) else math.nan
+        rows.append((
+            _words(task), _words(results.metrics.get(task, "")), _decimal(about.get("chance", math.nan)),
+            *map(_decimal, known), _decimal(min(scores, default=math.nan)), _decimal(max(scores, default=math.nan)),
+            _decimal(about.get("ceiling", math.nan)), Cell(f"{above:.0%}" if math.isfinite(above) else "–", above),
+            Cell(interval(found, 2), found.value), _decimal(about.get("weight", math.nan), 2),
+        ))  # fmt: skip
+    columns = (
+        Column("task", numeric=False), Column("metric", numeric=False), Column("chance"), Column("untrained"),
+        Column("log-mel"), Column("worst"), Column("best"), Column("ceiling"), Column("above the floor"),
+        Column(f"reliability [{results.laws.percent} interval]"), Column("weight"),
+    )  # fmt: skip
+    caption = (
+        "Tasks at the largest budget of each run. Floors are an untrained encoder and log-mel statistics, read out "
+        "alike; the ceiling is a strong public encoder, where one was scored; the weight is that in quality."
+    )
+    return Table(caption, columns, tuple(rows), empty="No task was scored.")
+
+
+def audit_table(results: StudyResults) -> Table:
+    """The checks of the audit, one a row."""
+    from sonoscale.report._chart_evidence import audit_rows
+
+    rows = []
+    for row in audit_rows(results.laws.audit):
+        found = Interval(row["value"], row.get("low", math.nan), row.get("high", math.nan))
+        p = row.get("p", math.nan)
+        rows.append(
+            (
+                _words(row["check"]),
+                _words(row["asks"]),
+                Cell(interval(found, 2), found.value),
+                Cell(f"{p:.2g}" if math.isfinite(p) else "–", p),
+                _words(row["result"]),
+            )
         )
-        for point in results.final_points
-    ]
-    caption = "Scores by task at the largest budget of each run; quality is their mean."
-    return Table(caption, tuple(columns), tuple(rows), empty="No run reached its largest budget.")
+    columns = (
+        Column("check", numeric=False),
+        Column("what it asks", numeric=False, prose=True),
+        Column(f"value [{results.laws.percent} interval]"),
+        Column("p"),
+        Column("interval", numeric=False),
+    )
+    return Table("The checks of the audit.", columns, tuple(rows), empty="Rank was not audited.")
 
 
 def correlations_table(results: StudyResults) -> Table:
@@ -220,14 +263,6 @@ def correlations_table(results: StudyResults) -> Table:
     head = f"[{laws.percent} interval]"
     caption = f"Spearman's correlation with each predictor {head}; the strongest of each row in bold."
     return Table(caption, columns, tuple(rows), empty="No correlation was computed.")
-
-
-def _task_head(results: StudyResults, task: str) -> str:
-    chance = results.chance.get(task, math.nan)
-    metric = results.metrics.get(task, "")
-    about = [metric] if metric else []
-    about += [f"chance {chance:.2f}"] if math.isfinite(chance) else []
-    return f"{task} ({', '.join(about)})" if about else task
 
 
 def _words(text: str) -> Cell:

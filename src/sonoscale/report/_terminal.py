@@ -8,8 +8,8 @@ from rich.console import RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from sonoscale.report._answers import audit_sentence, law_sentence, two_stage_sentences
 from sonoscale.report._model import StudyResults
-from sonoscale.report._summary import law_sentence, two_stage_sentences
 from sonoscale.report._tables import Table, laws_table, runs_table
 
 __all__ = ["terminal_summary"]
@@ -32,7 +32,7 @@ def terminal_summary(results: StudyResults, *, width: int | None = None) -> list
         _render(laws_table(results), "Laws", room),
         Text(law_sentence(results)),
         *map(Text, two_stage_sentences(results)[:1]),
-        *(Text(note) for note in (results.laws.audit, results.laws.baseline, *results.laws.notes) if note),
+        *(Text(note) for note in (audit_sentence(results), results.laws.baseline, *results.laws.notes) if note),
     ]
 
 

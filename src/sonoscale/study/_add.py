@@ -89,6 +89,10 @@ def add(
 
     Raises:
         SonoscaleError: no study there, nothing to add, or values that are no valid run.
+
+    Example:
+        >>> add("results/widths", budgets=[1200], values={"encoder.width": [128]}).saved  # doctest: +SKIP
+        2.1e+15
     """
     check_arguments(add, locals())
     from sonoscale.study._run import write_config

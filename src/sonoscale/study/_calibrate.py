@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import resource
 import statistics
 import sys
@@ -200,19 +201,20 @@ def _one_shape(config: RunConfig, heldout: Scan, device: str) -> tuple[Shape, fl
     from sonoscale.pretrain._runtime import OneProcess, start_runtime
 
     began = _clock(device)
-    fabric = OneProcess() if device == "cpu" else start_runtime(device, 1, "auto", "auto")
+    fabric = OneProcess() if device == "cpu" else start_runtime(device, 1, "auto", config.train.precision)
     clips = Scan(min(heldout.clips, _CLIPS), heldout.seconds)
     held = _store(clips.clips, clips.frames(config), config, np.float32)
     train = _store(max(config.train.batch_size, 8), config.frames, config, np.float16)
     work = work_of(config, clips)
-    ticks: list[float] = []
+    ticks: list[tuple[int, float]] = []  # steps done, and when; on a GPU it is told of some steps only
     with tempfile.TemporaryDirectory() as folder:
         train_run(
             config, train, held, Path(folder) / "run", identity={}, fabric=fabric,
-            progress=lambda done, total, loss: ticks.append(_clock(device)),
+            progress=lambda done, total, loss: ticks.append((done, _clock(device))),
         )  # fmt: skip
     trained = _clock(device) - began
-    step_seconds = statistics.median(np.diff(ticks).tolist()[1:] or np.diff(ticks).tolist() or [0.0])
+    each = [(at - t) / (done - d) for (d, t), (done, at) in itertools.pairwise(ticks) if done > d]
+    step_seconds = statistics.median(each[1:] or each or [trained / work.steps])
     objective = build_objective(config, mean=0.0, std=1.0)[0].eval().to(fabric.device)
     monitor, embed, read = rank_monitor(held), [], []
     for _ in range(2):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.files import replacing
+from sonoscale.laws._checksum import CONTENT, check_content, content_digest
 from sonoscale.results import plain
 from sonoscale.study._schema import COLUMNS, LEDGER_VERSION, arrow_schema
 
@@ -144,7 +145,8 @@ def write_ledger(ledger: pa.Table, path: Path, about: Mapping[str, Any] | None =
 
     text = json.dumps(plain({"version": LEDGER_VERSION, **(about or {})}), allow_nan=False).encode()
     digest = hashlib.sha256(text).hexdigest().encode()
-    marked = ledger.replace_schema_metadata({**(ledger.schema.metadata or {}), _KEY: text, _DIGEST: digest})
+    seals = {_KEY: text, _DIGEST: digest, CONTENT: content_digest(ledger).encode()}
+    marked = ledger.replace_schema_metadata({**(ledger.schema.metadata or {}), **seals})
     with replacing(path) as partial:
         pq.write_table(marked, partial, compression="zstd", write_page_checksum=True)
 
@@ -167,11 +169,11 @@ def read_ledger(path: Path) -> Ledger:
         raise SonoscaleError(f"{path}: no such ledger")
     try:
         table = pq.ParquetFile(path, page_checksum_verification=True).read()
-    except (pa.ArrowException, OSError) as error:
+        check_content(table, path)
+    except (pa.ArrowException, OSError, UnicodeDecodeError, MemoryError, OverflowError) as error:
         reason = str(error).splitlines()[0]
         raise SonoscaleError(
-            f"{path}: truncated or damaged, or no Parquet file ({reason}); restore it, or delete it if its runs are "
-            "here"
+            f"{path}: truncated or damaged, or no Parquet file ({reason}); restore it, or delete it if it has its runs"
         ) from error
     about = ledger_metadata(table.schema.metadata, path)
     if about is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 import re
 import time
@@ -21,6 +22,7 @@ from sonoscale.study._config import StudyConfig
 from sonoscale.study._design import PlannedRun, expand, value_at
 from sonoscale.study._identify import identify
 from sonoscale.study._plan_result import More, RunEstimate, StudyPlan
+from sonoscale.study._quality import protocols_for
 from sonoscale.study._study import Study, study
 from sonoscale.study._work import Scan, Work, work_of
 
@@ -103,9 +105,13 @@ def plan(
     rates = None
     if speed is None:
         rates = _rates(made.config, works, tasks, heldout, processes, on, calibrate, place, corpus, say)
-    estimates, cores = [], []
+    estimates, cores, twins = [], [], builtins.set()
     for run, work, scan in zip(runs, works, scans, strict=True):
-        seconds, probing = _seconds(made.config, work, heldout, tasks, task_scans, rates, speed)
+        twin = _twin(run)
+        seconds, probing = _seconds(
+            made.config, work, heldout, tasks, task_scans, rates, speed, first=twin not in twins
+        )
+        twins.add(twin)
         slow = rates.slowdown if rates else 1.0
         cores.append(seconds)
         estimates.append(
@@ -177,60 +183,82 @@ def _device(device: str) -> str:
 
 def _scan(runs: Sequence[PlannedRun]) -> tuple[list[Scan], Scan, Corpus]:
     """Training clips of each run, those on which the rank is read, and the most training clips of a run."""
-    from sonoscale.pretrain import Sources, check_clips
+    from sonoscale.pretrain import Sources, all_clips, check_clips
 
     sources, known = Sources(), {}
     for run in runs:
-        if run.config.data not in known:
-            known[run.config.data] = _scan_of(sources.training(run.config.data))
-        check_clips(run.config, known[run.config.data].clips)
-    most = max(known, key=lambda data: known[data].clips)
+        data = run.config.data
+        if data not in known:
+            everything = all_clips(data)
+            if everything not in known:
+                known[everything] = _scan_of(sources.training(everything))
+            asked, there = data.clips_asked, known[everything]
+            if asked is not None and asked <= there.clips:
+                known[data] = Scan(asked, there.seconds)  # as the clips are in no order
+            elif data != everything:
+                known[data] = _scan_of(sources.training(data))
+        check_clips(run.config, known[data].clips)
     heldout = _scan_of(sources.heldout(runs[0].config.data))
-    return [known[run.config.data] for run in runs], heldout, sources.training(most)
+    return [known[run.config.data] for run in runs], heldout, sources.training(all_clips(runs[0].config.data))
 
 
 def _scan_of(corpus: Corpus) -> Scan:
-    """How many clips, and how long a sample of them is on average."""
-    some = np.unique(np.linspace(0, len(corpus) - 1, _HEADERS).astype(int)).tolist()
-    seconds = [length for i in some if (length := _clip_seconds(corpus, i)) is not None]
-    return Scan(len(corpus), float(np.mean(seconds)) if seconds else 10.0)
-
-
-def _clip_seconds(corpus: Any, index: int) -> float | None:
-    """By a header or a manifest, undecoded."""
-    from sonoscale.corpora._base import Joined, Subset
+    """How many clips, and how long a sample of them is on average, by manifests or headers."""
     from sonoscale.corpora._files_corpus import headers
+
+    some = np.unique(np.linspace(0, len(corpus) - 1, _HEADERS).astype(int)).tolist()
+    found = [_clip_seconds(corpus, i) for i in some]
+    lengths = [one for one in found if isinstance(one, float)]
+    for header in headers([one for one in found if isinstance(one, Path)]):
+        if not isinstance(header, str) and header.frames is not None:
+            lengths.append(header.frames / header.rate)
+    return Scan(len(corpus), float(np.mean(lengths)) if lengths else 10.0)
+
+
+def _clip_seconds(corpus: Any, index: int) -> float | Path | None:
+    """The length of a clip, or the file whose header says it."""
+    from sonoscale.corpora._base import Joined, Subset
 
     if isinstance(corpus, Subset):
         return _clip_seconds(corpus.corpus, corpus.indices[index])
     if isinstance(corpus, Joined):
         return _clip_seconds(*corpus.locate(index))
     known: Any = getattr(corpus, "seconds", None)
-    if known is not None:
-        return known(index) if callable(known) else float(known)
-    header = headers([Path(re.sub(r"@[0-9.]+-[0-9.]*s$", "", corpus.name(index)))])[0]
-    return None if isinstance(header, str) or header.frames is None else header.frames / header.rate
+    if known is None:
+        return Path(re.sub(r"@[0-9.]+-[0-9.]*s$", "", corpus.name(index)))
+    length: Any = known(index) if callable(known) else known
+    return None if length is None else float(length)
 
 
 def _seconds(
     config: StudyConfig, work: Work, heldout: Scan, tasks: Sequence[Task], scans: Sequence[Scan], rates: Rates | None,
-    speed: float | None,
+    speed: float | None, *, first: bool,
 ) -> tuple[float | None, float | None]:  # fmt: skip
-    """Of a core, for the whole run and for its probing."""
+    """Of a core, for the whole run and its probing; the first of its architecture and seed probes their twin too."""
     from sonoscale.encoders._readout import readout_dim
 
     if speed is not None:
         return work.trained_flops / speed, None
     if rates is None:
         return None, None
-    encoder, probing = work.config.encoder, 0.0
+    encoder, budgets = work.config.encoder, len(work.budgets)
+    probed = rates.embed(work, scans)  # of one network, by all protocols on all readouts
     for readout in config.readouts:
-        probing += rates.embed(work, scans)
         dim = readout_dim(encoder.width, encoder.mel_patches, readout)
         for task, scan in zip(tasks, scans, strict=True):
-            probing += sum(rates.fit(task.name, protocol, scan.clips, dim) for protocol in config.protocols)
-    probing *= len(work.budgets)
+            probed += sum(rates.fit(task.name, name, scan.clips, dim) for name in protocols_for(task, config.protocols))
+    probing = probed * (budgets + first)
+    if set(config.readouts) != {"mean"}:  # the rank of what is read out
+        probing += budgets * (rates.embed(work, [heldout]) + len(config.readouts) * rates.reading(work, heldout))
     return rates.training(work, heldout) + probing, probing
+
+
+def _twin(run: PlannedRun) -> str:
+    """What runs share whose untrained network is the same."""
+    c = run.config
+    return config_hash([
+        c.encoder.model_dump(mode="json"), c.objective.kind, c.train.parametrisation, c.train.lr_width, c.seed
+    ])  # fmt: skip
 
 
 def _memory(rates: Rates, work: Work, train: Scan, heldout: Scan, tasks: Sequence[Scan]) -> float:
@@ -307,7 +335,7 @@ def _probes(
         (task.name, protocol, dim, task.labels, task.folds, {
             "scheme": task.scheme, "kind": task.kind, "metric": task.metric, "groups": task.groups, "roles": task.roles,
         })
-        for task in tasks for protocol in config.protocols for dim in ends
+        for task in tasks for protocol in protocols_for(task, config.protocols) for dim in ends
     ]  # fmt: skip
 
 
@@ -412,7 +440,7 @@ def _notes(config: StudyConfig, tasks: Sequence[Task], rates: Rates | None) -> t
     ]
     if rates is not None:
         unseen = [
-            f"{task.name} by {protocol}" for task in tasks for protocol in config.protocols
+            f"{task.name} by {protocol}" for task in tasks for protocol in protocols_for(task, config.protocols)
             if not any((fit.task, fit.protocol) == (task.name, protocol) for fit in rates.fits)
         ]  # fmt: skip
         if unseen:

@@ -54,6 +54,10 @@ def read_plan(folder: Path) -> list[dict[str, Any]]:
     """
     file = folder / _FILE
     if not file.is_file():
+        from sonoscale.study._run import restore
+
+        restore(folder)
+    if not file.is_file():
         raise SonoscaleError(f"{file} is missing: this study was not begun; run it first")
     try:
         runs = json.loads(file.read_text())["runs"]

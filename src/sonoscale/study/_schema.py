@@ -43,9 +43,9 @@ def _columns() -> tuple[Column, ...]:
         *of("run", [
             ("run", "string", "", "name of the run: a digest of all that decides its outcome, and its folder"),
             ("config", "string", "", "digest of the same without the seed: runs that share it differ in the seed only"),
-            ("family", "string", "", "base configuration that the run varies (the study's name where there is one), or family of encoder"),
+            ("family", "string", "", "base configuration varied, by default named as the study; or of encoders"),
             ("label", "string", "", "what differs from the base, in words"),
-            ("axis", "string", "", "the swept key that differs: `base` for none, `several` for more; of existing encoders the family"),
+            ("axis", "string", "", "the swept key that differs: `base` for none, `several` for more; or the family"),
             ("seed", "int64", "", "of initial weights, order of clips, crops, masks and views"),
             ("width", "int64", "", "of the encoder"),
             ("dim", "int64", "", "of the embedding"),
@@ -157,8 +157,8 @@ def ledger_page() -> str:
         "planned), `baseline`, `provenance`, `failed`; and under `sonoscale.sha256` the digest of that text. Each "
         "column has its meaning and unit as metadata too.",
         "",
-        "A study of existing encoders (section `encoders`) adds a column for each further estimator of its file, and for "
-        "each key of the `columns` of its encoders. What is known of no encoder, such as FLOPs or a loss, is missing.",
+        "A study of existing encoders (section `encoders`) adds a column for each further estimator of its file, and "
+        "for each key of the `columns` of its encoders. What is not known of encoders, such as FLOPs, is missing.",
     ]
     titles = {"run": "Of the run", "checkpoint": "Of the checkpoint", "score": "Of the score"}
     for of, title in titles.items():

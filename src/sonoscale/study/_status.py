@@ -232,6 +232,11 @@ def stop(folder: str | Path, *, wait: float = 120.0) -> int:
 
     Raises:
         SonoscaleError: no study was begun there, or runs have not ended in time.
+
+    Example:
+        >>> stop("no-study")
+        Traceback (most recent call last):
+        sonoscale.errors.SonoscaleError: no-study/runs.json is missing: this study was not begun; run it first
     """
     check_arguments(stop, locals())
     place = Path(folder)
@@ -263,6 +268,10 @@ def retry(folder: str | Path, runs: Iterable[str] = ()) -> list[str]:
 
     Raises:
         SonoscaleError: no study was begun there, or one of these runs has not failed.
+
+    Example:
+        >>> retry("results/widths", ["width=96"])  # doctest: +SKIP
+        ['3f6c0f6f1d2a']
     """
     check_arguments(retry, locals())
     place = Path(folder)

@@ -115,7 +115,7 @@ def embedding(encoder: EncoderConfig, audio: Sequence[Scan], frames: Sequence[in
         time = max(1, length // encoder.patch_frames)
         tokens = time * encoder.mel_patches
         batches = scan.clips / max(1, 1024 // tokens)
-        numbers = scan.clips * tokens * encoder.width * encoder.depth
+        numbers = scan.clips * (tokens * encoder.width * encoder.depth + _stem(encoder, tokens))
         total += [batches * (encoder.depth + 2), numbers, scan.clips * encoder_flops(encoder, time, tokens)[0]]
     return total
 
@@ -138,15 +138,27 @@ def training_memory(work: Work) -> float:
     return _TRAINED * trained + _KEPT * cost.params_teacher + _ACTIVATIONS * examples * _passes(config)[1]
 
 
+def _stem(encoder: EncoderConfig, patches: int) -> int:
+    """Numbers that pass through the convolutions that a CNN begins with."""
+    if encoder.backbone != "cnn":
+        return 0
+    places, numbers = patches * encoder.patch_size, 0
+    for (along_time, along_mel), channels in zip(encoder.stem_strides, encoder.stem_channels, strict=True):
+        places //= along_time * along_mel
+        numbers += places * channels
+    return numbers
+
+
 def _passes(config: RunConfig) -> tuple[float, float]:
     """Of a training example: blocks that are passed, and numbers that pass through them."""
     e, o = config.encoder, config.objective
     per_block = e.width * e.depth
     if o.kind == "contrastive":
-        return 2 * e.depth, 2 * config.view_time_patches * e.mel_patches * per_block
-    seen = config.patches if e.backbone == "conv" else config.kept
+        patches = config.view_time_patches * e.mel_patches
+        return 2 * e.depth, 2 * (patches * per_block + _stem(e, patches))
+    seen = config.kept if e.backbone == "vit" else config.patches
     decoder = config.patches * config.decoder_width * o.decoder_depth
-    blocks, numbers = e.depth + o.decoder_depth, seen * per_block + decoder
+    blocks, numbers = e.depth + o.decoder_depth, seen * per_block + decoder + _stem(e, config.patches)
     if o.kind == "latent":
         seen = config.patches if o.teacher_sees == "all" else config.patches - config.kept
         return blocks + e.depth / 3, numbers + seen * per_block / 3  # forward only

@@ -177,7 +177,7 @@ def plan_allocation(
         ),
         reach=reach, next_runs=suggested,
         check=_check(runs.held_out, surface, known, around) if runs.held.any() else None,
-        level=level, warnings=tuple(dict.fromkeys(notes)),
+        level=level, warnings=tuple(dict.fromkeys(notes)), _surface=surface, _drift=drift, _cost=known,
     )  # fmt: skip
 
 

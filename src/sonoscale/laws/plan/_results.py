@@ -14,10 +14,12 @@ from sonoscale.laws._runs import RunTable
 from sonoscale.laws._target import Target
 from sonoscale.laws.loglinear import LogLinear
 from sonoscale.laws.plan._candidates import Candidate, Choice
+from sonoscale.laws.plan._cost import Cost
+from sonoscale.laws.plan._drift import OptimumDrift
 from sonoscale.laws.plan._evidence import Check, Doubling, Reach, edges_text
 from sonoscale.laws.plan._next import NextRuns
 from sonoscale.laws.plan._optimum import Curve, Frontier
-from sonoscale.laws.plan._surface import LAW
+from sonoscale.laws.plan._surface import LAW, Surface
 from sonoscale.results import Result, plain
 
 __all__ = ["Allocation", "Designed", "GroupPlans", "Plan"]
@@ -151,6 +153,9 @@ class Allocation(Plan):
     frontier: Frontier
     origins: int
     level: float
+    _surface: Surface = field(repr=False)
+    _drift: OptimumDrift = field(repr=False)
+    _cost: Cost = field(repr=False)
 
     @property
     def best(self) -> dict[str, Any]:
