@@ -15,7 +15,7 @@ from sonoscale.encoders import load_encoder
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws import quality, read_runs
 from sonoscale.rank import rankme
-from sonoscale.study import EncoderStudy, status, study
+from sonoscale.study import EncoderStudy, status, study, verify
 from sonoscale.study._encoders_job import count_params
 from sonoscale.study._schema import COLUMNS
 
@@ -147,6 +147,7 @@ def test_failures_have_reasons(finished, zoo):
     assert "nowhere" in reasons["gone"]
     assert reasons["unwritten"] == "unwritten: no spec: needs the code of its authors"
     assert status(out).counts == {"queued": 0, "running": 0, "done": len(zoo) + 1, "failed": 2}
+    assert verify(out).wrong == ()
 
 
 def test_with_the_ledger_alone_only_what_failed_is_tried_again(finished, tmp_path, zoo):
