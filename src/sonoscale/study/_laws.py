@@ -122,8 +122,12 @@ def _audit(runs: RunTable, rank: str, config: LawConfig) -> dict[str, Any]:
     """Whether this rank is to be trusted as a proxy of quality in this study, or why that cannot be asked."""
     from sonoscale.laws.audit import audit
 
+    table = _listed(runs.columns)
+    known = None  # by default what a training has: parameters, data, compute, loss
+    if all(value is None for value in table.get("flops", [0])):  # of existing encoders, what is known of most
+        known = [name for name in ("params", "train_hours") if _lacking(table, name) < len(table[name]) / 2]
     try:
-        found = audit(runs, rank=rank, level=config.level).as_dict()
+        found = audit(runs, rank=rank, covariates=known, level=config.level).as_dict()
     except SonoscaleError as error:
         return {"verdict": None, "reason": str(error)}
     del found["rules"]  # the same in every study: see `sonoscale.laws.audit`
