@@ -12,6 +12,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -53,7 +54,7 @@ def measure(kind: str, width: int, batch: int, precision: str, *, compiled: bool
     objective, optimiser = build_for_training(config, mean=0.0, std=1.0)
     prepare_for_speed(objective, compiled)
     model = fabric.setup_module(objective)
-    wrapped = fabric.setup_optimizers(optimiser)
+    wrapped: Any = fabric.setup_optimizers(optimiser)  # one, since one is given
     frames = torch.randn(batch, config.frames, config.encoder.n_mels, device=fabric.device)
     generator = torch.Generator().manual_seed(0)
     draws = [

@@ -77,7 +77,7 @@ def ordering(trials: int) -> list[dict[str, Any]]:
                     ])  # fmt: skip
                     weights = weights if weights.any() else np.ones(len(weights))
                     quality = np.tensordot(weights, scores, axes=1)  # of each run, as laws take it
-                    found[name].append(stats.spearmanr(quality.ravel(), level[names]).statistic)
+                    found[name].append(float(stats.spearmanr(quality.ravel(), level[names])[0]))  # pyright: ignore[reportArgumentType]
             means = {name: float(np.mean(values)) for name, values in found.items()}
             rows.append({"configs": configs, "seeds": seeds, "reliability of the tasks": list(mixture), **means})
     return rows

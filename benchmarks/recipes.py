@@ -19,12 +19,17 @@ import pyarrow.parquet as pq
 import yaml
 from scipy import stats
 
-import sonoscale as so
-from sonoscale.corpora import FolderTaskConfig
+from sonoscale.config import validate
+from sonoscale.corpora import FolderTaskConfig, build_features
+from sonoscale.encoders import load_encoder
+from sonoscale.files import default_cache
+from sonoscale.pretrain import RunConfig
+from sonoscale.probe import ProbeResult, probe_store
+from sonoscale.study._quality import untrained_twin
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "recipes.md"
-STUDIES = ("scaling", "long", "procedural", "views")
+STUDIES = ("scaling", "long", "width", "procedural", "views")
 CHOOSING = ("esc10", "wakeword6", "gm_family", "drum_hit")
 CONFIRMING = ("fsdd_digit", "gm_octave", "mandarin_initial")
 FIVE = ("esc10", "wakeword6", "fsdd_digit", "gm_family", "gm_octave")
@@ -65,7 +70,7 @@ def section(name: str, config: dict[str, Any], folder: Path) -> str:
     rows: list[Row] = pq.read_table(folder / "ledger.parquet").to_pylist()
     facts = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
     first = rows[0]["readout"]
-    rows = [row for row in rows if row["readout"] == first]
+    rows = [row | {"protocol": _plain(row["protocol"])} for row in rows if row["readout"] == first]
     sets = {label: tasks for label, tasks in SETS.items() if set(tasks) <= {row["task"] for row in rows}}
     parts = [
         f"## {config['name']}",
@@ -85,34 +90,52 @@ def section(name: str, config: dict[str, Any], folder: Path) -> str:
 def against_baselines(folder: Path, config: dict[str, Any], data: Path) -> str:
     """The last checkpoint of a study's only run, log-mel statistics and its untrained twin, paired by clip."""
     (run,) = (file.parent for file in folder.glob("runs/*/record.json"))
+    trained = load_encoder(run)
+    raw = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    twin = untrained_twin(validate(RunConfig, raw, source=str(run)), trained)
     readout = config["readouts"][0]
-    tasks = [FolderTaskConfig.model_validate(task).load(data) for task in config["tasks"]]
-    found = so.probe(str(run), tasks, protocols=PROTOCOLS, readouts=readout, baselines=True)
-    lines = [["task", "protocol", "score", "log-mel statistics", "less log-mel", "untrained", "less untrained"]]
-    lines.append(["---", "---", *["---:"] * 5])
-    ours = {(each.task, each.result.protocol): each.result for each in found.scores if each.encoder == str(run)}
-    others = {(each.task, each.result.protocol, _kind(each.encoder)): each.result for each in found.scores}
-    apart = {(each.task, each.protocol, _kind(each.encoder)): each for each in found.differences}
-    for (task, protocol), score in ours.items():
-        line = [task, protocol, _ends(score.score, score.low, score.high)]
-        for kind in ("logmel", "untrained"):
-            less = apart[task, protocol, kind]  # the baseline less the run
-            line += [f"{others[task, protocol, kind].score:.3f}", _ends(-less.value, -less.high, -less.low, sign="+")]
-        lines.append(line)
+    found: dict[tuple[str, str], list[ProbeResult]] = {}  # task, protocol -> of the run and of its baselines
+    for raw in config["tasks"]:
+        task = FolderTaskConfig.model_validate(raw).load(data)
+        store = build_features(task.corpus, trained.config.front_end, default_cache(), dtype="float32")
+        how: dict[str, Any] = {"scheme": task.scheme, "kind": task.kind, "metric": task.metric, "groups": task.groups}
+        for encoder in (trained, "logmel", twin):
+            results = probe_store(
+                encoder, store, task.labels, task.folds, protocols=PROTOCOLS, readouts=[readout], **how
+            )  # fmt: skip
+            for protocol in PROTOCOLS:
+                found.setdefault((task.name, protocol), []).append(results[protocol, readout])
+    lines = [["task", "protocol", "score", "less log-mel statistics", "less untrained"], ["---", "---", *["---:"] * 3]]
+    for (task, protocol), results in found.items():
+        lines.append([task, protocol, *_paired([results])])
+    for name, tasks in SETS.items():
+        for protocol in PROTOCOLS:
+            lines.append([f"**{name}**", protocol, *_paired([found[task, protocol] for task in tasks])])
     return (
         f"The run at its last budget against its baselines, read out alike (`{readout}`), with 95% intervals over test "
-        "clips; differences are paired by clip:\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        "clips; differences are paired by clip, of several tasks they are of the means:\n\n"
+        + "\n".join("| " + " | ".join(line) + " |" for line in lines)
     )
 
 
-def _kind(encoder: str) -> str:
-    return encoder.partition(":")[0]
+def _paired(tasks: Sequence[Sequence[ProbeResult]]) -> list[str]:
+    """Mean score over tasks of the first encoder, and that less each other's."""
+    scores = np.mean([[each.score for each in results] for results in tasks], axis=0)  # [encoders]
+    if any(each.draws is None for results in tasks for each in results):
+        return [f"{scores[0]:.3f}", *(f"{scores[0] - other:+.3f}" for other in scores[1:])]
+    sizes = [len(each.draws) for results in tasks for each in results if each.draws is not None]
+    draws = np.mean([[each.draws[: min(sizes)] for each in results] for results in tasks], axis=0)  # [encoders, draws]
+    cells = [_ends(float(scores[0]), draws[0])]
+    return cells + [_ends(float(scores[0] - scores[k]), draws[0] - draws[k], sign="+") for k in range(1, len(scores))]
 
 
-def _ends(value: float, low: float | None, high: float | None, sign: str = "") -> str:
-    if low is None or high is None:
-        return f"{value:{sign}.3f}"
+def _ends(value: float, draws: np.ndarray, sign: str = "") -> str:
+    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return f"{value:{sign}.3f} ({low:{sign}.3f} to {high:{sign}.3f})"
+
+
+def _plain(protocol: str) -> str:
+    return protocol.partition("/")[0]  # without its version
 
 
 def _machine(facts: dict[str, Any]) -> str:

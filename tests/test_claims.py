@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -14,6 +15,12 @@ from sonoscale.claims import ClaimLostError, claim, claimed, holder, holders
 from sonoscale.errors import SonoscaleError
 
 fork = multiprocessing.get_context("fork")
+T = TypeVar("T")
+
+
+def there(found: T | None) -> T:
+    assert found is not None
+    return found
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +44,7 @@ def in_process(folder, name):
 
 def elsewhere(folder, name):
     """Make the claim look as if its owner were on another machine, and say nothing any more."""
-    found = holder(folder, name)
+    found = there(holder(folder, name))
     file = folder / ".claims" / name / str(found.generation)
     about = json.loads(file.read_bytes()) | {"machine": "another", "host": "node7"}
     file.write_bytes(claims._content(about))
@@ -60,28 +67,26 @@ def test_the_claim_of_a_killed_process_is_taken_over_at_once(tmp_path):
     process, has = in_process(tmp_path, "run")
     assert has
     assert claim(tmp_path, "run") is None
-    os.kill(process.pid, signal.SIGKILL)
+    os.kill(there(process.pid), signal.SIGKILL)
     time.sleep(0.1)  # and not waited for: a zombie owns nothing
-    assert not holder(tmp_path, "run").alive
-    mine = claim(tmp_path, "run")
-    assert mine is not None
-    assert (mine.generation, mine.took_over.pid) == (2, process.pid)
+    assert not there(holder(tmp_path, "run")).alive
+    mine = there(claim(tmp_path, "run"))
+    assert (mine.generation, there(mine.took_over).pid) == (2, process.pid)
     process.join()
     mine.release()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_owner_elsewhere_is_gone_after_so_many_missed_signs_of_life(tmp_path, monkeypatch):
-    theirs = claim(tmp_path, "run")
+    theirs = there(claim(tmp_path, "run"))
     theirs._done.set()
-    theirs._thread.join()
+    there(theirs._thread).join()
     file = elsewhere(tmp_path, "run")
     assert claim(tmp_path, "run") is None
     os.utime(file, times=(time.time() - 30, time.time() - 30))
-    assert holder(tmp_path, "run").age == pytest.approx(30, abs=5)
-    mine = claim(tmp_path, "run")
-    assert mine is not None
-    assert mine.took_over.host == "node7"
+    assert there(holder(tmp_path, "run")).age == pytest.approx(30, abs=5)
+    mine = there(claim(tmp_path, "run"))
+    assert there(mine.took_over).host == "node7"
     with pytest.raises(ClaimLostError, match="run: was taken over by another process"):
         theirs.check()  # it was only asleep, and must not write
     theirs.release()  # which takes nothing from the new owner
@@ -91,20 +96,20 @@ def test_an_owner_elsewhere_is_gone_after_so_many_missed_signs_of_life(tmp_path,
 
 
 def test_signs_of_life_keep_a_claim_and_carry_what_was_noted(tmp_path):
-    mine = claim(tmp_path, "run")
+    mine = there(claim(tmp_path, "run"))
     elsewhere(tmp_path, "run")
     mine.about["machine"] = "another"
     mine.note(stage="train", done=3, total=8)
     for _ in range(20):
         time.sleep(0.1)
         assert claim(tmp_path, "run") is None
-    assert holder(tmp_path, "run").note == {"stage": "train", "done": 3, "total": 8}
-    assert holder(tmp_path, "run").age < 1
+    assert there(holder(tmp_path, "run")).note == {"stage": "train", "done": 3, "total": 8}
+    assert there(holder(tmp_path, "run")).age < 1
     mine.release()
 
 
 def test_a_stop_file_is_seen(tmp_path):
-    mine = claim(tmp_path, "run", stop_files=(tmp_path / "stop",))
+    mine = there(claim(tmp_path, "run", stop_files=(tmp_path / "stop",)))
     assert not mine.stopping
     (tmp_path / "stop").touch()
     time.sleep(0.3)
@@ -148,7 +153,7 @@ def test_of_many_that_ask_at_once_at_most_one_gets_it(tmp_path, dead):
 
 
 def test_a_claim_that_was_removed_is_lost(tmp_path):
-    mine = claim(tmp_path, "run")
+    mine = there(claim(tmp_path, "run"))
     for file in Path(tmp_path, ".claims", "run").iterdir():
         file.unlink()
     with pytest.raises(ClaimLostError):

@@ -98,7 +98,7 @@ def test_the_transformer_sees_a_patch_at_its_true_place_whatever_is_hidden():
     backbone(patches)
     backbone(patches, index)
     torch.testing.assert_close(inputs[1], inputs[0][:, index[0]])
-    torch.testing.assert_close(inputs[0], backbone.embed(patches) + sincos_positions(6, 4, 32))
+    torch.testing.assert_close(inputs[0], backbone.get_submodule("embed")(patches) + sincos_positions(6, 4, 32))
 
 
 def test_convolutions_reach_exactly_as_far_as_their_kernel():

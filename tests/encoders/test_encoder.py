@@ -99,8 +99,10 @@ def test_time_stamps_are_where_the_sound_is():
     wave[0, 20_000:20_400] = noise(400) * 5  # a burst at 1.25 to 1.275 s
     steps, centres = encoder.embed_frames(wave)
     quiet = encoder.embed_frames(torch.zeros(1, 32_000))[0]
-    tokens, quiet_tokens = (encoder.backbone.embed(encoder.patches(encoder.front_end(w).transpose(1, 2)))
-                            for w in (wave, torch.zeros(1, 32_000)))  # fmt: skip
+    embed = encoder.backbone.get_submodule("embed")
+    tokens, quiet_tokens = (
+        embed(encoder.patches(encoder.front_end(w).transpose(1, 2))) for w in (wave, torch.zeros(1, 32_000))
+    )
     changed = (tokens - quiet_tokens).abs().sum(-1).reshape(-1, 4).sum(1)
     assert abs(centres[changed.argmax()].item() - 1262.5) <= 40
     assert steps.shape == quiet.shape

@@ -179,7 +179,7 @@ def test_each_layer_is_read_out_as_its_tokens_say(encoder, spec, tmp_path):
         with torch.inference_mode():
             found = reader.embed_layers(torch.cat(waves)).numpy()
         np.testing.assert_allclose(found, expected, atol=1e-5)
-        assert {name: rows.shape[-1] for name, rows in reader.split(found).items()} == reader.widths
+        assert {name: rows.shape[-1] for name, rows in reader.split(found).items()} == reader.widths  # pyright: ignore[reportAttributeAccessIssue]
         with torch.inference_mode():
             np.testing.assert_allclose(reader.embed(torch.cat(waves)), expected[-1], atol=1e-5)
     store = build_features(

@@ -175,6 +175,7 @@ def test_an_export_gives_the_readout_that_is_asked_for(runs, clips, same, tmp_pa
         with torch.inference_mode():
             found = AutoModel.from_pretrained(made.folder, trust_remote_code=True)(wave).pooler_output
     else:
+        assert made.spec is not None
         found = load_encoder(made.spec).embed(wave)
     same(found, expected, 1e-4 if to == "onnx" else 1e-5)
     assert f"{expected.shape[1]} numbers, readout `{readout}`" in (made.folder / "README.md").read_text()

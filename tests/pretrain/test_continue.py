@@ -51,7 +51,7 @@ def results(folder):
             return {key: bare(one) for key, one in value.items() if key not in ("seconds", "encoder")}
         return value
 
-    return [bare(budget) for budget in read_record(folder)["budgets"]]
+    return [bare(budget) for budget in (read_record(folder) or {})["budgets"]]
 
 
 def weights(folder):

@@ -35,10 +35,10 @@ def cluster(monkeypatch):
 
 
 def killed_once(out, stop):
-    """Kill the first process that has a run under way and a state to resume from."""
+    """Kill the first process that says what it does for a run."""
     while not stop.is_set():
-        for name, who in holders(out / "runs").items():
-            if who.alive and (out / "runs" / f".{name}.unfinished" / "state.pt").is_file():
+        for who in holders(out / "runs").values():
+            if who.alive and who.note.get("stage"):
                 os.kill(who.pid, signal.SIGKILL)
                 return
         time.sleep(0.05)

@@ -64,7 +64,7 @@ def test_a_plan_builds_no_model_and_reads_no_audio(tmp_path):
 
 def test_seconds_and_memory_are_measured_here(make, tmp_path):
     """The speed is kept, taken again without measuring, and what is larger takes longer."""
-    config = make(sweep={"encoder.width": [16, 96]}, seeds=1)
+    config = make(sweep={"encoder.width": [16, 96]}, seeds=1, protocols=["linear"])
     said = []
     first = plan(config, workers=1, device="cpu", cache=tmp_path, progress=lambda *what: said.append(what))
     assert said[-1][1] == said[-1][2] == 3  # the shapes, and the task at two dimensions
@@ -78,10 +78,11 @@ def test_seconds_and_memory_are_measured_here(make, tmp_path):
     again = plan(config, workers=1, device="cpu", cache=tmp_path, progress=lambda *what: said.append("again"))
     assert again == first
     assert "again" not in said
-    other = make(sweep={"encoder.depth": [1, 4]}, name="other")
+    other = make(sweep={"encoder.depth": [1, 4]}, name="other", protocols=["linear", "knn"])
     kept = plan(other, workers=1, device="cpu", cache=tmp_path, calibrate=False)
     assert kept.speed == first.speed
     assert kept.seconds is not None
+    assert "not of event by knn" in kept.headline
     nothing = plan(other, workers=1, device="cpu", cache=tmp_path / "empty", calibrate=False)
     assert (nothing.seconds, nothing.memory) == (None, None)
     assert "no speed was measured" in nothing.headline

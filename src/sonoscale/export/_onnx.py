@@ -6,6 +6,7 @@ import json
 import math
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -71,7 +72,7 @@ class _Traceable(nn.Module):
         patches = patchify((mel - encoder.mean) / encoder.std, c.patch_frames, c.patch_mels)
         if c.backbone != "vit":
             return encoder.backbone(patches)
-        backbone = encoder.backbone
+        backbone: Any = encoder.backbone  # a transformer: the others are above
         x = backbone.embed(patches) + self._positions(count // c.patch_frames)
         for block in backbone.blocks:
             x = block(x)

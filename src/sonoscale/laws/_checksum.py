@@ -36,7 +36,7 @@ def content_digest(table: Any) -> str:
         found.update(values.is_null().to_numpy(zero_copy_only=False).tobytes())
         if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
             text = values.fill_null("")
-            found.update(pc.binary_length(text).to_numpy(zero_copy_only=False).tobytes())
+            found.update(pc.call_function("binary_length", [text]).to_numpy(zero_copy_only=False).tobytes())
             found.update("".join(text.to_pylist()).encode())
         elif not pa.types.is_null(values.type):
             filled = values.fill_null(False if pa.types.is_boolean(values.type) else 0)

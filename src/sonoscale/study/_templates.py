@@ -99,7 +99,7 @@ description: >-
 
 $data
 encoder: {width: 48, depth: 4, n_mels: 64, patch_mels: 16, patch_frames: 16}
-train: {clip_seconds: 2.0, batch_size: 64, flops: [1.0e+11, 3.0e+11], warmup_steps: 20}
+train: {clip_seconds: 2.0, batch_size: 64, flops: [2.0e+11, 4.0e+11], warmup_steps: 20}
 
 families:              # base runs, for each of which the design is trained; the column family of the ledger
   - {name: mae, objective: {kind: mae, mask_ratio: 0.75}}
