@@ -57,7 +57,7 @@ class EncoderStudyConfig(Config):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")  # names the results folder
     description: str = ""  # shown at the top of the report
-    encoders: tuple[EncoderEntry, ...] = Field(min_length=1)
+    encoders: tuple[EncoderEntry, ...]
     data: DataConfig  # the rank is measured on its held-out clips
     tasks: tuple[TaskConfig, ...] = Field(min_length=1)
     protocols: tuple[str, ...] = ("linear", "knn", "few-shot")  # by which tasks are scored, each by those for its kind
@@ -70,6 +70,8 @@ class EncoderStudyConfig(Config):
 
     @model_validator(mode="after")
     def _check(self) -> EncoderStudyConfig:
+        if not self.encoders:
+            raise ValueError("encoders is empty: give at least one")
         _check_twice("encoders", [one.name for one in self.encoders])
         _check_twice("tasks", [task.name for task in self.tasks])
         specs = [one.source for one in self.encoders if one.source is not None]
