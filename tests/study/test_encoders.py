@@ -87,7 +87,7 @@ def finished(zoo, tmp_path_factory, sonoscale):
     ]
     file = write(root, [*others[1:], *zoo, others[0]], layers=True, estimators=["participation_ratio"])
     out = root / "out"
-    with pytest.raises(AssertionError, match=r"(?s)2 run\(s\) failed; the others are kept.*gone.*unwritten"):
+    with pytest.raises(SonoscaleError, match=r"(?s)2 run\(s\) failed; the others are kept.*gone.*unwritten"):
         sonoscale("study", "run", file, "--out", out)
     return out, file
 
