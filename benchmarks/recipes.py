@@ -42,21 +42,24 @@ Row = dict[str, Any]
 
 def main(results: Path, data: Path) -> None:
     """Write the page."""
-    parts = [_head()]
+    parts, found = [_head()], list[tuple[str, Sequence[Row]]]()
     for name in STUDIES:
         config = yaml.safe_load((ROOT / "studies" / "recipes" / f"{name}.yaml").read_text(encoding="utf-8"))
         folder = results / config["name"]
         if (folder / "ledger.parquet").is_file():
-            parts.append(section(name, config, folder))
+            rows = read(folder)
+            found.append((config["name"], rows))
+            parts.append(section(name, config, folder, rows))
             if name == "long":
                 parts.append(against_baselines(folder, config, data))
+    parts.insert(1, best(found))
     PAGE.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
 def _head() -> str:
     return (
         "# Recipes: encoders that learn on a CPU\n\n"
-        "Written by `python benchmarks/recipes.py RESULTS` from the ledgers of the studies in `studies/recipes/`. "
+        "Written by `python benchmarks/recipes.py RESULTS DATA` from the ledgers of the studies in `studies/recipes/`. "
         "Everything was chosen on four tasks (" + ", ".join(CHOOSING) + ") and confirmed on three others ("
         + ", ".join(CONFIRMING) + "); *five* are " + ", ".join(FIVE) + ". A cell is the mean score over the tasks, by "
         "nearest neighbours / eight labels a class / a linear probe, and after ± the deviation between seeds of the "
@@ -65,12 +68,57 @@ def _head() -> str:
     )  # fmt: skip
 
 
-def section(name: str, config: dict[str, Any], folder: Path) -> str:
-    """What a study found."""
+def read(folder: Path) -> list[Row]:
+    """The ledger of a study, of the readout of its quality."""
     rows: list[Row] = pq.read_table(folder / "ledger.parquet").to_pylist()
+    first = rows[0]["readout"]
+    return [row | {"protocol": _plain(row["protocol"])} for row in rows if row["readout"] == first]
+
+
+def best(found: Sequence[tuple[str, Sequence[Row]]]) -> str:
+    """The checkpoints that score most on the tasks to choose on, and what they score on the others."""
+    lines = [["study", "what", "seed", "FLOPs", "M params", *SETS], ["---", "---", *["---:"] * 6]]
+    scored, known = [], set[tuple[str, int]]()  # a run may be in several studies
+    for study, rows in found:
+        for label, seed, step in dict.fromkeys((row["label"], row["seed"], row["step"]) for row in rows):
+            mine = [row for row in rows if (row["label"], row["seed"], row["step"]) == (label, seed, step)]
+            quality = _of_seeds(mine, CHOOSING, "score", PROTOCOLS)
+            if (mine[0]["run"], step) in known:
+                continue
+            known.add((mine[0]["run"], step))
+            if quality and {row["task"] for row in mine} >= {*CHOOSING, *CONFIRMING}:
+                cells = [_cell(mine, tasks, "score") for tasks in SETS.values()]
+                size = f"{mine[0]['params'] / 1e6:.2f}"
+                line = [study, label, str(seed), f"{mine[0]['flops']:.1e}", size, *cells]
+                scored.append((quality[seed], line))
+    lines += [line for _, line in sorted(scored, key=lambda pair: -pair[0])[:5]]
+    return (
+        "## The best checkpoints\n\nBy the mean over the tasks to choose on and the three protocols, of all studies "
+        "below that have all tasks:\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    )
+
+
+def rank_follows(rows: Sequence[Row]) -> Iterable[str]:
+    """From one point of a run to the next, the untrained network first: does rank move as quality does?"""
+    for label in dict.fromkeys(row["label"] for row in rows):
+        same = total = 0
+        for seed in sorted({row["seed"] for row in rows if row["label"] == label}):
+            mine = [row for row in rows if row["label"] == label and row["seed"] == seed]
+            steps = sorted({row["step"] for row in mine})
+            points = [(mine[0]["rankme_centred_start"], np.mean([r["floor_untrained"] for r in mine]))]
+            for step in steps:
+                here = [row for row in mine if row["step"] == step]
+                points.append((here[0]["rankme_centred"], np.mean([r["score"] for r in here])))
+            for (rank, quality), (later_rank, later_quality) in itertools.pairwise(points):
+                same += bool((later_rank > rank) == (later_quality > quality))
+                total += 1
+        yield f"{label}: in {same} of {total}"
+
+
+def section(name: str, config: dict[str, Any], folder: Path, rows: Sequence[Row]) -> str:
+    """What a study found."""
     facts = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
     first = rows[0]["readout"]
-    rows = [row | {"protocol": _plain(row["protocol"])} for row in rows if row["readout"] == first]
     sets = {label: tasks for label, tasks in SETS.items() if set(tasks) <= {row["task"] for row in rows}}
     parts = [
         f"## {config['name']}",
@@ -84,6 +132,10 @@ def section(name: str, config: dict[str, Any], folder: Path) -> str:
             f"{LEVEL:.0%} interval (Student's t over seeds) where there are several:"
         )
         parts.append("\n".join(f"- {line}" for line in rises))
+        parts.append(
+            "Rank moved as the mean over all tasks and protocols did, from one point of a run to the next, the "
+            "untrained network first; " + "; ".join(rank_follows(rows)) + "."
+        )
     return "\n\n".join(parts)
 
 
@@ -121,10 +173,11 @@ def against_baselines(folder: Path, config: dict[str, Any], data: Path) -> str:
 def _paired(tasks: Sequence[Sequence[ProbeResult]]) -> list[str]:
     """Mean score over tasks of the first encoder, and that less each other's."""
     scores = np.mean([[each.score for each in results] for results in tasks], axis=0)  # [encoders]
-    if any(each.draws is None for results in tasks for each in results):
+    drawn = [[each.draws for each in results if each.draws is not None] for results in tasks]
+    if any(len(each) < len(scores) for each in drawn):
         return [f"{scores[0]:.3f}", *(f"{scores[0] - other:+.3f}" for other in scores[1:])]
-    sizes = [len(each.draws) for results in tasks for each in results if each.draws is not None]
-    draws = np.mean([[each.draws[: min(sizes)] for each in results] for results in tasks], axis=0)  # [encoders, draws]
+    most = min(len(draws) for each in drawn for draws in each)
+    draws = np.mean([[draws[:most] for draws in each] for each in drawn], axis=0)  # [encoders, draws]
     cells = [_ends(float(scores[0]), draws[0])]
     return cells + [_ends(float(scores[0] - scores[k]), draws[0] - draws[k], sign="+") for k in range(1, len(scores))]
 

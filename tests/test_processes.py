@@ -67,6 +67,36 @@ def test_workers_are_killed_when_the_block_fails():
         os.kill(pids[0], 0)
 
 
+LARGE = """
+import sys, time
+from pathlib import Path
+from sonoscale.processes import worker_pool
+
+def large(mark):
+    mark.touch()
+    return bytes(300_000_000)
+
+if __name__ == "__main__":
+    for wait in (0.1, 0.2, 0.3, 0.4):  # seconds; some are within the sending, whatever the machine
+        mark = Path(sys.argv[1]) / str(wait)
+        try:
+            with worker_pool(1, doing="sending") as pool:
+                pool.submit(large, mark)
+                while not mark.exists():
+                    time.sleep(0.01)
+                time.sleep(wait)
+                raise KeyError
+        except KeyError:
+            pass
+"""
+
+
+def test_workers_killed_while_they_send_a_result_are_not_waited_for(tmp_path):
+    script = tmp_path / "large.py"
+    script.write_text(LARGE)
+    assert subprocess.run([sys.executable, script, tmp_path], timeout=90, check=False).returncode == 0
+
+
 def test_this_module_needs_no_torch():
     code = "import sys, sonoscale.processes; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

@@ -145,7 +145,7 @@ def test_a_failed_run_is_said_and_the_others_are_kept(data, tmp_path):
     result = run_study(data, tmp_path, *(f"--set={o}" for o in [*overrides, "train.budgets=[60]"]))
     assert result.returncode == 1
     assert "1 run(s) failed; the others are kept" in result.stderr
-    assert "lr=1.0, seed 0: the loss became" in result.stderr
+    assert "lr=1, seed 0: diverged: the loss became" in result.stderr
     assert "Traceback" not in result.stderr
     assert (tmp_path / "out" / "report.html").is_file()
 

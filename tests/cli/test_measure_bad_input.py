@@ -110,7 +110,7 @@ def test_names_that_are_not_utf_8(tmp_path, measure, encoders, good, waves, by_h
             pytest.skip("the file system takes UTF-8 alone")
     result = measure(f"python:{encoders}:Bands", good, "--json", tmp_path / "o.json")
     found = reported(result, tmp_path / "o.json")
-    assert [os.fsencode(each["name"])[-5:] for each in found["encoders"][0]["skipped"]] == [b"\xfe.wav"]
+    assert [each["name"][-8:] for each in found["encoders"][0]["skipped"]] == ["\\xfe.wav"]
     assert found["records"][0]["value"] == pytest.approx(by_hand([*waves[:40], waves[39]])[0], rel=1e-5)
 
 

@@ -114,7 +114,7 @@ def test_everything_to_measure_again_is_kept(tmp_path, measure, picky, clips):
     versions = found["options"].pop("versions")
     assert found["options"] == {
         "encoders": [spec], "audio": str(clips / "clips.csv"), "kind": None, "audio_root": str(clips),
-        "max_seconds": 30.0, "min_seconds": 0.025, "blocks": 4, "level": 0.95, "tolerance": 0.01,
+        "max_seconds": 30.0, "min_seconds": 0.025, "equal_n": False, "blocks": 4, "level": 0.95, "tolerance": 0.01,
         "estimators": ["rankme", "rankme_centred", "rankme_standardised"], "baselines": False, "layers": False,
         "group": "kind", "durations": [0.1, 0.5], "max_skipped": 0.1, "device": "cpu", "precision": "fp32",
         "executor": "local", "workers": 1, "batch_seconds": 2.0,

@@ -88,7 +88,9 @@ def empty(file):
 
 
 @pytest.mark.parametrize("name", ["frames.npy", "offsets.npy", "meta.json"])
-@pytest.mark.parametrize("damage", [zero_half, flip, empty, lambda file: file.unlink()], ids=str)
+@pytest.mark.parametrize(
+    "damage", [zero_half, flip, empty, lambda file: file.unlink()], ids=["zero half", "flip", "empty", "gone"]
+)
 def test_damaged_log_mels_are_never_used(corpus, tmp_path, name, damage):
     corpus = corpus.part(range(20))
     store = build_features(corpus, LogMelConfig(), tmp_path / "cache")

@@ -50,7 +50,7 @@ def test_an_untrained_encoder_has_the_shape_and_not_the_weights(checkpoint):
 @pytest.mark.parametrize(
     ("spec", "expected"),
     [
-        ("logmel:many", "write logmel: or logmel:BANDS, with 8 to 256 bands"),
+        ("logmel:many", "write logmel or logmel:BANDS, with 8 to 256 bands"),
         ("logmel:4", "with 8 to 256 bands"),
         ("untrained:/no/such/run", "no such run folder"),
         ("untrained:run?seed=x", "seed = x: must be a whole number"),

@@ -58,6 +58,7 @@ def run_config(**sections):
         ),
         ({"train": {"parametrisation": "ntk"}}, ["train.parametrisation = 'ntk'", "'mup' or 'standard'"]),
         ({"train": {"lr_width": 63}}, ["train.lr_width = 63", "multiple of 4"]),
+        ({"train": {"lr_width": 10**9}}, ["train.lr_width", "less than or equal to 100000000"]),
         (
             {"train": {"lr_width": 64}, "encoder": {"width": 96, "heads": 3}},
             ["train.lr_width = 64", "encoder.heads = 3"],

@@ -106,6 +106,7 @@ def test_run_folder_holds_what_it_should(finished):
         "config.yaml",
         "metrics.parquet",
         "record.json",
+        "trunk.pt",
         "checkpoint.pt",
         "checkpoint-000012.pt",
         "spectra.npz",
@@ -132,7 +133,8 @@ def test_training_lowers_the_held_out_loss(stores, tmp_path):
 
 
 def test_divergence_is_said_and_leaves_nothing(stores, tmp_path):
-    config = run_config(budgets=(200,), lr=1.0, lr_width=100_000_000, grad_clip=1e30)
+    # Without a memory of squared gradients, Adam divides by the last one, which may be as good as zero.
+    config = run_config(budgets=(200,), lr=1.0, lr_width=100_000_000, betas=(0.9, 0.0), grad_clip=1e30)
     train, heldout = stores
     with pytest.raises(SonoscaleError, match=r"the loss became (nan|inf) at step \d+ .*lower train\.lr"):
         train_run(config, train, heldout, tmp_path / "run", identity={})

@@ -23,7 +23,7 @@ TOLERANCES = {"mae": 1e-5, "latent": 1e-5, "contrastive": 1e-4}
 CONFIG = {
     "data": {"kind": "procedural", "clips": 64, "heldout_clips": 72, "domains": ["music", "environment"]},
     "encoder": {"width": 16, "depth": 2},
-    "train": {"batch_size": 16, "budgets": [8], "warmup_steps": 2},
+    "train": {"batch_size": 16, "budgets": [8], "warmup_steps": 2, "precision": "fp32"},
 }
 
 

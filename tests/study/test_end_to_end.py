@@ -47,7 +47,7 @@ def test_a_study_ends_with_its_files(finished):
         "laws.json",
         "report.html",
         "provenance.json",
-        "figures/law.png",
+        "figures/quality.png",
     ):
         assert (folder / name).stat().st_size > 0, name
     assert len(run_folders(folder)) == 5
@@ -125,10 +125,10 @@ def test_the_same_command_again_trains_nothing(finished, sonoscale, tiny):
 def test_a_report_is_drawn_again(finished, sonoscale):
     folder, _ = finished
     (folder / "report.html").unlink()
-    (folder / "figures" / "law.png").unlink()
+    (folder / "figures" / "quality.png").unlink()
     sonoscale("study", "report", folder)
     assert (folder / "report.html").is_file()
-    assert (folder / "figures" / "law.png").is_file()
+    assert (folder / "figures" / "quality.png").is_file()
 
 
 def children_of(session):

@@ -121,7 +121,8 @@ def test_short_clips_are_joined_and_examples_are_counted_apart(study, in_process
     """Half-seconds in examples of 1.2 s: compute is a matter of examples, and clips seen are more."""
     config = study(train={"clip_seconds": 1.2, "batch_size": 4, "budgets": [2, 4], "warmup_steps": 0})
     ledger = open_study(config, out=tmp_path / "out", cache=tmp_path / "cache").run().ledger.to_pydict()
-    assert ledger["examples_seen"] == [8, 16]
-    assert all(clips >= 2 * examples for clips, examples in zip(ledger["clips_seen"], [8, 16], strict=True))
+    assert sorted(set(ledger["examples_seen"])) == [8, 16]
+    seen = zip(ledger["clips_seen"], ledger["examples_seen"], strict=True)
+    assert all(clips >= 2 * examples for clips, examples in seen)
     cost = training_cost(expand(config)[0].config).flops
-    assert ledger["flops"] == [8 * cost, 16 * cost]
+    assert sorted(set(ledger["flops"])) == [8 * cost, 16 * cost]

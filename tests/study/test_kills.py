@@ -98,8 +98,8 @@ def test_two_drivers_share_the_runs_and_each_is_trained_once(finished, start, ti
 
 def test_terminated_drains_with_a_checkpoint(start, tiny, tmp_path):
     out = tmp_path / "out"
-    often_never = [*SLOW[:-1], "train.checkpoint_minutes=100"]
-    command = start("study", "run", tiny, "--out", out, "--workers", 1, *often_never)
+    long = ["--set", "train.budgets=[4, 100000]", *SLOW[2:-1], "train.checkpoint_minutes=100"]  # ended long before
+    command = start("study", "run", tiny, "--out", out, "--workers", 1, *long)
     wait_for(lambda: any(who.note.get("done", 0) > 4 for who in holders(out / "runs").values()), 200)
     assert state_files(out) == []
     command.send_signal(signal.SIGTERM)
@@ -116,13 +116,13 @@ def test_a_run_that_diverges_is_not_tried_again_and_does_not_stop_the_rest(in_pr
 
     out = tmp_path / "out"
     overrides = ["--set", "sweep={train.lr: [1.0]}", "--set", "train.budgets=[40]", "--set", "train.warmup_steps=1"]
-    overrides += ["--set", "train.grad_clip=1.0e+30", "--set", "train.betas=[0.99, 0.0]"]
+    overrides += ["--set", "train.grad_clip=1.0e+30", "--set", "train.betas=[0.99, 0.0]", "--set", "train.lr=1.0e-6"]
     with pytest.raises(SonoscaleError) as caught:
         sonoscale("study", "run", tiny, "--out", out, "--retries", 1, *overrides)
     said = str(caught.value)
     assert said.startswith("1 run(s) failed; the others are kept"), said
     (failure,) = read_failures(out).values()
-    assert (failure.reason, failure.label, failure.attempts) == ("diverged", "lr=1.0", 1)
+    assert (failure.reason, failure.label, failure.attempts) == ("diverged", "lr=1", 1)
     assert "the loss became" in failure.error
     assert len(run_folders(out)) == 1
 

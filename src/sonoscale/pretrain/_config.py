@@ -30,7 +30,7 @@ class TrainConfig(Config):
     warmup_steps: int = Field(default=40, ge=0)  # linear, from 0
     decay_fraction: float = Field(default=0.2, gt=0, le=1)  # last part of a budget, linear to 0
     lr: float = Field(default=2e-3, gt=0, le=1)  # peak learning rate at lr_width
-    lr_width: int = Field(default=64, ge=1)  # width at which lr holds (mup)
+    lr_width: int = Field(default=64, ge=1, le=100_000_000)  # width at which lr holds (mup)
     parametrisation: Literal["mup", "standard"] = "mup"  # how rates and initial weights follow the width
     weight_decay: float = Field(default=0.05, ge=0, le=1)  # on matrices only
     betas: tuple[Share, Share] = (0.9, 0.95)  # AdamW

@@ -40,12 +40,9 @@ class ObjectiveConfig(Config):
     decoder_depth: int = Field(default=1, ge=1, le=16)  # transformer blocks
     decoder_width_ratio: float = Field(default=0.5, gt=0, le=4)  # decoder width / encoder width
     # latent
-    teacher_memory: float = Field(
-        default=0.2, ge=0, le=1
-    )  # of the steps so far, what part the teacher averages; 0: see below
-    teacher_decay: float = Field(
-        default=0.9998, ge=0, lt=1
-    )  # share of the old teacher that a step leaves at most, or always
+    # part of the steps so far that the teacher averages; 0: teacher_decay at every step
+    teacher_memory: float = Field(default=0.2, ge=0, le=1)
+    teacher_decay: float = Field(default=0.9998, ge=0, lt=1)  # largest share of the old teacher that a step leaves
     teacher_layers: int | None = Field(default=None, ge=1)  # last blocks averaged; by default all it can give
     teacher_sees: Literal["all", "hidden"] = "all"  # patches shown to the teacher; of hidden ones it gives its output
     # contrastive

@@ -47,7 +47,7 @@ class Variable:
 
     @property
     def few(self) -> bool:
-        """Whether its values can be told apart by colours and panels of their own."""
+        """Whether its values are few enough for colours and panels of their own."""
         return self.levels <= _MOST_LEVELS
 
     def as_dict(self) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def plan(
         >>> planned.configurations, planned.identified.constant
         (4, ('train_clips',))
         >>> f"{planned.flops:.3g}"
-        '2.27e+13'
+        '1.3e+13'
     """
     check_arguments(plan, locals())
     made = source if isinstance(source, Study) else study(source, set=set, cache=cache)
@@ -101,7 +101,9 @@ def plan(
     processes = _processes(workers or made.config.workers)
     place = Path(cache) if cache is not None else made.cache
     say: Progress = progress or (lambda what, done, total: None)
-    on = _device(device)
+    from sonoscale.pretrain._runtime import find_device
+
+    on = find_device(device)
     rates = None
     if speed is None:
         rates = _rates(made.config, works, tasks, heldout, processes, on, calibrate, place, corpus, say)
@@ -169,16 +171,6 @@ def _processes(asked: int | None) -> int:
     from sonoscale.processes import available_cores
 
     return asked or available_cores()
-
-
-def _device(device: str) -> str:
-    if device == "cpu":
-        return device
-    import torch
-
-    if device == "cuda" and not torch.cuda.is_available():
-        raise SonoscaleError("device = 'cuda': PyTorch finds no GPU here; use cpu")
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _scan(runs: Sequence[PlannedRun]) -> tuple[list[Scan], Scan, Corpus]:

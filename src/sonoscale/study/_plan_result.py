@@ -102,7 +102,7 @@ class StudyPlan(Result):
 
     @property
     def headline(self) -> str:
-        """Runs, time, memory, what can be told apart, what more would add; a line each."""
+        """Runs, time, memory, what can be identified, what more would add; a line each."""
         lines = [
             f"study {self.name}: {len(self.runs)} runs of {self.configurations} configurations, {self.flops:.3g} FLOPs "
             f"of training; nothing is trained yet"

@@ -22,7 +22,7 @@ GRACE = 120.0
 class RayExecutor:
     """Each attempt is a task of one core and, on GPUs, a share of one.
 
-    A task that dies, with its worker or its machine, is told apart from one that fails; both are tried again as the
+    A task that dies, with its worker or its machine, is not taken for one that fails; both are tried again as the
     driver decides, from the last checkpoint.
 
     Arguments:
