@@ -16,6 +16,7 @@ from sonoscale.study._watch import Watcher
 
 if TYPE_CHECKING:
     from sonoscale.study._config import StudyConfig
+    from sonoscale.study._encoders_config import EncoderStudyConfig
     from sonoscale.study._prepare import RunJob
     from sonoscale.study._study import Study
 
@@ -124,7 +125,9 @@ def run_study(
         stamp(study.config, out)
 
 
-def laws_of(ledger: Any, config: StudyConfig, baseline: dict[str, Any], out: Path) -> dict[str, Any]:
+def laws_of(
+    ledger: Any, config: StudyConfig | EncoderStudyConfig, baseline: dict[str, Any], out: Path
+) -> dict[str, Any]:
     """The content of `laws.json`."""
     from sonoscale.laws import read_runs
     from sonoscale.study._baseline import baseline_note
@@ -154,7 +157,7 @@ def restore(folder: Path, ledger: Path | None = None) -> None:
     if not file.is_file() or all((folder / name).is_file() for name in OURS if name not in (LEDGER, "report.html")):
         return
     from sonoscale.config import validate
-    from sonoscale.study._config import StudyConfig
+    from sonoscale.study._encoders_config import model_of
     from sonoscale.study._ledger import read_ledger
 
     found = read_ledger(file)
@@ -164,7 +167,7 @@ def restore(folder: Path, ledger: Path | None = None) -> None:
             write_json(folder / f"{name}.json", found.about[name])
     if not found.about.get("study"):
         return
-    config = validate(StudyConfig, found.about["study"], source=str(file))
+    config = validate(model_of(found.about["study"]), found.about["study"], source=str(file))
     if not (folder / "study.yaml").is_file():
         write_config(config, folder)
     if not (folder / "runs.json").is_file():
@@ -175,7 +178,7 @@ def restore(folder: Path, ledger: Path | None = None) -> None:
         write_json(folder / "laws.json", laws_of(found.table, config, found.about.get("baseline") or {}, folder))
 
 
-def check_place(out: Path, config: StudyConfig) -> None:
+def check_place(out: Path, config: StudyConfig | EncoderStudyConfig) -> None:
     """Whether results may be written there: nobody else's would be replaced.
 
     Raises:
@@ -233,7 +236,7 @@ def _names(out: Path) -> list[str]:
     return [run["run"] for run in read_plan(out)]
 
 
-def write_config(config: StudyConfig, out: Path) -> None:
+def write_config(config: StudyConfig | EncoderStudyConfig, out: Path) -> None:
     import yaml
 
     write_text(out / "study.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
