@@ -37,6 +37,10 @@ TITLES = {
 PLANNED = {"variables": 96, "compute": 6, "compute-mae": 2, "isoflop": 30, "procedural": 9}
 """Runs that were registered."""
 
+OF_SCORES = (
+    "score", "reliability", "low", "high", "floor_logmel", "floor_untrained", "best", "gain", "weight",
+)  # fmt: skip
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -52,11 +56,11 @@ def main() -> None:
     facts = provenance("numpy", "scipy", "pyarrow") | {"seed": options.seed}
     text = findings(table, found, pictures, facts)
     write_text(options.out / "FINDINGS.md", text)
-    write_json(options.out / "findings.json", {
-        "provenance": facts, "answers": {name: {"decided": a.decided, "said": a.said, "tables": a.tables} for name, a in found.items()},
-    })  # fmt: skip
+    plain = {name: {"decided": a.decided, "said": a.said, "tables": a.tables} for name, a in found.items()}
+    write_json(options.out / "findings.json", {"provenance": facts, "answers": plain})
     print(
-        f"{len(table)} checkpoints of {len(set(table['run']))} runs -> {options.out / 'FINDINGS.md'} in {time.perf_counter() - started:.0f} s"
+        f"{len(table)} checkpoints of {len(set(table['run']))} runs -> {options.out / 'FINDINGS.md'} in "
+        f"{time.perf_counter() - started:.0f} s"
     )
 
 
@@ -72,7 +76,8 @@ def findings(table: Table, found: dict[str, Answer], pictures: dict[str, str], f
         "Written by `python studies/unify/analyse.py` from the ledgers in this folder, by the rules of "
         "[REGISTRATION.md](REGISTRATION.md).",
         "",
-        f"**{'Final' if complete else 'Interim'}**: {len(final)} of {sum(PLANNED.values())} registered runs are finished, "
+        f"**{'Final' if complete else 'Interim'}**: {len(final)} of {sum(PLANNED.values())} registered runs are "
+        "finished, "
         f"{len(set(table['config']))} configurations, {len(table)} checkpoints, {flops:.2g} operations on the paths to "
         f"the last checkpoints, {sum(final['seconds']) / 3600:.1f} hours of training on one core."
         + ("" if complete else " Nothing below is a result of the study before all are finished."),
@@ -87,7 +92,7 @@ def findings(table: Table, found: dict[str, Answer], pictures: dict[str, str], f
         "",
         table.quality.headline,
         "",
-        rows_table([{k: row[k] for k in ("score", "reliability", "low", "high", "floor_logmel", "floor_untrained", "best", "gain", "weight")} for row in table.quality.rows()]),
+        rows_table([{name: row[name] for name in OF_SCORES} for row in table.quality.rows()]),
     ]  # fmt: skip
     for name, answer in found.items():
         lines += ["", f"## {name}: {TITLES[name]}", "", f"**{answer.decided}.** {answer.said}"]

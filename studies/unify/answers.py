@@ -106,7 +106,7 @@ def known(table: Table, *names: str) -> Table:
 
 def exponent_row(name: str, x: Array, y: Array, clusters: Array, seed: int) -> dict[str, Any]:
     law = power(x, y, clusters, seed)
-    a = law.exponent
+    a = law.params[law.exponent]
     return {
         "of": name, "configurations": law.n_clusters, "rows": law.n, "exponent": a.value, "low": a.low, "high": a.high,
         "r2": law.r2, "loo_rmse": law.loo_rmse,
@@ -139,8 +139,8 @@ def h1(table: Table, seed: int) -> Answer:
     )
     said = (
         f"Over {first['configurations']} configurations quality goes as rank to the power "
-        f"{first['exponent']:.3f} [{first['low']:.3f}, {first['high']:.3f}]; of a configuration left out the law misses "
-        f"{first['error']:.1%}, the mean {first['error_of_mean']:.1%}."
+        f"{first['exponent']:.3f} [{first['low']:.3f}, {first['high']:.3f}]; of a configuration left out the law "
+        f"misses {first['error']:.1%}, the mean {first['error_of_mean']:.1%}."
     )
     return Answer("H1", said, decided, {"The law over all runs": rows})
 
@@ -165,8 +165,7 @@ def variables_of(table: Table) -> dict[str, Table]:
 
 def h2(table: Table, seed: int) -> Answer:
     """One exponent for each variable and domain."""
-    rows, intervals = [], []
-    strata: list[Array] = []
+    rows = []
     for name, part in variables_of(table).items():
         rank, y = part[RANK].astype(float), part["quality"].astype(float)
         config = (
@@ -258,8 +257,8 @@ def h3(table: Table, seed: int) -> Answer:
     if not rows:
         raise so.SonoscaleError("no family of 3 configurations to leave out")
     said = (
-        f"In {sum(better)} of {len(better)} left-out objectives, backbones and patch shapes the law of rank, fitted on the "
-        "others, has the smallest error; in the rest a law of parameters, of compute, or the mean has."
+        f"In {sum(better)} of {len(better)} left-out objectives, backbones and patch shapes the law of rank, fitted on "
+        "the others, has the smallest error; in the rest a law of parameters, of compute, or the mean has."
     )
     return Answer("H3", said, "yes" if all(better) else "no", {"Families left out: RMS error of log quality": rows})
 
@@ -281,8 +280,6 @@ def h4(table: Table, seed: int) -> Answer:
                 found.verdict, "undecided" if found.verdict == "insufficient_data" else "no"
             )
             said.append(f"{found.headline.splitlines()[0]}")
-        for text, table_rows in found.tables.items() if isinstance(found.tables, dict) else []:
-            del text, table_rows
     return Answer("H4", " ".join(said), decided, {"Verdict of the audit": rows})
 
 
@@ -371,9 +368,11 @@ def h7(table: Table, seed: int) -> Answer:
     part = known(table.final(), RANK, "quality")
     rows = []
     for name, column, sign in (
-        ("RankMe, token mean", RANK, 1), ("centred, token mean", "rankme_centred", 1), ("RankMe, readout", "rankme_readout", 1),
+        ("RankMe, token mean", RANK, 1), ("centred, token mean", "rankme_centred", 1),
+        ("RankMe, readout", "rankme_readout", 1),
         ("centred, readout", "rankme_centred_readout", 1), ("parameters", "params", 1), ("compute", "flops", 1),
-        ("examples", "examples_seen", 1), ("hours of audio", "train_hours", 1), ("loss (of one objective)", "loss", -1),
+        ("examples", "examples_seen", 1), ("hours of audio", "train_hours", 1),
+        ("loss (of one objective)", "loss", -1),
     ):  # fmt: skip
         x = sign * part[column].astype(float)
         row: dict[str, Any] = {"of": name}
@@ -392,7 +391,10 @@ def h7(table: Table, seed: int) -> Answer:
                 row[what] = float("nan")
         rows.append(row)
     best = max(rows, key=lambda row: row["all"] if row["all"] == row["all"] else -2)
-    said = f"Over all runs the largest correlation with quality is that of {best['of']}, {best['all']:.2f}; RankMe of the token mean has {rows[0]['all']:.2f}."
+    said = (
+        f"Over all runs the largest correlation with quality is that of {best['of']}, {best['all']:.2f}; RankMe of the "
+        f"token mean has {rows[0]['all']:.2f}."
+    )
     return Answer("H7", said, "descriptive", {"Spearman's correlation with quality, final checkpoints": rows})
 
 
@@ -487,8 +489,7 @@ def h10(table: Table, seed: int) -> Answer:
     }
     small = main.where(~main["is_final"].astype(bool))
     columns = ("width", "depth", "clip_seconds", "batch_size", "train_clips", "flops")
-    chosen: dict[str, Callable[[Any], dict[str, float]]] = {}
-    del chosen
+    columns = [name for name in columns if len(set(small[name].astype(float))) > 1]
     law = fit_loglinear(
         small.runs(*columns, "objective", "backbone"),
         [*columns, "objective"],
@@ -532,8 +533,9 @@ def h10(table: Table, seed: int) -> Answer:
     )
     by = {row["chosen_by"]: row["lost"] for row in rows}
     said = (
-        f"Against the best of {len(configs)} configurations at the largest budget, the choice by the law of the smaller "
-        f"budgets loses {by['the law of the smaller budgets']:.3f} of quality, by rank {by['rank']:.3f}, by parameters "
+        f"Against the best of {len(configs)} configurations at the largest budget, the choice by the law of the "
+        f"smaller budgets loses {by['the law of the smaller budgets']:.3f} of quality, by rank {by['rank']:.3f}, by "
+        "parameters "
         f"{by['parameters']:.3f}, at random {by['chance']:.3f}."
     )
     return Answer("H10", said, "answered", {"Quality lost by each way to choose": rows})

@@ -53,7 +53,7 @@ def scatter(final: Table) -> Any:
         .mark_point(filled=True, size=45, opacity=0.8)
         .encode(
             x=alt.X("rank:Q", scale=alt.Scale(type="log", nice=False, padding=10), title="RankMe of the token mean"),
-            y=alt.Y("quality:Q", scale=alt.Scale(zero=False, type="log"), title="quality"),
+            y=alt.Y("quality:Q", scale=alt.Scale(zero=False, nice=False, padding=10), title="quality"),
             color=alt.Color("family:N", scale=alt.Scale(range=COLOURS)), shape="family:N",
         )
     )  # fmt: skip
@@ -83,9 +83,10 @@ def exponents(answer: Answer) -> Any:
 
 
 def bars_left_out(answer: Answer) -> Any:
+    laws = ["rank", "params", "flops", "mean"]
     rows = [
         {"left_out": row["left_out"], "by": by, "error": row[by]}
-        for table in answer.tables.values() for row in table for by in ("rank", "params", "flops", "mean")
+        for table in answer.tables.values() for row in table for by in laws
     ]  # fmt: skip
     if not rows:
         return None
@@ -94,8 +95,8 @@ def bars_left_out(answer: Answer) -> Any:
         .mark_point(filled=True, size=60)
         .encode(
             y=alt.Y("left_out:N", title=None), x=alt.X("error:Q", title="RMS error of log quality, left-out family"),
-            color=alt.Color("by:N", scale=alt.Scale(range=COLOURS), sort=["rank", "params", "flops", "mean"], title="law of"),
-            shape=alt.Shape("by:N", sort=["rank", "params", "flops", "mean"], title="law of"),
+            color=alt.Color("by:N", scale=alt.Scale(range=COLOURS), sort=laws, title="law of"),
+            shape=alt.Shape("by:N", sort=laws, title="law of"),
         )
     )  # fmt: skip
 
@@ -108,7 +109,7 @@ def early(answer: Answer) -> Any:
         alt.Chart(_data(rows), width=420, height=240)
         .mark_line(point=True)
         .encode(
-            x=alt.X("share_of_compute:Q", scale=alt.Scale(type="log"), axis=alt.Axis(format="%"), title="share of the compute"),
+            x=alt.X("share_of_compute:Q", scale=alt.Scale(type="log"), axis=alt.Axis(format="%")).title("compute"),
             y=alt.Y("spearman:Q", title="correlation with the final quality"),
             color=alt.Color("predictor:N", scale=alt.Scale(range=COLOURS)), strokeDash="predictor:N",
         )
@@ -135,7 +136,10 @@ def compute(table: Table) -> Any:
         alt.Chart(_data(rows), width=250, height=220)
         .mark_point(filled=True, size=45, opacity=0.8)
         .encode(
-            x=alt.X("flops:Q", scale=alt.Scale(type="log"), title="operations", axis=alt.Axis(format=".0e")),
+            x=alt.X(
+                "flops:Q", scale=alt.Scale(type="log", nice=False, padding=10), title="operations",
+                axis=alt.Axis(format=".0e", tickCount=4),
+            ),
             y=alt.Y("value:Q", scale=alt.Scale(zero=False), title=None),
             color=alt.Color("family:N", scale=alt.Scale(range=COLOURS)), shape="audio:N",
         )

@@ -72,7 +72,7 @@ class Table:
         if y.startswith("rankme"):
             better = {"higher_is_better": True, "unit": "none"}
         return so.read_runs(
-            {name: values[kept] for name, values in columns.items()}, y=y, clusters="config", **(better | reading)
+            {name: values[kept] for name, values in columns.items()}, y=y, **({"clusters": "config"} | better | reading)
         )
 
 
