@@ -41,7 +41,16 @@ from sonoscale.provenance import provenance
 BATCH, CLIPS = 64, 512
 CONFIG = {
     "data": {"kind": "procedural", "clips": CLIPS, "heldout_clips": 64, "domains": ["music", "environment"]},
-    "encoder": {"width": 64, "depth": 4, "n_mels": 64, "patch_mels": 16, "patch_frames": 16, "heads": 2},
+    "encoder": {
+        "backbone": "vit",
+        "width": 64,
+        "depth": 4,
+        "n_mels": 64,
+        "patch_mels": 16,
+        "patch_frames": 16,
+        "heads": 2,
+    },
+    "objective": {"kind": "mae"},
     "train": {"clip_seconds": 2.0, "batch_size": BATCH, "budgets": [1000], "warmup_steps": 40},
 }
 # 12 x 4 patches of 16 x 16: a square image of 7 x 7 has one patch more.
