@@ -37,7 +37,7 @@ def _of_run(run: Path, tasks: Sequence[Task], readout: str) -> Found:
     found: Found = {}
     for task in tasks:
         store = build_features(task.corpus, trained.config.front_end, default_cache(), dtype="float32")
-        about = [trained.identity, twin.identity, store.name, readout, list(task.labels), list(task.folds), PROTOCOLS]
+        about = [trained.identity, twin.identity, store.corpus, readout, list(task.labels), list(task.folds), PROTOCOLS]
         file = default_cache() / "paired" / f"{config_hash(about, 16)}.npz"
         if not file.is_file():
             how: dict[str, Any] = {"scheme": task.scheme, "kind": task.kind, "metric": task.metric}

@@ -108,8 +108,9 @@ course of time alone comes out alike. For such tasks set `objective.resize_mels`
 prediction on a transformer of frames, which learns less per operation.
 
 Written by `python benchmarks/recipes.py RESULTS... DATA` from the ledgers of studies, most of them in
-`studies/recipes/`. Everything was chosen on four tasks ({", ".join(CHOOSING)}) and confirmed on three others
-({", ".join(CONFIRMING)}); *five* are {", ".join(FIVE)}. Log-mel statistics and the untrained twin are read out like the
+`studies/recipes/`. Everything was chosen on four tasks ({", ".join(CHOOSING)})
+and confirmed on three others ({", ".join(CONFIRMING)}); *five* are
+{", ".join(FIVE)}. Log-mel statistics and the untrained twin are read out like the
 encoder. Scores are of each task's own metric, by nearest neighbours, eight labels a class and a linear probe; after ±
 is the deviation between seeds. Rank is RankMe, centred, of the token mean on held-out clips."""
 
@@ -125,9 +126,10 @@ def find(places: Sequence[Path]) -> list[Study]:
         ledgers = [place] if place.is_file() else [each / "ledger.parquet" for each in inside]
         for ledger in (each for each in ledgers if each.is_file()):
             folder = ledger.parent
-            config = read_ledger(ledger).about.get("study")
-            if not config:
+            if (folder / "study.yaml").is_file():
                 config = yaml.safe_load((folder / "study.yaml").read_text(encoding="utf-8"))
+            else:
+                config = read_ledger(ledger).about["study"]
             name, rows = config["name"], read(ledger)
             file = ours.get(name)
             if rows and {row["task"] for row in rows}.issuperset(CHOOSING):
