@@ -96,7 +96,7 @@ def test_each_task_is_scored_by_the_protocols_for_its_kind(tiny):
 
 
 def test_a_protocol_that_does_not_exist(tiny):
-    with pytest.raises(SonoscaleError, match=r"protocols: there is no 'lineal'; there are linear, knn"):
+    with pytest.raises(SonoscaleError, match=r"protocols: no protocol 'lineal'; there are linear, knn"):
         study(tiny, set=["protocols=[lineal]"])
 
 

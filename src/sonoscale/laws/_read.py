@@ -75,7 +75,8 @@ def read_runs(
         family: the column of families (architectures, objectives).
         step: the column of training steps; of a study, `step`.
         omit: leave out rows in which a needed cell is missing; else they are refused.
-        higher_is_better: whether more of y is better. None: by its name, else as it runs along the sizes.
+        higher_is_better: whether more of y is better. None: by its name, else as it runs along the sizes; of the scores
+            of a study, always.
         unit: `fraction` (y ends at 1), `percent` (at 100) or `none` (it has no ceiling), of a y of which more is
             better. None: by its name and values.
 
@@ -125,6 +126,8 @@ def read_runs(
                 f"{', '.join(columns)}"
             )
     step = step if step is not None or not study else "step"
+    if study and higher_is_better is None and (y == "quality" or y.startswith("score:")):
+        higher_is_better = True  # a study takes only scores of which more is better, however they run along its sizes
     table = RunTable(
         source=where, columns=columns, rows=np.arange(n), y=y, held=np.zeros(n, dtype=bool), clusters=np.arange(n),
         clusters_by=(), group_by=as_names(() if group is None else group, "group"), family_by=family, step_by=step,

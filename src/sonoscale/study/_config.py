@@ -252,8 +252,10 @@ def _check_protocols(names: tuple[str, ...]) -> None:
     """
     if set(names) <= {"linear", "knn", "few-shot"}:
         return  # without the import of all protocols
-    from sonoscale.probe import PROTOCOLS
+    from sonoscale.probe import find_protocol
 
     for name in names:
-        if name not in PROTOCOLS:
-            raise ValueError(f"protocols: there is no {name!r}; there are {', '.join(PROTOCOLS)}")
+        try:
+            find_protocol(name)
+        except SonoscaleError as error:
+            raise ValueError(f"protocols: {error}") from None
