@@ -19,7 +19,7 @@ from sonoscale.arguments import check_arguments
 from sonoscale.digests import read_sealed, write_sealed
 from sonoscale.encoders import check_readout, load_encoder, with_readouts
 from sonoscale.encoders._foreign import import_code
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.export._hf import write_hf
 from sonoscale.export._modules import write_hear, write_mteb, write_xares
 from sonoscale.export._onnx import write_onnx
@@ -99,6 +99,7 @@ class Exported(Result):
         return {**vars(self), "folder": str(self.folder)}
 
 
+@in_one_line
 def export(
     run: str | os.PathLike[str],
     to: str,
