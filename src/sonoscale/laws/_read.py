@@ -13,7 +13,7 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.laws._data import as_column, as_names, codes_of
 from sonoscale.laws._ledger import LEDGER, is_ledger, ledger_runs
 from sonoscale.laws._names import CONFIGURATIONS, QUALITIES, SEEDS, find_sizes
@@ -42,6 +42,7 @@ class Reading(TypedDict, total=False):
     unit: Unit | None
 
 
+@in_one_line
 def read_runs(
     source: Source,
     *,

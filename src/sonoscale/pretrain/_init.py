@@ -8,7 +8,7 @@ from pathlib import Path
 from string import Template
 
 from sonoscale.arguments import check_arguments
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.files import write_text
 
 __all__ = ["RUN_QUESTIONS", "init"]
@@ -90,6 +90,7 @@ objective:
 }
 
 
+@in_one_line
 def init(
     file: str | os.PathLike[str] = "run.yaml",
     *,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sonoscale.arguments import check_arguments
 from sonoscale.config import load_config
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.extras import need
 from sonoscale.files import default_cache
 from sonoscale.results import Result
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["EncoderStudy", "Study", "study"]
 
 
+@in_one_line
 def study(
     source: str | os.PathLike[str] | StudyConfig | EncoderStudyConfig,
     *,
@@ -135,6 +136,7 @@ class Study(Result):
 
         return plan(self, **options)
 
+    @in_one_line
     def run(
         self,
         *,
