@@ -4,12 +4,13 @@
 # make site       the documentation, into site/: warnings are errors, links are checked
 # make picture    the pictures of reports in the documentation, after make demo and make gallery
 # make dist       sdist and wheel, each extra of the wheel tried in an empty environment
-# All targets install what they need into .venv; the second time that is quick.
+# All targets install what they need into .venv; the second time that is quick. The demo needs the least.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DEMO := $(VENV)/.demo
 WORKERS ?= auto
 
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder \
@@ -17,7 +18,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist load
 
 .PHONY: demo test test-all lint types tests tests-all format bench docs site dist gallery picture clean
 
-demo: $(STAMP)
+demo: $(DEMO)
 	$(BIN)/sonoscale study run studies/quickstart.yaml
 
 # The types are checked, by one process, while the tests run.
@@ -79,9 +80,15 @@ picture: $(STAMP)
 clean:
 	rm -rf $(VENV) dist results site docs/reference docs/project .pytest_cache .ruff_cache
 
-$(STAMP): pyproject.toml constraints.txt
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Sonoscale needs Python 3.11 or later; set PYTHON=...") if sys.version_info < (3, 11) else 0'
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV)
+
+$(DEMO): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,report,procedural]'
+	touch $@
+
+$(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
 	# What ranks are compared with in the tests. Without what they ask for: they would bring torchvision.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \

@@ -118,7 +118,7 @@ def make_pages(folder: Path, names: Sequence[str] = (), said: Callable[[str], ob
     """
     for name in STUDIES:
         place = folder / "results" / name / "ledger.parquet"
-        if not place.is_file():
+        if not place.is_file() and (LEDGERS / f"{name}.parquet").is_file():
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(LEDGERS / f"{name}.parquet", place)
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE.parent / "src"), os.environ.get("PYTHONPATH", "")])}

@@ -12,8 +12,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from sonoscale.errors import SonoscaleError
-from sonoscale.laws._ledger import LEDGER, ledger_scores, listed, number, readouts_of
+from sonoscale.errors import SonoscaleError, in_one_line
+from sonoscale.laws._ledger import LEDGER, last_layer, ledger_scores, listed, number, readouts_of
 from sonoscale.results import Result, plain
 
 __all__ = [
@@ -333,6 +333,7 @@ class Quality(Result):
         })  # fmt: skip
 
 
+@in_one_line
 def quality(source: str | PathLike[str] | Mapping[str, Any] | Any, *, rule: QualityRule | None = None) -> Quality:
     """Which scores of a study tell its configurations apart, above which floors, and what its quality is made of.
 
@@ -373,7 +374,7 @@ def quality(source: str | PathLike[str] | Mapping[str, Any] | Any, *, rule: Qual
 
 def quality_of(columns: Mapping[str, Sequence[Any] | NDArray[Any]], rule: QualityRule | None = None) -> Quality:
     """`quality` of the columns of a ledger."""
-    table = {name: listed(values) for name, values in columns.items()}
+    table = last_layer(columns)
     registered = rule_of(table)
     given = "quality_rule" in table and any(isinstance(one, str) for one in table["quality_rule"])
     used = registered if rule is None else rule

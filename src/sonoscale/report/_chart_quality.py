@@ -130,7 +130,7 @@ def effects_figure(results: StudyResults, encoders: Encoders) -> Figure:
     panels = []
     for one in shown:
         kind = "O" if one.kind == "number" else "N"
-        large = one.kind == "number" and max(row[one.key] for row in encoders.configurations) >= 1000
+        large = one.kind == "number" and max(row[one.key] or 0 for row in encoders.configurations) >= 1000
         numbers: dict[str, Any] = (
             {"format": ".3~s" if large else ".3~g", "formatType": "number"} if one.kind == "number" else {}
         )

@@ -10,7 +10,7 @@ from typing import Any
 
 from sonoscale import __version__
 from sonoscale.arguments import check_arguments
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.extras import need
 from sonoscale.files import write_bytes, write_text
 from sonoscale.report._load import load_study
@@ -54,6 +54,7 @@ class Figures(Result):
         return {"folder": self.folder, "style": self.style, "files": list(self.files), "left_out": self.left_out}
 
 
+@in_one_line
 def figures(
     folder: str | PathLike[str], *, style: str = "paper", out: str | PathLike[str] | None = None,
     kinds: Sequence[str] = ("pdf", "svg"), flops: float | None = None,

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import resource
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sonoscale.memory import peak_memory
 from sonoscale.pretrain import RunConfig
 from sonoscale.study._work import Scan, Work, embedding, loss_examples, reading, step, training_memory, work_of
 
@@ -230,7 +229,7 @@ def _one_shape(config: RunConfig, heldout: Scan, device: str) -> tuple[Shape, fl
         kind=work.kind, work=_plain(step(work)), read=_plain(reading(config.encoder.width, clips.clips)),
         embedded=_plain(embedding(config.encoder, [clips], [clips.frames(config)])), step=step_seconds,
         embed=min(embed), reading=max(min(read) - min(embed), 1e-4), fixed=max(fixed, 0.0), size=training_memory(work),
-        memory=_peak(),
+        memory=float(peak_memory()),
     )  # fmt: skip
     return shape, trained
 
@@ -337,9 +336,3 @@ def _store(clips: int, frames: int, config: RunConfig, dtype: Any) -> Any:
 
 def _plain(values: Array) -> tuple[float, ...]:
     return tuple(float(value) for value in values)
-
-
-def _peak() -> float:
-    """The most memory that this process has had, bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return float(peak if sys.platform == "darwin" else peak * 1024)

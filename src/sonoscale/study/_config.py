@@ -172,7 +172,7 @@ class StudyConfig(Config):
     replicates: tuple[ReplicateConfig, ...] = ()  # more seeds at chosen points
     tasks: tuple[TaskConfig, ...] = Field(min_length=1)
     protocols: tuple[str, ...] = ("linear", "knn", "few-shot")  # by which tasks are scored, each by those for its kind
-    readouts: tuple[Readout, ...] = ("mean",)  # what is probed of an encoder's tokens; quality is that of the first
+    readouts: tuple[Readout, ...] = ("frequency+std",)  # what is probed of tokens; quality is that of the first
     quality: QualityConfig = QualityConfig()  # the rule by which quality is made of scores
     ceiling: str | None = None  # a strong encoder, such as hf:owner/name, whose scores are shown as the ceiling
     law: LawConfig = LawConfig()

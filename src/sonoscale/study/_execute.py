@@ -162,8 +162,9 @@ class StoppedError(SonoscaleError):
 
 
 def run_jobs(
-    jobs: Sequence[RunJob], executor: Executor, watcher: Watcher, *, folder: Path, retries: int, device: str = "cpu"
-) -> list[Failure]:
+    jobs: Sequence[RunJob], executor: Executor, watcher: Watcher, *, folder: Path, retries: int, device: str = "cpu",
+    done: Callable[[], None] = lambda: None,
+) -> list[Failure]:  # fmt: skip
     """Bring all jobs to their end, the longest first.
 
     A run that fails by itself, in whatever way, is retried or reported, and the others continue. Runs that another
@@ -177,6 +178,7 @@ def run_jobs(
         folder: of the study.
         retries: see `note_failure`.
         device: see `Attempt`.
+        done: called when a run is finished.
 
     Returns:
         Runs that could not be finished.
@@ -185,7 +187,7 @@ def run_jobs(
         SonoscaleError: the disk is full, or somebody asked for a stop.
     """
     mine = folder / f".stop-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-    driver = _Driver(jobs, executor, watcher, folder, retries, device, (stop_file(folder), mine))
+    driver = _Driver(jobs, executor, watcher, folder, retries, device, (stop_file(folder), mine), done)
     try:
         return driver.run()
     except BaseException:
@@ -203,9 +205,10 @@ def run_jobs(
 class _Driver:
     def __init__(
         self, jobs: Sequence[RunJob], executor: Executor, watcher: Watcher, folder: Path, retries: int, device: str,
-        stop_files: tuple[Path, ...],
+        stop_files: tuple[Path, ...], done: Callable[[], None],
     ) -> None:  # fmt: skip
         self.jobs, self.executor, self.watcher, self.folder, self.retries = jobs, executor, watcher, folder, retries
+        self.done = done
         self.work = [_work(job) for job in jobs]
         self.tasks = [Attempt(job, folder, retries, device, stop_files) for job in jobs]
         self.todo = sorted(range(len(jobs)), key=lambda i: -self.work[i])
@@ -338,6 +341,8 @@ class _Driver:
         if failure is not None:
             self.failures[index] = failure
         self.watcher.finished(index, failure)
+        if failure is None:
+            self.done()
 
     def seconds_left(self) -> float:
         """By what was done here so far."""
