@@ -102,7 +102,7 @@ def test_a_protocol_that_does_not_exist(tiny):
 
 def test_a_study_file_runs_no_code_of_a_protocol(tiny, tmp_path):
     (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
-    with pytest.raises(SonoscaleError, match="protocols: python:.*: a study file runs no code of a file"):
+    with pytest.raises(SonoscaleError, match=r"protocols: python:.*: a study file runs no code of a file"):
         study(tiny, set={"protocols": [f"python:{tmp_path / 'evil.py'}:MINE"]})
     assert not (tmp_path / "ran").exists()
 
