@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted(p for folder in ("howto", "extend") for p in (ROOT / "docs" / folder).glob("*.md"))
 sys.path.insert(0, str(ROOT / "docs" / "generate"))
 NEEDS = {"checkpoint": ("transformers", "torch"), "encoder": ("torch",), "pretrain": ("torch",),
-         "paper": ("torch",), "protocol": ("torch",), "task": ("torch",), "executor": ("torch",)}  # fmt: skip
+         "paper": ("torch",), "protocol": ("torch",), "task": ("torch",), "executor": ("torch",), "cluster": ("torch", "submitit")}  # fmt: skip
 
 _spec = importlib.util.spec_from_file_location("run_page", ROOT / "docs" / "run_page.py")
 assert _spec is not None

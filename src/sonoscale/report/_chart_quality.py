@@ -24,7 +24,7 @@ __all__ = [
 ALTERNATIVES = ("rankme_centred", "params", "hours_seen", "train_hours", "flops", "loss")
 MOST_EFFECTS = 6
 MOST_LINES = 5
-"""Values of a second variable that are told apart by colour in one panel."""
+"""Values of a second variable that have a colour each in one panel."""
 
 
 def alternatives_of(results: StudyResults) -> list[str]:
