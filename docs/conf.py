@@ -34,7 +34,7 @@ def _write_pages(*_: Any) -> None:
     cards = importlib.import_module("cards")
     for name, page in cards.PAGES.items():
         _write(HERE / "reference" / f"{name}.md", page())
-    gallery = importlib.import_module("gallery")
+    gallery = importlib.import_module("reports")
     _make_reports(gallery)
     for source, page in PAGES.items():
         _write(HERE / page, (ROOT / source).read_text())

@@ -147,7 +147,8 @@ def effects_figure(results: StudyResults, encoders: Encoders) -> Figure:
         y = alt.Y("quality:Q", title="quality", scale=ends)
         tips = _tooltip(encoders, one.key, "quality")
         other = None if swept else next((v for v in shown if v is not one and v.levels <= MOST_LINES), None)
-        split, shape = {}, {}
+        split: dict[str, Any] = {}
+        shape: dict[str, Any] = {}
         if other is not None:
             split = {"color": colour_of(encoders, other)}
             domain = alt.Scale(domain=order_of(encoders, other))
@@ -155,7 +156,8 @@ def effects_figure(results: StudyResults, encoders: Encoders) -> Figure:
                 "shape": alt.Shape(f"{other.key}:N", title=other.title, scale=domain, **legend_of(encoders, other))
             }
         bars = base.mark_rule().encode(x=x, y="quality_low:Q", y2="quality_high:Q", opacity=picked(full=0.55), **split)
-        marks = base.mark_point(filled=True, size=70, **({} if split else {"shape": "circle"})).encode(
+        mark: dict[str, Any] = {} if split else {"shape": "circle"}
+        marks = base.mark_point(filled=True, size=70, **mark).encode(
             x=x, y=y, opacity=picked(full=0.7), tooltip=tips, **split, **shape
         )
         mean = base.mark_tick(style="ink", thickness=2.5, size=30).encode(

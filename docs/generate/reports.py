@@ -92,7 +92,7 @@ REPORTS = (
         "plan",
         "A plan",
         "What to train next for a budget, with sliders.",
-        "sonoscale plan results/three-axes --flops 1e13 --y quality --out plan.html",
+        "sonoscale plan results/three-axes --flops 1e12 --y quality --out plan.html",
     ),
     _made(
         "measure",
