@@ -44,13 +44,13 @@ def _make_reports(gallery: Any) -> None:
     """The pages of the gallery, `gallery/NAME.html` in the site; made anew where a ledger is newer."""
     pages = HERE / "reference" / "pages" / "gallery"
     newest = max(file.stat().st_mtime for file in (HERE / "gallery").glob("*.parquet"))
-    made = [pages / f"{report.name}.html" for report in gallery.REPORTS]
+    made = [pages / f"{report.name}.html" for report in gallery.reports()]
     if all(page.is_file() and page.stat().st_mtime > newest for page in made):
         return
     pages.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         gallery.make_pages(Path(folder))
-        for report, page in zip(gallery.REPORTS, made, strict=True):
+        for report, page in zip(gallery.reports(), made, strict=True):
             shutil.copyfile(Path(folder) / report.page, page)
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests" / "helpers"), str(ROOT / "docs" / "generate")]
 
-from reports import LEDGERS, REPORTS, STUDIES, gallery, make_pages  # noqa: E402
+from reports import LEDGERS, STUDIES, gallery, make_pages, reports  # noqa: E402
 
 from browser import Tab, browse  # noqa: E402
 
@@ -29,18 +29,18 @@ COLOURS = 192  # of a picture: enough for text and charts, at a third of the siz
 def main(names: list[str]) -> None:
     """Pictures of these reports; none given: of all."""
     LEDGERS.mkdir(exist_ok=True)
-    (ROOT / "docs" / "gallery.md").write_text(gallery(), encoding="utf-8")
     for name in STUDIES:
         ledger = ROOT / "results" / name / "ledger.parquet"
         if ledger.is_file() and (not names or name in names):
             shutil.copyfile(ledger, LEDGERS / f"{name}.parquet")
+    (ROOT / "docs" / "gallery.md").write_text(gallery(), encoding="utf-8")
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "results").mkdir()
         for name in STUDIES:
             if (ROOT / "results" / name).is_dir():
                 shutil.copytree(ROOT / "results" / name, Path(folder) / "results" / name, symlinks=True)
         with browse(Path(folder) / "profile") as tab:
-            for report in REPORTS:
+            for report in reports():
                 if names and report.name not in names:
                     continue
                 make_pages(Path(folder), [report.name], print)

@@ -50,7 +50,7 @@ def _made(name: str, title: str, text: str, *commands: str) -> Report:
     return Report(name, title, text, commands, commands, f"{name}.html")
 
 
-REPORTS = (
+ALL = (
     _study(
         "quickstart",
         "A study, one variable at a time",
@@ -105,6 +105,11 @@ REPORTS = (
 )
 
 
+def reports() -> list[Report]:
+    """Those that can be made: of a study that has run, and so has a ledger in `docs/gallery/`."""
+    return [one for one in ALL if one.name not in STUDIES or (LEDGERS / f"{one.name}.parquet").is_file()]
+
+
 def make_pages(folder: Path, names: Sequence[str] = (), said: Callable[[str], object] = lambda line: None) -> None:
     """Run the commands of the reports in a folder.
 
@@ -122,7 +127,7 @@ def make_pages(folder: Path, names: Sequence[str] = (), said: Callable[[str], ob
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(LEDGERS / f"{name}.parquet", place)
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE.parent / "src"), os.environ.get("PYTHONPATH", "")])}
-    for report in REPORTS:
+    for report in reports():
         if names and report.name not in names:
             continue
         for command in report.commands:
@@ -142,7 +147,7 @@ def gallery() -> str:
         "*Written by `make picture`, which takes the pictures in Chromium. When the site is built, each page is made "
         "too, from the ledgers in `docs/gallery/` alone, which is why those have no training curves.*\n",
     ]
-    for report in REPORTS:
+    for report in reports():
         parts += [
             f"## {report.title}\n",
             report.text + "\n",

@@ -17,6 +17,7 @@ __all__ = [
     "colour_of",
     "curves_of",
     "effects_figure",
+    "extent_of",
     "quality_figure",
     "x_of",
 ]
@@ -211,7 +212,7 @@ def scatter(
     across = x_of(x)
     along = alt.Y(
         f"{y}:Q", title=encoders.variables[y].title if y in encoders.variables else y,
-        scale=alt.Scale(domain=_extent(encoders, y), nice=True, zero=False) if curves else alt.Scale(zero=False),
+        scale=alt.Scale(domain=extent_of(encoders, y), nice=True, zero=False) if curves else alt.Scale(zero=False),
     )  # fmt: skip
     paint = colour_of(encoders, colour, legend=legend)
     shape = {}
@@ -262,7 +263,7 @@ def scatter(
     return alt.layer(*layers, data=data)
 
 
-def _extent(encoders: Encoders, key: str) -> list[float]:
+def extent_of(encoders: Encoders, key: str) -> list[float]:
     """From the lowest to the highest of the encoders, and a little more: a wide band does not squeeze them together."""
     known = [row[k] for row in encoders.rows for k in (key, f"{key}_low", f"{key}_high") if row.get(k) is not None]
     low, high = min(known, default=0.0), max(known, default=1.0)
