@@ -1,7 +1,7 @@
 """The pictures of reports in these pages: `make picture`, after `make demo` and the studies of `studies/gallery/`.
 
 Makes the reports of the gallery from the studies in `results/` (those that have not run: from their kept ledgers),
-keeps the ledgers in `docs/gallery/`, and the first screen of each page as `docs/gallery/NAME.png`; of the quickstart
+keeps the ledgers in `docs/gallery/`, and the first screen of each page as `docs/gallery/NAME.png`; of the demo
 also `docs/report.png`, which the README shows, its dark theme and its look on a phone. With names, some of them only.
 """
 
@@ -18,7 +18,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests" / "helpers"), str(ROOT / "docs" / "generate")]
 
-from reports import LEDGERS, STUDIES, gallery, make_pages, reports  # noqa: E402
+from reports import LEDGERS, STUDIES, face, gallery, make_pages, reports  # noqa: E402
 
 from browser import Tab, browse  # noqa: E402
 
@@ -46,7 +46,7 @@ def main(names: list[str]) -> None:
                 make_pages(Path(folder), [report.name], print)
                 page = Path(folder) / report.page
                 take(tab, page, LEDGERS / f"{report.name}.png")
-                if report.name == "quickstart":
+                if report.name == face():
                     take(tab, page, ROOT / "docs" / "report.png")
                     take(tab, page, ROOT / "docs" / "report-dark.png", dark=True)
                     take(tab, page, ROOT / "docs" / "report-phone.png", width=400)

@@ -110,6 +110,11 @@ def reports() -> list[Report]:
     return [one for one in ALL if one.name not in STUDIES or (LEDGERS / f"{one.name}.parquet").is_file()]
 
 
+def face() -> str:
+    """The report that the README shows: that of the demo, once it has run."""
+    return next(name for name in ("quickstart", "three-axes") if (LEDGERS / f"{name}.parquet").is_file())
+
+
 def make_pages(folder: Path, names: Sequence[str] = (), said: Callable[[str], object] = lambda line: None) -> None:
     """Run the commands of the reports in a folder.
 

@@ -159,7 +159,7 @@ def plan_answer(plan: Allocation | Designed | str) -> Answer:
     details = f"The interval ({plan.level:.0%}) is for one run."
     if keep:
         cheap = join([amount_words(name, value) for name, value in keep.items()])
-        details += f" No effect was shown of what stays cheap or as it was: {cheap}."
+        details += f" These showed no effect, and stay cheap or as they were: {cheap}."
     for one in plan.reach:
         if one.side != "inside" and one.beyond > 3 and one.name not in keep:
             far = f"lies {one.beyond:.2g} times beyond what was tried: a direction, not a number."
