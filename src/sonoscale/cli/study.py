@@ -257,7 +257,9 @@ def init(
 
 
 @app.command("schema")
-def schema(of: Annotated[str, typer.Argument(help="study or run.")] = "study") -> None:
+def schema(
+    of: Annotated[str, typer.Argument(help="study, encoders (a study of existing ones) or run.")] = "study",
+) -> None:
     """Print the JSON Schema of a study file, or of the file of a run."""
     import json
 
