@@ -82,7 +82,7 @@ def many_runs(folder: Path) -> None:
     columns |= {
         "run": [f"{i:012x}" for i in run], "config": [f"{i // 2:012x}" for i in run], "seed": run % 2,
         "step": step, "task": [f"task{i}" for i in task], "task_id": [f"key{i}" for i in task], "readout": ["mean"] * n,
-        "is_final": step == 400, "quality_rule": [None] * n, "protocol": ["linear/1"] * n,
+        "layer": [None] * n, "is_final": step == 400, "quality_rule": [None] * n, "protocol": ["linear/1"] * n,
     }  # fmt: skip
     configuration = json.dumps(validate(RunConfig, {}).model_dump(mode="json"))
     columns["configuration"] = [configuration] * n

@@ -7,27 +7,36 @@ from sonoscale._lazy import lazy
 
 if TYPE_CHECKING:
     from sonoscale.study._add import Added, add
+    from sonoscale.study._clean import Cleaned, clean
     from sonoscale.study._config import LawConfig, StudyConfig
     from sonoscale.study._design import PlannedRun, expand
     from sonoscale.study._editor_schema import schema
     from sonoscale.study._encoders_config import EncoderEntry, EncoderStudyConfig
+    from sonoscale.study._export import Exported, export
+    from sonoscale.study._imported import ImportedStudyConfig, import_ledger
     from sonoscale.study._init import init
     from sonoscale.study._plan import plan
     from sonoscale.study._plan_result import StudyPlan
     from sonoscale.study._quality_config import QualityConfig
+    from sonoscale.study._sql import Queried, sql
     from sonoscale.study._status import RunState, Status, retry, status, stop
-    from sonoscale.study._study import EncoderStudy, Study, study
+    from sonoscale.study._study import EncoderStudy, ImportedStudy, Study, study
     from sonoscale.study._verify import Verified, verify
     from sonoscale.study._watch import Failure, Lines, Watcher
 
 __all__ = [
     "Added",
+    "Cleaned",
     "EncoderEntry",
     "EncoderStudy",
     "EncoderStudyConfig",
+    "Exported",
     "Failure",
+    "ImportedStudy",
+    "ImportedStudyConfig",
     "LawConfig",
     "QualityConfig",
+    "Queried",
     "RunState",
     "Status",
     "Study",
@@ -36,11 +45,15 @@ __all__ = [
     "Verified",
     "Watcher",
     "add",
+    "clean",
     "expand",
+    "export",
+    "import_ledger",
     "init",
     "plan",
     "retry",
     "schema",
+    "sql",
     "status",
     "stop",
     "study",
