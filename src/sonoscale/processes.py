@@ -24,8 +24,6 @@ from sonoscale.errors import SonoscaleError
 __all__ = [
     "WorkerPool",
     "available_cores",
-    "available_memory",
-    "check_memory",
     "die_with_parent",
     "interrupt_held_back",
     "only_one_process",
@@ -189,28 +187,6 @@ def available_cores() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on this platform
         return os.cpu_count() or 1
-
-
-def available_memory() -> int | None:
-    """Bytes that this process may take without making the machine swap; None where that is not known."""
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except (OSError, ValueError, IndexError):
-        pass
-    return None
-
-
-def check_memory(needed: int, what: str) -> None:
-    """Refuse what there is no memory for, before it is begun.
-
-    Raises:
-        SonoscaleError: `needed` bytes are more than there are to be had.
-    """
-    there = available_memory()
-    if there is not None and needed > there:
-        raise SonoscaleError(f"{what} need {needed / 2**30:,.1f} GiB of memory, and {there / 2**30:,.1f} GiB are free")
 
 
 def unfinished_folder(target: Path) -> Path:

@@ -27,12 +27,6 @@ class _Console(Console):
         for part in super().render(renderable, options):
             yield part if part.control else Segment(visible(part.text), part.style)
 
-    def on_broken_pipe(self) -> None:
-        """A reader that has gone, as of `| head`, does not end the work: nothing more is printed."""
-        self.quiet = True
-        if sys.stdout is not None:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
 
 _on_terminal = sys.stdout is not None and sys.stdout.isatty()
 console = _Console(markup=False, width=None if _on_terminal or "COLUMNS" in os.environ else 150)

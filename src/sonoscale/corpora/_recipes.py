@@ -16,7 +16,7 @@ from pydantic import Field, field_validator, model_validator
 from sonoscale.arguments import check_arguments
 from sonoscale.config import Config, validate
 from sonoscale.corpora._download import CHECKSUM, URL
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, in_one_line
 
 __all__ = ["RECEIPT", "RECIPES_VARIABLE", "Recipe", "RecipeFile", "file_name", "find_recipe", "load_recipes"]
 
@@ -169,6 +169,7 @@ class Recipe(Config):
         return ", ".join(sorted(kinds)) or "-"
 
 
+@in_one_line
 def load_recipes(extra: str | Path | None = None) -> dict[str, Recipe]:
     """The recipes of the package, with those of `extra` and of the file that SONOSCALE_RECIPES names put over them.
 

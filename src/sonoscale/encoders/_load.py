@@ -22,7 +22,7 @@ from sonoscale.encoders._onnx import OnnxEncoder
 from sonoscale.encoders._own import OwnEncoder
 from sonoscale.encoders._python import load_python
 from sonoscale.encoders._xares import XaresEncoder
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.files import check_zip
 
 
@@ -40,6 +40,7 @@ def load_encoder(
 ) -> CheckedEncoder: ...
 
 
+@in_one_line
 def load_encoder(
     spec: str | Path,
     *,

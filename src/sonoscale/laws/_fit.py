@@ -10,7 +10,7 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.laws._data import as_names, check_draws, check_level
 from sonoscale.laws._estimate import Prediction
 from sonoscale.laws._fit_form import fit_form
@@ -27,6 +27,7 @@ __all__ = ["fit"]
 Array = NDArray[np.float64]
 
 
+@in_one_line
 def fit(
     source: Source,
     x: str | Sequence[str],
@@ -108,6 +109,7 @@ def fit(
     runs.need(*names, *special)
     if runs.omit:
         runs = _checked(runs, names, flops, through)
+    runs = runs.apart(*names)
     parts = runs.parts()
     laws: list[Law] = []
     for group, part in parts:
@@ -154,6 +156,7 @@ def _law(
     fitted, held = part.fitted, part.held_out
     if not len(fitted):
         raise SonoscaleError("no row to fit: all are held out")
+    fitted = fitted.ordered(part.y, *names)
     screened = screen_runs(fitted, x=names, log=names)
     target = part.target(along=names)
     groups = fitted.clusters

@@ -130,7 +130,9 @@ def ledger_runs(
     for name in found.keys() & set(_OF_READOUT):
         found[name] = [None if row is None else columns[name][row] for row in judged]
     scores: dict[str, list[float]] = {name: [math.nan] * len(order) for name in scored}
-    values = arrays["score"].astype(np.float64).tolist() if "score" in arrays else [number(one) for one in columns["score"]]
+    values = (
+        arrays["score"].astype(np.float64).tolist() if "score" in arrays else [number(one) for one in columns["score"]]
+    )
     for place, rows in enumerate(order):
         for row in rows:
             score, known = values[row], scores[names[row]][place]

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.laws._ledger import LEDGER, last_layer, ledger_scores, listed, number, readouts_of
 from sonoscale.results import Result, plain
 
@@ -333,6 +333,7 @@ class Quality(Result):
         })  # fmt: skip
 
 
+@in_one_line
 def quality(source: str | PathLike[str] | Mapping[str, Any] | Any, *, rule: QualityRule | None = None) -> Quality:
     """Which scores of a study tell its configurations apart, above which floors, and what its quality is made of.
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import resource
 import statistics
-import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +11,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from sonoscale.memory import peak_memory
 from sonoscale.pretrain._config import RunConfig
 from sonoscale.pretrain._flops import training_cost
 from sonoscale.pretrain._objective import build_objective, make_objective, prepare_for_speed
@@ -33,7 +32,7 @@ def estimate_run(config: RunConfig, fabric: Runtime, *, compiled: bool = False, 
         compiled: as the run would be.
         rounds: steps to time, after two that are not.
     """
-    before = _resident()
+    before = peak_memory()
     objective, base = build_objective(config, mean=0.0, std=1.0)
     prepare_for_speed(objective, compiled)
     model = fabric.setup_module(objective)
@@ -65,16 +64,10 @@ def estimate_run(config: RunConfig, fabric: Runtime, *, compiled: bool = False, 
         hours=examples * config.frames * front_end.hop / front_end.sample_rate / 3600,
         flops=float(examples * cost.flops),
         seconds_per_step=statistics.median(seconds[2:]),
-        memory=torch.cuda.max_memory_allocated() if on_gpu else max(0, _resident() - before),
+        memory=torch.cuda.max_memory_allocated() if on_gpu else max(0, peak_memory() - before),
         device=str(fabric.device),
         precision=config.train.precision,
     )
-
-
-def _resident() -> int:
-    """The most memory that this process has had, in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 # Dense bf16 operations per second, without sparsity, from the makers' data sheets; the first name that fits counts.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from sonoscale.arguments import check_arguments
 from sonoscale.config import load_config, override_pairs, set_key, validate
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.files import default_cache
 from sonoscale.pretrain._config import RunConfig
 from sonoscale.pretrain._metric_logs import check_logger, metric_log
@@ -44,6 +44,7 @@ def pretrain(
 ) -> Estimate: ...  # fmt: skip
 
 
+@in_one_line
 def pretrain(
     config: RunConfig | Mapping[str, Any] | str | Path,
     out: str | Path | None = None,
@@ -98,7 +99,7 @@ def pretrain(
         >>> tiny = {"encoder": {"width": 16, "depth": 1}, "train": {"batch_size": 8}}
         >>> cost = pretrain(tiny, dry_run=True, device="cpu")
         >>> cost.cost.params_encoder
-        7424
+        6356
         >>> run = pretrain("run.yaml", set={"encoder.width": 128})  # doctest: +SKIP
     """
     check_arguments(pretrain, locals())

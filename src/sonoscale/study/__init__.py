@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sonoscale.study._design import PlannedRun, expand
     from sonoscale.study._editor_schema import schema
     from sonoscale.study._encoders_config import EncoderEntry, EncoderStudyConfig
+    from sonoscale.study._execute import Executor
     from sonoscale.study._export import Exported, export
     from sonoscale.study._imported import ImportedStudyConfig, import_ledger
     from sonoscale.study._init import init
@@ -23,18 +24,22 @@ if TYPE_CHECKING:
     from sonoscale.study._study import EncoderStudy, ImportedStudy, Study, study
     from sonoscale.study._verify import Verified, verify
     from sonoscale.study._watch import Failure, Lines, Watcher
+    from sonoscale.study._worker import Attempt, Outcome, attempt
 
 __all__ = [
     "Added",
+    "Attempt",
     "Cleaned",
     "EncoderEntry",
     "EncoderStudy",
     "EncoderStudyConfig",
+    "Executor",
     "Exported",
     "Failure",
     "ImportedStudy",
     "ImportedStudyConfig",
     "LawConfig",
+    "Outcome",
     "QualityConfig",
     "Queried",
     "RunState",
@@ -45,6 +50,7 @@ __all__ = [
     "Verified",
     "Watcher",
     "add",
+    "attempt",
     "clean",
     "expand",
     "export",

@@ -7,7 +7,7 @@ from typing import Any
 
 from sonoscale.arguments import check_arguments
 from sonoscale.config import documented_schema
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.pretrain import RunConfig
 from sonoscale.study._axes import DATA_KEYS, SECTIONS, Range, run_keys
 from sonoscale.study._config import DESIGNS, StudyConfig
@@ -23,6 +23,7 @@ _SEEDS = {
 _MIXTURE = {"type": "object", "additionalProperties": {"type": "number", "exclusiveMinimum": 0}}
 
 
+@in_one_line
 def schema(of: str = "study") -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of a study file, or of the file of a run.
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from sonoscale.arguments import check_arguments
 from sonoscale.config import load_config
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.files import write_text
 from sonoscale.study._editor_schema import schema
 from sonoscale.study._templates import DATA_FOLDER, DATA_MADE, QUESTIONS, TASKS_MADE, TEMPLATES
@@ -22,6 +22,7 @@ _LEAST = 96
 """Clips in a folder from which a study can be made."""
 
 
+@in_one_line
 def init(
     file: str | os.PathLike[str] = "study.yaml",
     *,

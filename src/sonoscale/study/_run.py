@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["restore", "run_study"]
 
 LEDGER, OTHERS = "ledger.parquet", "ledger-others.parquet"
+LEDGER_EVERY = 30.0
+"""Seconds between two ledgers of a study that is under way, at the least."""
 OURS = ("study.yaml", LEDGER, "laws.json", "report.html", "baseline.json", "failed.json", "provenance.json")
 
 
@@ -87,10 +89,13 @@ def run_study(
     watcher.started(remaining, reused)
     about = {"study": config.model_dump(mode="json"), "runs": planned}
     if remaining:
+        growing = _Growing(jobs, kept, out, about, config.quality.rule().text)
         try:
-            failures += _execute.run_jobs(remaining, where, watcher, folder=out, retries=retries, device=where.device)
+            failures += _execute.run_jobs(
+                remaining, where, watcher, folder=out, retries=retries, device=where.device, done=growing.run_done
+            )
         except BaseException:
-            _keep_what_is_done(jobs, kept, out, about)
+            growing.write()
             raise
     else:
         where.close()
@@ -243,16 +248,36 @@ def _hopeless(out: Path, remaining: list[RunJob]) -> tuple[list[Any], list[RunJo
     return list(diverged.values()), [job for job in remaining if job.folder.name not in diverged]
 
 
-def _keep_what_is_done(jobs: list[RunJob], kept: dict[str, Any], out: Path, about: dict[str, Any]) -> None:
-    """The ledger of what is finished, when a study is interrupted: it can continue from there."""
-    from sonoscale.study._ledger import build_ledger, write_ledger
+class _Growing:
+    """The ledger of what is finished, while the rest is still under way: a study can continue from it elsewhere.
 
-    try:
-        ledger = build_ledger(jobs, None, kept)
-        if ledger.num_rows:
-            write_ledger(ledger, out / LEDGER, about)
-    except (OSError, SonoscaleError):  # such as a full disk: the folders of the runs are there
-        pass
+    Arguments:
+        jobs, kept: see `build_ledger`.
+        out: folder of the study.
+        about: what the ledger says of the study.
+        rule: of quality, as `QualityRule.text` has it.
+    """
+
+    def __init__(self, jobs: list[RunJob], kept: dict[str, Any], out: Path, about: dict[str, Any], rule: str) -> None:
+        self._jobs, self._kept, self._out, self._about, self._rule = jobs, kept, out, about, rule
+        self._next = 0.0
+
+    def run_done(self) -> None:
+        """Write it, unless that was just done: less than a fiftieth of the time goes into it."""
+        if (now := time.monotonic()) >= self._next:
+            self.write()
+            self._next = time.monotonic() + max(LEDGER_EVERY, 50 * (time.monotonic() - now))
+
+    def write(self) -> None:
+        from sonoscale.study._ledger import build_ledger, write_ledger
+        from sonoscale.study._quality import HeldAgainst
+
+        try:
+            ledger = build_ledger(self._jobs, HeldAgainst(rule=self._rule), self._kept)
+            if ledger.num_rows:
+                write_ledger(ledger, self._out / LEDGER, self._about)
+        except (OSError, SonoscaleError):  # such as a full disk: the folders of the runs are there
+            pass
 
 
 def _set_aside(earlier: Any, jobs: list[RunJob], out: Path) -> None:

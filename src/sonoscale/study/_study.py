@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sonoscale.arguments import check_arguments
 from sonoscale.config import load_config
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.extras import need
 from sonoscale.files import default_cache
 from sonoscale.results import Result
@@ -22,8 +22,6 @@ from sonoscale.study._failures import read_failures
 from sonoscale.study._imported import ImportedStudyConfig
 from sonoscale.study._run import run_study
 from sonoscale.study._watch import Failure, Lines, Watcher
-
-EXECUTORS = ("local", "ray", "slurm")
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["EncoderStudy", "ImportedStudy", "Study", "study"]
 
 
+@in_one_line
 def study(
     source: str | os.PathLike[str] | AnyStudyConfig,
     *,
@@ -137,6 +136,7 @@ class Study(Result):
 
         return plan(self, **options)
 
+    @in_one_line
     def run(
         self,
         *,
@@ -153,14 +153,16 @@ class Study(Result):
 
         Arguments:
             executor: where runs are done: `local`, in processes of this machine; `ray`, on a cluster of Ray; `slurm`,
-                in jobs of Slurm. With the last two, the machines share the study's folder and the cache.
+                in jobs of Slurm; `python:module:Class`, an `Executor` of your own. With all but the first, the machines
+                share the study's folder and the cache.
             workers: runs at once. None: as the configuration says, or one per core or, on GPUs, four at most to each.
             device: `auto` (GPUs if there are any), `cpu` or `cuda`.
             retries: how often a run that was killed, ran out of memory or failed otherwise is tried again; one that
                 diverged is not.
             how: what only one executor takes. Of ray: `address` of the cluster, `gpus`, the share of a GPU that a run
                 takes (default a quarter). Of slurm: `minutes`, the time limit of a job; `slurm`, a mapping of further
-                parameters of submitit; `cluster="local"` for processes of this machine in place of Slurm.
+                parameters of submitit; `cluster="local"` for processes of this machine in place of Slurm. Of your
+                own: what its class takes.
             progress: is notified: a `Watcher`, or a function such as `print` that takes a line for each run.
 
         Returns:
@@ -177,8 +179,10 @@ class Study(Result):
             raise SonoscaleError(f"workers = {workers}: give at least one process")
         if retries < 0:
             raise SonoscaleError(f"retries = {retries}: give 0 or more")
-        if executor not in EXECUTORS:
-            raise SonoscaleError(f"executor = {executor!r}: must be one of {', '.join(EXECUTORS)}")
+        if executor not in ("local", "ray", "slurm"):
+            from sonoscale.study._execute import check_executor
+
+            check_executor(executor)
         watcher = progress if isinstance(progress, Watcher) else Lines(progress)
         run_study(
             self, executor=executor, workers=workers or self.config.workers, device=device, retries=retries,
