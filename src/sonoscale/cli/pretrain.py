@@ -98,3 +98,19 @@ def init(
 
     written = write(file, question=question, data=data, force=force)
     say(f"{written}: written. What it costs: sonoscale pretrain {written} --dry-run")
+
+
+def runs(
+    folder: Annotated[Path, typer.Argument(help="Folder of runs, or of a study.")] = Path("results/runs"),
+    json: Annotated[Path | None, typer.Option(help="Write everything to this .json file.")] = None,
+) -> None:
+    """List runs: name, state, objective, parameters, FLOPs, loss, rank."""
+    from sonoscale.cli._console import print_result
+    from sonoscale.cli._outputs import check_outputs
+    from sonoscale.pretrain import runs as list_runs
+
+    check_outputs([json], [folder])
+    found = list_runs(folder)
+    print_result(found)
+    if json:
+        found.to_json(json)
