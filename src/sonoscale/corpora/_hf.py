@@ -53,12 +53,9 @@ class HfSegments(Segments):
         source = self.clips[index].recording.source
         row = self._described[source]
         for column, feature in self.dataset.features.items():
-            if (
-                hasattr(feature, "int2str")
-                and isinstance(row.get(column), int)
-                and 0 <= row[column] < feature.num_classes
-            ):
-                row[column] = feature.int2str(row[column])
+            label = row.get(column)
+            if hasattr(feature, "int2str") and isinstance(label, int) and 0 <= label < feature.num_classes:
+                row[column] = feature.int2str(label)
         return row
 
 
