@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import re
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ exclude_patterns = ["generate"]
 html_theme = "furo"
 html_title = "Sonoscale"
 html_copy_source = False
-html_extra_path: list[str] = []
+html_extra_path = ["reference/pages"]
 PAGES = {"CHANGELOG.md": "project/changelog.md", "CONTRIBUTING.md": "project/contributing.md"}
 """Files of the repository that are pages of the site."""
 _LINK = re.compile(r"\]\(((?:\.\./)*)([^)#\s:]+)(#[^)]*)?\)")
@@ -32,8 +34,25 @@ def _write_pages(*_: Any) -> None:
     cards = importlib.import_module("cards")
     for name, page in cards.PAGES.items():
         _write(HERE / "reference" / f"{name}.md", page())
+    gallery = importlib.import_module("gallery")
+    _write(HERE / "reference" / "gallery.md", gallery.gallery())
+    _make_reports(gallery)
     for source, page in PAGES.items():
         _write(HERE / page, (ROOT / source).read_text())
+
+
+def _make_reports(gallery: Any) -> None:
+    """The pages of the gallery, `gallery/NAME.html` in the site; made anew where a ledger is newer."""
+    pages = HERE / "reference" / "pages" / "gallery"
+    newest = max(file.stat().st_mtime for file in (HERE / "gallery").glob("*.parquet"))
+    made = [pages / f"{report.name}.html" for report in gallery.REPORTS]
+    if all(page.is_file() and page.stat().st_mtime > newest for page in made):
+        return
+    pages.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        gallery.make_pages(Path(folder))
+        for report, page in zip(gallery.REPORTS, made, strict=True):
+            shutil.copyfile(Path(folder) / report.page, page)
 
 
 def _write(path: Path, text: str) -> None:

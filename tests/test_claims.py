@@ -68,7 +68,7 @@ def test_the_claim_of_a_killed_process_is_taken_over_at_once(tmp_path):
     assert has
     assert claim(tmp_path, "run") is None
     os.kill(there(process.pid), signal.SIGKILL)
-    time.sleep(0.1)  # and not waited for: a zombie owns nothing
+    os.waitid(os.P_PID, there(process.pid), os.WEXITED | os.WNOWAIT)  # dead, and not waited for: a zombie owns nothing
     assert not there(holder(tmp_path, "run")).alive
     mine = there(claim(tmp_path, "run"))
     assert (mine.generation, there(mine.took_over).pid) == (2, process.pid)

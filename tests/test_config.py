@@ -39,7 +39,8 @@ def test_overrides_reach_nested_keys(study_file):
         ("data.kind=radio", ["data", "radio", "procedural", "folder"]),
         ("encoder.width=31", ["width = 31", "multiple of 4"]),
         ("encoder.width=wide", ["encoder.width", "'wide'", "whole number"]),
-        ("objective.mask_ratio=1.5", ["objective.mask_ratio", "1.5", "less than 1"]),
+        ("objective={kind: mae, mask_ratio: 1.5}", ["objective.mask_ratio", "1.5", "less than 1"]),
+        ("objective.mask_ratio=0.5", ["mask_ratio says nothing of kind = contrastive", "give kind: mae or latent"]),
         ("encoder.patch_mels=7", ["patch_mels = 7", "n_mels = 64"]),
         ("train.budgets=[300, 100]", ["budgets = [300, 100]", "increase"]),
         ("train.warmup_steps=90", ["warmup_steps = 90", "step 80"]),
@@ -100,11 +101,16 @@ def test_a_swept_key_can_be_overridden(study_file):
     assert study.sweep == {"encoder.width": (16, 32), "data.clips": (8,)}
 
 
+MASKED = {"encoder": {"backbone": "vit"}, "objective": {"kind": "mae"}, "train": {"clip_seconds": 2.0}}
+
+
 def test_two_ways_of_writing_a_run_have_one_outcome():
-    base = validate(RunConfig, {"encoder": {"width": 64}})
-    same = validate(RunConfig, {"encoder": {"width": 64, "heads": 2}, "objective": {"mask_ratio": 0.752},
-                                "train": {"parametrisation": "standard"}})  # fmt: skip
-    other = validate(RunConfig, {"encoder": {"width": 64, "heads": 4}})
+    base = validate(RunConfig, MASKED)
+    same = validate(RunConfig, {
+        "encoder": {"backbone": "vit", "heads": 2}, "objective": {"kind": "mae", "mask_ratio": 0.752},
+        "train": {"clip_seconds": 2.0, "parametrisation": "standard"},
+    })  # fmt: skip
+    other = validate(RunConfig, MASKED | {"encoder": {"backbone": "vit", "heads": 4}})
     assert base.outcome() == same.outcome()
     assert base.outcome() != other.outcome()
     assert base.outcome() != base.model_copy(update={"seed": 1}).outcome()
@@ -127,7 +133,7 @@ def test_hash_ignores_the_order_of_keys_only():
             {"train": {"clip_seconds": 0.2}, "encoder": {"patch_frames": 32}},
             "shorter than one patch of 32 frames",
         ),
-        ({"objective": {"mask_ratio": 0.999}}, "leaves 0 of 48 patches"),
+        ({"objective": {"kind": "mae", "mask_ratio": 0.999}, "train": {"clip_seconds": 2.0}}, "leaves 0 of 48 patches"),
         ({"train": {"clip_seconds": 3.0}}, "longer than data.seconds"),
     ],
 )

@@ -16,7 +16,7 @@ ALONE = ["rank", "laws"]  # import no floor, and any floor may import them
 COUNTED = "laws/plan/_base_costs.py"  # the one file of `laws` that may reach above: exact costs, inside one function
 GROUND = {
     "_callable", "_lazy", "_streams", "_text", "_yaml", "arguments", "claims", "config", "digests", "errors", "extras",
-    "files", "processes", "provenance", "results", "__version__",
+    "files", "memory", "own_code", "processes", "provenance", "results", "__version__",
 }  # fmt: skip
 
 

@@ -68,7 +68,7 @@ def test_workers_are_killed_when_the_block_fails():
 
 
 LARGE = """
-import sys, time
+import faulthandler, sys, time
 from pathlib import Path
 from sonoscale.processes import worker_pool
 
@@ -77,12 +77,13 @@ def large(mark):
     return bytes(300_000_000)
 
 if __name__ == "__main__":
+    faulthandler.dump_traceback_later(120, exit=True)
     for wait in (0.1, 0.2, 0.3, 0.4):  # seconds; some are within the sending, whatever the machine
         mark = Path(sys.argv[1]) / str(wait)
         try:
             with worker_pool(1, doing="sending") as pool:
-                pool.submit(large, mark)
-                while not mark.exists():
+                sent = pool.submit(large, mark)
+                while not (mark.exists() or sent.done()):
                     time.sleep(0.01)
                 time.sleep(wait)
                 raise KeyError
@@ -94,7 +95,7 @@ if __name__ == "__main__":
 def test_workers_killed_while_they_send_a_result_are_not_waited_for(tmp_path):
     script = tmp_path / "large.py"
     script.write_text(LARGE)
-    assert subprocess.run([sys.executable, script, tmp_path], timeout=90, check=False).returncode == 0
+    assert subprocess.run([sys.executable, script, tmp_path], timeout=180, check=False).returncode == 0
 
 
 def test_this_module_needs_no_torch():

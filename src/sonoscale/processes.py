@@ -24,8 +24,6 @@ from sonoscale.errors import SonoscaleError
 __all__ = [
     "WorkerPool",
     "available_cores",
-    "available_memory",
-    "check_memory",
     "die_with_parent",
     "interrupt_held_back",
     "only_one_process",
@@ -189,50 +187,6 @@ def available_cores() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on this platform
         return os.cpu_count() or 1
-
-
-def available_memory() -> int:
-    """Bytes that may still be taken on this machine, within the limit that a container or a scheduler has set."""
-    found = [limit for limit in (_machine(), *_control_groups()) if limit is not None]
-    return min(found) if found else 2**62
-
-
-def _machine() -> int | None:
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return 1024 * int(line.split()[1])
-    except (OSError, ValueError, IndexError):
-        pass
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError):
-        return None
-
-
-def _control_groups() -> list[int]:
-    """What limits of control groups leave, of both versions."""
-    found = []
-    for limit, usage in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ):
-        try:
-            found.append(int(Path(limit).read_text()) - int(Path(usage).read_text()))
-        except (OSError, ValueError):  # none, or "max"
-            continue
-    return [max(0, one) for one in found]
-
-
-def check_memory(needed: int, what: str) -> None:
-    """Refuse what there is no memory for, before it is begun.
-
-    Raises:
-        SonoscaleError: `needed` bytes are more than there are to be had.
-    """
-    there = available_memory()
-    if needed > there:
-        raise SonoscaleError(f"{what} need {needed / 2**30:,.1f} GiB of memory, and {there / 2**30:,.1f} GiB are free")
 
 
 def unfinished_folder(target: Path) -> Path:

@@ -1,147 +1,130 @@
-"""The ledgers of the study as one table: one row per run and checkpoint, with the scores that were registered."""
+"""The ledgers of the study as one table: one row per run and checkpoint, with quality by the registered rule."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 import sonoscale as so
-from sonoscale.laws import RunTable
+from sonoscale.laws import Quality, QualityRule, RunTable, quality
 
-HERE = Path(__file__).parent
+__all__ = ["DOMAINS", "STRATA", "Table", "load"]
+
+STRATA = ("variables", "compute", "compute-mae", "isoflop", "procedural")
+"""Ledgers by the name of their study file; the first is the main one, whose scores decide what quality is."""
+
 DOMAINS = {
     "speech": ("wakeword6", "fsdd_digit", "mandarin_initial"),
     "music": ("gm_family", "gm_octave", "drum_hit"),
     "environment": ("esc10",),
 }
 """Tasks of each domain."""
-TASKS = tuple(task for tasks in DOMAINS.values() for task in tasks)
-RELIABILITY = 0.5
-"""A task whose reliability between configurations is below this, by its point estimate over replicates, is left out."""
 
-Array = np.ndarray
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Study:
+class Table:
     """All runs.
 
     Attributes:
-        columns: one value per run and checkpoint: what was varied, what it cost, ranks, loss, `quality`.
-        scores: (task, protocol, readout) -> score of each row, NaN where it was not probed.
-        tasks: those that the rule keeps, each with its reliability; left_out: those it does not.
+        columns: name -> one value per run and checkpoint. Besides those of a ledger: `stratum`, `quality` (by the rule
+            of the main stratum), `plain` (the plain mean of all scores), `quality:DOMAIN`, and `score:TASK:PROTOCOL`.
+        quality: what the rule made of the scores of the main stratum.
     """
 
     columns: dict[str, Array]
-    scores: dict[tuple[str, str, str], Array]
-    tasks: dict[str, float]
-    left_out: dict[str, float]
-    primary: tuple[str, ...]
-    readout: str
+    quality: Quality
 
     def __len__(self) -> int:
         return len(self.columns["run"])
 
-    def quality(self, tasks: Sequence[str] | None = None, protocols: Sequence[str] | None = None) -> Array:
-        """The plain mean over tasks and protocols, NaN where a score is missing."""
-        chosen = [
-            self.scores[task, protocol, self.readout]
-            for task in (tasks or self.tasks)
-            for protocol in (protocols or self.primary)
-        ]
-        return np.mean(chosen, axis=0)
+    def __getitem__(self, name: str) -> Array:
+        return self.columns[name]
 
-    def where(self, mask: Array) -> Study:
+    def where(self, mask: Array) -> Table:
         """The rows of a mask."""
-        return Study(
-            {name: values[mask] for name, values in self.columns.items()},
-            {key: values[mask] for key, values in self.scores.items()},
-            self.tasks, self.left_out, self.primary, self.readout,
-        )  # fmt: skip
+        return replace(self, columns={name: values[mask] for name, values in self.columns.items()})
 
-    def final(self) -> Study:
+    def of(self, *strata: str) -> Table:
+        """The rows of some strata."""
+        return self.where(np.isin(self["stratum"], strata))
+
+    def final(self) -> Table:
         """The last checkpoint of each run."""
-        return self.where(self.columns["is_final"].astype(bool))
+        return self.where(self["is_final"].astype(bool))
 
-    def runs(self, *names: str, y: str = "quality", **extra: Any) -> RunTable:
-        """As the verbs read it: rows that have all of these columns."""
-        columns = {
-            name: self.columns[name]
-            for name in dict.fromkeys(("config", "run", *names, *([y] if y in self.columns else [])))
-        }
-        columns |= extra
+    def runs(self, *names: str, y: str = "quality", **reading: Any) -> RunTable:
+        """These columns as the verbs read them: rows that have all of them."""
+        wanted = dict.fromkeys(("config", "run", *names, y))
+        columns = {name: self[name] for name in wanted}
         kept = np.ones(len(self), dtype=bool)
         for values in columns.values():
             if values.dtype.kind == "f":
                 kept &= np.isfinite(values)
+        better = {"higher_is_better": False} if y == "loss" else {"higher_is_better": True, "unit": "fraction"}
+        if y.startswith("rankme"):
+            better = {"higher_is_better": True, "unit": "none"}
         return so.read_runs(
-            {name: values[kept] for name, values in columns.items()}, y=y, clusters="config",
-            higher_is_better=y not in ("loss",), unit="none" if y != "quality" else "fraction",
-        )  # fmt: skip
+            {name: values[kept] for name, values in columns.items()}, y=y, **({"clusters": "config"} | better | reading)
+        )
 
 
-def load(ledgers: Sequence[Path], primary: Sequence[str], readout: str) -> Study:
-    """Read ledgers; the stratum is the name of the file, and a run of two strata counts once, in the first."""
-    tables = []
-    for path in ledgers:
-        table = pq.read_table(path)
-        tables.append(table.append_column("stratum", pa.array([path.stem] * len(table))))
-    ledger = pa.concat_tables(tables, promote_options="permissive").to_pydict()
-    rows: dict[tuple[str, int], int] = {}
-    for i, key in enumerate(zip(ledger["run"], ledger["step"], strict=True)):
-        rows.setdefault(key, i)
-    places = {key: place for place, key in enumerate(rows)}
-    dropped = {"task", "protocol", "readout", "metric", "score", "score_low", "score_high", "chance"}
-    columns = {
-        name: _column([values[i] for i in rows.values()]) for name, values in ledger.items() if name not in dropped
-    }
-    scores: dict[tuple[str, str, str], Array] = {}
-    for run, step, task, protocol, read, score in zip(
-        *(ledger[name] for name in ("run", "step", "task", "protocol", "readout", "score")), strict=True
-    ):
-        key = (task, protocol.partition("/")[0], read)
-        scores.setdefault(key, np.full(len(rows), np.nan))[places[run, step]] = score
-    study = Study(columns, scores, dict.fromkeys(TASKS, np.nan), {}, tuple(primary), readout)
-    found = {task: reliability(study.final(), study.final().quality([task])) for task in TASKS}
-    kept = {task: value for task, value in found.items() if not value < RELIABILITY}
-    study = Study(columns, scores, kept, {t: v for t, v in found.items() if t not in kept}, tuple(primary), readout)
-    columns["quality"] = study.quality()
-    return study
+def load(ledgers: Mapping[str, Path]) -> Table:
+    """Read ledgers; a run of two strata counts once, in the first.
 
-
-def _column(values: list[Any]) -> Array:
-    if all(isinstance(value, (int, float, type(None))) for value in values):
-        return np.array([np.nan if value is None else value for value in values], dtype=float)
-    return np.array([str(value) for value in values])
-
-
-def reliability(study: Study, values: Array) -> float:
-    """Intraclass correlation of single runs over the configurations that have replicates, one-way random effects.
-
-    NaN where fewer than 3 configurations have replicates.
+    Arguments:
+        ledgers: stratum -> file, the main one first.
     """
-    groups: dict[str, list[float]] = {}
-    for config, value in zip(study.columns["config"], values, strict=True):
-        if np.isfinite(value):
-            groups.setdefault(config, []).append(float(value))
-    repeated = [np.array(g) for g in groups.values() if len(g) > 1]
-    if len(repeated) < 3:
-        return float("nan")
-    sizes = np.array([len(g) for g in repeated])
-    n, k = sizes.sum(), len(repeated)
-    grand = np.concatenate(repeated).mean()
-    between = sum(len(g) * (g.mean() - grand) ** 2 for g in repeated) / (k - 1)
-    within = sum(((g - g.mean()) ** 2).sum() for g in repeated) / (n - k)
-    size = (n - (sizes**2).sum() / n) / (k - 1)
-    return float((between - within) / (between + (size - 1) * within)) if between > 0 else 0.0
+    main = next(iter(ledgers.values()))
+    rule = quality(pq.read_table(main).to_pydict(), rule=QualityRule())
+    parts = []
+    seen: set[str] = set()
+    for stratum, path in ledgers.items():
+        columns = dict(so.read_runs(path).columns)
+        new = np.array([run not in seen for run in columns["run"]])
+        seen |= set(columns["run"])
+        columns["stratum"] = np.full(len(new), stratum, dtype=object)
+        parts.append({name: values[new] for name, values in columns.items()})
+    columns = _joined(parts)
+    scores = {name: columns[name] for name in columns if name.startswith("score:")}
+    columns["quality"] = _mean(scores, {f"score:{name}": weight for name, weight in rule.weights.items()})
+    columns["plain"] = _mean(scores, dict.fromkeys(scores, 1.0))
+    for domain, tasks in DOMAINS.items():
+        weights = {f"score:{name}": weight for name, weight in rule.weights.items() if name.split(":")[0] in tasks}
+        columns[f"quality:{domain}"] = _mean(scores, weights)
+    for protocol in ("knn", "few-shot", "linear"):
+        named = [name for name in scores if name.split(":")[2].startswith(protocol)]
+        columns[f"by:{protocol}"] = _mean(scores, dict.fromkeys(named, 1.0))
+    return Table(columns, rule)
 
 
-def values_of(columns: Mapping[str, Array], name: str) -> list[Any]:
-    """The different values of a column, in order."""
-    return sorted(set(columns[name].tolist()))
+def _joined(parts: Sequence[dict[str, Array]]) -> dict[str, Array]:
+    names = dict.fromkeys(name for part in parts for name in part)
+    joined = {}
+    for name in names:
+        numbers = all(part[name].dtype.kind in "fiub" for part in parts if name in part)
+        missing: Any = np.nan if numbers else None
+        joined[name] = np.concatenate(
+            [
+                part[name].astype(float if numbers else object)
+                if name in part
+                else np.full(len(part["run"]), missing, dtype=float if numbers else object)
+                for part in parts
+            ]
+        )
+    return joined
+
+
+def _mean(scores: Mapping[str, Array], weights: Mapping[str, float]) -> Array:
+    """Weighted, missing where one of the scores is; all missing where there are no weights."""
+    total = sum(weights.values())
+    if not total:
+        return np.full(len(next(iter(scores.values()))), np.nan)
+    return sum((weight / total * scores[name] for name, weight in weights.items()), np.zeros(()))

@@ -15,7 +15,8 @@ from sonoscale.pretrain import _loop
 
 CONFIG = """
 data: {kind: procedural, clips: 16, heldout_clips: 32, seconds: 0.5, domains: [music]}
-encoder: {width: 16, depth: 1}
+encoder: {backbone: vit, width: 16, depth: 1}
+objective: {kind: mae}
 train: {clip_seconds: 0.5, batch_size: 8, budgets: [4, 8], warmup_steps: 1, rank_points: 3, checkpoint_minutes: 0}
 """
 

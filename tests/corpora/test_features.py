@@ -8,7 +8,7 @@ import torch
 from sonoscale.audio import LogMel, LogMelConfig
 from sonoscale.corpora import FeatureStore, FileCorpus, build_features, feature_pool, open_corpus
 from sonoscale.errors import SonoscaleError, SonoscaleWarning
-from sonoscale.processes import check_memory
+from sonoscale.memory import check_memory
 
 LENGTHS = [512, 1000, 16_000, 33_333, 8_000]
 

@@ -10,7 +10,7 @@ from sonoscale.errors import SonoscaleError
 @pytest.fixture
 def checkpoint(tmp_path):
     torch.manual_seed(0)
-    config = EncoderConfig(width=32, depth=2)
+    config = EncoderConfig(backbone="vit", width=32, depth=2)
     encoder = AudioEncoder(config, mean=-8.0, std=3.0)
     content = {"config": {"encoder": config.model_dump()}, "encoder": encoder.state_dict()}
     torch.save(content, tmp_path / "checkpoint.pt")

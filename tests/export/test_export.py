@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from sonoscale.encoders import load_encoder, with_readouts
-from sonoscale.encoders._foreign import import_code
 from sonoscale.errors import SonoscaleError
 from sonoscale.export import FORMATS, _export, export
 from sonoscale.export._source import read_trained
+from sonoscale.own_code import import_code
 from sonoscale.pretrain import unfinished_run
 
 

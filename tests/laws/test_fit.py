@@ -365,6 +365,17 @@ def test_a_parameter_that_nothing_determines_is_not_identified():
     assert not notes["E"]
 
 
+def test_intervals_that_do_not_end_are_not_numbers():
+    """Of noise about nothing: neither in the table nor in JSON is there an infinity."""
+    rng = np.random.default_rng(0)
+    table = {"params": np.geomspace(1e6, 1e9, 30), "loss": np.exp(rng.normal(size=30))}
+    found = fit(table, "params", y="loss")
+    lost = [row for row in found.rows() if row["note"] == "not identified"]
+    assert any(row["low"] is None and row["high"] is None for row in lost)
+    assert all(np.isfinite([row["low"], row["high"]]).all() for row in found.rows() if row["low"] is not None)
+    assert "inf " not in repr(found)
+
+
 def test_a_score_stays_within_its_scale():
     """Scores of 1 to 7 % as GSM8K has them for small models: once up to 61 on a scale of 0 to 1, at ten times."""
     flops = np.geomspace(1e19, 1e22, 8)

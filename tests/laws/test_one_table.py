@@ -149,3 +149,27 @@ UNKNOWN = {"esc50": 100.0 * runs()["accuracy"]}
 def test_the_same_refusals(verb, columns, reading, message):
     with pytest.raises(SonoscaleError, match=message):
         VERBS[verb](columns, **reading)
+
+
+def test_runs_that_differ_in_x_are_not_taken_for_seeds():
+    """Sizes alone would make three configurations of these: widths are no known size."""
+    rng = np.random.default_rng(0)
+    table = {"width": np.tile([32, 64, 128, 256], 6), "hours": np.repeat([1.0, 4.0, 16.0], 8)}
+    z = 0.5 * np.log(table["width"]) + 0.2 * np.log(table["hours"])
+    table |= {"accuracy": 0.1 + 0.1 * z + 0.01 * rng.normal(size=24), "rank": np.exp(z + 0.1 * rng.normal(size=24))}
+    table["seed"] = np.repeat([[0, 1]], 4, axis=1).repeat(3, axis=0).reshape(-1)
+    assert read_runs(table, y="accuracy").n_clusters == 3
+    x = ["width", "hours"]
+    law = fit(table, x, y="accuracy")
+    assert law.runs.n_clusters == 12
+    assert any("rows with the same hours, width are taken as one configuration" in note for note in law.notes)
+    assert plan(table, design=x, limits={"hours": 16}, y="accuracy", bootstrap=80).law.n_clusters == 12
+    assert compare(table, x, y="accuracy", bootstrap=80).runs.n_clusters == 12
+    assert audit(table, rank="rank", covariates=x, y="accuracy", bootstrap=80).n_clusters == 12
+    asked = audit(table, rank="rank", covariates=x, y="accuracy", clusters="hours", bootstrap=80)
+    assert asked.n_clusters == 3
+
+
+def test_an_option_that_there_is_not():
+    with pytest.raises(SonoscaleError, match="no option 'clusterss'; did you mean 'clusters'"):
+        fit({"x": [1, 2, 3], "loss": [3, 2, 1]}, "x", clusterss="a")

@@ -23,7 +23,7 @@ def train(make_log_mels, tmp_path_factory):
     def run(place, budgets, objective="mae", **keys):
         torch.set_num_threads(1)
         raw = {
-            "encoder": {"width": 16, "depth": 1},
+            "encoder": {"backbone": "vit", "width": 16, "depth": 1},
             "objective": {"kind": objective},
             "train": {
                 "clip_seconds": 0.5, "batch_size": 8, "budgets": budgets, "warmup_steps": 1, "rank_points": 2,

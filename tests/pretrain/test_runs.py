@@ -18,6 +18,7 @@ from sonoscale.pretrain import pretrain, read_record, runs, unfinished_run
 CONFIG = {
     "data": {"kind": "procedural", "clips": 16, "heldout_clips": 32, "seconds": 0.5, "domains": ["music"]},
     "encoder": {"width": 8, "depth": 1},
+    "objective": {"kind": "mae"},
     "train": {"clip_seconds": 0.5, "batch_size": 8, "budgets": [2, 3], "warmup_steps": 0, "rank_points": 2},
 }
 
@@ -173,9 +174,7 @@ def test_by_default_small_folders_hold_out_a_quarter(tmp_path):
 
 
 def test_another_share_of_masks_than_was_asked_for_is_said():
-    with pytest.warns(
-        SonoscaleWarning, match=r"mask_ratio = 0\.8: 6 of 8 patches are hidden, which is 0\.75"
-    ):
+    with pytest.warns(SonoscaleWarning, match=r"mask_ratio = 0\.8: 6 of 8 patches are hidden, which is 0\.75"):
         pretrain(CONFIG, dry_run=True, device="cpu", set={"objective.mask_ratio": 0.8})
 
 

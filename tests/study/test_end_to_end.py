@@ -148,7 +148,10 @@ def test_interrupted_then_killed_then_the_same_command(finished, sonoscale, star
     """Ctrl-C is one line, no finished run is lost, and the ledger is that of an undisturbed study."""
     out = tmp_path / "out"
     process = start("study", "run", tiny, "--out", out, "--workers", 1)
-    wait_for(lambda: (out / "runs").is_dir() and len(run_folders(out)) >= 1)
+    wait_for(lambda: (out / "ledger.parquet").is_file())  # grows while runs are under way
+    rows = pq.read_table(out / "ledger.parquet").to_pylist()
+    assert 1 <= len({row["run"] for row in rows}) < 5
+    assert all("reliability" in row["quality_rule"] for row in rows)
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130

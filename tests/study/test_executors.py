@@ -138,3 +138,64 @@ def with_minutes(folder, minutes):
         configuration["train"]["checkpoint_minutes"] = minutes
         row["configuration"] = json.dumps(configuration, sort_keys=True)
     return rows
+
+
+OWN = """
+import time
+from sonoscale.study import attempt
+
+class Here:
+    name, device, detached, slots = "here", "cpu", False, 1
+
+    def __init__(self, *, folder, pause=0.0):
+        self.folder, self.pause, self.ended = folder, pause, []
+
+    def takes(self, task):
+        return not self.ended
+
+    def start(self, index, task, *, alone=False):
+        self.ended.append((index, attempt(task)))
+
+    def poll(self, timeout, progress):
+        time.sleep(self.pause)
+        ended, self.ended = self.ended, []
+        return ended
+
+    def stop(self):
+        pass
+
+    def close(self):
+        (self.folder / "closed").touch()
+
+class Bare:
+    name = "bare"
+
+class Broken:
+    def __init__(self):
+        raise OSError("nobody there")
+"""
+
+
+def test_an_executor_of_the_users_own_gives_the_same_ledger(finished, tiny, cache, tmp_path):
+    file, out = tmp_path / "own.py", tmp_path / "out"
+    file.write_text(OWN)
+    so.study(tiny, out=out, cache=cache).run(executor=f"python:{file}:Here", pause=0.01)
+    assert table(out) == table(finished[0])
+    assert (out / "closed").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "how", "said"),
+    [
+        ("Here", {"speed": 1}, "speed: executor python:.*Here takes no such option; it takes pause"),
+        ("Bare", {}, "Bare has no device"),
+        ("Broken", {}, "Broken: failed: OSError: nobody there"),
+        ("OWN", {}, "has no OWN"),
+        ("time", {}, "is a module, and must be a class"),
+    ],
+)
+def test_what_is_wrong_with_an_executor_of_the_users_own_is_one_line(name, how, said, tiny, cache, tmp_path):
+    file = tmp_path / "own.py"
+    file.write_text(OWN)
+    with pytest.raises(SonoscaleError, match=said):
+        so.study(tiny, out=tmp_path / "out", cache=cache).run(executor=f"python:{file}:{name}", **how)

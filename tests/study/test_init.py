@@ -70,7 +70,7 @@ def test_a_template_of_a_run(question, tmp_path):
     raw = yaml.safe_load(file.read_text())
     assert problems(RUN, raw) == []
     config = load_config(RunConfig, file)
-    assert config.objective.kind == ("latent" if question == "latent" else "mae")
+    assert config.objective.kind == ("latent" if question == "latent" else "contrastive")
     assert len(config.budgets) == 2
 
 
@@ -165,5 +165,5 @@ def test_the_commands(sonoscale, tmp_path):
     printed = sonoscale(
         "pretrain", tmp_path / "run.yaml", "--dry-run", "--device", "cpu", "--set", "train.batch_size=4"
     )
-    assert "48 in an example" in printed
+    assert "24 in an example" in printed
     assert "init" in sonoscale("pretrain", "--help")

@@ -40,7 +40,7 @@ def loss_of(tmp_path):
 
 
 def of(kind, **objective):
-    return {"objective": {"kind": kind, **objective}}
+    return {"encoder": {"backbone": "vit"}, "objective": {"kind": kind, **objective}}
 
 
 def test_the_first_readout_comes_first_though_the_first_run_lacks_it(tmp_path):

@@ -96,7 +96,7 @@ def test_each_task_is_scored_by_the_protocols_for_its_kind(tiny):
 
 
 def test_a_protocol_that_does_not_exist(tiny):
-    with pytest.raises(SonoscaleError, match=r"protocols: there is no 'lineal'; there are linear, knn"):
+    with pytest.raises(SonoscaleError, match=r"protocols: no protocol 'lineal'; there are linear, knn"):
         study(tiny, set=["protocols=[lineal]"])
 
 
@@ -138,11 +138,12 @@ def test_a_run_without_all_its_scores_is_in_no_law(columns):
 CONFIG = {
     "name": "bands",
     "data": {"kind": "procedural", "clips": 16, "heldout_clips": 32, "seconds": 1.0, "domains": ["environment"]},
-    "encoder": {"width": 8, "depth": 1, "n_mels": 32},
+    "encoder": {"width": 8, "n_mels": 32},
     "train": {"clip_seconds": 1.0, "batch_size": 4, "budgets": [2], "warmup_steps": 0},
     "seeds": [0],
     "law": {"bootstrap": 100},
     "protocols": ["linear"],
+    "readouts": ["mean"],
     "tasks": [{"kind": "procedural", "name": "event", "train_clips": 52, "valid_clips": 26, "test_clips": 26}],
 }
 

@@ -55,14 +55,21 @@ def check_json(json: Path | None, table: Path) -> None:
 
 
 def print_table(
-    rows: Sequence[dict[str, Any]], title: str = "", *, hidden: Sequence[str] = (), whole: bool = False
-) -> None:
-    """Rows as a table, of many the first and the last, or `whole`; `low` and `high` make one column, the interval."""
+    rows: Sequence[dict[str, Any]], title: str = "", *, hidden: Sequence[str] = (), whole: bool = False,
+    once: bool = False,
+) -> None:  # fmt: skip
+    """Rows as a table, of many the first and the last, or `whole`; `low` and `high` make one column, the interval.
+
+    `once`: words that are the same in three rows or more are said below them, where wide columns would be broken up.
+    """
     from rich.table import Table
     from rich.text import Text
 
     table = Table(show_edge=False, pad_edge=False)
     columns = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in hidden]
+    same = [n for n in columns if once and len(rows) > 2 and isinstance(rows[0].get(n), str)]
+    same = [name for name in same if all(row.get(name) == rows[0][name] for row in rows)]
+    columns = [name for name in columns if name not in same]
     for name in columns:
         if not name.endswith("high"):
             words = any(isinstance(row.get(name), str) and not row[name].startswith(_NUMERIC) for row in rows)
@@ -85,6 +92,8 @@ def print_table(
     if title:
         console.print(Text(title, style="italic"))
     console.print(table)
+    if same:
+        console.print(Text(f"in all: {'; '.join(f'{name} {rows[0][name]}' for name in same)}"))
 
 
 def _cell(value: Any) -> str:

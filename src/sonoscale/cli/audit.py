@@ -66,6 +66,9 @@ def audit(
         found = audit_groups(table, group=names(group) or (), **options)
         console.print(f"{found.headline}.", style="bold", markup=False)
         print_table(found.rows(), whole=True)
+        console.print()
+        for note in found.notes:
+            console.print(f"note  {note}", style="dim", markup=False)
     else:
         found = audit_runs(table, **options)
         _print(found)

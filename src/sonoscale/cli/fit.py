@@ -123,7 +123,7 @@ def _print(found: Laws, predictions: Sequence[dict[str, Any]]) -> None:
     console.print(Text(found.headline, style="bold"))
     level, naive = f"{found.level:.0%}", ["naive_low", "naive_high"]
     fitted = [law for law in found.groups if law.error is None]
-    print_table([law.summary() for law in found.groups])
+    print_table([law.summary() for law in found.groups], once=True)
     if len(fitted) == 1:
         law = fitted[0]
         print_table([_marked(row) for row in law.parameters()], f"parameters, {level} intervals", hidden=["used"])

@@ -19,7 +19,9 @@ def run(
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override a key: a.b=value.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the study (default: results/NAME).")] = None,
     cache: Annotated[Path | None, typer.Option(help="Folder of computed log-mels.", envvar="SONOSCALE_CACHE")] = None,
-    executor: Annotated[str, typer.Option(help="Where runs are done: local, ray or slurm.")] = "local",
+    executor: Annotated[
+        str, typer.Option(help="Where runs are done: local, ray, slurm or python:module:Class.")
+    ] = "local",
     workers: Annotated[int | None, typer.Option(min=1, help="Runs at once (default: one per core).")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     retries: Annotated[int, typer.Option(min=0, help="How often a run that fails is tried again.")] = 1,

@@ -17,7 +17,7 @@ from sonoscale.corpora._files_corpus import Segments
 from sonoscale.corpora._folder import FileCorpus
 from sonoscale.corpora._parallel import map_chunks
 from sonoscale.errors import SonoscaleError
-from sonoscale.processes import check_memory
+from sonoscale.memory import check_memory
 
 __all__ = ["FULL_SCALE", "RUN", "SILENT_DB", "Scan", "clip_facts", "decibels", "scan_corpus"]
 

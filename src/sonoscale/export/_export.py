@@ -18,7 +18,6 @@ from torch import Tensor
 from sonoscale.arguments import check_arguments
 from sonoscale.digests import read_sealed, write_sealed
 from sonoscale.encoders import check_readout, load_encoder, with_readouts
-from sonoscale.encoders._foreign import import_code
 from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.export._hf import write_hf
 from sonoscale.export._modules import write_hear, write_mteb, write_xares
@@ -26,6 +25,7 @@ from sonoscale.export._onnx import write_onnx
 from sonoscale.export._source import TrainedEncoder, read_trained
 from sonoscale.extras import need
 from sonoscale.files import digest, make_folder
+from sonoscale.own_code import import_code
 from sonoscale.processes import remove_leftovers, unfinished_folder
 from sonoscale.results import Result
 

@@ -166,9 +166,10 @@ def compare(
     twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
     if twice is not None:
         raise SonoscaleError(f"x names {twice!r} twice")
-    read = as_runs(source, **reading).whole("compare fits one set of laws").use(positive=names, with_y=True)
+    read = as_runs(source, **reading).whole("compare fits one set of laws")
+    read = read.use(positive=names, with_y=True).apart(*names)
     target = read.target(along=names)
-    runs = read.fitted
+    runs = read.fitted.ordered(read.y, *names)
     if forms is None:
         forms = _SCORES[target.ceiling] if target.higher_is_better else _LOSSES
     given = (forms,) if isinstance(forms, (str, Form)) or not isinstance(forms, Iterable) else tuple(forms)

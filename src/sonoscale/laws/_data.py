@@ -17,9 +17,11 @@ __all__ = [
     "as_column",
     "as_names",
     "as_variables",
+    "canonical_order",
     "check_draws",
     "check_level",
     "check_pair",
+    "codes_of",
     "constant_column",
     "distinct_rows",
     "numbered",
@@ -132,9 +134,31 @@ def numbered(labels: Sequence[Hashable] | NDArray[Any]) -> NDArray[np.intp]:
     return np.array([numbers.setdefault(label, len(numbers)) for label in labels], dtype=np.intp)
 
 
+def canonical_order(*columns: NDArray[Any]) -> NDArray[np.intp]:
+    """An order of the rows that depends on their values alone, so that their order in a file changes nothing.
+
+    Arguments:
+        *columns: [n] or [n, V], numbers; the last sorts first.
+    """
+    return np.lexsort(np.concatenate([column.reshape(len(column), -1) for column in columns], axis=1).T)
+
+
+def codes_of(values: NDArray[Any]) -> NDArray[np.intp]:
+    """A number for each value [n], equal where the values are; NaN equals NaN, and 1 is not 1.0 nor true."""
+    if values.dtype.kind == "f":
+        bits = np.where(np.isnan(values), np.nan, values.astype(np.float64)).view(np.int64)
+        return np.unique(bits, return_inverse=True)[1].reshape(-1)
+    if values.dtype.kind in "biu":
+        return np.unique(values, return_inverse=True)[1].reshape(-1)
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(repr(one), len(numbers)) for one in values.tolist()], dtype=np.intp)
+
+
 def constant_column(column: NDArray[np.float64], *, name: str) -> str | None:
     """Why nothing can be learnt along this column, or None where it varies."""
     if np.ptp(column) <= 1e-12 * np.abs(column).max():
+        if len(column) == 1:
+            return f"{name} has one value only ({column[0]:g}): there is a single row"
         return f"{name} is constant ({column[0]:g} in all {len(column)} rows)"
     return None
 

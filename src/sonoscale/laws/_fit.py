@@ -109,6 +109,7 @@ def fit(
     runs.need(*names, *special)
     if runs.omit:
         runs = _checked(runs, names, flops, through)
+    runs = runs.apart(*names)
     parts = runs.parts()
     laws: list[Law] = []
     for group, part in parts:
@@ -155,6 +156,7 @@ def _law(
     fitted, held = part.fitted, part.held_out
     if not len(fitted):
         raise SonoscaleError("no row to fit: all are held out")
+    fitted = fitted.ordered(part.y, *names)
     screened = screen_runs(fitted, x=names, log=names)
     target = part.target(along=names)
     groups = fitted.clusters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -120,7 +121,7 @@ class Law:
 
     def parameters(self) -> list[dict[str, Any]]:
         """One row for each parameter: of which form, of what, with its interval; `note` says `not identified` where the
-        data say nothing of it, `fixed`, or to which it is equal.
+        data say nothing of it, `fixed`, or to which it is equal. An interval that does not end is None.
         """
         found: list[tuple[str, bool, str, Mapping[str, Estimate]]] = []
         if self.two_stage is not None:
@@ -140,6 +141,9 @@ class Law:
              ) else ""}
             for form, used, words, params in found for name, one in params.items()
         ]  # fmt: skip
+        for row in rows:
+            if not (math.isfinite(row["low"]) and math.isfinite(row["high"])):
+                row["low"] = row["high"] = None
         for name, value in () if self.fit is None else self.fit.form.fixed:
             same = next((row for row in rows if row["parameter"] == value), None)
             ends = {"value": value, "low": value, "high": value, "note": "fixed"}

@@ -15,7 +15,17 @@ from sonoscale.laws._table import as_table
 if TYPE_CHECKING:
     from sonoscale.laws._quality import QualityRule
 
-__all__ = ["LEDGER", "is_ledger", "ledger_runs", "ledger_scores", "listed", "number", "readouts_of", "score_names"]
+__all__ = [
+    "LEDGER",
+    "is_ledger",
+    "last_layer",
+    "ledger_runs",
+    "ledger_scores",
+    "listed",
+    "number",
+    "readouts_of",
+    "score_names",
+]
 
 LEDGER = ("run", "step", "task", "protocol", "score")
 """Columns by which the ledger of a study is known: one row per run, checkpoint, task, protocol and readout."""
@@ -61,6 +71,16 @@ def ledger_scores(ledger: Mapping[str, Sequence[Any] | NDArray[Any]]) -> list[st
     return score_names(list(zip(*columns, strict=True)))
 
 
+def last_layer(ledger: Mapping[str, Sequence[Any] | NDArray[Any]]) -> dict[str, list[Any]]:
+    """The rows of a ledger that are of encoders' outputs, and not of layers before."""
+    columns = {name: listed(values) for name, values in ledger.items()}
+    layers = columns.get("layer", [])
+    if all(one is None or one != one for one in layers):
+        return columns
+    rows = [row for row, one in enumerate(layers) if one is None or one != one]
+    return {name: [values[row] for row in rows] for name, values in columns.items()}
+
+
 def readouts_of(ledger: Mapping[str, Sequence[Any] | NDArray[Any]]) -> list[Any]:
     """What was probed in each row: the mean, where the ledger has no such column or cell."""
     found = listed(ledger["readout"]) if "readout" in ledger else [None] * len(ledger["task"])
@@ -89,7 +109,7 @@ def ledger_runs(
     """
     from sonoscale.laws._quality import quality_of
 
-    columns = {name: listed(values) for name, values in ledger.items()}
+    columns = last_layer(ledger)
     names, readouts = [f"score:{name}" for name in ledger_scores(columns)], readouts_of(columns)
     points: dict[tuple[Any, Any], list[int]] = {}
     for row, point in enumerate(zip(columns["run"], columns["step"], strict=True)):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError, in_one_line
-from sonoscale.laws._ledger import LEDGER, ledger_scores, listed, number, readouts_of
+from sonoscale.laws._ledger import LEDGER, last_layer, ledger_scores, listed, number, readouts_of
 from sonoscale.results import Result, plain
 
 __all__ = [
@@ -374,7 +374,7 @@ def quality(source: str | PathLike[str] | Mapping[str, Any] | Any, *, rule: Qual
 
 def quality_of(columns: Mapping[str, Sequence[Any] | NDArray[Any]], rule: QualityRule | None = None) -> Quality:
     """`quality` of the columns of a ledger."""
-    table = {name: listed(values) for name, values in columns.items()}
+    table = last_layer(columns)
     registered = rule_of(table)
     given = "quality_rule" in table and any(isinstance(one, str) for one in table["quality_rule"])
     used = registered if rule is None else rule

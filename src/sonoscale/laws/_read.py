@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -13,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError, in_one_line
-from sonoscale.laws._data import as_column, as_names
+from sonoscale.laws._data import as_column, as_names, codes_of
 from sonoscale.laws._ledger import LEDGER, is_ledger, ledger_runs
 from sonoscale.laws._names import CONFIGURATIONS, QUALITIES, SEEDS, find_sizes
-from sonoscale.laws._runs import RunTable, missing, numbered
+from sonoscale.laws._runs import RunTable, guess_note, has_values, missing, numbered
 from sonoscale.laws._table import as_table, frame_columns, read_table
 from sonoscale.laws._target import UNITS, Unit
 
@@ -75,7 +76,8 @@ def read_runs(
         family: the column of families (architectures, objectives).
         step: the column of training steps; of a study, `step`.
         omit: leave out rows in which a needed cell is missing; else they are refused.
-        higher_is_better: whether more of y is better. None: by its name, else as it runs along the sizes.
+        higher_is_better: whether more of y is better. None: by its name, else as it runs along the sizes; of the scores
+            of a study, always.
         unit: `fraction` (y ends at 1), `percent` (at 100) or `none` (it has no ceiling), of a y of which more is
             better. None: by its name and values.
 
@@ -117,13 +119,16 @@ def read_runs(
         columns = ledger_runs(columns)
         n = len(columns["run"])
     if y is None:
-        y = next((name for name in QUALITIES if name in columns), None)
+        named = [name for name in QUALITIES if name in columns]
+        y = next((name for name in named if has_values(columns[name])), next(iter(named), None))
         if y is None:
             raise SonoscaleError(
                 f"no column {', '.join(QUALITIES)}: name the column of the quality or loss (y); there are: "
                 f"{', '.join(columns)}"
             )
     step = step if step is not None or not study else "step"
+    if study and higher_is_better is None and (y == "quality" or y.startswith("score:")):
+        higher_is_better = True  # a study takes only scores of which more is better, however they run along its sizes
     table = RunTable(
         source=where, columns=columns, rows=np.arange(n), y=y, held=np.zeros(n, dtype=bool), clusters=np.arange(n),
         clusters_by=(), group_by=as_names(() if group is None else group, "group"), family_by=family, step_by=step,
@@ -142,6 +147,9 @@ def as_runs(source: Source, **reading: Unpack[Reading]) -> RunTable:
     Raises:
         SonoscaleError: For options of reading beside a table that was read already.
     """
+    for name in reading.keys() - Reading.__annotations__.keys():
+        near = get_close_matches(name, [*Reading.__annotations__], n=1)
+        raise SonoscaleError(f"no option {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
     if isinstance(source, RunTable):
         given = [n for n, value in reading.items() if value is not None and (n not in ("group", "omit") or value)]
         if given:
@@ -275,7 +283,7 @@ def _without_copies(table: RunTable) -> tuple[Index, list[str]]:
     n = len(table)
     key = np.zeros(n, dtype=np.intp)
     for values in sorted(table.columns.values(), key=lambda one: "fiuOb".find(one.dtype.kind)):
-        codes = _codes(values)
+        codes = codes_of(values)
         key = np.unique(key * (int(codes.max()) + 1) + codes, return_inverse=True)[1].reshape(-1)
         if int(key.max()) + 1 == n:  # no two rows are alike in these columns
             return np.arange(n), []
@@ -285,17 +293,6 @@ def _without_copies(table: RunTable) -> tuple[Index, list[str]]:
     shown = ", ".join(map(str, copies[:6])) + (", ..." if len(copies) > 6 else "")
     what = f"row {shown} repeats another" if len(copies) == 1 else f"rows {shown} repeat others"
     return kept, [f"{what} in every column: counted once"]
-
-
-def _codes(values: NDArray[Any]) -> Index:
-    """A number for each value [n], equal where the values are; NaN equals NaN, and 1 is not 1.0 nor true."""
-    if values.dtype.kind == "f":
-        bits = np.where(np.isnan(values), np.nan, values.astype(np.float64)).view(np.int64)
-        return np.unique(bits, return_inverse=True)[1].reshape(-1)
-    if values.dtype.kind in "biu":
-        return np.unique(values, return_inverse=True)[1].reshape(-1)
-    numbers: dict[str, int] = {}
-    return np.array([numbers.setdefault(repr(one), len(numbers)) for one in values.tolist()], dtype=np.intp)
 
 
 def _clustered(table: RunTable, clusters: str | Sequence[str] | None) -> RunTable:
@@ -313,28 +310,25 @@ def _clustered(table: RunTable, clusters: str | Sequence[str] | None) -> RunTabl
     seeds = next((name for name in SEEDS if name in table.columns and len(set(table.columns[name].tolist())) > 1), None)
     if named is not None and (seeds is None or missing(table.columns[seeds]).any()):
         return table
-    by = tuple(find_sizes(table.columns, besides=(table.y,)).values())
+    by = tuple(find_sizes(table.filled, besides=(table.y,)).values())
     by += (table.family_by,) if table.family_by else ()
     by += tuple(name for name in table.group_by if name not in by)
     if not by or by == table.group_by:
         return table
     numbers = np.zeros(len(table), dtype=np.intp)
     for name in by:
-        codes = _codes(table.columns[name])
+        codes = codes_of(table.columns[name])
         numbers = np.unique(numbers * (int(codes.max()) + 1) + codes, return_inverse=True)[1].reshape(-1)
     numbers = numbered(numbers)
     if numbers.max(initial=-1) + 1 in (1, len(table)):  # all of one size: then size names no configuration
         return table
     if named is not None:
-        pairs = np.stack([numbers, _codes(table.columns[str(seeds)])], axis=1)
+        pairs = np.stack([numbers, codes_of(table.columns[str(seeds)])], axis=1)
         if len(np.unique(pairs, axis=0)) < len(table):  # the same seed twice: there is more to a configuration
             return table
-    apart = "" if named is None else f" and another {seeds}"
-    note = (
-        f"rows with the same {', '.join(by)}{apart} are taken as one configuration: if they are not, name the column "
-        "of the configuration (clusters)"
-    )
-    return replace(table, clusters=numbers, clusters_by=by, notes=(*table.notes, note))
+    guessed = "" if named is None else f" and another {seeds}"
+    note = guess_note(by, guessed)
+    return replace(table, clusters=numbers, clusters_by=by, guessed=guessed, notes=(*table.notes, note))
 
 
 def _names_each(table: RunTable, name: str) -> bool:

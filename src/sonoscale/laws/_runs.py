@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws._data import as_column, numbered
+from sonoscale.laws._data import as_column, canonical_order, codes_of, numbered
 from sonoscale.laws._names import find_sizes, is_loss, is_score
 from sonoscale.laws._target import Target, Unit, find_target, mixed_units
 
-__all__ = ["RunTable", "missing", "numbered"]
+__all__ = ["RunTable", "guess_note", "has_values", "missing", "numbered"]
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -40,6 +40,7 @@ class RunTable:
         omit: rows with a missing cell are left out, and not refused.
         higher_is_better, unit: what was asked of y, or None.
         notes: what was decided about the table, in sentences.
+        guessed: where nothing but equal sizes made rows one configuration, what else is said of them; else None.
     """
 
     source: str
@@ -56,6 +57,7 @@ class RunTable:
     higher_is_better: bool | None = None
     unit: Unit | None = None
     notes: tuple[str, ...] = ()
+    guessed: str | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -63,6 +65,11 @@ class RunTable:
     def __getitem__(self, name: str) -> NDArray[Any]:
         self.need(name)
         return self.columns[name]
+
+    @property
+    def filled(self) -> tuple[str, ...]:
+        """The columns with a value in some row: what is meant by a column's name holds for these alone."""
+        return tuple(name for name, values in self.columns.items() if has_values(values))
 
     @property
     def n_clusters(self) -> int:
@@ -102,6 +109,32 @@ class RunTable:
             clusters=numbered(self.clusters[where]),
             notes=(*self.notes, *notes),
         )
+
+    def apart(self, *names: str) -> RunTable:
+        """Where equal sizes alone made rows one configuration: those that differ in these columns are others too."""
+        more = [name for name in names if name not in self.clusters_by]
+        if self.guessed is None or not more:
+            return self
+        numbers = self.clusters
+        for name in more:
+            codes = codes_of(self[name])
+            numbers = np.unique(numbers * (int(codes.max()) + 1) + codes, return_inverse=True)[1].reshape(-1)
+        numbers = numbered(numbers)
+        if int(numbers.max()) == int(self.clusters.max()):
+            return self
+        before, by = guess_note(self.clusters_by, self.guessed), (*self.clusters_by, *more)
+        each = int(numbers.max()) + 1 == len(self)
+        notes = [guess_note(by, self.guessed) if note == before else note for note in self.notes]
+        if each:
+            notes.remove(guess_note(by, self.guessed))
+        return replace(
+            self, clusters=numbers, clusters_by=() if each else by, guessed=None if each else self.guessed,
+            notes=tuple(notes),
+        )  # fmt: skip
+
+    def ordered(self, *names: str) -> RunTable:
+        """The rows in an order that these columns of numbers alone decide: that of a file changes no resample."""
+        return self.take(canonical_order(*(self[name] for name in names)))
 
     @property
     def fitted(self) -> RunTable:
@@ -169,6 +202,8 @@ class RunTable:
         first: tuple[str, int] | None = None
         for name in [*wanted, *([self.y] if with_y else [])]:
             gaps = missing(self.columns[name])
+            if gaps.all():
+                raise SonoscaleError(f"{self.source}: no row has a value in {name}")
             if name == self.y and name not in wanted:
                 gaps &= ~self.held
             if gaps.any() and first is None:
@@ -252,7 +287,7 @@ def _check_held(table: RunTable, target: Target, values: Array) -> None:
 
 def _size(table: RunTable, along: Sequence[str]) -> tuple[Array | None, str]:
     """What runs are larger by [n], NaN where unknown, and its name: compute, or the product of the known sizes."""
-    found = find_sizes(table.columns, besides=(table.y,))
+    found = find_sizes(table.filled, besides=(table.y,))
     if "compute" in found:
         names = [found["compute"]]
     else:
@@ -297,6 +332,21 @@ def missing(values: NDArray[Any]) -> NDArray[np.bool_]:
         [one is None or one == "" or (isinstance(one, float) and math.isnan(one)) for one in values.tolist()],
         dtype=bool,
     )
+
+
+def guess_note(names: Sequence[str], besides: str) -> str:
+    """That rows of equal sizes are taken as one configuration."""
+    return (
+        f"rows with the same {', '.join(names)}{besides} are taken as one configuration: if they are not, name the "
+        "column of the configuration (clusters)"
+    )
+
+
+def has_values(values: NDArray[Any]) -> bool:
+    """Whether a column has a value in some row."""
+    if values.dtype.kind != "O":
+        return not missing(values).all()
+    return any(not (one is None or one == "" or (isinstance(one, float) and math.isnan(one))) for one in values)
 
 
 def _check_labels(values: NDArray[Any], name: str, rows: Index) -> None:

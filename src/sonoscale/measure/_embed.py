@@ -130,8 +130,8 @@ class _Pieces:
         return self.corpus.name(index % len(self.corpus))
 
     def seconds(self, index: int) -> float | None:
-        seconds = getattr(self.corpus, "seconds", None)
-        return seconds(index) if seconds else None
+        seconds: Any = getattr(self.corpus, "seconds", None)  # one length for all clips of a procedural corpus
+        return seconds(index) if callable(seconds) else seconds
 
     def group(self, index: int) -> str:
         return self.name(index)

@@ -26,7 +26,7 @@ class TrainConfig(Config):
         **dict.fromkeys(("learning_rate", "rate"), "lr"), "batch": "batch_size", "warmup": "warmup_steps",
     }  # fmt: skip
 
-    clip_seconds: float = Field(default=2.0, ge=0.2, le=30)  # length of a training example; cut to whole patches
+    clip_seconds: float = Field(default=1.0, ge=0.2, le=30)  # length of a training example; cut to whole patches
     log_mels: Literal["cached", "on_device"] = "cached"  # made once and kept in float16, or of waveforms in every step
     batch_size: int = Field(default=128, ge=1)  # training examples a step, of all processes together
     accumulate: int = Field(default=1, ge=1)  # micro-batches that a step is cut into, to save memory

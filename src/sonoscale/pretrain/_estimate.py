@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import resource
 import statistics
-import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +11,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from sonoscale.memory import available_memory, peak_memory
 from sonoscale.pretrain._config import RunConfig
 from sonoscale.pretrain._flops import training_cost
 from sonoscale.pretrain._memory import run_memory
@@ -20,7 +19,6 @@ from sonoscale.pretrain._objective import build_objective, make_objective, prepa
 from sonoscale.pretrain._optimiser import make_optimiser
 from sonoscale.pretrain._results import Estimate
 from sonoscale.pretrain._schedule import make_schedule
-from sonoscale.processes import available_memory
 
 if TYPE_CHECKING:
     from sonoscale.pretrain._runtime import Runtime
@@ -64,13 +62,16 @@ def estimate_run(
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that a device has to give."""
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_memory()
+    """Bytes that a device has to give; more than anybody needs where that is not known."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    there = available_memory()
+    return 2**62 if there is None else there
 
 
 def _timed(config: RunConfig, fabric: Runtime, compiled: bool, rounds: int) -> tuple[float, int]:
     """Seconds of a step, and the memory that it takes, in bytes."""
-    before = _resident()
+    before = peak_memory()
     objective, base = build_objective(config, mean=0.0, std=1.0)
     prepare_for_speed(objective, compiled)
     model = fabric.setup_module(objective)
@@ -89,14 +90,8 @@ def _timed(config: RunConfig, fabric: Runtime, compiled: bool, rounds: int) -> t
             torch.cuda.synchronize()
         seconds.append((time.perf_counter() - started) * config.train.accumulate)
     on_gpu = fabric.device.type == "cuda"
-    memory = torch.cuda.max_memory_allocated() if on_gpu else max(0, _resident() - before)
+    memory = torch.cuda.max_memory_allocated() if on_gpu else max(0, peak_memory() - before)
     return statistics.median(seconds[2:]), memory
-
-
-def _resident() -> int:
-    """The most memory that this process has had, in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 # Dense bf16 operations per second, without sparsity, from the makers' data sheets; the first name that fits counts.

@@ -100,7 +100,7 @@ def pretrain(
         >>> tiny = {"encoder": {"width": 16, "depth": 1}, "train": {"batch_size": 8}}
         >>> cost = pretrain(tiny, dry_run=True, device="cpu")
         >>> cost.cost.params_encoder
-        7424
+        6356
         >>> run = pretrain("run.yaml", set={"encoder.width": 128})  # doctest: +SKIP
     """
     check_arguments(pretrain, locals())

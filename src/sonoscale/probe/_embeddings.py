@@ -41,7 +41,7 @@ def probe_embeddings(
         embeddings: floats `[clips, dim]`, of any dtype; float32 is worked with.
         labels: of each clip; see `make_targets`.
         folds: fold of each clip, or its part of the split (train, valid, test).
-        protocol: name of one of `PROTOCOLS`.
+        protocol: name of one of `PROTOCOLS`, or `python:module:NAME`, a `Protocol` of your own.
         scheme: "folds" or "split".
         kind: of labels, if these are no `Targets`.
         metric: name; by default accuracy, mAP or Spearman's correlation, after the kind; for retrieval mAP, which is

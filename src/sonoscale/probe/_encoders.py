@@ -33,7 +33,7 @@ def score_encoder(
     protocols: Sequence[str],
     *,
     readouts: Sequence[str] = ("mean",),
-    layers: bool = False,
+    layers: bool | Sequence[int] = False,
     cache: Path | None = None,
     trained_on: np.ndarray | None = None,
     hashed: Path | None = None,
@@ -51,7 +51,7 @@ def score_encoder(
         task: labelled clips.
         protocols: names of `PROTOCOLS`.
         readouts: names of `READOUTS`.
-        layers: score every layer instead of the output.
+        layers: score every layer instead of the output, or these.
         cache: folder of embeddings to find or keep.
         trained_on: `content_hashes` of what the encoder was trained on; None where that is not known.
         hashed: folder of `content_hashes` of tasks; None to keep none.
@@ -62,7 +62,7 @@ def score_encoder(
     Raises:
         SonoscaleError: see `embed_corpus` and `probe_embeddings`; the message begins with the task.
     """
-    check_protocols(task, protocols, layers=layers, readouts=readouts)
+    check_protocols(task, protocols, layers=bool(layers), readouts=readouts)
     try:
         leaked = _leaked(task, trained_on, hashed or cache, workers, progress)
         if task.kind == "events":
@@ -70,7 +70,7 @@ def score_encoder(
         targets = make_targets(task.labels, kind=task.kind, classes=task.classes)
         scores = []
         embedded = embed_once(
-            encoder, readouts, task.corpus, cache, layers=layers, workers=workers, batch_seconds=batch_seconds,
+            encoder, readouts, task.corpus, cache, layers=bool(layers), workers=workers, batch_seconds=batch_seconds,
             progress=lambda done, total: progress(f"{task.name}: embed", done, total),
         )  # fmt: skip
         for readout, made in embedded.items():
@@ -80,7 +80,9 @@ def score_encoder(
                 remarks.append(f"{made.padded} clips are shorter than the encoder takes and were padded with zeros")
             if made.cut:
                 remarks.append(f"{made.cut} clips are longer than the encoder takes: means over equal parts")
-            for (layer, rows), protocol in itertools.product(enumerate(made.rows), protocols):
+            wanted = range(len(made.rows)) if isinstance(layers, bool) else layers
+            for layer, protocol in itertools.product(wanted, protocols):
+                rows = made.rows[layer]
                 started = time.perf_counter()
                 what = f"{task.name}: {protocol}{also}" + (f", layer {layer}" if layers else "")
                 searching = isinstance(find_protocol(protocol), Retrieval)  # by metrics of its own

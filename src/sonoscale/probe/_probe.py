@@ -58,7 +58,7 @@ def probe(
     Arguments:
         encoders: one or several: run folders, checkpoint files, specs of `load_encoder`, or encoders themselves.
         tasks: one or several: what `open_task` opens, by path or name, or tasks themselves (at the encoders' rate).
-        protocols: names of `PROTOCOLS`.
+        protocols: names of `PROTOCOLS`, or `python:module:NAME`, a `Protocol` of your own.
         readouts: what is read of every encoder, baselines alike: `mean`, what `embed` gives; `mean+std`, mean and
             standard deviation over tokens (or the frames of encoders that are not ours); `frequency`, the mean over
             time of each patch along frequency; `frequency+std`. Log-mel statistics hold the deviation in `mean` too.

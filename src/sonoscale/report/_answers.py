@@ -44,7 +44,9 @@ def answers(results: StudyResults, plan: Allocation | Designed | str) -> list[An
     if results.laws.baseline:
         lead, rest = _split(results.laws.baseline, "; ")
         rest = rest.replace("score more.", "score more than log-mel statistics do.")
-        found.append(Answer("Is it any good?", _capital(rest) or lead, f"{lead}." if rest else ""))
+        found.append(
+            Answer("Do the encoders beat simple baselines?", _capital(rest) or lead, f"{lead}." if rest else "")
+        )
     return found
 
 
@@ -52,15 +54,30 @@ def scope(results: StudyResults) -> str:
     """What was run, in a sentence."""
     configs = len({point.config for point in results.points})
     runs = len({point.run for point in results.points})
-    axes = sorted({point.axis for point in results.points} - {"base"})
-    over = f" that vary {join(axes)}" if axes and axes != ["several"] else ""
+    axes = {point.axis for point in results.points} - {"base"}
+    if "several" in axes:  # combinations: what was swept is in the study file
+        axes = set(map(str, results.settings.get("sweep") or ()))
+    over = f" that vary {join(sorted(axes))}" if axes else ""
     encoders = len(results.points)
     budgets = f" that yield {encoders} encoders (one per training budget)" if encoders != runs else ""
     return (
         f"{plural(configs, 'configuration')}{over}, {plural(len(results.seeds), 'seed')}, {plural(runs, 'run')}"
-        f"{budgets}, {plural(len(results.tasks), 'task')} ({join(list(results.tasks))}); "
-        "quality is the mean of the task scores."
+        f"{budgets}, {_tasks(results)}; "
+        f"quality is the {results.laws.y_meaning or 'mean of the task scores'}."
     )
+
+
+def _tasks(results: StudyResults) -> str:
+    """The tasks, and by how many protocols and readouts each is scored where that is more than one."""
+    ends = [f":{one}" for one in (*results.readouts, *results.protocols)]
+    names = list(results.tasks)
+    for end in ends:
+        names = [name.removesuffix(end) for name in names]
+    tasks = list(dict.fromkeys(names))
+    ways = [plural(len(each), what) for each, what in ((results.protocols, "protocol"), (results.readouts, "readout"))
+            if len(each) > 1]  # fmt: skip
+    by = f" scored by {join(ways)}" if ways and len(tasks) < len(results.tasks) else ""
+    return f"{plural(len(tasks), 'task')} ({join(tasks)}){by}"
 
 
 def summary(results: StudyResults) -> list[str]:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from sonoscale._yaml import parse_yaml
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._checksum import check_content
-from sonoscale.laws._ledger import ledger_runs, ledger_scores
+from sonoscale.laws._ledger import last_layer, ledger_runs, ledger_scores
 from sonoscale.laws._quality import quality_of
 from sonoscale.report._model import (
     Curve,
@@ -113,7 +113,7 @@ def _parse_ledger(table: pa.Table, path: Path) -> _Ledger:
     bare = [name for name in ("run", "seed", "step", "task") if table.column(name).null_count]
     if bare:
         raise SonoscaleError(f"{path} has a row without a value in {', '.join(bare)}")
-    ledger = table.to_pydict()
+    ledger = last_layer(table.to_pydict())
     runs = {name: values.tolist() for name, values in ledger_runs(ledger).items()}
     tasks = [name.removeprefix("score:") for name in runs if name.startswith("score:")]
     names = ledger_scores(ledger)

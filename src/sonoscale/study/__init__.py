@@ -10,19 +10,28 @@ if TYPE_CHECKING:
     from sonoscale.study._config import LawConfig, StudyConfig
     from sonoscale.study._design import PlannedRun, expand
     from sonoscale.study._editor_schema import schema
+    from sonoscale.study._encoders_config import EncoderEntry, EncoderStudyConfig
+    from sonoscale.study._execute import Executor
     from sonoscale.study._init import init
     from sonoscale.study._plan import plan
     from sonoscale.study._plan_result import StudyPlan
     from sonoscale.study._quality_config import QualityConfig
     from sonoscale.study._status import RunState, Status, retry, status, stop
-    from sonoscale.study._study import Study, study
+    from sonoscale.study._study import EncoderStudy, Study, study
     from sonoscale.study._verify import Verified, verify
     from sonoscale.study._watch import Failure, Lines, Watcher
+    from sonoscale.study._worker import Attempt, Outcome, attempt
 
 __all__ = [
     "Added",
+    "Attempt",
+    "EncoderEntry",
+    "EncoderStudy",
+    "EncoderStudyConfig",
+    "Executor",
     "Failure",
     "LawConfig",
+    "Outcome",
     "QualityConfig",
     "RunState",
     "Status",
@@ -32,6 +41,7 @@ __all__ = [
     "Verified",
     "Watcher",
     "add",
+    "attempt",
     "expand",
     "init",
     "plan",

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import resource
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sonoscale.memory import peak_memory
 from sonoscale.pretrain import RunConfig
 from sonoscale.study._work import Scan, Work, embedding, loss_examples, reading, step, training_memory, work_of
 
@@ -230,7 +229,7 @@ def _one_shape(config: RunConfig, heldout: Scan, device: str) -> tuple[Shape, fl
         kind=work.kind, work=_plain(step(work)), read=_plain(reading(config.encoder.width, clips.clips)),
         embedded=_plain(embedding(config.encoder, [clips], [clips.frames(config)])), step=step_seconds,
         embed=min(embed), reading=max(min(read) - min(embed), 1e-4), fixed=max(fixed, 0.0), size=training_memory(work),
-        memory=_peak(),
+        memory=float(peak_memory()),
     )  # fmt: skip
     return shape, trained
 
@@ -249,7 +248,7 @@ def measure_fit(
     task: str, protocol: str, dim: int, labels: Sequence[Any], folds: Sequence[str], how: dict[str, Any]
 ) -> Fit:
     """In a worker process: probe made-up embeddings that know a little of the labels."""
-    from sonoscale.probe import PROTOCOLS, probe_embeddings
+    from sonoscale.probe import find_protocol, probe_embeddings
     from sonoscale.probe._retrieval import Retrieval
 
     rng = np.random.default_rng(0)
@@ -261,9 +260,9 @@ def measure_fit(
     x = (0.7 * centres[[numbers[str(label)] for label in chosen]] + rng.standard_normal((len(kept), dim))) * spread
     given = {name: value for name, value in how.items() if name not in ("groups", "roles")}
     for name in ("groups", "roles"):
-        if how.get(name) is not None and (name == "groups" or isinstance(PROTOCOLS[protocol], Retrieval)):
+        if how.get(name) is not None and (name == "groups" or isinstance(find_protocol(protocol), Retrieval)):
             given[name] = [how[name][i] for i in kept]
-    if isinstance(PROTOCOLS[protocol], Retrieval) and given.get("kind") != "retrieval":
+    if isinstance(find_protocol(protocol), Retrieval) and given.get("kind") != "retrieval":
         given["metric"] = None
     seconds = []
     for _ in range(2):
@@ -337,9 +336,3 @@ def _store(clips: int, frames: int, config: RunConfig, dtype: Any) -> Any:
 
 def _plain(values: Array) -> tuple[float, ...]:
     return tuple(float(value) for value in values)
-
-
-def _peak() -> float:
-    """The most memory that this process has had, bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return float(peak if sys.platform == "darwin" else peak * 1024)

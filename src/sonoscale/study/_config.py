@@ -172,7 +172,7 @@ class StudyConfig(Config):
     replicates: tuple[ReplicateConfig, ...] = ()  # more seeds at chosen points
     tasks: tuple[TaskConfig, ...] = Field(min_length=1)
     protocols: tuple[str, ...] = ("linear", "knn", "few-shot")  # by which tasks are scored, each by those for its kind
-    readouts: tuple[Readout, ...] = ("mean",)  # what is probed of an encoder's tokens; quality is that of the first
+    readouts: tuple[Readout, ...] = ("frequency+std",)  # what is probed of tokens; quality is that of the first
     quality: QualityConfig = QualityConfig()  # the rule by which quality is made of scores
     ceiling: str | None = None  # a strong encoder, such as hf:owner/name, whose scores are shown as the ceiling
     law: LawConfig = LawConfig()
@@ -252,8 +252,10 @@ def _check_protocols(names: tuple[str, ...]) -> None:
     """
     if set(names) <= {"linear", "knn", "few-shot"}:
         return  # without the import of all protocols
-    from sonoscale.probe import PROTOCOLS
+    from sonoscale.probe import find_protocol
 
     for name in names:
-        if name not in PROTOCOLS:
-            raise ValueError(f"protocols: there is no {name!r}; there are {', '.join(PROTOCOLS)}")
+        try:
+            find_protocol(name)
+        except SonoscaleError as error:
+            raise ValueError(f"protocols: {error}") from None

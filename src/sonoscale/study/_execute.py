@@ -15,23 +15,30 @@ from typing import Any, Protocol
 
 from sonoscale.claims import claim, file_time, holder, newer
 from sonoscale.errors import SonoscaleError
+from sonoscale.own_code import MARK, attribute, named, one_line
 from sonoscale.pretrain import training_cost
 from sonoscale.study._failures import note_failure, read_failures
 from sonoscale.study._prepare import RunJob
 from sonoscale.study._watch import Failure, Watcher
 from sonoscale.study._worker import Attempt, Outcome, is_finished
 
-__all__ = ["Executor", "open_executor", "run_jobs", "stop_file"]
+__all__ = ["Executor", "check_executor", "open_executor", "run_jobs", "stop_file"]
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at a run that another driver has."""
 
 
+EXECUTORS = ("local", "ray", "slurm")
+
+
 class Executor(Protocol):
-    """Where attempts are carried out.
+    """Where attempts are carried out. A class of your own is named `python:module:Class`.
+
+    It is made with what it names among the arguments `workers`, `device` (auto, cpu or cuda) and `folder` (of the
+    study), and with the options that are given for it. Whatever carries an attempt out calls `attempt` on it.
 
     Attributes:
-        name: local, ray or slurm.
+        name: for messages.
         device: cpu or cuda, for all attempts.
         detached: whether what it runs outlives it.
     """
@@ -50,15 +57,18 @@ class Executor(Protocol):
         ...
 
     def start(self, index: int, task: Attempt, *, alone: bool = False) -> None:
-        """Begin an attempt."""
+        """Begin an attempt; `alone`: best with nothing beside it, as it has run out of memory before."""
         ...
 
     def poll(self, timeout: float, progress: Callable[[int, str, int, int, float], None]) -> list[tuple[int, Outcome]]:
-        """What has ended, after at most so many seconds."""
+        """What has ended, by the index it was started with, after at most so many seconds.
+
+        `progress` may be called with an index and what the attempt reports: stage, done, total, loss.
+        """
         ...
 
     def stop(self) -> None:
-        """Every run keeps what it has and ends."""
+        """Wait until every run has kept what it has and ended: attempts look for `Attempt.stop_files`."""
         ...
 
     def close(self) -> None:
@@ -70,7 +80,7 @@ def open_executor(name: str, *, workers: int | None, device: str, folder: Path, 
     """An executor by its name.
 
     Arguments:
-        name: local, ray or slurm.
+        name: local, ray or slurm; or `python:module:Class`, see `Executor`.
         workers: runs at once; None: as many as there is room for.
         device: auto, cpu or cuda.
         folder: of the study.
@@ -93,7 +103,41 @@ def open_executor(name: str, *, workers: int | None, device: str, folder: Path, 
         from sonoscale.study._slurm import SlurmExecutor
 
         return _made(SlurmExecutor, name, how, folder=folder, workers=workers, device=device)
-    raise SonoscaleError(f"executor = {name!r}: must be one of local, ray, slurm")
+    check_executor(name)
+    return _own(name, how, workers=workers, device=device, folder=folder)
+
+
+def check_executor(name: str) -> None:
+    """Whether there may be an executor of that name.
+
+    Raises:
+        SonoscaleError: there is none.
+    """
+    if name not in EXECUTORS and not name.startswith(MARK):
+        raise SonoscaleError(
+            f"executor = {name!r}: must be one of {', '.join(EXECUTORS)}, or python:module:Class for one of your own"
+        )
+
+
+def _own(spec: str, how: Mapping[str, Any], **given: Any) -> Executor:
+    """An executor of the user's own.
+
+    Raises:
+        SonoscaleError: it cannot be imported or made, or lacks something that an executor has.
+    """
+    kind = named(spec)
+    if not inspect.isclass(kind):
+        raise SonoscaleError(f"{spec}: is a {type(kind).__name__}, and must be a class; see sonoscale.study.Executor")
+    takes = inspect.signature(kind).parameters
+    try:
+        made = _made(kind, spec, how, **{key: value for key, value in given.items() if key in takes})
+    except SonoscaleError:
+        raise
+    except Exception as error:
+        raise SonoscaleError(f"{spec}: failed: {one_line(error)}") from error
+    for name in ("name", "device", "detached", "slots", "takes", "start", "poll", "stop", "close"):
+        attribute(made, name, spec, where=kind.__name__)
+    return made
 
 
 def _made(kind: Callable[..., Executor], name: str, how: Mapping[str, Any], **given: Any) -> Executor:
@@ -118,8 +162,9 @@ class StoppedError(SonoscaleError):
 
 
 def run_jobs(
-    jobs: Sequence[RunJob], executor: Executor, watcher: Watcher, *, folder: Path, retries: int, device: str = "cpu"
-) -> list[Failure]:
+    jobs: Sequence[RunJob], executor: Executor, watcher: Watcher, *, folder: Path, retries: int, device: str = "cpu",
+    done: Callable[[], None] = lambda: None,
+) -> list[Failure]:  # fmt: skip
     """Bring all jobs to their end, the longest first.
 
     A run that fails by itself, in whatever way, is retried or reported, and the others continue. Runs that another
@@ -133,6 +178,7 @@ def run_jobs(
         folder: of the study.
         retries: see `note_failure`.
         device: see `Attempt`.
+        done: called when a run is finished.
 
     Returns:
         Runs that could not be finished.
@@ -141,7 +187,7 @@ def run_jobs(
         SonoscaleError: the disk is full, or somebody asked for a stop.
     """
     mine = folder / f".stop-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-    driver = _Driver(jobs, executor, watcher, folder, retries, device, (stop_file(folder), mine))
+    driver = _Driver(jobs, executor, watcher, folder, retries, device, (stop_file(folder), mine), done)
     try:
         return driver.run()
     except BaseException:
@@ -159,9 +205,10 @@ def run_jobs(
 class _Driver:
     def __init__(
         self, jobs: Sequence[RunJob], executor: Executor, watcher: Watcher, folder: Path, retries: int, device: str,
-        stop_files: tuple[Path, ...],
+        stop_files: tuple[Path, ...], done: Callable[[], None],
     ) -> None:  # fmt: skip
         self.jobs, self.executor, self.watcher, self.folder, self.retries = jobs, executor, watcher, folder, retries
+        self.done = done
         self.work = [_work(job) for job in jobs]
         self.tasks = [Attempt(job, folder, retries, device, stop_files) for job in jobs]
         self.todo = sorted(range(len(jobs)), key=lambda i: -self.work[i])
@@ -294,6 +341,8 @@ class _Driver:
         if failure is not None:
             self.failures[index] = failure
         self.watcher.finished(index, failure)
+        if failure is None:
+            self.done()
 
     def seconds_left(self) -> float:
         """By what was done here so far."""

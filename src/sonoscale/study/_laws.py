@@ -44,8 +44,9 @@ def fit_laws(ledger: Any, config: LawConfig) -> dict[str, Any]:
         `seed_spread` and `notes`, as plain values.
     """
     from sonoscale.laws import compare
+    from sonoscale.laws._ledger import last_layer
 
-    scores = _listed(ledger.to_pydict() if hasattr(ledger, "to_pydict") else ledger)
+    scores = last_layer(_listed(ledger.to_pydict() if hasattr(ledger, "to_pydict") else ledger))
     runs = _runs(scores)
     tasks = sorted(set(scores.get("task", ())))
     content: dict[str, Any] = {
@@ -65,8 +66,10 @@ def fit_laws(ledger: Any, config: LawConfig) -> dict[str, Any]:
         return content
     table = _listed(runs.columns)
     content |= {"seed_spread": _seed_spread(table), "notes": [*runs.notes, *_notes(table)]}
-    comparable = _loss_is_comparable(table)
-    for x, forms in ((RISING, ("power", "saturating")), (FALLING if comparable else (), ("power",))):
+    losses = None not in table["loss"]
+    comparable = losses and _loss_is_comparable(table)
+    rising = tuple(name for name in RISING if not _lacking(table, name))
+    for x, forms in ((rising, ("power", "saturating")), (FALLING if comparable else (), ("power",))):
         if not x:
             continue
         try:
@@ -80,11 +83,11 @@ def fit_laws(ledger: Any, config: LawConfig) -> dict[str, Any]:
         content["best"] |= comparison["best"]
     content["audit"] = {rank: _audit(runs, rank, config) for rank in RANKS}
     content["two_stage"] = {rank: _two_stage(runs, rank, config) for rank in RANKS}
-    variables = (*RISING, *FALLING) if comparable else RISING
+    variables = (*rising, *FALLING) if comparable else rising
     for name, rows in _by_task(scores).items():
         found = {x: _correlation(rows, x, "score", config) for x in variables}
         content["per_task"][name] = {x: c.as_dict() for x, c in found.items() if c}
-    if not comparable:
+    if losses and not comparable:
         content["notes"].append(_loss_note(table, config))
     return content
 
@@ -119,8 +122,12 @@ def _audit(runs: RunTable, rank: str, config: LawConfig) -> dict[str, Any]:
     """Whether this rank is to be trusted as a proxy of quality in this study, or why that cannot be asked."""
     from sonoscale.laws.audit import audit
 
+    table = _listed(runs.columns)
+    known = None  # by default what a training has: parameters, data, compute, loss
+    if all(value is None for value in table.get("flops", [0])):  # of existing encoders, what is known of most
+        known = [name for name in ("params", "train_hours") if _lacking(table, name) < len(table[name]) / 2]
     try:
-        found = audit(runs, rank=rank, level=config.level).as_dict()
+        found = audit(runs, rank=rank, covariates=known, level=config.level).as_dict()
     except SonoscaleError as error:
         return {"verdict": None, "reason": str(error)}
     del found["rules"]  # the same in every study: see `sonoscale.laws.audit`
@@ -207,6 +214,11 @@ def _loss_note(table: Columns, config: LawConfig) -> str:
     )
 
 
+def _lacking(table: Columns, name: str) -> int:
+    """How many runs have no such number, or none above zero."""
+    return sum(not (isinstance(value, int | float) and value > 0) for value in table[name])
+
+
 def _seed_spread(table: Columns) -> dict[str, float]:
     """Pooled standard deviation between seeds of one configuration and budget."""
     groups: dict[tuple[str, int], list[int]] = {}
@@ -232,6 +244,10 @@ def _notes(table: Columns) -> list[str]:
             f"The rank is measured on {min(table['rank_n'])} clips, fewer than 8 per dimension at width "
             f"{', '.join(map(str, short))}: there the finite sample biases it down."
         )
+    for name in ("params", "train_hours"):
+        lacking, n = _lacking(table, name), len(table["run"])
+        if 0 < lacking < n:
+            notes.append(f"No law in {name} was fitted: it is not known of {lacking} of {n} runs.")
     if len(set(table["seed"])) == 1:
         notes.append("One seed only: differences cannot be held against the spread between seeds.")
     return notes

@@ -11,15 +11,9 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from sonoscale.memory import available_memory
 from sonoscale.pretrain._memory import run_memory
-from sonoscale.processes import (
-    available_cores,
-    available_memory,
-    die_with_parent,
-    interrupt_held_back,
-    script_hidden,
-    single_threaded,
-)
+from sonoscale.processes import available_cores, die_with_parent, interrupt_held_back, script_hidden, single_threaded
 from sonoscale.study._worker import Attempt, Outcome, attempt
 
 __all__ = ["LocalExecutor", "local_devices"]
@@ -58,7 +52,8 @@ class LocalExecutor:
         if any(slot.alone for slot in busy):
             return False
         growing = sum(slot.needs for slot in busy if time.monotonic() - slot.since < 20)  # what they have not yet taken
-        return run_memory(task.job.plan.config) + growing <= available_memory()
+        there = available_memory()
+        return there is None or run_memory(task.job.plan.config) + growing <= there
 
     def start(self, index: int, task: Attempt, *, alone: bool = False) -> None:
         """Begin an attempt in a free slot.

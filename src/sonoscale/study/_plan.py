@@ -89,7 +89,7 @@ def plan(
         >>> planned.configurations, planned.identified.constant
         (4, ('train_clips',))
         >>> f"{planned.flops:.3g}"
-        '1.3e+13'
+        '2.45e+13'
     """
     check_arguments(plan, locals())
     made = source if isinstance(source, Study) else study(source, set=set, cache=cache)

@@ -17,12 +17,15 @@ from sonoscale.study._watch import Watcher
 
 if TYPE_CHECKING:
     from sonoscale.study._config import StudyConfig
+    from sonoscale.study._encoders_config import EncoderStudyConfig
     from sonoscale.study._prepare import RunJob
     from sonoscale.study._study import Study
 
 __all__ = ["restore", "run_study"]
 
 LEDGER, OTHERS = "ledger.parquet", "ledger-others.parquet"
+LEDGER_EVERY = 30.0
+"""Seconds between two ledgers of a study that is under way, at the least."""
 OURS = ("study.yaml", LEDGER, "laws.json", "report.html", "baseline.json", "failed.json", "provenance.json")
 
 
@@ -87,10 +90,13 @@ def run_study(
     watcher.started(remaining, reused)
     about = {"study": config.model_dump(mode="json"), "runs": planned}
     if remaining:
+        growing = _Growing(jobs, kept, out, about, config.quality.rule().text)
         try:
-            failures += _execute.run_jobs(remaining, where, watcher, folder=out, retries=retries, device=where.device)
+            failures += _execute.run_jobs(
+                remaining, where, watcher, folder=out, retries=retries, device=where.device, done=growing.run_done
+            )
         except BaseException:
-            _keep_what_is_done(jobs, kept, out, about)
+            growing.write()
             raise
     else:
         where.close()
@@ -120,7 +126,9 @@ def run_study(
         stamp(study.config, out)
 
 
-def laws_of(ledger: Any, config: StudyConfig, baseline: dict[str, Any], out: Path) -> dict[str, Any]:
+def laws_of(
+    ledger: Any, config: StudyConfig | EncoderStudyConfig, baseline: dict[str, Any], out: Path
+) -> dict[str, Any]:
     """The content of `laws.json`."""
     from sonoscale.laws import read_runs
     from sonoscale.study._baseline import baseline_note
@@ -150,7 +158,7 @@ def restore(folder: Path, ledger: Path | None = None) -> None:
     if not file.is_file() or all((folder / name).is_file() for name in OURS if name not in (LEDGER, "report.html")):
         return
     from sonoscale.config import validate
-    from sonoscale.study._config import StudyConfig
+    from sonoscale.study._encoders_config import model_of
     from sonoscale.study._ledger import read_ledger
 
     found = read_ledger(file)
@@ -160,7 +168,7 @@ def restore(folder: Path, ledger: Path | None = None) -> None:
             write_json(folder / f"{name}.json", found.about[name])
     if not found.about.get("study"):
         return
-    config = validate(StudyConfig, found.about["study"], source=str(file))
+    config = validate(model_of(found.about["study"]), found.about["study"], source=str(file))
     if not (folder / "study.yaml").is_file():
         write_config(config, folder)
     if not (folder / "runs.json").is_file():
@@ -171,7 +179,7 @@ def restore(folder: Path, ledger: Path | None = None) -> None:
         write_json(folder / "laws.json", laws_of(found.table, config, found.about.get("baseline") or {}, folder))
 
 
-def check_place(out: Path, config: StudyConfig) -> None:
+def check_place(out: Path, config: StudyConfig | EncoderStudyConfig) -> None:
     """Whether results may be written there: nobody else's would be replaced.
 
     Raises:
@@ -226,7 +234,7 @@ def _names(out: Path) -> list[str]:
     return [run["run"] for run in read_plan(out)]
 
 
-def write_config(config: StudyConfig, out: Path) -> None:
+def write_config(config: StudyConfig | EncoderStudyConfig, out: Path) -> None:
     import yaml
 
     write_text(out / "study.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
@@ -240,16 +248,36 @@ def _hopeless(out: Path, remaining: list[RunJob]) -> tuple[list[Any], list[RunJo
     return list(diverged.values()), [job for job in remaining if job.folder.name not in diverged]
 
 
-def _keep_what_is_done(jobs: list[RunJob], kept: dict[str, Any], out: Path, about: dict[str, Any]) -> None:
-    """The ledger of what is finished, when a study is interrupted: it can continue from there."""
-    from sonoscale.study._ledger import build_ledger, write_ledger
+class _Growing:
+    """The ledger of what is finished, while the rest is still under way: a study can continue from it elsewhere.
 
-    try:
-        ledger = build_ledger(jobs, None, kept)
-        if ledger.num_rows:
-            write_ledger(ledger, out / LEDGER, about)
-    except (OSError, SonoscaleError):  # such as a full disk: the folders of the runs are there
-        pass
+    Arguments:
+        jobs, kept: see `build_ledger`.
+        out: folder of the study.
+        about: what the ledger says of the study.
+        rule: of quality, as `QualityRule.text` has it.
+    """
+
+    def __init__(self, jobs: list[RunJob], kept: dict[str, Any], out: Path, about: dict[str, Any], rule: str) -> None:
+        self._jobs, self._kept, self._out, self._about, self._rule = jobs, kept, out, about, rule
+        self._next = 0.0
+
+    def run_done(self) -> None:
+        """Write it, unless that was just done: less than a fiftieth of the time goes into it."""
+        if (now := time.monotonic()) >= self._next:
+            self.write()
+            self._next = time.monotonic() + max(LEDGER_EVERY, 50 * (time.monotonic() - now))
+
+    def write(self) -> None:
+        from sonoscale.study._ledger import build_ledger, write_ledger
+        from sonoscale.study._quality import HeldAgainst
+
+        try:
+            ledger = build_ledger(self._jobs, HeldAgainst(rule=self._rule), self._kept)
+            if ledger.num_rows:
+                write_ledger(ledger, self._out / LEDGER, self._about)
+        except (OSError, SonoscaleError):  # such as a full disk: the folders of the runs are there
+            pass
 
 
 def _set_aside(earlier: Any, jobs: list[RunJob], out: Path) -> None:

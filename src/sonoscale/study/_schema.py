@@ -43,9 +43,9 @@ def _columns() -> tuple[Column, ...]:
         *of("run", [
             ("run", "string", "", "name of the run: a digest of all that decides its outcome, and its folder"),
             ("config", "string", "", "digest of the same without the seed: runs that share it differ in the seed only"),
-            ("family", "string", "", "base configuration that the run varies; the study's name where it has one only"),
+            ("family", "string", "", "base configuration varied, by default named as the study; or of encoders"),
             ("label", "string", "", "what differs from the base, in words"),
-            ("axis", "string", "", "the swept key that differs: `base` for none, `several` for more than one"),
+            ("axis", "string", "", "the swept key that differs: `base` for none, `several` for more; or the family"),
             ("seed", "int64", "", "of initial weights, order of clips, crops, masks and views"),
             ("width", "int64", "", "of the encoder"),
             ("dim", "int64", "", "of the embedding"),
@@ -62,7 +62,7 @@ def _columns() -> tuple[Column, ...]:
             ("batch_size", "int64", "examples", "of a step"),
             ("lr", "double", "", "largest learning rate, at the width that it holds for"),
             ("train_clips", "int64", "clips", "different clips that there are to train on"),
-            ("train_hours", "double", "h", "of audio in them"),
+            ("train_hours", "double", "h", "of audio in them; of existing encoders, hours of pre-training"),
             ("params", "int64", "", "parameters of the encoder"),
             ("params_decoder", "int64", "", "parameters that predict what is hidden, not kept after pre-training"),
             ("params_teacher", "int64", "", "parameters of the teacher, not trained by gradients"),
@@ -74,7 +74,7 @@ def _columns() -> tuple[Column, ...]:
             ("configuration", "string", "", "the whole configuration of the run, as JSON"),
         ]),
         *of("checkpoint", [
-            ("step", "int64", "steps", "of the checkpoint: the end of a budget"),
+            ("step", "int64", "steps", "of the checkpoint: the end of a budget; 0 of existing encoders"),
             ("budget_steps", "int64", "steps", "the budget whose decay the checkpoint ends"),
             ("is_final", "bool", "", "whether it is the largest budget of its run"),
             ("examples_seen", "int64", "examples", "trained on, repetitions counted"),
@@ -156,6 +156,9 @@ def ledger_page() -> str:
         "`sonoscale`, a JSON text: `version` of the schema, `study` (the resolved study file), `runs` (all that are "
         "planned), `baseline`, `provenance`, `failed`; and under `sonoscale.sha256` the digest of that text. Each "
         "column has its meaning and unit as metadata too.",
+        "",
+        "A study of existing encoders (section `encoders`) adds a column for each further estimator of its file, and "
+        "for each key of the `columns` of its encoders. What is not known of encoders, such as FLOPs, is missing.",
     ]
     titles = {"run": "Of the run", "checkpoint": "Of the checkpoint", "score": "Of the score"}
     for of, title in titles.items():

@@ -12,19 +12,19 @@ from sonoscale.config import config_hash
 from sonoscale.files import digest, write_json
 
 if TYPE_CHECKING:
-    from sonoscale.study._config import StudyConfig
+    from sonoscale.config import Config
 
 __all__ = ["is_stamped", "stamp"]
 
 _FILE = ".finished.json"
 
 
-def stamp(config: StudyConfig, folder: Path) -> None:
+def stamp(config: Config, folder: Path) -> None:
     """All runs are done, and laws are fitted: keep what that was made of."""
     write_json(folder / _FILE, _made_of(config, folder))
 
 
-def is_stamped(config: StudyConfig, folder: Path) -> bool:
+def is_stamped(config: Config, folder: Path) -> bool:
     """Whether the study is finished, with this configuration, by this version, on files that have not changed since.
 
     Files are compared by size and time of change, the ledger by its content.
@@ -37,7 +37,7 @@ def is_stamped(config: StudyConfig, folder: Path) -> bool:
         return False
 
 
-def _made_of(config: StudyConfig, folder: Path) -> dict[str, Any]:
+def _made_of(config: Config, folder: Path) -> dict[str, Any]:
     content = config.model_dump(mode="json")
     root = content["data"].get("root")
     files = sorted({file for text in _texts(content) for file in _files(text, root)})

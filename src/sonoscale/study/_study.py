@@ -17,11 +17,10 @@ from sonoscale.files import default_cache
 from sonoscale.results import Result
 from sonoscale.study._config import StudyConfig
 from sonoscale.study._design import PlannedRun, expand
+from sonoscale.study._encoders_config import EncoderStudyConfig, model_of_file
 from sonoscale.study._failures import read_failures
 from sonoscale.study._run import run_study
 from sonoscale.study._watch import Failure, Lines, Watcher
-
-EXECUTORS = ("local", "ray", "slurm")
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,12 +30,12 @@ if TYPE_CHECKING:
     from sonoscale.study._plan_result import StudyPlan
     from sonoscale.study._status import Status
 
-__all__ = ["Study", "study"]
+__all__ = ["EncoderStudy", "Study", "study"]
 
 
 @in_one_line
 def study(
-    source: str | os.PathLike[str] | StudyConfig,
+    source: str | os.PathLike[str] | StudyConfig | EncoderStudyConfig,
     *,
     out: str | os.PathLike[str] | None = None,
     cache: str | os.PathLike[str] | None = None,
@@ -69,11 +68,11 @@ def study(
     """
     check_arguments(study, locals())
     folder, begun_with = None, None
-    if isinstance(source, StudyConfig):
+    if isinstance(source, StudyConfig | EncoderStudyConfig):
         if set:
             raise SonoscaleError(f"set = {list(set)}: overrides a file's keys; change the configuration itself")
         config = source
-        expand(config)  # refuses at once what cannot be run
+        _check(config)
     else:
         path = Path(source)
         if path.suffix == ".parquet" or (path.is_dir() and not (path / "study.yaml").is_file()):
@@ -86,11 +85,20 @@ def study(
             path = folder / "study.yaml"
         elif path.is_dir():
             path, folder = path / "study.yaml", path
-        config = load_config(StudyConfig, path, set)
+        config = load_config(model_of_file(path), path, set)
         if folder is None or set:
-            expand(config)
+            _check(config)
     where = Path(out) if out is not None else folder or Path("results") / config.name
-    return Study(config, where, Path(cache) if cache is not None else default_cache(), begun_with)
+    place = Path(cache) if cache is not None else default_cache()
+    if isinstance(config, EncoderStudyConfig):
+        return EncoderStudy(config, where, place, begun_with)
+    return Study(config, where, place, begun_with)
+
+
+def _check(config: StudyConfig | EncoderStudyConfig) -> None:
+    """Refuse at once what cannot be run."""
+    if isinstance(config, StudyConfig):
+        expand(config)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -105,7 +113,7 @@ class Study(Result):
         begun_with: the ledger of the same study in another place, whose runs are not trained again.
     """
 
-    config: StudyConfig
+    config: Any  # StudyConfig, or EncoderStudyConfig
     folder: Path
     cache: Path
     begun_with: Path | None = None
@@ -145,14 +153,16 @@ class Study(Result):
 
         Arguments:
             executor: where runs are done: `local`, in processes of this machine; `ray`, on a cluster of Ray; `slurm`,
-                in jobs of Slurm. With the last two, the machines share the study's folder and the cache.
+                in jobs of Slurm; `python:module:Class`, an `Executor` of your own. With all but the first, the machines
+                share the study's folder and the cache.
             workers: runs at once. None: as the configuration says, or one per core or, on GPUs, four at most to each.
             device: `auto` (GPUs if there are any), `cpu` or `cuda`.
             retries: how often a run that was killed, ran out of memory or failed otherwise is tried again; one that
                 diverged is not.
             how: what only one executor takes. Of ray: `address` of the cluster, `gpus`, the share of a GPU that a run
                 takes (default a quarter). Of slurm: `minutes`, the time limit of a job; `slurm`, a mapping of further
-                parameters of submitit; `cluster="local"` for processes of this machine in place of Slurm.
+                parameters of submitit; `cluster="local"` for processes of this machine in place of Slurm. Of your
+                own: what its class takes.
             progress: is notified: a `Watcher`, or a function such as `print` that takes a line for each run.
 
         Returns:
@@ -169,8 +179,10 @@ class Study(Result):
             raise SonoscaleError(f"workers = {workers}: give at least one process")
         if retries < 0:
             raise SonoscaleError(f"retries = {retries}: give 0 or more")
-        if executor not in EXECUTORS:
-            raise SonoscaleError(f"executor = {executor!r}: must be one of {', '.join(EXECUTORS)}")
+        if executor not in ("local", "ray", "slurm"):
+            from sonoscale.study._execute import check_executor
+
+            check_executor(executor)
         watcher = progress if isinstance(progress, Watcher) else Lines(progress)
         run_study(
             self, executor=executor, workers=workers or self.config.workers, device=device, retries=retries,
@@ -332,3 +344,97 @@ class Study(Result):
         if not file.is_file():
             raise SonoscaleError(f"{file} is missing: no run of this study is finished; run it first")
         return file
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class EncoderStudy(Study):
+    """A study of existing encoders, of which nothing is trained. Made by `study`, of a file with `encoders`.
+
+    Attributes:
+        config: which encoders, on what.
+        folder: where its files are, as of a `Study`.
+        cache: folder of embeddings, shared by studies.
+        begun_with: the ledger of the same study in another place.
+    """
+
+    config: EncoderStudyConfig
+
+    def planned(self) -> list[PlannedRun]:
+        """None: nothing is trained."""
+        return []
+
+    def plan(self, **options: Any) -> StudyPlan:
+        """Refused: nothing is trained.
+
+        Raises:
+            SonoscaleError: always.
+        """
+        raise SonoscaleError(f"{self.config.name}: is of existing encoders, and trains none: there is nothing to plan")
+
+    def run(
+        self,
+        *,
+        executor: str = "local",
+        workers: int | None = None,
+        device: str = "auto",
+        retries: int = 1,
+        progress: Watcher | Callable[[str], object] | None = None,
+        **how: Any,
+    ) -> EncoderStudy:
+        """Measure, score and fit; what is finished is reused, so that the same call resumes.
+
+        Encoders are measured one after the other by this process; several calls, also on other machines that share
+        the folder, share them. One that fails is in `failures`, is tried again by the next call, and does not stop the
+        others.
+
+        Arguments:
+            executor: `local`.
+            workers: threads that decode. None: as the configuration says, or one per core.
+            device: `auto` (a GPU if there is one), `cpu` or `cuda`.
+            retries: has no effect here.
+            progress: is notified, as of a `Study`.
+            how: no option is taken.
+
+        Raises:
+            SonoscaleError: bad input, a full disk, another executor.
+        """
+        from sonoscale.study._encoders_study import run_encoders
+
+        check_arguments(EncoderStudy.run, locals())
+        if executor != "local" or how:
+            raise SonoscaleError(
+                f"executor = {executor!r}, options {sorted(how)}: existing encoders are measured by the calling "
+                "process, without options; call it on several machines to share them"
+            )
+        if workers is not None and workers < 1:
+            raise SonoscaleError(f"workers = {workers}: give at least one thread")
+        run_encoders(
+            self.config, self.folder, self.cache, begun_with=self.begun_with, workers=workers or self.config.workers,
+            device=device, watcher=progress if isinstance(progress, Watcher) else Lines(progress),
+        )  # fmt: skip
+        return self
+
+    def add(self, **_: Any) -> Added:
+        """Refused: name further encoders in the file, and run it again.
+
+        Raises:
+            SonoscaleError: always.
+        """
+        raise SonoscaleError(f"{self.config.name}: is of existing encoders: name more in its file, and run it again")
+
+    @property
+    def headline(self) -> str:
+        """How many encoders, and how far it is."""
+        families = len({one.family for one in self.config.encoders})
+        return (
+            f"Study {self.config.name}: {len(self.config.encoders)} encoders of {families} families, "
+            f"{self._finished()} of them measured, in {self.folder}"
+        )
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per encoder that is measured, or per encoder of the file where none is."""
+        if not (self.folder / "ledger.parquet").is_file():
+            return [{"label": one.name, "family": one.family} for one in self.config.encoders]
+        names = ("label", "family", "params", "train_hours", "rankme", "quality")
+        columns = [self.runs()[name].tolist() for name in names]
+        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]

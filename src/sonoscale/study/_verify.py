@@ -82,6 +82,10 @@ def verify(folder: str | Path) -> Verified:
     there, files = set(), 0
     for run, record in finished_runs(place / "runs"):
         there.add(run.name)
+        if "encoder" in record:  # that exists already: there is no checkpoint of it here
+            if any(row["rankme"] != record["rank"]["rankme"]["value"] for row in rows.get(run.name, [])):
+                wrong.append(f"{run / 'record.json'}: says otherwise than the ledger")
+            continue
         files += len(record.get("files") or {})
         wrong += check_run(run, thorough=True)
         told = {budget["step"]: budget for budget in record["budgets"]}

@@ -58,8 +58,21 @@ class Outcome:
     recorded: bool = True
 
 
-def attempt(task: Attempt, progress: Progress) -> Outcome:
+def _silent(stage: str, done: int, total: int, loss: float) -> None:
+    pass
+
+
+def attempt(task: Attempt, progress: Progress = _silent) -> Outcome:
     """Bring one run to its end, if nobody else has it; whatever goes wrong with it is kept, and raised by nobody.
+
+    What an executor carries out, in whatever process, on whatever machine that sees the study's folder and the cache.
+
+    Arguments:
+        task: what was given to `Executor.start`; it can be pickled.
+        progress: called with the stage, how much of it is done, of how much, and the loss.
+
+    Returns:
+        How it ended, for `Executor.poll`.
 
     Raises:
         SystemExit: the process is asked to end. What was trained is kept.

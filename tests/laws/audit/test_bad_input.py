@@ -159,3 +159,9 @@ def test_where_no_number_of_runs_would_settle_it_what_is_missing_is_named():
     for found in (without, known):
         assert found.needed_assumed is None
         assert found.needed_observed is None
+
+
+def test_a_single_run():
+    one = {name: values[:1] for name, values in table().items()}
+    with pytest.raises(SonoscaleError, match=r"rank has one value only \(.*\): there is a single row"):
+        audited(one, **OPTIONS)

@@ -106,7 +106,7 @@ def test_groups_are_corrected_for_their_number(make):
     assert [one.label for one in found.groups] == ["task=music", "task=speech", "task=birds", "task=alarms"]
     assert found.groups[0].verdict == "supported"
     p = [one.audit.p for one in found.groups if one.audit is not None]
-    assert found.tested == sum(one is not None for one in p)
+    assert found.tested == 4
     assert found.groups[0].p == pytest.approx(found.tested * min(one for one in p if one is not None))
     alone = audit(tasks[1], rank="rank", y="quality", clusters="config", **OPTIONS)
     assert alone.p == found.groups[1].audit.p  # pyright: ignore[reportOptionalMemberAccess]
@@ -144,3 +144,40 @@ def test_groups_that_cannot_be_audited(make):
         )
     with pytest.raises(SonoscaleError, match="audit_groups"):
         audit(table, rank="rank", y="quality", clusters="config", group="task")
+
+
+def test_groups_that_did_not_come_to_a_test_count_too(make):
+    """Where rank and quality have nothing to do with size, few of many tables pass the first rule, by chance."""
+    tables = [make(24, seed, capacity=0.0, extra=2.0 if seed == 0 else 0.0) for seed in range(10)]
+    table = {name: np.concatenate([one[name] for one in tables]) for name in tables[0]}
+    table["task"] = np.repeat(np.arange(10), 24)
+    found = audit_groups(table, group="task", rank="rank", y="quality", clusters="config", **OPTIONS)
+    first = found.groups[0]
+    assert first.audit is not None
+    assert first.audit.p is not None
+    assert sum(one.p is not None for one in found.groups) < 4
+    assert found.tested == 10
+    assert "corrected for 10 tests" in found.headline
+    assert first.p == pytest.approx(10 * first.audit.p)
+
+
+def test_a_verdict_that_is_withdrawn_is_so_in_the_group_s_own_audit(make):
+    task = make(24, 0, extra=1.2)
+    table = {name: np.tile(column, 6) for name, column in task.items()} | {"task": np.repeat(np.arange(6), 24)}
+    found = audit_groups(table, group="task", rank="rank", y="quality", clusters="config", **OPTIONS)
+    for one in found.groups:
+        assert one.withdrawn
+        assert one.audit is not None
+        assert one.audit.verdict == "insufficient_data"
+        assert "not after correction for 6 tests" in one.audit.headline
+        assert "settled" not in one.audit.needed
+
+
+def test_why_a_group_was_not_audited_is_a_note_and_no_column(make):
+    table = make(24, 0) | {"task": np.repeat(["a", "b"], 12)}
+    table["quality"] = np.r_[np.full(12, 0.5), table["quality"][12:]]
+    found = audit_groups(table, group="task", rank="rank", y="quality", clusters="config", **OPTIONS)
+    assert found.notes[0].startswith("task=a: not audited: quality is constant")
+    assert "covariates, by their names: params, hours" in found.notes
+    assert "reason" not in found.rows()[0]
+    assert all(any(row[name] is not None for row in found.rows()) for name in found.rows()[0])

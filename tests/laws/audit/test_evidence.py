@@ -1,6 +1,7 @@
 """The evidence beside the verdict, against SciPy, counts by hand, and truths that are known."""
 
 import json
+import math
 import tracemalloc
 from itertools import combinations
 from typing import Any
@@ -260,3 +261,11 @@ def test_everything_is_json_and_says_why_not(make):
     one_family = audited(make(10, 0) | {"family": ["a"] * 10}, family="family", **OPTIONS)
     assert "one family only" in one_family.as_dict()["reasons"]["held_out_families"]
     assert isinstance(one_family.adjusted.partial.value, float)
+
+
+def test_a_perfect_order_has_the_p_of_all_orders_and_not_zero(make):
+    table = make(12, 0)
+    table["rank"] = np.exp(table["quality"])
+    found = audit(table, rank="rank", y="quality", clusters="config", higher_is_better=True, bootstrap=80)
+    assert not isinstance(found.spearman, str)
+    assert found.spearman.p == pytest.approx(2 / math.factorial(12))

@@ -183,3 +183,31 @@ def test_a_result_has_the_ways_out_of_all_results(tmp_path):
     assert found.words.split(":")[0] in axes.get_title(loc="left")
     axes.figure.savefig(tmp_path / "audit.png")
     plt.close(axes.figure)
+
+
+@pytest.mark.parametrize("omit", [False, True])
+def test_columns_without_any_value_are_no_covariates(make, omit):
+    table = make(20, 0)
+    empty = {"flops": [None] * 20, "loss": np.full(20, np.nan), "score": [None] * 20}
+    with_empty = audited(table | empty, rank="rank", y="quality", omit=omit)
+    without = audited(table, rank="rank", y="quality")
+    assert with_empty.covariates == without.covariates == ("log params", "log hours")
+    assert with_empty.n_clusters == 20
+    assert (with_empty.verdict, with_empty.reason) == (without.verdict, without.reason)
+    assert "flops, loss: no row has a value, not adjusted for" in with_empty.notes
+    assert not any("no row has a value" in note for note in without.notes)
+
+
+def test_a_ledger_without_flops_and_loss_is_audited(ledger, tmp_path):
+    """As studies of other people's encoders write it."""
+    none = dict.fromkeys(("flops", "loss"), np.full(96, np.nan))
+    found = audited(written(ledger | none, tmp_path / "ledger.parquet"))
+    assert found.n_clusters == 12
+    assert found.covariates == ("log params", "log train_hours")
+
+
+def test_an_empty_column_that_is_asked_for_is_named(make):
+    table = make(20, 0) | {"flops": [None] * 20}
+    for omit in (False, True):
+        with pytest.raises(SonoscaleError, match="no row has a value in flops"):
+            audited(table, rank="rank", y="quality", covariates="flops", omit=omit)

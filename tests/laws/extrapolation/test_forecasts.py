@@ -161,7 +161,9 @@ def test_a_bend_inside_the_data_leaves_no_gap_at_their_top(n):
 def test_few_degrees_of_freedom_are_reported():
     few = extrapolate(X[:5], noisy(m2, X[:5]), y_name="loss")
     assert any("degrees of freedom are left" in note for note in few.warnings)
-    assert not any("degrees of freedom" in note for note in extrapolate(X, noisy(m2, X)).warnings)
+    fewer = extrapolate(X[:3], noisy(m2, X[:3]), y_name="loss")
+    assert any("1 degree of freedom is left" in note for note in fewer.warnings)
+    assert not any("of freedom" in note for note in extrapolate(X, noisy(m2, X)).warnings)
 
 
 def test_intervals_widen_with_the_reach_and_the_level():

@@ -54,7 +54,7 @@ def test_a_tie_of_a_tie_is_one_parameter():
     ("fix", "tie", "message"),
     [
         ({"Q": 1.0}, (), "form 'chinchilla' has no parameter 'Q'; it has A, alpha, B, beta, E"),
-        ({"E": -1.0}, (), "fix: E must be a number within 0 to inf, not -1.0"),
+        ({"E": -1.0}, (), "fix: E must be a number, 0 or more, not -1.0"),
         ({"E": np.nan}, (), "fix: E must be a number"),
         ({"E": "low"}, (), "fix: E must be a number"),
         (None, ["alpha"], "tie: 'alpha': give two parameters, such as alpha=beta"),

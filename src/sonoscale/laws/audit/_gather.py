@@ -188,6 +188,8 @@ def gather(
         held.append(f"{int(runs.held.sum())} rows are held out (held_out) and not audited")
         runs = runs.fitted
     names, decided = _find_covariates(runs, covariates, rank=rank, baselines=baselines, layer=layer)
+    if covariates is not None:
+        runs = runs.apart(*(name for name in names if _is_chosen(runs[name])))
     others = [name for name in dict.fromkeys(baselines) if name not in names]
     ordered = [name for name in (runs.step_by, layer) if name]
     runs = runs.use(
@@ -276,7 +278,7 @@ def _check_clusters(runs: RunTable, layer: str | None) -> None:
                 f"{name!r} needs configurations of several rows, but each row is its own: name the columns of the "
                 "configuration (clusters)"
             )
-    sizes = {*find_sizes(runs.columns, besides=(runs.y,)).values(), runs.family_by}
+    sizes = {*find_sizes(runs.filled, besides=(runs.y,)).values(), runs.family_by}
     if runs.step_by is None or not sizes.issuperset(runs.clusters_by):
         return
     steps = [str(step) for step in runs.columns[runs.step_by].tolist()]
@@ -297,7 +299,7 @@ def _find_covariates(
     """
     if rank == runs.y:
         raise SonoscaleError(f"{rank!r} is named both as rank and as quality (y)")
-    sizes = find_sizes(runs.columns, besides=(runs.y,)).values()
+    sizes = find_sizes(runs.filled, besides=(runs.y,)).values()
     taken = {rank, runs.y, runs.family_by, runs.step_by, layer, *(n for n in runs.clusters_by if n not in sizes)}
     for kind, given in (("covariate", covariates or ()), ("baseline", baselines)):
         for name in given:
@@ -305,16 +307,23 @@ def _find_covariates(
                 raise SonoscaleError(f"{name!r} cannot be a {kind}: it is the rank, the quality (y) or a label")
     if covariates is not None:
         return list(dict.fromkeys(covariates)), []
-    found = list(find_sizes(runs.columns, besides=taken).values())
-    present = {name.lower(): name for name in runs.columns if name not in taken}
+    found = list(find_sizes(runs.filled, besides=taken).values())
+    present = {name.lower(): name for name in runs.filled if name not in taken}
     found += [present[name] for name in LOSSES if name in present][:1]
-    notes: list[str] = []
+    empty = [name for name in runs.columns if name not in runs.filled]
+    kinds = [name for name in empty if name not in taken and (find_sizes([name]) or name.lower() in LOSSES)]
+    notes = [f"{', '.join(kinds)}: no row has a value, not adjusted for"] if kinds else []
     if "loss_of" in runs.columns and len(set(map(str, runs.columns["loss_of"].tolist()))) > 1:
         dropped = [name for name in found if is_loss(name)]
         found = [name for name in found if name not in dropped]
         notes += [f"{name} is not adjusted for: by loss_of, losses of several kinds are in it" for name in dropped]
     notes.append(f"covariates, by their names: {', '.join(found)}" if found else "no column is a covariate by its name")
     return found, notes
+
+
+def _is_chosen(values: NDArray[Any]) -> bool:
+    """Whether a column is whole numbers, as what is chosen before training is: a loss differs between seeds."""
+    return values.dtype.kind in "biu" or (values.dtype.kind == "f" and bool((values == np.round(values)).all()))
 
 
 def _scaled(

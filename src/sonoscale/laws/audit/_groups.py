@@ -14,7 +14,7 @@ from sonoscale.laws._estimate import Estimate
 from sonoscale.laws._read import Reading, Source, as_runs
 from sonoscale.laws.audit._audit import RELIABILITY, audit
 from sonoscale.laws.audit._result import Audit
-from sonoscale.laws.audit._verdict import VERDICTS, Verdict
+from sonoscale.laws.audit._verdict import LEAST_CONFIGURATIONS, VERDICTS, Verdict
 from sonoscale.results import Result, plain
 
 __all__ = ["GroupAudit", "GroupAudits", "audit_groups", "holm"]
@@ -29,7 +29,8 @@ class GroupAudit:
         verdict: after correction: `insufficient_data` where `supported` does not survive it; None where the group could
             not be audited.
         p: of the audit's, corrected by Holm's method; None where the audit did not come to one.
-        audit: on its own, None where there is none, with `error`.
+        audit: with that verdict and why, else as on its own; None where there is none, with `error`.
+        withdrawn: supported on its own, and not after correction.
     """
 
     group: dict[str, Any]
@@ -37,16 +38,12 @@ class GroupAudit:
     p: float | None
     audit: Audit | None
     error: str | None
+    withdrawn: bool = False
 
     @property
     def label(self) -> str:
         """`task=esc50`."""
         return ", ".join(f"{name}={value}" for name, value in self.group.items())
-
-    @property
-    def withdrawn(self) -> bool:
-        """Whether the group is supported on its own and not after correction."""
-        return self.audit is not None and self.audit.verdict != self.verdict
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -55,11 +52,13 @@ class GroupAudits(Result):
 
     The more tables are audited, the likelier one is supported by chance. So the p on which `supported` rests are
     corrected by Holm's method (Scandinavian Journal of Statistics 6, 1979): the chance that any group is supported
-    wrongly is as for one table.
+    wrongly is as for one table. All groups count that could have been supported, whether or not their audit came to a
+    test: that it did not is by chance too.
 
     Attributes:
         groups: in the order in which they come.
-        tested: p-values among them, for which the correction is.
+        tested: those that could have been supported, having configurations and covariates enough: the correction is for
+            so many.
         level: of each.
     """
 
@@ -75,7 +74,21 @@ class GroupAudits(Result):
         failed = f", {found[None]} that could not be audited" if found[None] else ""
         withdrawn = sum(one.withdrawn for one in self.groups)
         lost = f"; {withdrawn} more would be supported without it" if withdrawn else ""
-        return f"{len(self.groups)} groups, {self.tested} tested and corrected for (Holm): {counts}{failed}{lost}"
+        many = f"corrected for {self.tested} tests (Holm)" if self.tested else "none that could have been supported"
+        return f"{len(self.groups)} groups, {many}: {counts}{failed}{lost}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Why a group could not be audited, what speaks against a verdict, and what was decided about all tables."""
+        failed = [f"{one.label}: not audited: {one.error}" for one in self.groups if one.error is not None]
+        audits = [(one.label, one.audit) for one in self.groups if one.audit is not None]
+        of: dict[str, list[str]] = {}
+        for label, found in audits:
+            for caveat in found.caveats:
+                of.setdefault(caveat, []).append(label)
+        caveats = [f"{'; '.join(where[:3])}{'; ...' * (len(where) > 3)}: {caveat}" for caveat, where in of.items()]
+        every = [note for note in audits[0][1].notes if all(note in found.notes for _, found in audits)]
+        return (*failed, *caveats, *every)
 
     def rows(self) -> list[dict[str, Any]]:
         """A row for each group."""
@@ -83,7 +96,7 @@ class GroupAudits(Result):
         for one in self.groups:
             row: dict[str, Any] = {**one.group, "verdict": one.verdict, "p, corrected": one.p}
             if one.audit is None:
-                out.append(row | {"reason": one.error})
+                out.append(row)
                 continue
             found = one.audit
             row |= {"p": found.p, "configurations": found.n_clusters, "Spearman's rho": _value(found.spearman)}
@@ -93,7 +106,9 @@ class GroupAudits(Result):
             if not isinstance(found.decisions, str):
                 row["pairs ordered right"] = found.decisions[0].accuracy.value
             out.append(row)
-        names = list(dict.fromkeys(name for row in out for name in row))
+        names = [
+            n for n in dict.fromkeys(name for row in out for name in row) if any(row.get(n) is not None for row in out)
+        ]
         return [{name: row.get(name) for name in names} for row in out]
 
     def plot(self, ax: Any = None) -> Any:
@@ -200,28 +215,40 @@ def audit_groups(
         first = ", ".join(f"{name}={found[0][0][name]}" for name in names)
         raise SonoscaleError(f"{first}: {found[0][2]}{more}")
     p = [None if one is None else one.p for _, one, _ in found]
-    corrected = holm(p)
+    tested = sum(one is not None and _testable(one) for _, one, _ in found)
     groups = []
-    for (label, one, error), value in zip(found, corrected, strict=True):
+    for (label, one, error), value in zip(found, holm(p, tested), strict=True):
+        withdrawn = one is not None and one.verdict == "supported" and (value is None or value >= 1 - level)
+        if withdrawn:
+            one = dataclasses.replace(
+                one, verdict="insufficient_data", needed="more configurations, or fewer groups, chosen beforehand",
+                reason=f"supported on its own (p = {one.p:.2g}), but not after correction for {tested} tests "
+                f"(p = {value:.2g})",
+            )  # fmt: skip
         verdict = None if one is None else one.verdict
-        if verdict == "supported" and (value is None or value >= 1 - level):
-            verdict = "insufficient_data"
-        groups.append(GroupAudit(group=label, verdict=verdict, p=value, audit=one, error=error))
-    return GroupAudits(groups=tuple(groups), tested=sum(one is not None for one in p), level=level)
+        groups.append(GroupAudit(group=label, verdict=verdict, p=value, audit=one, error=error, withdrawn=withdrawn))
+    return GroupAudits(groups=tuple(groups), tested=tested, level=level)
 
 
-def holm(p: Sequence[float | None]) -> list[float | None]:
-    """p-values corrected for their number; None stays None and does not count.
+def _testable(one: Audit) -> bool:
+    """Whether a table of so many configurations could have been supported, whatever its rank and quality."""
+    return len(one.points) >= LEAST_CONFIGURATIONS and bool(one.points.names)
+
+
+def holm(p: Sequence[float | None], tested: int = 0) -> list[float | None]:
+    """p-values corrected for their number, or for `tested` where that is more; None stays None.
 
     Example:
         >>> holm([0.01, 0.04, None, 0.03])
         [0.03, 0.06, None, 0.06]
+        >>> holm([0.01, None], 20)
+        [0.2, None]
     """
     known = sorted((value, place) for place, value in enumerate(p) if value is not None)
     out: list[float | None] = [None] * len(p)
     most = 0.0
     for done, (value, place) in enumerate(known):
-        most = max(most, min(1.0, value * (len(known) - done)))
+        most = max(most, min(1.0, value * (max(len(known), tested) - done)))
         out[place] = most
     return out
 

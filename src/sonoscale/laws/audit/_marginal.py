@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,8 @@ def associate(x: Array, y: Array, *, level: float, bootstrap: int, seed: int) ->
     """Spearman's rho of [G] and [G], both varying: the interval of `sonoscale.laws.spearman`, p by Student's t."""
     found: Any = stats.spearmanr(x, y)
     value, p = float(found.statistic), float(found.pvalue) if len(x) >= 3 else None
+    if p is not None:
+        p = max(p, 2.0 / math.gamma(min(len(x), 150) + 1.0))  # of an order that is perfect, or reversed
     if len(x) < 4:
         return Association(value=value, low=-1.0, high=1.0, p=p, n=len(x))
     interval = spearman(x, y, level=level, bootstrap=bootstrap, seed=seed)

@@ -297,9 +297,10 @@ def _warnings(
 ) -> tuple[str, ...]:
     notes = []
     if freedom < _FEW:
+        left = max(freedom, 1.0)
         notes.append(
-            f"{max(freedom, 1.0):.2g} degrees of freedom are left for the noise: intervals are as wide as Student's t "
-            "makes them, and rough"
+            f"{left:.2g} degree{'s of freedom are' if left > 1 else ' of freedom is'} left for the noise: intervals "
+            "are as wide as Student's t makes them, and rough"
         )
     if len(able) < len(wanted):
         lost = ", ".join(one.name for one in wanted if one not in able)

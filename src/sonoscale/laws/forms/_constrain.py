@@ -48,7 +48,9 @@ def constrain(form: Form, fix: Mapping[str, float] | None = None, tie: Sequence[
             or not np.isfinite(value)
             or not low <= value <= high
         ):
-            raise SonoscaleError(f"fix: {name} must be a number within {low:g} to {high:g}, not {value!r}")
+            lower = "" if low == -np.inf else f", {low:g} or more"
+            upper = "" if high == np.inf else f", {high:g} or less"
+            raise SonoscaleError(f"fix: {name} must be a number{lower}{upper}, not {value!r}")
     stands_for = {name: name for name in form.parameters}
     for first, second in pairs:
         for name in (first, second):

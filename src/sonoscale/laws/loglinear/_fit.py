@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sonoscale.laws._bootstrap import small_sample_factor
-from sonoscale.laws._data import as_names, check_draws
+from sonoscale.laws._data import as_names, canonical_order, check_draws
 from sonoscale.laws._read import Reading, Source, as_runs
 from sonoscale.laws._runs import RunTable
 from sonoscale.laws._target import Target
@@ -18,7 +18,7 @@ from sonoscale.laws.loglinear._families import missed_families, solve_prepared
 from sonoscale.laws.loglinear._fitted import Coefficient, LogLinear
 from sonoscale.laws.loglinear._formula import latex_formula, text_formula
 from sonoscale.laws.loglinear._prepare import Prepared, checked, prepare
-from sonoscale.laws.loglinear._resample import Resamples, canonical_order, resample
+from sonoscale.laws.loglinear._resample import Resamples, resample
 from sonoscale.laws.loglinear._robust import corrected_errors, robust_covariance
 from sonoscale.laws.loglinear._solve import Solved
 from sonoscale.laws.loglinear._terms import Term, is_categorical

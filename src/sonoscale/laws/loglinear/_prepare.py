@@ -80,7 +80,7 @@ def checked(runs: RunTable, x: str | Sequence[str], *also: str) -> RunTable:
     runs.need(*names)
     numbers = [name for name in names if not is_categorical(runs.columns, name, runs.rows)]
     labels = [name for name in names if name not in numbers] + ([family] if family else [])
-    return runs.use(*numbers, *also, labels=labels, with_y=True)
+    return runs.use(*numbers, *also, labels=labels, with_y=True).apart(*names)
 
 
 def prepare(

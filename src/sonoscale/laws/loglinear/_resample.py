@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Resamples", "canonical_order", "resample"]
+__all__ = ["Resamples", "resample"]
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.intp]
@@ -41,8 +40,3 @@ def resample(clusters: Codes, *, bootstrap: int, seed: int) -> Resamples:
     group = rng.integers(len(sizes), size=bootstrap)
     within = (rng.random(bootstrap) * sizes[group]).astype(np.intp)
     return Resamples(weights, order[first[group] + within], rng.random(bootstrap))
-
-
-def canonical_order(*columns: NDArray[Any]) -> Codes:
-    """An order of the rows that depends on their values alone, so that their order in a file changes nothing."""
-    return np.lexsort(np.concatenate([column.reshape(len(column), -1) for column in columns], axis=1).T)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sonoscale.errors import SonoscaleError
 from sonoscale.extras import need
 from sonoscale.laws._bootstrap import expanded_interval
-from sonoscale.laws._data import as_names, check_draws
+from sonoscale.laws._data import as_names, canonical_order, check_draws
 from sonoscale.laws._estimate import Prediction
 from sonoscale.laws._fit_form import fit_form
 from sonoscale.laws._fitted import Fit
@@ -25,7 +25,7 @@ from sonoscale.laws.loglinear._families import missed_families
 from sonoscale.laws.loglinear._fit import fit_prepared
 from sonoscale.laws.loglinear._fitted import LogLinear
 from sonoscale.laws.loglinear._prepare import Prepared, checked, prepare
-from sonoscale.laws.loglinear._resample import Resamples, canonical_order, resample
+from sonoscale.laws.loglinear._resample import Resamples, resample
 from sonoscale.laws.loglinear._routes import (
     DIRECT,
     MEASURED,

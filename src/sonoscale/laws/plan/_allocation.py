@@ -101,11 +101,12 @@ def plan_allocation(
     y = read.y
     if len({n, d, y}) < 3:
         raise SonoscaleError(f"{n}, {d} and {y} must be three different columns")
-    runs = read.use(positive=(n, d), with_y=True)
+    runs = read.use(positive=(n, d), with_y=True).apart(n, d)
     target = runs.target(along=(n, d))
     fitted = runs.fitted
     if isinstance(cost, str):
         fitted = fitted.use(positive=(cost,))
+    fitted = fitted.ordered(y, d, n)
     target.check(fitted[y], fitted.rows)
     ns, ds = fitted[n], fitted[d]
     notes = [*fitted.notes]

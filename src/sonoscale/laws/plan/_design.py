@@ -115,7 +115,7 @@ def plan_design(
     words = {name for name in x if _is_text(read[name])}
     if amount is not None and amount in words:
         raise SonoscaleError(f"{amount} holds text: it cannot be how much is trained on")
-    runs = read.use(*(name for name in x if name not in words), labels=words, with_y=True)
+    runs = read.use(*(name for name in x if name not in words), labels=words, with_y=True).apart(*x)
     target = _target(runs, [name for name in x if name not in words], None if cost is None else cost(
         {name: runs[name] for name in x}
     ).get("flops"))  # fmt: skip
@@ -285,7 +285,7 @@ def _is_text(values: NDArray[Any]) -> bool:
 
 def _target(runs: RunTable, along: Sequence[str], flops: Array | None) -> Target:
     """Which end of y is good: along the FLOPs of the table, else along these counted ones, else along the columns."""
-    if flops is not None and "compute" not in find_sizes(runs.columns, besides=(runs.y,)):
+    if flops is not None and "compute" not in find_sizes(runs.filled, besides=(runs.y,)):
         runs = replace(runs, columns={**runs.columns, "FLOPs": np.asarray(flops, dtype=np.float64)})
     return runs.target(along=along)
 

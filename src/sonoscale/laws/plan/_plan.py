@@ -169,7 +169,7 @@ class _Options:
         for name, given in (("curved", self.curved), ("base", self.base)):
             if given:
                 raise SonoscaleError(f"{name} goes with design")
-        sizes = find_sizes(runs.columns, besides=(runs.y,))
+        sizes = find_sizes(runs.filled, besides=(runs.y,))
         n = self.n or sizes.get("parameters")
         d = self.d or sizes.get("data seen") or sizes.get("data")
         for option, found, kinds in (("n", n, ("parameters",)), ("d", d, ("data seen", "data"))):
@@ -188,7 +188,7 @@ class _Options:
             raise SonoscaleError(
                 f"{n} and {d} say nothing of {', '.join(limits)}: budgets here are flops, params and a limit on {d}"
             )
-        column = self.flops_column or ("flops" if study and "flops" in runs.columns else None)
+        column = self.flops_column or ("flops" if study and "flops" in runs.filled else None)
         return plan_allocation(
             runs, n=n, d=d, flops=flops, most_n=most_n, most_d=most_d, cost=column, **self.options
         )  # fmt: skip

@@ -1,0 +1,131 @@
+"""From the ledgers of the study to FINDINGS.md: `python studies/unify/analyse.py`.
+
+Reads `ledgers/*.parquet` beside this file, answers the registered questions by the registered rules, and writes
+`FINDINGS.md`, `findings.json` and `figures/`. `--ledgers FOLDER` reads others, `--out FOLDER` writes elsewhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from answers import Answer, answers
+from figures import draw
+from table import STRATA, Table, load
+
+from sonoscale.files import write_json, write_text
+from sonoscale.provenance import provenance
+
+HERE = Path(__file__).parent
+TITLES = {
+    "H1": "Is there a power law of quality in rank over all runs?",
+    "H2": "Is it one law, with the same exponent for each variable and domain?",
+    "H3": "Does it hold for objectives, backbones and families that were left out?",
+    "H4": "Does rank predict beyond parameters, data, compute and loss?",
+    "H5": "How much of the variance of rank is between configurations?",
+    "H6": "How early does rank predict the end?",
+    "H7": "Which estimator, embedding, layer?",
+    "H8": "Do laws fitted on the smaller compute predict the largest?",
+    "H9": "Compute-optimal parameters and examples",
+    "H10": "Would the planner have chosen well?",
+    "H11": "Is the two-stage law better than the direct one?",
+}
+PLANNED = {"variables": 96, "compute": 6, "compute-mae": 2, "isoflop": 30, "procedural": 9}
+"""Runs that were registered."""
+
+OF_SCORES = (
+    "score", "reliability", "low", "high", "floor_logmel", "floor_untrained", "best", "gain", "weight",
+)  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--ledgers", type=Path, default=HERE / "ledgers", help="folder of the ledgers")
+    parser.add_argument("--out", type=Path, default=HERE, help="folder of what is written")
+    parser.add_argument("--seed", type=int, default=0, help="of resampling")
+    options = parser.parse_args()
+    started = time.perf_counter()
+    ledgers = {name: options.ledgers / f"{name}.parquet" for name in STRATA}
+    table = load({name: path for name, path in ledgers.items() if path.is_file()})
+    found = answers(table, options.seed)
+    pictures = draw(table, found, options.out / "figures")
+    facts = provenance("numpy", "scipy", "pyarrow") | {"seed": options.seed}
+    text = findings(table, found, pictures, facts)
+    write_text(options.out / "FINDINGS.md", text)
+    plain = {name: {"decided": a.decided, "said": a.said, "tables": a.tables} for name, a in found.items()}
+    write_json(options.out / "findings.json", {"provenance": facts, "answers": plain})
+    print(
+        f"{len(table)} checkpoints of {len(set(table['run']))} runs -> {options.out / 'FINDINGS.md'} in "
+        f"{time.perf_counter() - started:.0f} s"
+    )
+
+
+def findings(table: Table, found: dict[str, Answer], pictures: dict[str, str], facts: dict[str, Any]) -> str:
+    """The page."""
+    runs = {name: len(set(table.of(name)["run"])) for name in STRATA}
+    complete = all(runs[name] == PLANNED[name] for name in STRATA)
+    final = table.final()
+    flops = sum(final["flops"])
+    lines = [
+        "# Does rank unify the variables of audio scaling? Findings",
+        "",
+        "Written by `python studies/unify/analyse.py` from the ledgers in this folder, by the rules of "
+        "[REGISTRATION.md](REGISTRATION.md).",
+        "",
+        f"**{'Final' if complete else 'Interim'}**: {len(final)} of {sum(PLANNED.values())} registered runs are "
+        "finished, "
+        f"{len(set(table['config']))} configurations, {len(table)} checkpoints, {flops:.2g} operations on the paths to "
+        f"the last checkpoints, {sum(final['seconds']) / 3600:.1f} hours of training on one core."
+        + ("" if complete else " Nothing below is a result of the study before all are finished."),
+        "",
+        rows_table([{"stratum": name, "finished": runs[name], "registered": PLANNED[name]} for name in STRATA]),
+        "",
+        "## Answers",
+        "",
+        rows_table([{"": name, "question": TITLES[name], "answer": a.decided} for name, a in found.items()]),
+        "",
+        "## What quality is",
+        "",
+        table.quality.headline,
+        "",
+        rows_table([{name: row[name] for name in OF_SCORES} for row in table.quality.rows()]),
+    ]  # fmt: skip
+    for name, answer in found.items():
+        lines += ["", f"## {name}: {TITLES[name]}", "", f"**{answer.decided}.** {answer.said}"]
+        if name in pictures:
+            lines += ["", f"![{TITLES[name]}](figures/{pictures[name]})"]
+        for title, rows in answer.tables.items():
+            lines += ["", f"{title}:", "", rows_table(rows)]
+    lines += [
+        "",
+        "## Made with",
+        "",
+        ", ".join(f"{key} {value}" for key, value in facts.items() if isinstance(value, (str, int, float))),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def rows_table(rows: list[dict[str, Any]]) -> str:
+    """As Markdown."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    if not rows:
+        return "(none)"
+    lines = ["| " + " | ".join(name.replace("_", " ") for name in names) + " |", "|" + "---|" * len(names)]
+    lines += ["| " + " | ".join(cell(row.get(name)) for name in names) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def cell(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, (float, np.floating)):
+        return f"{value:.3g}" if abs(value) >= 1e4 or (value and abs(value) < 1e-3) else f"{value:.4g}"
+    return str(value).replace("|", "/").replace("\n", " ")
+
+
+if __name__ == "__main__":
+    main()

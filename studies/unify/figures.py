@@ -1,0 +1,160 @@
+"""Figures of the findings, as SVG and PNG."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import numpy as np
+import vl_convert
+from answers import Answer
+from table import Table
+
+from sonoscale.files import make_folder, write_bytes, write_text
+
+__all__ = ["draw"]
+
+COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]
+"""Of Okabe and Ito: told apart by colour-blind readers."""
+
+
+def draw(table: Table, found: dict[str, Answer], folder: Path) -> dict[str, str]:
+    """Write them; question -> file name of its picture."""
+    make_folder(folder)
+    charts = {
+        "H1": scatter(table.final()), "H2": exponents(found["H2"]), "H3": bars_left_out(found["H3"]),
+        "H5": None, "H6": early(found["H6"]), "H8": compute(table), "H10": lost(found["H10"]),
+    }  # fmt: skip
+    names = {}
+    for question, chart in charts.items():
+        if chart is None:
+            continue
+        spec = chart.configure_view(stroke=None).configure_axis(grid=False).to_json()
+        write_text(folder / f"{question}.svg", vl_convert.vegalite_to_svg(spec))
+        write_bytes(folder / f"{question}.png", vl_convert.vegalite_to_png(spec, scale=1.5))
+        names[question] = f"{question}.png"
+    return names
+
+
+def _data(rows: list[dict[str, Any]]) -> alt.Data:
+    plain = [{k: v.item() if isinstance(v, np.generic) else v for k, v in row.items()} for row in rows]
+    return alt.Data(values=plain)
+
+
+def scatter(final: Table) -> Any:
+    rows = [
+        {"rank": r, "quality": q, "family": f, "varied": a}
+        for r, q, f, a in zip(final["rankme"], final["quality"], final["family"], final["axis"], strict=True)
+        if np.isfinite(q)
+    ]
+    return (
+        alt.Chart(_data(rows), width=420, height=280)
+        .mark_point(filled=True, size=45, opacity=0.8)
+        .encode(
+            x=alt.X("rank:Q", scale=alt.Scale(type="log", nice=False, padding=10), title="RankMe of the token mean"),
+            y=alt.Y("quality:Q", scale=alt.Scale(zero=False, nice=False, padding=10), title="quality"),
+            color=alt.Color("family:N", scale=alt.Scale(range=COLOURS)), shape="family:N",
+        )
+    )  # fmt: skip
+
+
+def exponents(answer: Answer) -> Any:
+    rows = [
+        row
+        for title in ("Exponent by variable", "Exponent by domain")
+        for row in answer.tables.get(title, [])
+        if "low" in row
+    ]
+    if not rows:
+        return None
+    order = [row["of"] for row in rows]
+    clipped = [
+        row | {"left": max(row["low"], -3.0), "right": min(row["high"], 3.0)}
+        for row in rows
+        if abs(row["exponent"]) < 3
+    ]
+    base = alt.Chart(_data(clipped), width=420).encode(y=alt.Y("of:N", sort=order, title=None))
+    bar = base.mark_rule(strokeWidth=2).encode(
+        x=alt.X("left:Q", title="exponent of quality in rank, 95% interval"), x2="right:Q"
+    )
+    zero = alt.Chart(_data([{"zero": 0}])).mark_rule(strokeDash=[4, 3], color="#888").encode(x="zero:Q")
+    return zero + bar + base.mark_point(filled=True, size=45).encode(x="exponent:Q")
+
+
+def bars_left_out(answer: Answer) -> Any:
+    laws = ["rank", "params", "flops", "mean"]
+    rows = [
+        {"left_out": row["left_out"], "by": by, "error": row[by]}
+        for table in answer.tables.values() for row in table for by in laws
+    ]  # fmt: skip
+    if not rows:
+        return None
+    return (
+        alt.Chart(_data(rows), width=420)
+        .mark_point(filled=True, size=60)
+        .encode(
+            y=alt.Y("left_out:N", title=None), x=alt.X("error:Q", title="RMS error of log quality, left-out family"),
+            color=alt.Color("by:N", scale=alt.Scale(range=COLOURS), sort=laws, title="law of"),
+            shape=alt.Shape("by:N", sort=laws, title="law of"),
+        )
+    )  # fmt: skip
+
+
+def early(answer: Answer) -> Any:
+    rows = [row for table in answer.tables.values() for row in table]
+    if not rows:
+        return None
+    return (
+        alt.Chart(_data(rows), width=420, height=240)
+        .mark_line(point=True)
+        .encode(
+            x=alt.X("share_of_compute:Q", scale=alt.Scale(type="log"), axis=alt.Axis(format="%")).title("compute"),
+            y=alt.Y("spearman:Q", title="correlation with the final quality"),
+            color=alt.Color("predictor:N", scale=alt.Scale(range=COLOURS)), strokeDash="predictor:N",
+        )
+    )  # fmt: skip
+
+
+def compute(table: Table) -> Any:
+    part = table.of("compute", "compute-mae", "procedural")
+    rows = [
+        {
+            "flops": f,
+            "value": float(v),
+            "of": name,
+            "family": family,
+            "audio": "synthesised" if s == "procedural" else "real",
+        }
+        for name, column in (("quality", "quality"), ("rank", "rankme"))
+        for f, v, family, s in zip(part["flops"], part[column], part["family"], part["stratum"], strict=True)
+        if np.isfinite(v)
+    ]
+    if not rows:
+        return None
+    return (
+        alt.Chart(_data(rows), width=250, height=220)
+        .mark_point(filled=True, size=45, opacity=0.8)
+        .encode(
+            x=alt.X(
+                "flops:Q", scale=alt.Scale(type="log", nice=False, padding=10), title="operations",
+                axis=alt.Axis(format=".0e", tickCount=4),
+            ),
+            y=alt.Y("value:Q", scale=alt.Scale(zero=False), title=None),
+            color=alt.Color("family:N", scale=alt.Scale(range=COLOURS)), shape="audio:N",
+        )
+        .facet(column=alt.Column("of:N", title=None))
+        .resolve_scale(y="independent")
+    )  # fmt: skip
+
+
+def lost(answer: Answer) -> Any:
+    rows = [row for table in answer.tables.values() for row in table]
+    if not rows:
+        return None
+    order = [row["chosen_by"] for row in rows]
+    base = alt.Chart(_data(rows), width=420).encode(y=alt.Y("chosen_by:N", sort=order, title=None))
+    rule = base.mark_rule(strokeWidth=2).encode(
+        x=alt.X("low:Q", title="quality lost against the best, 95% interval"), x2="high:Q"
+    )
+    return rule + base.mark_point(filled=True, size=60).encode(x="lost:Q")
