@@ -45,7 +45,9 @@ def checkpoint_content(path: Path) -> dict[str, Any]:
         raise SonoscaleError(f"{path}: damaged or replaced: it is not what the run beside it wrote")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        if not isinstance(content["config"], dict) or not isinstance(content["config"]["encoder"], dict):
+        if not isinstance(content, dict) or not isinstance(content["config"], dict):
+            raise TypeError
+        if not isinstance(content["config"]["encoder"], dict):
             raise TypeError
         if not all(isinstance(each, Tensor) for each in content["encoder"].values()):
             raise TypeError

@@ -89,7 +89,8 @@ def runs(folder: str | Path = "results/runs") -> Runs:
         run = dict.fromkeys(_COLUMNS) | {"run": one.name[1 : -len(".unfinished")] if begun else one.name}
         who = claims.get(run["run"] or "")
         try:
-            run |= _configured(one) | ({} if begun else _recorded(one))
+            run |= _configured(one)
+            run |= {} if begun else _recorded(one)
             run["state"] = ("running" if who is not None and who.alive else "begun") if begun else "finished"
         except SonoscaleError as error:
             run["state"] = "unreadable"
