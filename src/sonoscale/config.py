@@ -260,12 +260,17 @@ def _unknown(model: type[BaseModel], loc: list[Any], key: str) -> str:
     named = [f"{prefix}{each[last]}" for each in words if last in each]
     if named:
         return f"unknown key '{key}'; did you mean '{named[0]}'?"
+    if len(last) > _LONGEST_KEY:  # which is not misspelt, and takes long to compare
+        return f"unknown key '{_short(key, 100)}'; valid keys here: {', '.join(sorted(siblings))}"
     close = [f"{prefix}{near}" for near in difflib.get_close_matches(last, siblings, n=1, cutoff=0.5)]
     elsewhere = {path.rpartition(".")[2]: path for path in reversed(_paths(model))}
     if not close or last in elsewhere:
         close = [elsewhere[near] for near in difflib.get_close_matches(last, elsewhere, n=1, cutoff=0.8)]
     hint = f"did you mean '{close[0]}'?" if close else f"valid keys here: {', '.join(sorted(siblings))}"
     return f"unknown key '{key}'; {hint}"
+
+
+_LONGEST_KEY = 100
 
 
 def _one_of(names: Iterable[str]) -> str:

@@ -83,6 +83,10 @@ def contents(folder: Path, pattern: str = "**/*") -> dict[str, bytes]:
     return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
 
 
+def packed(folder: Path) -> dict[str, bytes]:
+    return contents(folder / "pack")
+
+
 def weights(folder: Path) -> Any:
     import torch
 
@@ -122,7 +126,7 @@ KINDS: dict[str, Kind] = {
             (s["encoder"], s["score"], s["low"], s["high"]) for s in json.loads((out / "o.json").read_text())["scores"]
         ],
     ),
-    "data pack": Kind(["data", "pack", "IN/audio", "--out", "OUT/pack", "--shard-mb", "1"], contents),
+    "data pack": Kind(["data", "pack", "IN/audio", "--out", "OUT/pack", "--shard-mb", "1"], packed),
     "data fetch": Kind(
         ["data", "fetch", "toy", "--recipes", "IN/recipes.yaml", "--out", "OUT"], lambda out: contents(out, "**/*.bin")
     ),
@@ -135,7 +139,7 @@ KINDS: dict[str, Kind] = {
          "1", "--retries", "5"],
         ledger,
     ),
-    "export": Kind(["export", "IN/run", "--to", "xares", "--out", "OUT/export"], lambda out: contents(out)),
+    "export": Kind(["export", "IN/run", "--to", "xares", "--out", "OUT/export"], lambda out: contents(out / "export")),
     "fit": Kind(
         ["fit", "IN/runs.csv", "--x", "params,hours", "--y", "loss", "--clusters", "config", "--form", "chinchilla",
          "--bootstrap", "4000", "--json", "OUT/o.json"],
