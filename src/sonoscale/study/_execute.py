@@ -90,7 +90,7 @@ def open_executor(name: str, *, workers: int | None, device: str, folder: Path, 
         SonoscaleError: there is none of that name, it lacks its package, or there is no such device.
     """
     if name == "local":
-        from sonoscale.pretrain._runtime import find_device
+        from sonoscale.encoders import find_device
         from sonoscale.study._local import LocalExecutor, local_devices
 
         devices = local_devices(find_device(device), workers)
