@@ -33,7 +33,6 @@ def main(names: list[str]) -> None:
         ledger = ROOT / "results" / name / "ledger.parquet"
         if ledger.is_file() and (not names or name in names):
             shutil.copyfile(ledger, LEDGERS / f"{name}.parquet")
-    (ROOT / "docs" / "gallery.md").write_text(gallery(), encoding="utf-8")
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "results").mkdir()
         for name in STUDIES:
@@ -50,6 +49,7 @@ def main(names: list[str]) -> None:
                     take(tab, page, ROOT / "docs" / "report.png")
                     take(tab, page, ROOT / "docs" / "report-dark.png", dark=True)
                     take(tab, page, ROOT / "docs" / "report-phone.png", width=400)
+    (ROOT / "docs" / "gallery.md").write_text(gallery(), encoding="utf-8")
 
 
 def take(tab: Tab, page: Path, picture: Path, *, width: int = 1200, dark: bool = False) -> None:

@@ -146,13 +146,15 @@ def make_pages(folder: Path, names: Sequence[str] = (), said: Callable[[str], ob
 
 
 def gallery() -> str:
-    """The page of the gallery in Markdown."""
+    """The page of the gallery in Markdown: the reports that have a picture."""
     parts = [
         "# Gallery\n",
         "*Written by `make picture`, which takes the pictures in Chromium. When the site is built, each page is made "
         "too, from the ledgers in `docs/gallery/` alone, which is why those have no training curves.*\n",
     ]
     for report in reports():
+        if not (LEDGERS / f"{report.name}.png").is_file():
+            continue
         parts += [
             f"## {report.title}\n",
             report.text + "\n",
