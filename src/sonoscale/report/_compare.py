@@ -81,8 +81,8 @@ def comparison_page(studies: Sequence[StudyResults]) -> Page:
     answers = [
         Answer(
             "Which study has the best encoder?",
-            f"{ahead}: quality {decimal(best[ahead].quality)}, {best[ahead].label}.",
-            "; ".join(f"{name} {decimal(one.quality)}" for name, one in best.items() if name != ahead) + ".",
+            f"{ahead}: quality {decimal(best[ahead].quality)}, {best[ahead].label.removeprefix(f'{ahead}: ')}.",
+            "; ".join(f"{name}: {decimal(one.quality)}" for name, one in best.items() if name != ahead) + ".",
         ),
         *(_verdict(name, one) for name, one in zip(names, studies, strict=True)),
     ]
@@ -177,12 +177,11 @@ def _best(merged: StudyResults, name: str) -> Point:
 
 def _verdict(name: str, one: StudyResults) -> Answer:
     audit = one.laws.audit
+    reason = str(audit.get("reason") or "")
+    reason = f"{reason[:1].upper()}{reason[1:]}." if reason else ""
     if not audit.get("verdict"):
-        return Answer(f"{name}: can rank be trusted?", "Not audited.", str(audit.get("reason") or ""), "open")
-    words = str(audit["words"])
-    return Answer(
-        f"{name}: can rank be trusted?", f"{words}.", str(audit.get("reason") or ""), tone_of(str(audit["verdict"]))
-    )
+        return Answer(f"{name}: can rank be trusted?", "Not audited.", reason, "open")
+    return Answer(f"{name}: can rank be trusted?", f"{audit['words']}.", reason, tone_of(str(audit["verdict"])))
 
 
 def _table(studies: Sequence[StudyResults], names: Sequence[str], best: dict[str, Point]) -> Table:
