@@ -11,6 +11,7 @@ import shutil
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image
@@ -56,7 +57,8 @@ def take(tab: Tab, page: Path, picture: Path, *, width: int = 1200, dark: bool =
     """The first screen of a page as PNG."""
     tab.open(page, width=width, height=860, dark=dark)
     if width > 600:
-        tab.wait("document.querySelector('[data-drawn]')")
+        with suppress(TimeoutError):  # the first screen of some pages is words alone
+            tab.wait("document.querySelector('[data-drawn]')")
     time.sleep(SETTLED)
     tab.picture(picture)
     with Image.open(picture) as image:
