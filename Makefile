@@ -2,21 +2,23 @@
 # make test       lint, types, tests and the examples in the docstrings
 # make test-all   the same, and the tests marked slow
 # make site       the documentation, into site/: warnings are errors, links are checked
+# make picture    the pictures of reports in the documentation, after make demo and make gallery
 # make dist       sdist and wheel, each extra of the wheel tried in an empty environment
-# All targets install what they need into .venv; the second time that is quick.
+# All targets install what they need into .venv; the second time that is quick. The demo needs the least.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DEMO := $(VENV)/.demo
 WORKERS ?= auto
 
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder \
 	--doctest-modules tests src/sonoscale
 
-.PHONY: demo test test-all lint types tests tests-all format bench docs site dist picture clean
+.PHONY: demo test test-all lint types tests tests-all format bench docs site dist gallery picture clean
 
-demo: $(STAMP)
+demo: $(DEMO)
 	$(BIN)/sonoscale study run studies/quickstart.yaml
 
 # The types are checked, by one process, while the tests run.
@@ -66,17 +68,27 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/probe.py
 	$(BIN)/python benchmarks/laws.py
 
-# The pictures of reports in the docs: of the demo, and of other studies where there are any.
-STUDIES = results/quickstart
-picture:
-	$(BIN)/python docs/pictures.py $(STUDIES)
+# The studies of the gallery in the documentation: a grid of objectives, and one of three axes.
+gallery: demo
+	$(BIN)/sonoscale study run studies/gallery/objectives.yaml
+	$(BIN)/sonoscale study run studies/gallery/three-axes.yaml
+
+# The pictures of reports in the documentation, and the ledgers that they come from; NAMES=quickstart: of that alone.
+picture: $(STAMP)
+	$(BIN)/python docs/pictures.py $(NAMES)
 
 clean:
 	rm -rf $(VENV) dist results site docs/reference docs/project .pytest_cache .ruff_cache
 
-$(STAMP): pyproject.toml constraints.txt
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Sonoscale needs Python 3.11 or later; set PYTHON=...") if sys.version_info < (3, 11) else 0'
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV)
+
+$(DEMO): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,report,procedural]'
+	touch $@
+
+$(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
 	# What ranks are compared with in the tests. Without what they ask for: they would bring torchvision.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \

@@ -40,7 +40,7 @@ def table() -> str:
                     {
                         "encoder": {**backbone, "width": width, "depth": 4},
                         "objective": objective,
-                        "train": {"batch_size": BATCH},
+                        "train": {"clip_seconds": 2.0, "batch_size": BATCH},
                     },
                 )
                 cost, counted = training_cost(config), count_operations(config).training

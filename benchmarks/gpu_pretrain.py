@@ -45,7 +45,7 @@ def measure(kind: str, width: int, batch: int, precision: str, *, compiled: bool
         RunConfig,
         {
             "data": {"kind": "procedural", "clips": max(3072, batch), "seconds": 10.0},
-            "encoder": {"width": width, "depth": 12, "n_mels": 128},
+            "encoder": {"backbone": "vit", "width": width, "depth": 12, "n_mels": 128},
             "objective": {"kind": kind, "decoder_depth": 4, "decoder_width_ratio": 0.5},
             "train": {"clip_seconds": 10.0, "batch_size": batch},
         },

@@ -1,6 +1,6 @@
 """What watching the rank costs a training run: `python benchmarks/monitor.py`.
 
-A masked autoencoder of width 192 as in the quickstart study otherwise, on one core; a reading every 50 steps.
+A contrast of width 192 as in the quickstart study otherwise, on one core; a reading every 50 steps.
 """
 
 from __future__ import annotations

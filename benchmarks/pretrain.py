@@ -41,7 +41,16 @@ from sonoscale.provenance import provenance
 BATCH, CLIPS = 64, 512
 CONFIG = {
     "data": {"kind": "procedural", "clips": CLIPS, "heldout_clips": 64, "domains": ["music", "environment"]},
-    "encoder": {"width": 64, "depth": 4, "n_mels": 64, "patch_mels": 16, "patch_frames": 16, "heads": 2},
+    "encoder": {
+        "backbone": "vit",
+        "width": 64,
+        "depth": 4,
+        "n_mels": 64,
+        "patch_mels": 16,
+        "patch_frames": 16,
+        "heads": 2,
+    },
+    "objective": {"kind": "mae"},
     "train": {"clip_seconds": 2.0, "batch_size": BATCH, "budgets": [1000], "warmup_steps": 40},
 }
 # 12 x 4 patches of 16 x 16: a square image of 7 x 7 has one patch more.
@@ -172,12 +181,18 @@ def shares(ours: Ours, steps: int = 20) -> dict[str, float]:
 ABOUT = """# How fast training is on a CPU
 
 Written by `python benchmarks/pretrain.py --share docs/performance.md`: whole training steps (reading, drawing, forward,
-backward, optimiser) of a transformer on frames of 64 mels x 4, or of the convolutional network on the same patches,
-depth 4, clips of 2 s, batches of 64 (16 from width 384 on). One thread; FLOPs of `training_cost` over CPU time, as a
-share of what a float32 product [4096, width] x [width, 4 width] reaches, measured in turns with the steps (medians of
-{rounds}). *Before*: PyTorch's own attention and depthwise convolution. Shares above 100% are those of a CPU that
+backward, optimiser) of a transformer on frames of 64 mels x 4, or of the isotropic convolutional network on the same
+patches, depth 4, clips of 2 s, batches of 64 (16 from width 384 on); and of the CNN that is trained by default, depth
+1, patches of 16 x 16, clips of 1 s. One thread; FLOPs of `training_cost` over CPU time, as a share of what a float32
+product [4096, width] x [width, 4 width] reaches, measured in turns with the steps (medians of {rounds}). *Before*:
+PyTorch's own attention and depthwise convolution, which the CNN has not. Shares above 100% are those of a CPU that
 multiplies bf16 twice as fast as float32."""
-SHARED = (("mae", "vit"), ("latent", "vit"), ("contrastive", "vit"), ("mae", "conv"))
+SHARED = (("mae", "vit"), ("latent", "vit"), ("contrastive", "vit"), ("mae", "conv"), ("contrastive", "cnn"))
+SHAPES: dict[str, dict[str, Any]] = {
+    "vit": {"patch_mels": 64, "patch_frames": 4, "depth": 4},
+    "conv": {"patch_mels": 64, "patch_frames": 4, "depth": 4},
+    "cnn": {"patch_mels": 16, "patch_frames": 16, "depth": 1},
+}
 
 
 class Step:
@@ -188,9 +203,9 @@ class Step:
             RunConfig,
             {
                 "data": {"kind": "procedural", "clips": CLIPS},
-                "encoder": {"backbone": backbone, "width": width, "patch_mels": 64, "patch_frames": 4},
+                "encoder": {"backbone": backbone, "width": width, **SHAPES[backbone]},
                 "objective": {"kind": kind},
-                "train": {"clip_seconds": 2.0, "batch_size": batch},
+                "train": {"clip_seconds": 1.0 if backbone == "cnn" else 2.0, "batch_size": batch},
             },
         )
         frames = np.random.default_rng(0).standard_normal((CLIPS * 300, 64), dtype=np.float32).astype(np.float16)
@@ -238,6 +253,7 @@ def rates(width: int, batch: int, rounds: int) -> tuple[float, dict[tuple[str, .
         (*each, *way): Step(*each, width, way[0], plain=way[1] == "before", batch=batch)
         for each in SHARED
         for way in ways
+        if each[1] != "cnn" or way[1] == "now"
     }
     left, right = torch.randn(4096, width), torch.randn(width, 4 * width)
     found: dict[tuple[str, ...], list[float]] = {name: [] for name in steps}
@@ -267,11 +283,8 @@ def write_shares(page: Path, widths: list[int], rounds: int) -> None:
     for width in widths:
         product, found = rates(width, 16 if width >= 384 else BATCH, rounds)
         for each in SHARED:
-            cells = [
-                f"{found[*each, precision, when] / product:.0%}"
-                for precision in ("fp32", "bf16")
-                for when in ("before", "now")
-            ]
+            ways = [(*each, precision, when) for precision in ("fp32", "bf16") for when in ("before", "now")]
+            cells = [f"{found[way] / product:.0%}" if way in found else "" for way in ways]
             lines.append(f"| {width} | {' | '.join(each)} | {product / 1e9:.0f} | {' | '.join(cells)} |")
             print(lines[-1], flush=True)
         where = ", ".join(f"{name}: {value}" for name, value in provenance("torch", "numpy").items())

@@ -56,7 +56,7 @@ def embedded(folder: Path, name: str) -> list[Case]:
     root = next(parent for parent in metadata.parents if (parent / first).is_file())
     task = read_task(name, metadata, audio_root=root)
     torch.manual_seed(0)
-    untrained = AudioEncoder(EncoderConfig(width=384, depth=4), mean=-8.0, std=3.0).eval()
+    untrained = AudioEncoder(EncoderConfig(backbone="vit", width=384, depth=4), mean=-8.0, std=3.0).eval()
     targets, rounds = make_targets(task.labels), make_rounds(task.folds, scheme=task.scheme)
     cases = []
     for label, encoder in (("log-mel statistics", load_encoder("logmel:")), ("untrained encoder", untrained)):

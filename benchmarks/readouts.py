@@ -27,8 +27,8 @@ from sonoscale.probe import probe_embeddings
 
 TASKS = ("esc10", "wakeword6", "fsdd_digit", "gm_family", "gm_octave")
 SHAPES = {
-    "width 48, 16 x 16": EncoderConfig(width=48, depth=4, patch_mels=16, patch_frames=16),
-    "width 96, 64 x 4": EncoderConfig(width=96, depth=4, patch_mels=64, patch_frames=4),
+    "width 48, 16 x 16": EncoderConfig(backbone="vit", width=48, depth=4, patch_mels=16, patch_frames=16),
+    "width 96, 64 x 4": EncoderConfig(backbone="vit", width=96, depth=4, patch_mels=64, patch_frames=4),
 }
 PROTOCOLS, READ = ("linear", "knn", "few-shot"), ("mean", "mean+std", "frequency+std")
 

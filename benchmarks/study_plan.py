@@ -32,12 +32,13 @@ SHARED: dict[str, Any] = {
 }
 DESIGNS: dict[str, dict[str, Any]] = {
     "one-at-a-time": SHARED | {
-        "name": "one-at-a-time", "encoder": {"width": 48, "depth": 4},
+        "name": "one-at-a-time", "encoder": {"backbone": "vit", "width": 48, "depth": 4}, "objective": {"kind": "mae"},
         "train": {"batch_size": 64, "budgets": [30, 60], "warmup_steps": 10}, "seeds": 2,
         "sweep": {"encoder.width": [12, 24, 96], "encoder.depth": [2], "objective.mask_ratio": [0.5]},
     },
     "isoflop": SHARED | {
-        "name": "isoflop", "encoder": {"width": 32, "depth": 3}, "train": {"batch_size": 32, "warmup_steps": 4},
+        "name": "isoflop", "encoder": {"backbone": "vit", "width": 32, "depth": 3}, "objective": {"kind": "mae"},
+        "train": {"batch_size": 32, "warmup_steps": 4},
         "families": [{"name": "vit"}, {"name": "conv", "encoder": {"backbone": "conv"}}],
         "design": {"kind": "isoflop", "slices": [{"flops": 4e10}, {"flops": 8e10}]},
         "sweep": {"encoder.width": [16, 32, 64]}, "seeds": 1, "protocols": ["linear", "knn"],

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import re
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ exclude_patterns = ["generate"]
 html_theme = "furo"
 html_title = "Sonoscale"
 html_copy_source = False
-html_extra_path: list[str] = []
+html_extra_path = ["reference/pages"]
 PAGES = {"CHANGELOG.md": "project/changelog.md", "CONTRIBUTING.md": "project/contributing.md"}
 """Files of the repository that are pages of the site."""
 _LINK = re.compile(r"\]\(((?:\.\./)*)([^)#\s:]+)(#[^)]*)?\)")
@@ -32,8 +34,24 @@ def _write_pages(*_: Any) -> None:
     cards = importlib.import_module("cards")
     for name, page in cards.PAGES.items():
         _write(HERE / "reference" / f"{name}.md", page())
+    gallery = importlib.import_module("reports")
+    _make_reports(gallery)
     for source, page in PAGES.items():
         _write(HERE / page, (ROOT / source).read_text())
+
+
+def _make_reports(gallery: Any) -> None:
+    """The pages of the gallery, `gallery/NAME.html` in the site; made anew where a ledger is newer."""
+    pages = HERE / "reference" / "pages" / "gallery"
+    newest = max(file.stat().st_mtime for file in (HERE / "gallery").glob("*.parquet"))
+    made = [pages / f"{report.name}.html" for report in gallery.reports()]
+    if all(page.is_file() and page.stat().st_mtime > newest for page in made):
+        return
+    pages.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        gallery.make_pages(Path(folder))
+        for report, page in zip(gallery.reports(), made, strict=True):
+            shutil.copyfile(Path(folder) / report.page, page)
 
 
 def _write(path: Path, text: str) -> None:
@@ -63,7 +81,8 @@ def _links(app: Any, page: str, source: list[str]) -> None:
         up = "../" * page.count("/")
         return f"]({up}{inside}{match[3] or ''})" if inside else "]"
 
-    source[0] = re.sub(r"\[([^\]]*)\](?!\()", r"[\1]", _LINK.sub(replaced, source[0]))
+    text = re.sub(r"\[([^\]]*)\](?!\()", r"[\1]", _LINK.sub(replaced, source[0]))
+    source[0] = re.sub(r"<!-- page ([\w-]+) -->", r'<a href="gallery/\1.html">Open the page</a>', text)
 
 
 def setup(app: Any) -> None:

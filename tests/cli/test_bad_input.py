@@ -12,7 +12,8 @@ from commands import run_command
 STUDY = """
 name: real
 data: {kind: folder, root: ROOT, audio: pool, heldout_clips: 32}
-encoder: {width: 8, depth: 1}
+encoder: {backbone: vit, width: 8, depth: 1}
+objective: {kind: mae}
 train: {clip_seconds: 0.5, batch_size: 8, budgets: [4], warmup_steps: 0, rank_points: 2}
 seeds: [0]
 law: {bootstrap: 100}

@@ -7,7 +7,8 @@ import torch
 
 CONFIG = """
 data: {kind: procedural, clips: 16, heldout_clips: 32, seconds: 0.5, domains: [music]}
-encoder: {width: 16, depth: 1}
+encoder: {backbone: vit, width: 16, depth: 1}
+objective: {kind: mae}
 train: {clip_seconds: 0.5, batch_size: 8, budgets: [2], warmup_steps: 0, rank_points: 2}
 """
 

@@ -19,8 +19,8 @@ TABLES = ROOT.parent / "shared" / "data" / "laws"
 STUDY = {
     "name": "small",
     "data": {"kind": "procedural", "clips": 64},
-    "encoder": {"width": 32, "depth": 2},
-    "objective": {"mask_ratio": 0.75},
+    "encoder": {"backbone": "vit", "width": 32, "depth": 2},
+    "objective": {"kind": "mae", "mask_ratio": 0.75},
     "train": {"batch_size": 8, "budgets": [40, 80], "warmup_steps": 4, "lr_rule": "of another version"},
     "tasks": [{"kind": "procedural", "name": "word"}],
 }
@@ -29,7 +29,11 @@ STUDY = {
 def counted(width, depth, ratio, clips):
     """What a run of the study costs: (parameters, FLOPs)."""
     config = RunConfig.model_validate(
-        {"encoder": {"width": width, "depth": depth}, "objective": {"mask_ratio": ratio}, "train": {"batch_size": 8}}
+        {
+            "encoder": {"backbone": "vit", "width": width, "depth": depth},
+            "objective": {"kind": "mae", "mask_ratio": ratio},
+            "train": {"batch_size": 8},
+        }
     )
     cost = training_cost(config)
     return cost.params_encoder, float(cost.flops * clips)

@@ -237,7 +237,7 @@ def test_more_visible_patches_than_there_are_cannot_be_counted():
     ("section", "message"),
     [
         ({"backbone": "conv", "heads": 2}, "heads = 2: backbone = conv has no attention"),
-        ({"kernel": 5}, "kernel = 5: backbone = vit has no convolution"),
+        ({"backbone": "vit", "kernel": 5}, "kernel = 5: backbone = vit has no convolution"),
         ({"backbone": "conv", "kernel": 4}, "kernel = 4 must be odd"),
         ({"backbone": "mamba"}, "backbone.*'vit', 'conv' or 'cnn'"),
         (

@@ -26,7 +26,7 @@ def test_log_mel_statistics_are_those_of_librosa():
 
 @pytest.fixture
 def checkpoint(tmp_path):
-    config = EncoderConfig(width=16, depth=1)
+    config = EncoderConfig(backbone="vit", width=16, depth=1)
     torch.manual_seed(5)
     encoder = AudioEncoder(config, mean=-3.0, std=2.0)
     content = {"config": {"encoder": config.model_dump()}, "encoder": encoder.state_dict()}

@@ -42,7 +42,8 @@ class Waves:
 
 def make(width=32, depth=2, **kwargs):
     torch.manual_seed(0)
-    return AudioEncoder(EncoderConfig(width=width, depth=depth, **kwargs), mean=-8.0, std=3.0).eval()
+    config = EncoderConfig(backbone="vit", width=width, depth=depth, **kwargs)
+    return AudioEncoder(config, mean=-8.0, std=3.0).eval()
 
 
 def noise(*shape, seed=0):

@@ -10,7 +10,7 @@ from sonoscale.errors import SonoscaleError
 @pytest.fixture
 def checkpoint(tmp_path):
     torch.manual_seed(0)
-    config = EncoderConfig(width=32, depth=2)
+    config = EncoderConfig(backbone="vit", width=32, depth=2)
     encoder = AudioEncoder(config, mean=-8.0, std=3.0)
     content = {"config": {"encoder": config.model_dump()}, "encoder": encoder.state_dict()}
     torch.save(content, tmp_path / "checkpoint.pt")
@@ -90,7 +90,7 @@ def test_a_spec_of_no_kind_is_an_error_of_one_line(spec, message, tmp_path, monk
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
 @pytest.mark.parametrize("device", ["cuda", "gpu", "cuda:7"])
 def test_a_device_that_is_not_there(checkpoint, device):
-    with pytest.raises(SonoscaleError, match=f"device {device}: not there; use cpu, cuda or cuda:1"):
+    with pytest.raises(SonoscaleError, match=f"device = '{device}': "):
         load_encoder(str(checkpoint[0]), device=device)
 
 

@@ -15,7 +15,7 @@ BANDS, WIDTH = 4, 16
 @pytest.fixture(scope="module")
 def encoder():
     torch.manual_seed(0)
-    config = EncoderConfig(width=WIDTH, depth=1, n_mels=64, patch_mels=16, patch_frames=16)
+    config = EncoderConfig(backbone="vit", width=WIDTH, depth=1, n_mels=64, patch_mels=16, patch_frames=16)
     return AudioEncoder(config, mean=-3.0, std=2.0).eval()
 
 

@@ -13,8 +13,8 @@ from sonoscale.export import export as export_encoder
 from sonoscale.pretrain import RunConfig, train_run
 
 SHAPES = {
-    "vit": {"width": 32, "depth": 2},
-    "frames": {"width": 16, "depth": 1, "patch_mels": 64, "patch_frames": 4},
+    "vit": {"backbone": "vit", "width": 32, "depth": 2},
+    "frames": {"backbone": "vit", "width": 16, "depth": 1, "patch_mels": 64, "patch_frames": 4},
     "conv": {"backbone": "conv", "width": 16, "depth": 1, "kernel": 3},
     "cnn": {"backbone": "cnn", "width": 32, "depth": 1},
 }
@@ -58,6 +58,7 @@ def runs(tmp_path_factory) -> dict[str, Path]:
         settings = {
             "data": {"kind": "folder", "root": "/home/somebody/sounds"} if name == "vit" else {"kind": "procedural"},
             "encoder": shape,
+            "objective": {"kind": "mae"},
             "train": {"clip_seconds": 0.5, "batch_size": 8, "budgets": [2, 4], "warmup_steps": 1, "rank_points": 2},
         }
         config = validate(RunConfig, settings)

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from sonoscale.encoders import load_encoder, with_readouts
-from sonoscale.encoders._foreign import import_code
 from sonoscale.errors import SonoscaleError
 from sonoscale.export import FORMATS, _export, export
 from sonoscale.export._source import read_trained
+from sonoscale.own_code import import_code
 from sonoscale.pretrain import unfinished_run
 
 
@@ -25,7 +25,8 @@ def test_what_is_written_is_told_and_nothing_else_is_left(runs, tmp_path):
     assert not [name for name in set(sys.modules) - before[0] if made.hash in name]
     assert sys.path == before[1]
     assert listing(tmp_path / "deep") == ["out", *(f"out/{name}" for name in sorted(made.files))]
-    assert sorted(made.files) == ["README.md", f"sonoscale_{made.hash}.pt", f"sonoscale_{made.hash}.py"]
+    files = ["README.md", "sonoscale-export.json", f"sonoscale_{made.hash}.pt", f"sonoscale_{made.hash}.py"]
+    assert sorted(made.files) == files
     assert made.files["README.md"] == (made.folder / "README.md").stat().st_size
     assert made.hash == read_trained(runs["vit"]).hash
     assert made.difference <= 1e-5
@@ -36,7 +37,6 @@ def test_what_is_there_is_replaced_only_if_told_so(runs, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     export(runs["vit"], "xares", out)  # an empty folder is as none
-    (out / "note.txt").write_text("mine")
     before = listing(out)
     with pytest.raises(SonoscaleError, match=r"is there already and not empty.*\(force\)"):
         export(runs["conv"], "xares", out)
@@ -44,6 +44,32 @@ def test_what_is_there_is_replaced_only_if_told_so(runs, tmp_path):
     made = export(runs["conv"], "xares", out, force=True)
     assert listing(out) == sorted(made.files)
     assert listing(tmp_path) == ["out", *(f"out/{name}" for name in sorted(made.files))]
+
+
+def test_force_replaces_nothing_but_an_export_as_it_was_written(runs, tmp_path):
+    other = tmp_path / "photos"
+    other.mkdir()
+    (other / "note.txt").write_text("mine")
+    with pytest.raises(SonoscaleError, match="photos: holds no export, and only an export is replaced"):
+        export(runs["vit"], "xares", other, force=True)
+    out = export(runs["vit"], "hear", tmp_path / "out").folder
+    (package,) = (folder for folder in out.iterdir() if folder.is_dir())
+    (package / "__pycache__").mkdir()  # as it is left by a use
+    (package / "__pycache__" / "a.pyc").write_text("")
+    (package / "note.txt").write_text("mine")
+    with pytest.raises(SonoscaleError, match=r"note\.txt: is no part of the export there, and would be lost"):
+        export(runs["vit"], "hear", out, force=True)
+    (package / "note.txt").unlink()
+    card = (out / "README.md").read_text()
+    (out / "README.md").write_text(card + "mine")
+    with pytest.raises(SonoscaleError, match=r"README\.md: was changed after its export, and would be lost"):
+        export(runs["vit"], "hear", out, force=True)
+    (out / "README.md").write_text(card)
+    assert export(runs["conv"], "hear", out, force=True).files
+    assert not (package / "__pycache__").exists()
+    (out / "sonoscale-export.json").write_text("{}")
+    with pytest.raises(SonoscaleError, match=r"sonoscale-export\.json: not the list of an export's files"):
+        export(runs["vit"], "hear", out, force=True)
 
 
 def test_force_does_not_remove_the_run_nor_where_one_stands(runs, tmp_path, monkeypatch):
@@ -82,18 +108,16 @@ def test_an_export_that_differs_does_not_appear(runs, tmp_path, monkeypatch, to,
         return name
 
     monkeypatch.setitem(_export.FORMATS, "broken", replace(FORMATS[to], write=write))
-    out = tmp_path / "out"
-    out.mkdir()
-    (out / "old.txt").write_text("old")
+    out = export(runs["conv"], "xares", tmp_path / "out").folder
+    before = listing(tmp_path)
     with pytest.raises(SonoscaleError, match=message):
         export(runs["vit"], "broken", out, force=True)
-    assert listing(tmp_path) == ["out", "out/old.txt"]
+    assert listing(tmp_path) == before
 
 
 def test_a_move_that_fails_leaves_what_was_there(runs, tmp_path, monkeypatch):
-    out = tmp_path / "out"
-    out.mkdir()
-    (out / "old.txt").write_text("old")
+    out = export(runs["conv"], "xares", tmp_path / "out").folder
+    before = listing(tmp_path)
 
     class Path(type(tmp_path)):
         def replace(self, target):
@@ -104,7 +128,7 @@ def test_a_move_that_fails_leaves_what_was_there(runs, tmp_path, monkeypatch):
     monkeypatch.setattr(_export, "unfinished_folder", lambda target: Path(tmp_path / ".out@here@1"))
     with pytest.raises(KeyboardInterrupt):
         export(runs["vit"], "xares", out, force=True)
-    assert listing(tmp_path) == ["out", "out/old.txt"]
+    assert listing(tmp_path) == before
 
 
 def test_one_checkpoint_of_a_run_and_one_alone(runs, tmp_path):

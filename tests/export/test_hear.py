@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from sonoscale.encoders import load_encoder
-from sonoscale.encoders._foreign import import_code
 from sonoscale.export._code.steps import steps_in_pieces
+from sonoscale.own_code import import_code
 
 RATE = 16_000
 

@@ -5,7 +5,7 @@ import pytest
 import soxr
 import torch
 
-from sonoscale.encoders._foreign import import_code
+from sonoscale.own_code import import_code
 
 
 @pytest.fixture(scope="module", params=["vit", "conv", "cnn"])

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from sonoscale.encoders import load_encoder
-from sonoscale.encoders._foreign import import_code
+from sonoscale.own_code import import_code
 
 
 @pytest.fixture(scope="module", params=["vit", "frames", "conv", "cnn"])

@@ -63,7 +63,8 @@ def train_tiny(make_log_mels, tmp_path_factory):
         config = validate(
             RunConfig,
             {
-                "encoder": {"width": 16, "depth": 1},
+                "encoder": {"backbone": "vit", "width": 16, "depth": 1},
+                "objective": {"kind": "mae"},
                 "train": {
                     "clip_seconds": 0.5, "batch_size": 8, "budgets": [6], "warmup_steps": 1, "rank_points": 2,
                     "checkpoint_minutes": 0, **keys,

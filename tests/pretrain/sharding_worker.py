@@ -12,7 +12,7 @@ from sonoscale.pretrain._runtime import WholeModel, load_whole, whole
 
 CONFIG = {
     "data": {"kind": "procedural", "clips": 64},
-    "encoder": {"width": 16, "depth": 2},
+    "encoder": {"backbone": "vit", "width": 16, "depth": 2},
     "objective": {"kind": "latent"},
     "train": {"batch_size": 8, "budgets": [20], "warmup_steps": 0, "lr": 0.01},
 }

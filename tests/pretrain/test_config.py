@@ -6,9 +6,32 @@ from sonoscale.config import validate
 from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain import MASKS, RunConfig, build_for_training, training_cost
 
+MASKED = {
+    "encoder": {"backbone": "vit", "depth": 4},
+    "objective": {"kind": "mae"},
+    "train": {"clip_seconds": 2.0},
+}
+"""A masked autoencoder, of which most can be said wrongly."""
+
 
 def run_config(**sections):
-    return validate(RunConfig, sections)
+    """A masked autoencoder with other keys."""
+    return validate(RunConfig, sections | {name: base | sections.get(name, {}) for name, base in MASKED.items()})
+
+
+def test_what_is_trained_by_default_is_the_contrast_that_learns():
+    config = validate(RunConfig, {})
+    assert (config.objective.kind, config.encoder.backbone, config.encoder.depth) == ("contrastive", "cnn", 1)
+    assert config.train.clip_seconds == 1.0
+    assert validate(RunConfig, {"encoder": {"backbone": "vit"}}).encoder.depth == 4
+    assert validate(RunConfig, {"encoder": {"backbone": "vit", "depth": 2}}).encoder.depth == 2
+
+
+@pytest.mark.parametrize("key", [{"mask_ratio": 0.5}, {"mask": "time", "mixup": 0.0}, {"decoder_depth": 2}])
+def test_keys_that_the_usual_objective_has_not_need_a_kind(key):
+    with pytest.raises(SonoscaleError, match=rf"{next(iter(key))} says nothing of kind = contrastive.*mae or latent"):
+        validate(RunConfig, {"objective": key})
+    assert validate(RunConfig, {"objective": key | {"kind": "mae"}}).objective.kind == "mae"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from sonoscale.encoders import load_encoder
 from sonoscale.errors import SonoscaleError
 from sonoscale.files import check_zip
 from sonoscale.pretrain import RunConfig, check_run, find_trunk, pretrain, read_record, train_run, unfinished_run
-from sonoscale.pretrain._run_folder import finished_runs
+from sonoscale.pretrain._record import finished_runs
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def train(make_log_mels, tmp_path_factory):
     def run(place, budgets, objective="mae", **keys):
         torch.set_num_threads(1)
         raw = {
-            "encoder": {"width": 16, "depth": 1},
+            "encoder": {"backbone": "vit", "width": 16, "depth": 1},
             "objective": {"kind": objective},
             "train": {
                 "clip_seconds": 0.5, "batch_size": 8, "budgets": budgets, "warmup_steps": 1, "rank_points": 2,

@@ -38,7 +38,8 @@ def run_config(budgets=(12, 24), seed=0, **train):
         RunConfig,
         {
             "data": DATA,
-            "encoder": {"width": 16, "depth": 2},
+            "encoder": {"backbone": "vit", "width": 16, "depth": 2},
+            "objective": {"kind": "mae"},
             "train": {"batch_size": 16, "budgets": list(budgets), "warmup_steps": 4, **train},
             "seed": seed,
         },
@@ -190,7 +191,7 @@ def test_schedule_warms_up_stays_and_decays():
 
 
 def test_weight_decay_on_matrices_only_and_hidden_ones_scale_with_width():
-    config = validate(RunConfig, {"encoder": {"width": 128, "depth": 2}})
+    config = validate(RunConfig, {"encoder": {"backbone": "vit", "width": 128, "depth": 2}})
     model, optimiser = build_for_training(config, mean=0.0, std=1.0)
     grouped = [p for group in optimiser.param_groups for p in group["params"]]
     assert {id(p) for p in grouped} == {id(p) for p in model.parameters()}

@@ -121,6 +121,13 @@ def test_nothing_is_changed_at_the_base_width_or_under_the_standard(backbone, wi
     }
 
 
+@pytest.mark.parametrize("width", [8, 16])
+def test_the_few_weights_that_a_narrow_cnn_begins_with_may_stray_by_chance(width):
+    for seed in range(40):
+        model, base = build(width, seed=seed, backbone="cnn", n_mels=64)
+        apply_parametrisation(model, base, "mup")
+
+
 def test_a_teacher_stays_a_copy_zeros_stay_and_nothing_is_drawn():
     model, _ = build(128)
     nn.init.zeros_(model.get_parameter("head.1.weight"))

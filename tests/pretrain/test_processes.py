@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("torch.distributed")]
 TOLERANCES = {"mae": 1e-5, "latent": 1e-5, "contrastive": 1e-4}
 CONFIG = {
     "data": {"kind": "procedural", "clips": 64, "heldout_clips": 72, "domains": ["music", "environment"]},
-    "encoder": {"width": 16, "depth": 2},
+    "encoder": {"backbone": "vit", "width": 16, "depth": 2},
     "train": {"batch_size": 16, "budgets": [8], "warmup_steps": 2, "precision": "fp32"},
 }
 
@@ -138,7 +138,7 @@ def test_what_is_kept_is_whole_and_goes_on_as_if_nothing_had_been(sharded):
 
 def test_one_process_can_go_on_from_it(sharded):
     config = {
-        "data": {"kind": "procedural", "clips": 64}, "encoder": {"width": 16, "depth": 2},
+        "data": {"kind": "procedural", "clips": 64}, "encoder": {"backbone": "vit", "width": 16, "depth": 2},
         "objective": {"kind": "latent"}, "train": {"batch_size": 8, "budgets": [20], "warmup_steps": 0},
     }  # fmt: skip
     objective, optimiser = build_for_training(validate(RunConfig, config), mean=0.0, std=1.0)

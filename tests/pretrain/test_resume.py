@@ -15,7 +15,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("resume")]
 
 CONFIG = {
     "data": {"kind": "procedural", "clips": 48, "heldout_clips": 136, "domains": ["music", "environment"]},
-    "encoder": {"width": 16, "depth": 2},
+    "encoder": {"backbone": "vit", "width": 16, "depth": 2},
+    "objective": {"kind": "mae"},
     "train": {
         "batch_size": 16, "budgets": [60, 120], "warmup_steps": 4, "checkpoint_minutes": 0, "decay_fraction": 0.4,
     },

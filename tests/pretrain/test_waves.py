@@ -228,7 +228,8 @@ def run_config(source, **train):
         RunConfig,
         {
             "data": {"kind": "corpus", "source": str(source), "heldout_clips": 32},
-            "encoder": {"width": 16, "depth": 1},
+            "encoder": {"backbone": "vit", "width": 16, "depth": 1},
+            "objective": {"kind": "mae"},
             "train": {
                 "batch_size": 8, "budgets": [4, 8], "warmup_steps": 1, "clip_seconds": 0.6, "checkpoint_minutes": 0,
                 **train,

@@ -159,3 +159,62 @@ def test_average_precision_of_each_label_is_that_of_scikit_learn():
         votes.append(average_precision_score(truth[tested, 0], (weights * truth[fitted, 0][nearest]).sum(axis=1)))
     assert found.per_class["x"]["score"] == pytest.approx(np.mean(votes), abs=1e-6)
     assert found.confusion == []
+
+
+OWN = """
+import numpy as np
+from sonoscale.probe import Outcome, Protocol
+from sonoscale.probe._knn import KNN
+
+def short(x, targets, rounds, *others):
+    return [Outcome(np.zeros((1, targets.outputs))) for _ in rounds]
+
+def broken(x, *others):
+    raise ValueError("no such thing")
+
+def made(run, version="mine/1"):
+    return Protocol("mine", version, ("multiclass",), run, "")
+
+SAME, SHORT, BROKEN = made(KNN.run), made(short), made(broken)
+TAKEN, NUMBER = made(KNN.run, "knn/1"), 7
+"""
+
+
+def test_a_protocol_of_the_users_own_is_scored_under_its_own_version(tmp_path):
+    file = tmp_path / "own.py"
+    file.write_text(OWN)
+    x, labels, folds = blobs(n=60, classes=2)
+    own = probe_embeddings(x, labels, folds, protocol=f"python:{file}:SAME")
+    ours = probe_embeddings(x, labels, folds, protocol="knn")
+    assert own.protocol == "mine/1"
+    assert (own.score, own.low, own.high, own.per_fold) == (ours.score, ours.low, ours.high, ours.per_fold)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("SHORT", r"SHORT: gave predictions of the shapes \[\(1, 2\), .*and must give"),
+        ("BROKEN", "BROKEN: failed: ValueError: no such thing"),
+        ("TAKEN", "its version 'knn/1' is that of a protocol of Sonoscale"),
+        ("NUMBER", "is a int, and must be a sonoscale.probe.Protocol"),
+        ("MISSING", "has no MISSING"),
+    ],
+)
+def test_what_is_wrong_with_a_protocol_of_the_users_own_is_one_line(name, message, tmp_path):
+    file = tmp_path / "own.py"
+    file.write_text(OWN)
+    x, labels, folds = blobs(n=60, classes=2)
+    with pytest.raises(SonoscaleError, match=message):
+        probe_embeddings(x, labels, folds, protocol=f"python:{file}:{name}")
+
+
+def test_a_protocol_of_an_installed_package_goes_by_the_name_of_its_entry_point(tmp_path, monkeypatch):
+    (tmp_path / "nearby.py").write_text(OWN)
+    about = tmp_path / "nearby-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: nearby\nVersion: 1\n")
+    (about / "entry_points.txt").write_text("[sonoscale.protocols]\nnearby = nearby:SAME\nlost = nearby:NOWHERE\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert (find_protocol("nearby").name, find_protocol("nearby").version) == ("nearby", "mine/1")
+    with pytest.raises(SonoscaleError, match="protocol lost: importing nearby:NOWHERE failed: AttributeError"):
+        find_protocol("lost")

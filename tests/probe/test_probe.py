@@ -48,7 +48,7 @@ def folder(tmp_path_factory):
 def run(tmp_path_factory):
     """A checkpoint of an untrained encoder with 32 bands."""
     torch.manual_seed(0)
-    config = EncoderConfig(width=16, depth=1, n_mels=32)
+    config = EncoderConfig(backbone="vit", width=16, depth=1, n_mels=32)
     encoder = AudioEncoder(config).eval()
     file = tmp_path_factory.mktemp("run") / "checkpoint.pt"
     content = {"encoder": config.model_dump(mode="json"), "data": "gone"}

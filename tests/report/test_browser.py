@@ -333,8 +333,16 @@ def test_the_planner_designs_for_a_budget_as_the_command_does(tab: Tab, make_stu
     folder = make_study()
     base = {
         "name": "planned",
-        "encoder": {"width": 48, "depth": 4, "heads": 4, "n_mels": 64, "patch_mels": 16, "patch_frames": 16},
-        "objective": {"mask_ratio": 0.75},
+        "encoder": {
+            "backbone": "vit",
+            "width": 48,
+            "depth": 4,
+            "heads": 4,
+            "n_mels": 64,
+            "patch_mels": 16,
+            "patch_frames": 16,
+        },
+        "objective": {"kind": "mae", "mask_ratio": 0.75},
         "train": {"clip_seconds": 2.0, "batch_size": 32},
     }
     (folder / "study.yaml").write_text(yaml.safe_dump(base))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 import json
 import re
@@ -138,6 +139,17 @@ def test_figures_of_a_paper_are_as_wide_as_its_columns(whole_study: Path, tmp_pa
 
     assert width("quality.svg") == pytest.approx(240, abs=16)  # 3.33 inches
     assert width("tasks.svg") == pytest.approx(504, abs=30)  # 7 inches
+
+
+def test_a_draft_of_the_methods_says_what_the_files_of_the_study_say(whole_study: Path, tmp_path: Path) -> None:
+    figures(whole_study, out=tmp_path, kinds=["svg"])
+    text = (tmp_path / "methods.md").read_text()
+    assert "We pre-trained 16 encoders (8 configurations, 2 seeds)" in text
+    assert "3 tasks (esc10, commands and speakers; accuracy and mAP)" in text
+    ledger = (whole_study / "ledger.parquet").read_bytes()
+    assert f"`{hashlib.sha256(ledger).hexdigest()}`" in text
+    cited = set(re.findall(r"@(\w+)", text))
+    assert cited == set(re.findall(r"@\w+\{(\w+),", (tmp_path / "references.bib").read_text()))
 
 
 def test_tables_of_a_paper_say_what_the_page_says() -> None:

@@ -14,12 +14,14 @@ from sonoscale.study._worker import attempt
 TINY = """
 name: tiny
 data: {kind: procedural, clips: 48, heldout_clips: 64, seconds: 1.0, domains: [music, environment]}
-encoder: {width: 16, depth: 1}
+encoder: {backbone: vit, width: 16, depth: 1}
+objective: {kind: mae}
 train: {clip_seconds: 1.0, batch_size: 16, budgets: [4, 8], warmup_steps: 2, rank_points: 2}
 sweep: {encoder.width: [8, 12, 24], objective.mask_ratio: [0.5]}
 seeds: [0]
 law: {bootstrap: 100}
 protocols: [linear]
+readouts: [mean]
 tasks:
   - {kind: procedural, name: event, train_clips: 52, valid_clips: 26, test_clips: 26}
   - {kind: procedural, name: instrument, train_clips: 30, valid_clips: 20, test_clips: 20}

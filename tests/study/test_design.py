@@ -227,7 +227,7 @@ def test_the_outcome_of_a_run_does_not_depend_on_how_the_study_is_written(study)
     listed = study(sweep={"encoder.width": [8, 24]}, seeds=[0, 1], design="one-at-a-time")
     ranged = study(
         sweep={"w": {"encoder.width": {"range": [8, 24], "n": 2}}}, seeds=2, design=[{"kind": "grid", "centre": True}],
-        encoder={"width": 16, "depth": 1, "heads": None}, families=[{"name": "only"}],
+        encoder={"backbone": "vit", "width": 16, "depth": 1, "heads": None}, families=[{"name": "only"}],
     )  # fmt: skip
     outcomes = [{config_hash(run.config.outcome()) for run in expand(one)} for one in (listed, ranged)]
     assert outcomes[0] == outcomes[1]

@@ -20,7 +20,8 @@ from sonoscale.study._work import Scan, work_of
 BASE = {
     "name": "planned",
     "data": {"kind": "procedural", "clips": 512, "heldout_clips": 64},
-    "encoder": {"width": 32, "depth": 2},
+    "encoder": {"backbone": "vit", "width": 32, "depth": 2},
+    "objective": {"kind": "mae"},
     "train": {"batch_size": 16, "budgets": [50, 100], "warmup_steps": 10},
     "tasks": [{"kind": "procedural", "name": "event", "train_clips": 52, "valid_clips": 26, "test_clips": 26}],
 }

@@ -96,8 +96,15 @@ def test_each_task_is_scored_by_the_protocols_for_its_kind(tiny):
 
 
 def test_a_protocol_that_does_not_exist(tiny):
-    with pytest.raises(SonoscaleError, match=r"protocols: there is no 'lineal'; there are linear, knn"):
+    with pytest.raises(SonoscaleError, match=r"protocols: no protocol 'lineal'; there are linear, knn"):
         study(tiny, set=["protocols=[lineal]"])
+
+
+def test_a_study_file_runs_no_code_of_a_protocol(tiny, tmp_path):
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    with pytest.raises(SonoscaleError, match=r"protocols: python:.*: a study file runs no code of a file"):
+        study(tiny, set={"protocols": [f"python:{tmp_path / 'evil.py'}:MINE"]})
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_misspelt_key_is_answered_without_the_heavy_imports(tiny):
@@ -138,11 +145,12 @@ def test_a_run_without_all_its_scores_is_in_no_law(columns):
 CONFIG = {
     "name": "bands",
     "data": {"kind": "procedural", "clips": 16, "heldout_clips": 32, "seconds": 1.0, "domains": ["environment"]},
-    "encoder": {"width": 8, "depth": 1, "n_mels": 32},
+    "encoder": {"width": 8, "n_mels": 32},
     "train": {"clip_seconds": 1.0, "batch_size": 4, "budgets": [2], "warmup_steps": 0},
     "seeds": [0],
     "law": {"bootstrap": 100},
     "protocols": ["linear"],
+    "readouts": ["mean"],
     "tasks": [{"kind": "procedural", "name": "event", "train_clips": 52, "valid_clips": 26, "test_clips": 26}],
 }
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import io
 import re
 import signal
 import sys
@@ -13,9 +11,10 @@ from typing import Annotated, Any
 import typer
 
 from sonoscale import __version__
+from sonoscale._streams import guard_output
 from sonoscale._text import visible
 from sonoscale.cli import audit, data, export, fit, measure, plan, pretrain, probe, study, tasks
-from sonoscale.errors import SonoscaleError, SonoscaleWarning
+from sonoscale.errors import SonoscaleError, SonoscaleWarning, foreseen
 from sonoscale.extras import missing
 
 app = typer.Typer(
@@ -26,6 +25,7 @@ app = typer.Typer(
 )
 app.command("measure")(measure.measure)
 app.add_typer(pretrain.app, name="pretrain")
+app.command("runs")(pretrain.runs)
 app.command("probe")(probe.probe)
 app.command("tasks")(tasks.tasks)
 app.command("export")(export.export)
@@ -50,12 +50,15 @@ def run() -> None:
     """Entry point: every foreseen error is one line on stderr and a non-zero exit status."""
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _terminate)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without some sign shows another, and does not fail
+    output = guard_output()
     warnings.showwarning = _show_warning
     try:
         app()
+    except SystemExit as ended:
+        output.flush()
+        if ended.code or not output.told:
+            raise
+        _fail(output.told, 1)
     except SonoscaleError as error:
         _fail(_with_options(str(error)), 1)
     except _Interrupted:
@@ -66,13 +69,10 @@ def run() -> None:
         if (lacking := missing(error, " ".join(["sonoscale", *sys.argv[1:2]]))) is None:
             raise
         _fail(str(lacking), 1)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            where = f" writing {error.filename}" if error.filename else ""
-            _fail(f"no space left on the disk{where}: whatever was finished is kept", 1)
-        if error.errno in _USERS and error.filename:
-            _fail(f"{error.filename}: {(error.strerror or 'cannot be used').lower()}", 1)
-        raise
+    except Exception as error:
+        if (said := foreseen(error)) is None:
+            raise
+        _fail(_with_options(str(said)), 1)
 
 
 _show_python_warning = warnings.showwarning
@@ -84,10 +84,6 @@ def _show_warning(message: Warning | str, category: type[Warning], *where: Any, 
         print(f"warning: {visible(str(message))}", file=sys.stderr)
     else:
         _show_python_warning(message, category, *where, **more)
-
-
-_USERS = {errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT, errno.ENAMETOOLONG}
-"""Errors of the system that are about a path that the user gave."""
 
 
 def _kept() -> str:

@@ -16,12 +16,13 @@ from sonoscale.corpora._hf import is_saved, open_hf
 from sonoscale.corpora._manifest import MANIFEST_SUFFIXES, has_bytes, open_manifest
 from sonoscale.corpora._open_files import open_folder, open_glob
 from sonoscale.corpora._tar import is_tar_spec, open_tars
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, in_one_line
 
 KINDS = ("folder", "glob", "manifest", "webdataset", "hear", "hf", "procedural", "packed")
 _PACK_MARK = "sonoscale-pack.json"
 
 
+@in_one_line
 def open_corpus(
     spec: str | Path,
     *,

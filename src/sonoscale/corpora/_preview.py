@@ -15,7 +15,7 @@ import torch
 from sonoscale.arguments import check_arguments
 from sonoscale.audio import LogMel, LogMelConfig
 from sonoscale.corpora.procedural import ProceduralCorpus
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.files import make_folder, replacing, write_bytes, write_text
 
 __all__ = ["preview"]
@@ -24,6 +24,7 @@ _COLUMNS = 6
 _LABELS = "labels.csv"
 
 
+@in_one_line
 def preview(out: str | Path, *, clips: int = 24, seed: int = 0, seconds: float = 2.0) -> list[Path]:
     """Write WAVs, `labels.csv` and a contact sheet of log-mels for the train and the test split.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sonoscale.arguments import check_arguments
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.results import Result, plain
 
 if TYPE_CHECKING:
@@ -127,6 +127,7 @@ class Packed(Result):
         )  # fmt: skip
 
 
+@in_one_line
 def describe(
     audio: str | Path,
     *,
@@ -174,6 +175,7 @@ def describe(
     return Described(str(audio), describe_scan(scan, min_seconds=min_seconds), scan, max_broken)
 
 
+@in_one_line
 def check(audio: str | Path, *, max_broken: float = 0.05, **options: Any) -> Described:
     """`describe`, but too many broken clips are an error.
 
@@ -199,6 +201,7 @@ def check(audio: str | Path, *, max_broken: float = 0.05, **options: Any) -> Des
     return found
 
 
+@in_one_line
 def pack(
     audio: str | Path,
     out: str | Path,
@@ -247,6 +250,7 @@ def pack(
     return Packed(Path(out), packed)
 
 
+@in_one_line
 def fetch(
     name: str,
     out: str | Path | None = None,

@@ -25,7 +25,7 @@ class AudioEncoder(nn.Module):
 
     Example:
         >>> from sonoscale.encoders import EncoderConfig
-        >>> encoder = AudioEncoder(EncoderConfig(width=32, depth=2)).eval()
+        >>> encoder = AudioEncoder(EncoderConfig(backbone="vit", width=32, depth=2)).eval()
         >>> encoder.embed(torch.zeros(1, 16_000)).shape
         torch.Size([1, 32])
         >>> encoder.embed_layers(torch.zeros(1, 16_000)).shape

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from sonoscale.encoders._adapter import Adapter
-from sonoscale.encoders._foreign import one_line
 from sonoscale.errors import SonoscaleError
+from sonoscale.own_code import one_line
 
 Precision = Literal["fp32", "bf16", "fp16"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -11,7 +12,7 @@ from sonoscale.config import Config
 
 
 class EncoderConfig(Config):
-    """Blocks on patches of log-mels: a vision transformer, a ConvNeXt without downsampling, or a CNN with it.
+    """Blocks on patches of log-mels: a CNN with downsampling, a vision transformer, or a ConvNeXt without it.
 
     The transformer on time frames (1-D patches) is `backbone: vit` with `patch_mels` = `n_mels` and
     `patch_frames: 4`: then a patch holds all bands, and positions differ along time only.
@@ -19,15 +20,22 @@ class EncoderConfig(Config):
 
     # vit: transformer that drops hidden patches; conv: isotropic ConvNeXt over all patches; cnn: strided 3 x 3
     # convolutions down to one place a patch, where depth counts the residual blocks that follow
-    backbone: Literal["vit", "conv", "cnn"] = "vit"
+    backbone: Literal["vit", "conv", "cnn"] = "cnn"
     n_mels: int = Field(default=64, ge=8, le=256)  # mel bands of the front end
     patch_mels: int = Field(default=16, ge=1)  # height of a patch, in mel bands
     patch_frames: int = Field(default=16, ge=1)  # length of a patch, in frames of 10 ms
     width: int = Field(default=64, ge=8, le=4096)  # model dimension = dimension of the embedding
-    depth: int = Field(default=4, ge=1, le=64)  # blocks
+    depth: int = Field(default=1, ge=1, le=64)  # blocks; of vit and conv 4 by default
     heads: int | None = Field(default=None, ge=1)  # attention heads (vit); by default one per 32 dimensions
     mlp_ratio: float = Field(default=4.0, gt=0, le=16)  # hidden width of the MLP / width (and so in a decoder)
     kernel: int = Field(default=7, ge=1, le=31)  # side of the depthwise kernel (conv), in patches; odd
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_depth(cls, raw: Any) -> Any:
+        if isinstance(raw, Mapping) and "depth" not in raw and raw.get("backbone", "cnn") != "cnn":
+            return {**raw, "depth": 4}
+        return raw
 
     @model_validator(mode="after")
     def _check(self) -> EncoderConfig:

@@ -22,7 +22,7 @@ def encoder_params(config: EncoderConfig) -> int:
         The number, without the fixed positions and the front end.
 
     Example:
-        >>> encoder_params(EncoderConfig(width=32, depth=2))
+        >>> encoder_params(EncoderConfig(backbone="vit", width=32, depth=2))
         33696
     """
     width = config.width
@@ -56,7 +56,7 @@ def encoder_flops(config: EncoderConfig, time_patches: int, visible: int) -> tup
         SonoscaleError: there are not that many patches.
 
     Example:
-        >>> config = EncoderConfig(width=32, depth=2)
+        >>> config = EncoderConfig(backbone="vit", width=32, depth=2)
         >>> encoder_flops(config, time_patches=6, visible=6 * config.mel_patches)
         (1720320, 3047424)
     """

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from sonoscale.encoders._adapter import Adapter
-from sonoscale.encoders._foreign import attribute, import_code, one_line, positive, ready
+from sonoscale.encoders._foreign import positive, ready
 from sonoscale.encoders._identity import code_identity, identity, weights_identity
 from sonoscale.errors import SonoscaleError
+from sonoscale.own_code import attribute, import_code, one_line
 
 API = "https://hearbenchmark.com/hear-api.html"
 

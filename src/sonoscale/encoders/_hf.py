@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 
-from sonoscale.encoders._foreign import one_line, query, ready
+from sonoscale.encoders._foreign import query, ready
 from sonoscale.encoders._hf_model import HFEncoder
 from sonoscale.encoders._hf_spectrogram import ASTEncoder, ClapEncoder, WhisperEncoder
 from sonoscale.encoders._hf_wave import EncodecEncoder, GenericEncoder
 from sonoscale.errors import SonoscaleError
 from sonoscale.extras import need
+from sonoscale.own_code import one_line
 
 KINDS: dict[str, type[HFEncoder]] = {
     "audio-spectrogram-transformer": ASTEncoder,

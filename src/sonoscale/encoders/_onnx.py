@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from sonoscale.encoders._adapter import Adapter, even_centres, probe_wave
-from sonoscale.encoders._foreign import one_line, positive, query
+from sonoscale.encoders._foreign import positive, query
 from sonoscale.encoders._identity import file_hash, identity
 from sonoscale.errors import SonoscaleError
 from sonoscale.extras import need
+from sonoscale.own_code import one_line
 
 RANKS = {"BT": 2, "BCT": 3, "T": 1}  # of the input, by layout
 TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}

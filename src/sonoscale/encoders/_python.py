@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from sonoscale.encoders._adapter import Adapter, even_centres, probe_wave
-from sonoscale.encoders._foreign import attribute, import_code, one_line, positive, query, ready
+from sonoscale.encoders._foreign import positive, query, ready
 from sonoscale.encoders._identity import code_identity, identity, weights_identity
 from sonoscale.errors import SonoscaleError
+from sonoscale.own_code import attribute, import_code, one_line
 
 
 def load_python(rest: str, spec: str, device: torch.device) -> Adapter:

@@ -16,15 +16,16 @@ import torch
 from torch import Tensor
 
 from sonoscale.arguments import check_arguments
+from sonoscale.digests import read_sealed, write_sealed
 from sonoscale.encoders import check_readout, load_encoder, with_readouts
-from sonoscale.encoders._foreign import import_code
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.export._hf import write_hf
 from sonoscale.export._modules import write_hear, write_mteb, write_xares
 from sonoscale.export._onnx import write_onnx
 from sonoscale.export._source import TrainedEncoder, read_trained
 from sonoscale.extras import need
-from sonoscale.files import make_folder
+from sonoscale.files import digest, make_folder
+from sonoscale.own_code import import_code
 from sonoscale.processes import remove_leftovers, unfinished_folder
 from sonoscale.results import Result
 
@@ -98,6 +99,7 @@ class Exported(Result):
         return {**vars(self), "folder": str(self.folder)}
 
 
+@in_one_line
 def export(
     run: str | os.PathLike[str],
     to: str,
@@ -118,7 +120,7 @@ def export(
         readout: what the export gives for a clip: `mean` over all tokens, which is what the rank is measured on,
             `mean+std`, `frequency` or `frequency+std` (see `READOUTS`). Frames and hidden states stay as they are; of
             X-ARES, whose embedding is a mean over frames, it can be `mean` or `frequency`.
-        force: replace what is there.
+        force: replace an earlier export that is there, as it was written; nothing else is ever replaced.
 
     Returns:
         the files, the spec that `load_encoder` takes, and the largest difference from the encoder.
@@ -152,7 +154,9 @@ def export(
                 f"{out}: not written: the {to} export differs from the encoder by {difference:.2g}, which is more than "
                 f"{kind.tolerance:g}"
             )
-    files = {path.relative_to(out).as_posix(): path.stat().st_size for path in sorted(out.rglob("*")) if path.is_file()}
+        written = {path.relative_to(folder).as_posix(): digest(path) for path in _files(folder)}
+        write_sealed(folder / MANIFEST, {"format": to, "encoder": trained.hash, "files": written})
+    files = {path.relative_to(out).as_posix(): path.stat().st_size for path in _files(out)}
     return Exported(to, out, files, trained.hash, kind.spec and kind.spec(out, name), clips, difference, readout)
 
 
@@ -165,11 +169,36 @@ def _check_place(out: Path, run: Path, force: bool) -> None:
         raise SonoscaleError(f"{out}: is a file; name a folder")
     if not out.exists():
         return
-    if any(out.iterdir()) and not force:
-        raise SonoscaleError(f"{out}: is there already and not empty; name another folder, or replace it (force)")
     for kept, what in ((run, "the run"), (Path.cwd(), "the current folder"), (Path.home(), "your home")):
         if kept.resolve().is_relative_to(place):
             raise SonoscaleError(f"{out}: is or holds {what}, and would be replaced; name another folder")
+    if any(out.iterdir()):
+        if not force:
+            raise SonoscaleError(f"{out}: is there already and not empty; name another folder, or replace it (force)")
+        _check_export(out)
+
+
+MANIFEST = "sonoscale-export.json"
+"""In each export: its files and their digests, by which it is known to be one."""
+
+
+def _check_export(out: Path) -> None:
+    """Whether a folder holds an export as it was written, and nothing else."""
+    if not (out / MANIFEST).is_file():
+        raise SonoscaleError(f"{out}: holds no export, and only an export is replaced; name another folder")
+    written = read_sealed(out / MANIFEST, "the list of an export's files").get("files")
+    for path in _files(out):
+        name = path.relative_to(out).as_posix()
+        if name == MANIFEST or path.parent.name == "__pycache__":
+            continue
+        if not isinstance(written, dict) or name not in written:
+            raise SonoscaleError(f"{path}: is no part of the export there, and would be lost; move it elsewhere first")
+        if digest(path) != written[name]:
+            raise SonoscaleError(f"{path}: was changed after its export, and would be lost; move it elsewhere first")
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink())
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.extras import need
 from sonoscale.laws._correlation import Correlation, spearman
 from sonoscale.laws._data import as_names, check_draws, constant_column, shortfall
@@ -124,6 +124,7 @@ class Comparison(Result):
         }
 
 
+@in_one_line
 def compare(
     source: Source,
     x: str | Sequence[str],

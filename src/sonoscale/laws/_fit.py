@@ -10,7 +10,7 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.laws._data import as_names, check_draws, check_level
 from sonoscale.laws._estimate import Prediction
 from sonoscale.laws._fit_form import fit_form
@@ -27,6 +27,7 @@ __all__ = ["fit"]
 Array = NDArray[np.float64]
 
 
+@in_one_line
 def fit(
     source: Source,
     x: str | Sequence[str],

@@ -13,7 +13,7 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.laws._data import as_column, as_names, codes_of
 from sonoscale.laws._ledger import LEDGER, is_ledger, ledger_runs
 from sonoscale.laws._names import CONFIGURATIONS, QUALITIES, SEEDS, find_sizes
@@ -42,6 +42,7 @@ class Reading(TypedDict, total=False):
     unit: Unit | None
 
 
+@in_one_line
 def read_runs(
     source: Source,
     *,
@@ -75,7 +76,8 @@ def read_runs(
         family: the column of families (architectures, objectives).
         step: the column of training steps; of a study, `step`.
         omit: leave out rows in which a needed cell is missing; else they are refused.
-        higher_is_better: whether more of y is better. None: by its name, else as it runs along the sizes.
+        higher_is_better: whether more of y is better. None: by its name, else as it runs along the sizes; of the scores
+            of a study, always.
         unit: `fraction` (y ends at 1), `percent` (at 100) or `none` (it has no ceiling), of a y of which more is
             better. None: by its name and values.
 
@@ -116,6 +118,8 @@ def read_runs(
     if study:
         columns = ledger_runs(columns)
         n = len(columns["run"])
+        if n == 0:
+            raise SonoscaleError(f"{where}: all rows are of layers before the last: there is no run to read")
     if y is None:
         named = [name for name in QUALITIES if name in columns]
         y = next((name for name in named if has_values(columns[name])), next(iter(named), None))
@@ -125,6 +129,8 @@ def read_runs(
                 f"{', '.join(columns)}"
             )
     step = step if step is not None or not study else "step"
+    if study and higher_is_better is None and (y == "quality" or y.startswith("score:")):
+        higher_is_better = True  # a study takes only scores of which more is better, however they run along its sizes
     table = RunTable(
         source=where, columns=columns, rows=np.arange(n), y=y, held=np.zeros(n, dtype=bool), clusters=np.arange(n),
         clusters_by=(), group_by=as_names(() if group is None else group, "group"), family_by=family, step_by=step,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sonoscale.arguments import check_arguments
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.measure._files import SAMPLE, compare_files, measure_file, open_files
 from sonoscale.measure._measured import Measured, MeasuredDifference, Measurement, short_names
 from sonoscale.provenance import versions
@@ -33,6 +33,7 @@ Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
 Progress = Callable[[str, str, int, int], None]
 
 
+@in_one_line
 def measure(
     encoders: Specs | None = None,
     corpus: str | PathLike[str] | None = None,
@@ -348,13 +349,13 @@ def _measure_encoders(
 
 def _device(wanted: _Wanted) -> str:
     """Where encoders run."""
-    import torch
+    from sonoscale.encoders import find_device
 
     if wanted.executor == "ray":
         from sonoscale.measure._ray import cluster_device
 
         return cluster_device(wanted.device)
-    return ("cuda" if torch.cuda.is_available() else "cpu") if wanted.device == "auto" else wanted.device
+    return find_device(wanted.device)
 
 
 @contextlib.contextmanager

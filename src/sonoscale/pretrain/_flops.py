@@ -57,7 +57,7 @@ def training_cost(config: RunConfig) -> Cost:
         >>> from sonoscale.pretrain import RunConfig
         >>> cost = training_cost(RunConfig())
         >>> cost.params_encoder, cost.flops
-        (216512, 21725184)
+        (98864, 39616512)
 
     """
     enc, time, patches = config.encoder, config.time_patches, config.patches

@@ -8,7 +8,7 @@ from pathlib import Path
 from string import Template
 
 from sonoscale.arguments import check_arguments
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.files import write_text
 
 __all__ = ["RUN_QUESTIONS", "init"]
@@ -16,7 +16,7 @@ __all__ = ["RUN_QUESTIONS", "init"]
 RUN_QUESTIONS = {
     "procedural": "synthesised audio: something to try at once",
     "folder": "one folder of audio",
-    "latent": "latent prediction instead of masked autoencoding",
+    "latent": "latent prediction on a transformer, instead of contrast on a CNN",
     "flops": "a budget in FLOPs instead of steps",
 }
 """Question -> what the file is for."""
@@ -43,43 +43,54 @@ _RUN = """\
 #   sonoscale pretrain $file --dry-run     parameters, FLOPs, memory, time; trains nothing
 #   sonoscale pretrain $file
 $data
-encoder:
-  backbone: vit        # or conv
-  width: 64            # dimension of the embedding; a multiple of 4
-  depth: 4             # blocks
-  n_mels: 64
-  patch_mels: 16       # height of a patch in mel bands; n_mels for patches that are time frames
-  patch_frames: 16     # length of a patch in frames of 10 ms
-
-$objective
+$model
 train:
-  clip_seconds: 2.0    # length of a training example; shorter clips are joined, longer ones cut
+  clip_seconds: $seconds    # length of a training example; shorter clips are joined, longer ones cut
   batch_size: $batch
   $budget
   warmup_steps: 40
-  lr: 2.0e-3           # peak, at lr_width
+  lr: $lr           # peak, at lr_width
   lr_width: 64         # width at which lr holds: it follows the width (mup)
 
 seed: 0
 """
 
-_OBJECTIVES = {
-    "mae": """\
+_MODELS = {
+    "contrastive": """\
+encoder:
+  backbone: cnn        # or vit, conv
+  width: 64            # dimension of the embedding; a multiple of 8
+  depth: 1             # residual blocks after the strided convolutions
+  n_mels: 64
+  patch_mels: 16       # height of a token in mel bands; a power of two
+  patch_frames: 16     # its length in frames of 10 ms; likewise
+
 objective:
-  kind: mae            # or latent, contrastive
-  mask: random         # or time, frequency, time-frequency, block, inverse-block, grouped
-  mask_ratio: 0.75
+  kind: contrastive    # two views of an example among those of all others; or latent, mae
+  mixup: 0.4           # largest share of another example's power in a view
+  resize_time: 0.6     # shortest stretch that is stretched to a view
+  resize_mels: 0.6     # narrowest band that is stretched to all bands; 1 where pitch must tell clips apart
+  fade_db: 6.0         # largest change of level at either end of a view
 """,
     "latent": """\
+encoder:
+  backbone: vit        # or conv, cnn
+  width: 96            # dimension of the embedding; a multiple of 4
+  depth: 4             # blocks
+  n_mels: 64
+  patch_mels: 64       # height of a patch in mel bands; n_mels for patches that are time frames
+  patch_frames: 4      # length of a patch in frames of 10 ms
+
 objective:
   kind: latent         # predict what a slowly moving copy of the encoder makes of hidden patches
-  mask: inverse-block
-  mask_ratio: 0.75
-  teacher_decay: 0.99
+  mask: random         # or time, frequency, time-frequency, block, inverse-block, grouped
+  mask_ratio: 0.6
+  teacher_memory: 0.2  # part of the steps so far that the copy averages
 """,
 }
 
 
+@in_one_line
 def init(
     file: str | os.PathLike[str] = "run.yaml",
     *,
@@ -108,7 +119,7 @@ def init(
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     file = init(Path(folder) / "run.yaml")
         ...     pretrain(file, set={"train.batch_size": 4}, dry_run=True, device="cpu").patches
-        48
+        24
     """
     check_arguments(init, locals())
     path = Path(file)
@@ -133,7 +144,8 @@ def init(
     on_folder = data is not None or asked == "folder"
     text = Template(_RUN).substitute(
         what=RUN_QUESTIONS[asked], file=path.name, data=Template(_DATA[on_folder]).substitute(root=root, heldout=held),
-        objective=_OBJECTIVES["latent" if asked == "latent" else "mae"], batch=batch,
+        model=_MODELS["latent" if asked == "latent" else "contrastive"], batch=batch,
+        seconds="2.0" if asked == "latent" else "1.0", lr="1.0e-3" if asked == "latent" else "2.0e-3",
         budget="flops: [3.0e+11, 1.0e+12]   # of the training; each is trained to its end on a decay of its own"
         if asked == "flops"
         else "budgets: [200, 400]  # steps; each is trained to its end on a decay of its own",

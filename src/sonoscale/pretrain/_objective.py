@@ -96,7 +96,7 @@ def build_objective(config: RunConfig, *, mean: float, std: float) -> tuple[Obje
     Example:
         >>> objective, base = build_objective(RunConfig(), mean=-5.0, std=3.0)
         >>> type(objective).__name__, sum(p.numel() for p in objective.encoder.parameters())
-        ('MaskedAutoencoder', 216512)
+        ('Contrastive', 98864)
     """
     torch.manual_seed(config.seed)
     objective = make_objective(config, mean=mean, std=std)

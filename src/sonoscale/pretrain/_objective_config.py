@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from sonoscale.config import Config
 
@@ -33,7 +34,7 @@ class ObjectiveConfig(Config):
     Keys that do not apply to the kind are not looked at, so that a study can sweep the kind alone.
     """
 
-    kind: Literal["mae", "latent", "contrastive"] = "mae"
+    kind: Literal["mae", "latent", "contrastive"] = "contrastive"
     # mae and latent
     mask: str = "random"  # which patches are hidden: one of the names in `MASKS`
     mask_ratio: float = Field(default=0.75, gt=0, lt=1)  # share of patches hidden from the encoder
@@ -53,6 +54,20 @@ class ObjectiveConfig(Config):
     fade_db: float = Field(default=6.0, ge=0, le=40)  # dB, largest change of level at either end of a view
     projection_width: int = Field(default=128, ge=2, le=4096)  # dimension in which views are compared
     temperature: float = Field(default=0.1, gt=0, le=10)  # cosines are divided by it
+
+    @model_validator(mode="before")
+    @classmethod
+    def _kind_is_meant(cls, raw: Any) -> Any:
+        """Keys of another kind alone would change nothing, unnoticed."""
+        if isinstance(raw, Mapping) and raw and "kind" not in raw:
+            usual = cls.model_fields["kind"].default
+            for key in raw:
+                kinds = [kind for kind, keys in OBJECTIVE_KEYS.items() if key in keys]
+                if kinds and usual not in kinds:
+                    raise ValueError(
+                        f"{key} says nothing of kind = {usual}, the default; give kind: {' or '.join(kinds)}"
+                    )
+        return raw
 
     @field_validator("mask")
     @classmethod

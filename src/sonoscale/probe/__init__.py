@@ -11,16 +11,23 @@ if TYPE_CHECKING:
     from sonoscale.probe._hear import Training
     from sonoscale.probe._metrics import METRICS, find_metric
     from sonoscale.probe._probe import probe
+    from sonoscale.probe._protocol import Outcome, Protocol
     from sonoscale.probe._protocols import PROTOCOLS, find_protocol
     from sonoscale.probe._results import ProbeResult, ProbeResults, Score
+    from sonoscale.probe._rounds import Round
     from sonoscale.probe._store import logmel_statistics, probe_store
+    from sonoscale.probe._targets import Targets
 
 __all__ = [
     "METRICS",
     "PROTOCOLS",
+    "Outcome",
     "ProbeResult",
     "ProbeResults",
+    "Protocol",
+    "Round",
     "Score",
+    "Targets",
     "Training",
     "probe",
     "probe_embeddings",

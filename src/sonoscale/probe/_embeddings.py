@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from sonoscale.encoders import find_device
 from sonoscale.errors import SonoscaleError
 from sonoscale.probe._classes import class_scores
 from sonoscale.probe._interval import Scored, clip_draws, ends
 from sonoscale.probe._metrics import Metric, find_metric
-from sonoscale.probe._protocol import Outcome, Protocol, find_device
+from sonoscale.probe._protocol import Outcome, Protocol
 from sonoscale.probe._protocols import find_protocol
 from sonoscale.probe._results import ProbeResult
 from sonoscale.probe._retrieval import Retrieval, probe_retrieval
@@ -40,7 +41,7 @@ def probe_embeddings(
         embeddings: floats `[clips, dim]`, of any dtype; float32 is worked with.
         labels: of each clip; see `make_targets`.
         folds: fold of each clip, or its part of the split (train, valid, test).
-        protocol: name of one of `PROTOCOLS`.
+        protocol: name of one of `PROTOCOLS`, or `python:module:NAME`, a `Protocol` of your own.
         scheme: "folds" or "split".
         kind: of labels, if these are no `Targets`.
         metric: name; by default accuracy, mAP or Spearman's correlation, after the kind; for retrieval mAP, which is

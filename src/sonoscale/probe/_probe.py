@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 from sonoscale.arguments import check_arguments
 from sonoscale.corpora import Task, open_corpus, open_task
 from sonoscale.corpora._manifest import MANIFEST_SUFFIXES
-from sonoscale.encoders import Encoder, check_readout, load_encoder, with_readouts
-from sonoscale.errors import SonoscaleError
+from sonoscale.encoders import Encoder, check_readout, find_device, load_encoder, with_readouts
+from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.files import default_cache, write_json
 from sonoscale.measure import need_layers
 from sonoscale.probe._encoders import Progress, check_protocols, score_encoder
 from sonoscale.probe._overlap import content_hashes
-from sonoscale.probe._protocol import find_device
 from sonoscale.probe._protocols import find_protocol
 from sonoscale.probe._results import ProbeResults, Score, make_results
 from sonoscale.processes import available_cores
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 Spec = str | os.PathLike[str] | Encoder
 
 
+@in_one_line
 def probe(
     encoders: Spec | Sequence[Spec],
     tasks: str | os.PathLike[str] | Task | Sequence[str | os.PathLike[str] | Task],
@@ -58,7 +58,7 @@ def probe(
     Arguments:
         encoders: one or several: run folders, checkpoint files, specs of `load_encoder`, or encoders themselves.
         tasks: one or several: what `open_task` opens, by path or name, or tasks themselves (at the encoders' rate).
-        protocols: names of `PROTOCOLS`.
+        protocols: names of `PROTOCOLS`, or `python:module:NAME`, a `Protocol` of your own.
         readouts: what is read of every encoder, baselines alike: `mean`, what `embed` gives; `mean+std`, mean and
             standard deviation over tokens (or the frames of encoders that are not ours); `frequency`, the mean over
             time of each patch along frequency; `frequency+std`. Log-mel statistics hold the deviation in `mean` too.

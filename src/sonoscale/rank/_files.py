@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sonoscale.arguments import check_arguments
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.extras import EXTRAS
 from sonoscale.rank._npy import npy_arrays, npy_chunks, npz_arrays, npz_chunks
 from sonoscale.rank._parquet import FLOATS, Arrays, parquet_arrays, parquet_chunks
@@ -73,6 +73,7 @@ class EmbeddingFile:
             )
 
 
+@in_one_line
 def open_embeddings(path: Path | str, *, key: str | None = None) -> EmbeddingFile:
     """Find the embeddings in a file: .npy, .npz, .parquet, .safetensors, .pt, .pth, .h5 or .hdf5.
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from sonoscale import __version__
 from sonoscale.arguments import check_arguments
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.rank._estimators import ESTIMATORS, Estimator, get_estimator
 from sonoscale.rank._files import EmbeddingFile
 from sonoscale.rank._hypersphere import uniformity
@@ -28,6 +28,7 @@ ROWS_PER_DIM = 8
 DEFAULT = "rankme"
 
 
+@in_one_line
 def rankme(
     embeddings: Any,
     *,
@@ -121,6 +122,7 @@ def measure_rank(
     )  # fmt: skip
 
 
+@in_one_line
 def measure_all(
     sketch: Any, estimators: Iterable[str | Estimator] | None = None, **about: Any
 ) -> tuple[list[RankRecord], dict[str, str]]:

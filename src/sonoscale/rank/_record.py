@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sonoscale.arguments import check_arguments
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.files import read_json, replacing, write_json
 from sonoscale.rank._estimators import title_of
 from sonoscale.results import Result, plain
@@ -158,6 +158,7 @@ def number(value: float) -> str:
     return "infinite" if math.isinf(value) else f"{value:.4g}" if abs(value) < 1000 else f"{value:.6g}"
 
 
+@in_one_line
 def write_records(
     records: Iterable[RankRecord], path: Path | str, *, subsets: Sequence[str] | None = None, **more: Any
 ) -> None:
@@ -200,6 +201,7 @@ def write_records(
         raise SonoscaleError(f"{path}: records are written to .json or .parquet files")
 
 
+@in_one_line
 def read_records(path: Path | str) -> list[RankRecord]:
     """Read what `write_records` wrote.
 

@@ -44,7 +44,9 @@ def answers(results: StudyResults, plan: Allocation | Designed | str) -> list[An
     if results.laws.baseline:
         lead, rest = _split(results.laws.baseline, "; ")
         rest = rest.replace("score more.", "score more than log-mel statistics do.")
-        found.append(Answer("Is it any good?", _capital(rest) or lead, f"{lead}." if rest else ""))
+        found.append(
+            Answer("Do the encoders beat simple baselines?", _capital(rest) or lead, f"{lead}." if rest else "")
+        )
     return found
 
 
@@ -52,15 +54,30 @@ def scope(results: StudyResults) -> str:
     """What was run, in a sentence."""
     configs = len({point.config for point in results.points})
     runs = len({point.run for point in results.points})
-    axes = sorted({point.axis for point in results.points} - {"base"})
-    over = f" that vary {join(axes)}" if axes and axes != ["several"] else ""
+    axes = {point.axis for point in results.points} - {"base"}
+    if "several" in axes:  # combinations: what was swept is in the study file
+        axes = set(map(str, results.settings.get("sweep") or ()))
+    over = f" that vary {join(sorted(axes))}" if axes else ""
     encoders = len(results.points)
     budgets = f" that yield {encoders} encoders (one per training budget)" if encoders != runs else ""
     return (
         f"{plural(configs, 'configuration')}{over}, {plural(len(results.seeds), 'seed')}, {plural(runs, 'run')}"
-        f"{budgets}, {plural(len(results.tasks), 'task')} ({join(list(results.tasks))}); "
-        "quality is the mean of the task scores."
+        f"{budgets}, {_tasks(results)}; "
+        f"quality is the {results.laws.y_meaning or 'mean of the task scores'}."
     )
+
+
+def _tasks(results: StudyResults) -> str:
+    """The tasks, and by how many protocols and readouts each is scored where that is more than one."""
+    ends = [f":{one}" for one in (*results.readouts, *results.protocols)]
+    names = list(results.tasks)
+    for end in ends:
+        names = [name.removesuffix(end) for name in names]
+    tasks = list(dict.fromkeys(names))
+    ways = [plural(len(each), what) for each, what in ((results.protocols, "protocol"), (results.readouts, "readout"))
+            if len(each) > 1]  # fmt: skip
+    by = f" scored by {join(ways)}" if ways and len(tasks) < len(results.tasks) else ""
+    return f"{plural(len(tasks), 'task')} ({join(tasks)}){by}"
 
 
 def summary(results: StudyResults) -> list[str]:
@@ -140,7 +157,9 @@ def plan_answer(plan: Allocation | Designed | str) -> Answer:
     lead = f"{join([amount_words(name, value) for name, value in chosen.items()])}" if chosen else "The usual design"
     lead += f": {label_of(plan.target.name)} {interval(y)}."
     details = f"The interval ({plan.level:.0%}) is for one run."
-    details += f" {plan.details[0]}" if keep else ""
+    if keep:
+        cheap = join([amount_words(name, value) for name, value in keep.items()])
+        details += f" No effect was shown of what stays cheap or as it was: {cheap}."
     for one in plan.reach:
         if one.side != "inside" and one.beyond > 3 and one.name not in keep:
             far = f"lies {one.beyond:.2g} times beyond what was tried: a direction, not a number."
@@ -152,7 +171,8 @@ def plan_answer(plan: Allocation | Designed | str) -> Answer:
 def _settling(results: StudyResults, plan: Allocation | Designed | str) -> Answer:
     question, audit = "What would settle what is open?", results.laws.audit
     needed = str(audit.get("needed") or "")
-    lead = f"{_capital(needed)}." if needed else "Nothing is open about rank: the audit's tests agree."
+    first, more = _split(needed, "; ")
+    lead = f"{_capital(first)}." if needed else "Nothing is open about rank: the audit's tests agree."
     if not audit.get("verdict"):
         lead = "More configurations: rank could not be audited."
     rest = ""
@@ -166,7 +186,7 @@ def _settling(results: StudyResults, plan: Allocation | Designed | str) -> Answe
             )
         if plan.edges:
             rest += f" At the edge of what was tried: {join([name_of(name) for name in plan.edges])}."
-    return Answer(question, lead, rest.strip())
+    return Answer(question, lead, f"{f'{_capital(more)}.' if more else ''} {rest}".strip())
 
 
 def law_sentence(results: StudyResults) -> str:

@@ -17,12 +17,15 @@ __all__ = [
     "colour_of",
     "curves_of",
     "effects_figure",
+    "extent_of",
     "quality_figure",
     "x_of",
 ]
 
 ALTERNATIVES = ("rankme_centred", "params", "hours_seen", "train_hours", "flops", "loss")
 MOST_EFFECTS = 6
+MOST_LINES = 5
+"""Values of a second variable that have a colour each in one panel."""
 
 
 def alternatives_of(results: StudyResults) -> list[str]:
@@ -143,24 +146,38 @@ def effects_figure(results: StudyResults, encoders: Encoders) -> Figure:
                 alt.FieldOneOfPredicate(field="axis", oneOf=[axis, "base"])  # data never become an expression
             )
         y = alt.Y("quality:Q", title="quality", scale=ends)
-        bars = base.mark_rule().encode(x=x, y="quality_low:Q", y2="quality_high:Q", opacity=picked(full=0.55))
-        marks = base.mark_circle(size=70).encode(
-            x=x, y=y, opacity=picked(full=0.7), tooltip=_tooltip(encoders, one.key, "quality")
+        tips = _tooltip(encoders, one.key, "quality")
+        other = None if swept else next((v for v in shown if v is not one and v.levels <= MOST_LINES), None)
+        split: dict[str, Any] = {}
+        shape: dict[str, Any] = {}
+        if other is not None:
+            split = {"color": colour_of(encoders, other)}
+            domain = alt.Scale(domain=order_of(encoders, other))
+            shape = {
+                "shape": alt.Shape(f"{other.key}:N", title=other.title, scale=domain, **legend_of(encoders, other))
+            }
+        bars = base.mark_rule().encode(x=x, y="quality_low:Q", y2="quality_high:Q", opacity=picked(full=0.55), **split)
+        mark: dict[str, Any] = {} if split else {"shape": "circle"}
+        marks = base.mark_point(filled=True, size=70, **mark).encode(
+            x=x, y=y, opacity=picked(full=0.7), tooltip=tips, **split, **shape
         )
         mean = base.mark_tick(style="ink", thickness=2.5, size=30).encode(
             x=x, y=alt.Y("mean(quality):Q", title="quality")
         )
-        line = base.mark_line(style="soft", strokeWidth=1).encode(x=x, y=alt.Y("mean(quality):Q", title="quality"))
+        lines = base.mark_line(strokeWidth=1.4) if split else base.mark_line(style="soft", strokeWidth=1)
+        line = lines.encode(x=x, y=alt.Y("mean(quality):Q", title="quality"), **split)
         share = encoders.explains(one.key)
         about = f"{max(share, 0):.0%} of the variance between configurations" if not swept else ""
-        layers = (line, bars, marks) if swept else (line, bars, marks, mean)
+        layers = (line, bars, marks) if swept or split else (line, bars, marks, mean)
         panels.append(Panel(alt.layer(*layers), one.title, about, height=190))
     panels = panels[:MOST_EFFECTS]
+    split_up = not swept and len(shown) > 1
     how = "where nothing else differs from the base" if swept else "over all configurations"
+    drawn = "lines are means, in colour those of another variable's values" if split_up else "the bar is the mean"
     return Figure(
         name="effects",
         title="Quality by each variable of the design",
-        caption=f"Quality at the largest budget by the value of each variable, {how}; the bar is the mean, points are "
+        caption=f"Quality at the largest budget by the value of each variable, {how}; {drawn}; points are "
         "configurations, thin lines the range of their seeds."
         + ("" if swept else " Panels are in the order of the variance that they explain."),
         alt=f"Quality by {join([panel.title for panel in panels]) or 'nothing'}, a panel for each.",
@@ -175,7 +192,7 @@ def one_at_a_time(encoders: Encoders) -> dict[str, set[str]]:
     rows = encoders.configurations
     bases = [row for row in rows if row["axis"] == "base"]
     axes = {row["axis"] for row in rows} - {"base"}
-    if len(bases) != 1 or not axes or axes == {"several"}:
+    if len(bases) != 1 or not axes or "several" in axes:
         return {}
     return {
         axis: {one.key for one in encoders.design
@@ -194,8 +211,9 @@ def scatter(
     data = alt.NamedData("encoders")
     across = x_of(x)
     along = alt.Y(
-        f"{y}:Q", title=encoders.variables[y].title if y in encoders.variables else y, scale=alt.Scale(zero=False)
-    )
+        f"{y}:Q", title=encoders.variables[y].title if y in encoders.variables else y,
+        scale=alt.Scale(domain=extent_of(encoders, y), nice=True, zero=False) if curves else alt.Scale(zero=False),
+    )  # fmt: skip
     paint = colour_of(encoders, colour, legend=legend)
     shape = {}
     if colour is not None and colour.few:
@@ -245,6 +263,14 @@ def scatter(
     return alt.layer(*layers, data=data)
 
 
+def extent_of(encoders: Encoders, key: str) -> list[float]:
+    """From the lowest to the highest of the encoders, and a little more: a wide band does not squeeze them together."""
+    known = [row[k] for row in encoders.rows for k in (key, f"{key}_low", f"{key}_high") if row.get(k) is not None]
+    low, high = min(known, default=0.0), max(known, default=1.0)
+    spare = 0.15 * (high - low) or 0.1 * abs(high) or 1.0
+    return [low - spare, high + spare]
+
+
 def _laws(across: Any, x: Variable, curves: Sequence[Mapping[str, Any]]) -> list[Any]:
     """The laws of a variable: the band and the line of the best, other forms dashed; the page drops what is empty."""
     import altair as alt
@@ -253,7 +279,7 @@ def _laws(across: Any, x: Variable, curves: Sequence[Mapping[str, Any]]) -> list
     along = across_of(across, "x")
     layers = []
     if any("low" in row for row in curves):
-        band = lines.transform_filter("datum.best && isValid(datum.low)").mark_area(style="band")
+        band = lines.transform_filter("datum.best && isValid(datum.low)").mark_area(style="band", clip=True)
         layers.append(band.encode(x=along, y=alt.Y("low:Q"), y2="high:Q"))
     for best, test, style in ((False, "!datum.best", "other-law"), (True, "datum.best", "law")):
         if any(row["best"] is best for row in curves):

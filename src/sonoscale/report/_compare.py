@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.files import write_text
 from sonoscale.report._answers import law_sentence, tone_of
 from sonoscale.report._chart_evidence import frontier_figure
@@ -26,6 +26,7 @@ from sonoscale.report._tables import Cell, Column, Table, runs_table
 __all__ = ["compare_studies", "comparison_page"]
 
 
+@in_one_line
 def compare_studies(folders: Sequence[str | PathLike[str]], path: str | PathLike[str]) -> Path:
     """Write a page on which several studies stand side by side, atomically.
 

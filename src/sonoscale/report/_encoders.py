@@ -19,7 +19,8 @@ _NOT_SHOWN = frozenset(
 )
 _RESULTS = frozenset(("rankme", "rankme_centred", "loss", "quality", "seconds"))
 _COSTS = ("params", "flops", "hours_seen", "examples_seen", "clips_seen", "budget_steps")
-_DERIVED = frozenset(("params_decoder", "flops_encoder", "loss_of", "budget_steps", "clips_seen"))
+_DERIVED = frozenset(("loss_of", "budget_steps", "clips_seen"))
+_COUNTED = ("params_", "flops_")  # parts of what the design costs
 _MOST_LEVELS = 12
 
 
@@ -62,7 +63,7 @@ class Encoders:
         rows: `of` is `run` or `configuration`; a configuration has the means of its seeds, and for what was measured
             the ends `KEY_low` and `KEY_high` (the smallest and the largest of its seeds; of one seed, its interval).
         variables: by key.
-        by: key of what colours show; "": what was swept, else what explains most of the quality.
+        by: key of what colours show; "": see `colour`.
     """
 
     rows: list[dict[str, Any]]
@@ -80,7 +81,7 @@ class Encoders:
         found: list[Variable] = []
         known: set[tuple[Any, ...]] = set()
         for one in self.variables.values():
-            if one.role == "design" and one.column not in _DERIVED:
+            if one.role == "design" and not one.column.startswith(_COUNTED) and one.column not in _DERIVED:
                 first: dict[Any, int] = {}
                 parts = tuple(first.setdefault(row.get(one.key), len(first)) for row in self.configurations)
                 if parts not in known:  # not another unit of what is there already
@@ -106,13 +107,14 @@ class Encoders:
 
     @cached_property
     def colour(self) -> Variable | None:
-        """What colours show unless a reader chooses otherwise: the swept variable, else what explains most."""
+        """What colours show unless a reader chooses otherwise: the swept variable where one was swept at a time, else
+        what explains most."""
         axis = self.variables.get("axis")
         if self.by:
             return self.variables.get(self.by)
-        if axis is not None and axis.levels > 2:
+        if axis is not None and axis.levels > 2 and not any(row["axis"] == "several" for row in self.rows):
             return axis
-        few = [one for one in self.design if one.few]
+        few = [one for one in self.design if one.few and one.key != "axis"]
         return few[0] if few else axis
 
 

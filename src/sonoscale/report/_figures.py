@@ -8,11 +8,13 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from sonoscale import __version__
 from sonoscale.arguments import check_arguments
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.extras import need
 from sonoscale.files import write_bytes, write_text
 from sonoscale.report._load import load_study
+from sonoscale.report._methods import REFERENCES, methods_text
 from sonoscale.report._tables import Table
 from sonoscale.report._theme import STYLES
 from sonoscale.results import Result
@@ -52,6 +54,7 @@ class Figures(Result):
         return {"folder": self.folder, "style": self.style, "files": list(self.files), "left_out": self.left_out}
 
 
+@in_one_line
 def figures(
     folder: str | PathLike[str], *, style: str = "paper", out: str | PathLike[str] | None = None,
     kinds: Sequence[str] = ("pdf", "svg"), flops: float | None = None,
@@ -59,7 +62,8 @@ def figures(
     """Write the figures of a finished study in the widths of a paper's columns, and its tables in LaTeX and Markdown.
 
     Figures of one chart are as wide as one column of text, those of several as wide as the page. Tables in LaTeX are
-    for the package booktabs.
+    for the package booktabs. `methods.md` is a draft of the methods section, of what the study's files say, with the
+    command, the versions and the ledger's SHA-256; `references.bib` is what it cites.
 
     Arguments:
         folder: the folder of the study.
@@ -110,6 +114,11 @@ def figures(
             for ending, text in ((".tex", latex(table)), (".md", markdown(table))):
                 write_text(where / f"table-{name}{ending}", text)
                 files.append(where / f"table-{name}{ending}")
+        for name, text in (
+            ("methods.md", methods_text(results)), ("references.bib", REFERENCES.replace("VERSION", __version__)),
+        ):  # fmt: skip
+            write_text(where / name, text)
+            files.append(where / name)
     except OSError as error:
         raise SonoscaleError(f"cannot write figures into {where}: {error}") from error
     return Figures(where, style, tuple(files), left_out)

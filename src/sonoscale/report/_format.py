@@ -89,6 +89,7 @@ def decimal(value: float, places: int = 3) -> str:
     """A fixed number of decimals, with a true minus sign; very small and very large values as powers."""
     if not math.isfinite(value):
         return UNKNOWN
+    value = 0.0 if abs(value) < 1e-12 else value  # what is left of a difference of equal numbers
     if value != 0 and not 10.0 ** (-places - 1) <= abs(value) < 1e5:
         return f"{value:.2e}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e").replace("-", "−")
     return f"{value:.{places}f}".replace("-", "−")

@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 
 from sonoscale import __version__
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.files import write_text
 from sonoscale.measure import Measurement
 from sonoscale.report._chart_measure import durations_figure, groups_figure, layers_figure, spectrum_figure
@@ -28,6 +28,7 @@ from sonoscale.report._tables import Table
 __all__ = ["measure_page_html", "write_measurement_page"]
 
 
+@in_one_line
 def write_measurement_page(measurement: Measurement, path: str | PathLike[str]) -> None:
     """Write the page of a measurement atomically: a reader sees the old one or the new one, never a part.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sonoscale.arguments import check_arguments
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.extras import need
 from sonoscale.files import write_bytes, write_text
 from sonoscale.report._answers import law_sentence, summary
@@ -54,6 +54,7 @@ class Report(Result):
         }  # fmt: skip
 
 
+@in_one_line
 def report(folder: str | PathLike[str], *, flops: float | None = None) -> Report:
     """Write `report.html` and `figures/*.png` into the folder of a finished study.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sonoscale.arguments import check_arguments
 from sonoscale.config import config_hash, validate
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.results import Result
 from sonoscale.study._config import StudyConfig
 from sonoscale.study._design import PlannedRun, expand
@@ -66,6 +66,7 @@ class Added(Result):
         }  # fmt: skip
 
 
+@in_one_line
 def add(
     folder: str | Path,
     *,

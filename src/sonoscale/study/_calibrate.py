@@ -248,7 +248,7 @@ def measure_fit(
     task: str, protocol: str, dim: int, labels: Sequence[Any], folds: Sequence[str], how: dict[str, Any]
 ) -> Fit:
     """In a worker process: probe made-up embeddings that know a little of the labels."""
-    from sonoscale.probe import PROTOCOLS, probe_embeddings
+    from sonoscale.probe import find_protocol, probe_embeddings
     from sonoscale.probe._retrieval import Retrieval
 
     rng = np.random.default_rng(0)
@@ -260,9 +260,9 @@ def measure_fit(
     x = (0.7 * centres[[numbers[str(label)] for label in chosen]] + rng.standard_normal((len(kept), dim))) * spread
     given = {name: value for name, value in how.items() if name not in ("groups", "roles")}
     for name in ("groups", "roles"):
-        if how.get(name) is not None and (name == "groups" or isinstance(PROTOCOLS[protocol], Retrieval)):
+        if how.get(name) is not None and (name == "groups" or isinstance(find_protocol(protocol), Retrieval)):
             given[name] = [how[name][i] for i in kept]
-    if isinstance(PROTOCOLS[protocol], Retrieval) and given.get("kind") != "retrieval":
+    if isinstance(find_protocol(protocol), Retrieval) and given.get("kind") != "retrieval":
         given["metric"] = None
     seconds = []
     for _ in range(2):

@@ -13,6 +13,7 @@ from sonoscale.config import Config, validate
 from sonoscale.corpora import DataConfig, TaskConfig
 from sonoscale.encoders import EncoderConfig, Readout
 from sonoscale.errors import SonoscaleError
+from sonoscale.own_code import MARK
 from sonoscale.pretrain import ObjectiveConfig, TrainConfig
 from sonoscale.study._axes import DATA_KEYS, axis_of, check_axis, run_keys
 from sonoscale.study._quality_config import QualityConfig
@@ -172,7 +173,7 @@ class StudyConfig(Config):
     replicates: tuple[ReplicateConfig, ...] = ()  # more seeds at chosen points
     tasks: tuple[TaskConfig, ...] = Field(min_length=1)
     protocols: tuple[str, ...] = ("linear", "knn", "few-shot")  # by which tasks are scored, each by those for its kind
-    readouts: tuple[Readout, ...] = ("mean",)  # what is probed of an encoder's tokens; quality is that of the first
+    readouts: tuple[Readout, ...] = ("frequency+std",)  # what is probed of tokens; quality is that of the first
     quality: QualityConfig = QualityConfig()  # the rule by which quality is made of scores
     ceiling: str | None = None  # a strong encoder, such as hf:owner/name, whose scores are shown as the ceiling
     law: LawConfig = LawConfig()
@@ -252,8 +253,15 @@ def _check_protocols(names: tuple[str, ...]) -> None:
     """
     if set(names) <= {"linear", "knn", "few-shot"}:
         return  # without the import of all protocols
-    from sonoscale.probe import PROTOCOLS
+    from sonoscale.probe import find_protocol
 
     for name in names:
-        if name not in PROTOCOLS:
-            raise ValueError(f"protocols: there is no {name!r}; there are {', '.join(PROTOCOLS)}")
+        if name.startswith(MARK):  # a file or a ledger that somebody else wrote must not run code
+            raise ValueError(
+                f"protocols: {name}: a study file runs no code of a file; install the protocol as a package with an "
+                "entry point of the group sonoscale.protocols, and give its name"
+            )
+        try:
+            find_protocol(name)
+        except SonoscaleError as error:
+            raise ValueError(f"protocols: {error}") from None

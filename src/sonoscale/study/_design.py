@@ -63,11 +63,11 @@ def expand(study: StudyConfig) -> list[PlannedRun]:
     Example:
         >>> study = StudyConfig.model_validate({
         ...     "name": "grid", "data": {"kind": "procedural"}, "design": "grid", "seeds": [0],
-        ...     "sweep": {"encoder.width": [16, 32], "encoder.depth": [2, 4]},
+        ...     "sweep": {"encoder.width": [16, 32], "encoder.depth": [1, 2]},
         ...     "tasks": [{"kind": "procedural", "name": "event"}],
         ... })
         >>> [run.label for run in expand(study)]
-        ['width=16 depth=2', 'width=16', 'width=32 depth=2', 'width=32']
+        ['width=16', 'width=16 depth=2', 'width=32', 'width=32 depth=2']
     """
     runs: dict[tuple[str, int], PlannedRun] = {}
     replicates = [0] * len(study.replicates)

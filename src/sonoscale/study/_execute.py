@@ -11,27 +11,34 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from sonoscale.claims import claim, file_time, holder, newer
 from sonoscale.errors import SonoscaleError
+from sonoscale.own_code import MARK, attribute, named, one_line
 from sonoscale.pretrain import training_cost
 from sonoscale.study._failures import note_failure, read_failures
 from sonoscale.study._prepare import RunJob
 from sonoscale.study._watch import Failure, Watcher
 from sonoscale.study._worker import Attempt, Outcome, is_finished
 
-__all__ = ["Executor", "open_executor", "run_jobs", "stop_file"]
+__all__ = ["Executor", "check_executor", "open_executor", "run_jobs", "stop_file"]
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at a run that another driver has."""
 
 
+EXECUTORS = ("local", "ray", "slurm")
+
+
 class Executor(Protocol):
-    """Where attempts are carried out.
+    """Where attempts are carried out. A class of your own is named `python:module:Class`.
+
+    It is made with what it names among the arguments `workers`, `device` (auto, cpu or cuda) and `folder` (of the
+    study), and with the options that are given for it. Whatever carries an attempt out calls `attempt` on it.
 
     Attributes:
-        name: local, ray or slurm.
+        name: for messages.
         device: cpu or cuda, for all attempts.
         detached: whether what it runs outlives it.
     """
@@ -50,15 +57,18 @@ class Executor(Protocol):
         ...
 
     def start(self, index: int, task: Attempt, *, alone: bool = False) -> None:
-        """Begin an attempt."""
+        """Begin an attempt; `alone`: best with nothing beside it, as it has run out of memory before."""
         ...
 
     def poll(self, timeout: float, progress: Callable[[int, str, int, int, float], None]) -> list[tuple[int, Outcome]]:
-        """What has ended, after at most so many seconds."""
+        """What has ended, by the index it was started with, after at most so many seconds.
+
+        `progress` may be called with an index and what the attempt reports: stage, done, total, loss.
+        """
         ...
 
     def stop(self) -> None:
-        """Every run keeps what it has and ends."""
+        """Wait until every run has kept what it has and ended: attempts look for `Attempt.stop_files`."""
         ...
 
     def close(self) -> None:
@@ -70,7 +80,7 @@ def open_executor(name: str, *, workers: int | None, device: str, folder: Path, 
     """An executor by its name.
 
     Arguments:
-        name: local, ray or slurm.
+        name: local, ray or slurm; or `python:module:Class`, see `Executor`.
         workers: runs at once; None: as many as there is room for.
         device: auto, cpu or cuda.
         folder: of the study.
@@ -80,7 +90,7 @@ def open_executor(name: str, *, workers: int | None, device: str, folder: Path, 
         SonoscaleError: there is none of that name, it lacks its package, or there is no such device.
     """
     if name == "local":
-        from sonoscale.pretrain._runtime import find_device
+        from sonoscale.encoders import find_device
         from sonoscale.study._local import LocalExecutor, local_devices
 
         devices = local_devices(find_device(device), workers)
@@ -93,7 +103,41 @@ def open_executor(name: str, *, workers: int | None, device: str, folder: Path, 
         from sonoscale.study._slurm import SlurmExecutor
 
         return _made(SlurmExecutor, name, how, folder=folder, workers=workers, device=device)
-    raise SonoscaleError(f"executor = {name!r}: must be one of local, ray, slurm")
+    check_executor(name)
+    return _own(name, how, workers=workers, device=device, folder=folder)
+
+
+def check_executor(name: str) -> None:
+    """Whether there may be an executor of that name.
+
+    Raises:
+        SonoscaleError: there is none.
+    """
+    if name not in EXECUTORS and not name.startswith(MARK):
+        raise SonoscaleError(
+            f"executor = {name!r}: must be one of {', '.join(EXECUTORS)}, or python:module:Class for one of your own"
+        )
+
+
+def _own(spec: str, how: Mapping[str, Any], **given: Any) -> Executor:
+    """An executor of the user's own.
+
+    Raises:
+        SonoscaleError: it cannot be imported or made, or lacks something that an executor has.
+    """
+    kind = named(spec)
+    if not inspect.isclass(kind):
+        raise SonoscaleError(f"{spec}: is a {type(kind).__name__}, and must be a class; see sonoscale.study.Executor")
+    takes = inspect.signature(kind).parameters
+    try:
+        made = _made(cast(Any, kind), spec, how, **{key: value for key, value in given.items() if key in takes})
+    except SonoscaleError:
+        raise
+    except Exception as error:
+        raise SonoscaleError(f"{spec}: failed: {one_line(error)}") from error
+    for name in ("name", "device", "detached", "slots", "takes", "start", "poll", "stop", "close"):
+        attribute(made, name, spec, where=kind.__name__)
+    return made
 
 
 def _made(kind: Callable[..., Executor], name: str, how: Mapping[str, Any], **given: Any) -> Executor:

@@ -11,7 +11,7 @@ from typing import Any
 
 from sonoscale.arguments import check_arguments
 from sonoscale.config import load_config
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.files import write_text
 from sonoscale.study._editor_schema import schema
 from sonoscale.study._templates import DATA_FOLDER, DATA_MADE, QUESTIONS, TASKS_MADE, TEMPLATES
@@ -22,6 +22,7 @@ _LEAST = 96
 """Clips in a folder from which a study can be made."""
 
 
+@in_one_line
 def init(
     file: str | os.PathLike[str] = "study.yaml",
     *,
@@ -115,6 +116,7 @@ def _of_run(run: Path) -> dict[str, str]:
     file = run / "config.yaml" if run.is_dir() else run
     config = load_config(RunConfig, file)
     kept: dict[str, Any] = config.model_dump(mode="json", exclude_defaults=True)
+    kept.setdefault("encoder", {})["depth"] = config.encoder.depth  # whose default is another for each backbone
     kept["data"] = kept.get("data", {}) | {"kind": config.data.kind}
     sections = {name: kept[name] for name in ("data", "encoder", "objective", "train") if kept.get(name)}
     width, record = config.encoder.width, read_record(run) or {}

@@ -15,7 +15,7 @@ import numpy as np
 
 from sonoscale.arguments import check_arguments
 from sonoscale.config import config_hash
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.files import write_json
 from sonoscale.study._calibrate import Fit, Rates, Shape, chosen_shapes, measure_rates, short
 from sonoscale.study._config import StudyConfig
@@ -39,6 +39,7 @@ _LISTENED = 6  # clips of which log-mels are computed to see how long it takes
 _MOST_PROBES = 24  # to be timed; of more, each at its largest dimension only
 
 
+@in_one_line
 def plan(
     source: str | os.PathLike[str] | StudyConfig | Study,
     *,
@@ -88,7 +89,7 @@ def plan(
         >>> planned.configurations, planned.identified.constant
         (4, ('train_clips',))
         >>> f"{planned.flops:.3g}"
-        '1.3e+13'
+        '2.45e+13'
     """
     check_arguments(plan, locals())
     made = source if isinstance(source, Study) else study(source, set=set, cache=cache)
@@ -101,7 +102,7 @@ def plan(
     processes = _processes(workers or made.config.workers)
     place = Path(cache) if cache is not None else made.cache
     say: Progress = progress or (lambda what, done, total: None)
-    from sonoscale.pretrain._runtime import find_device
+    from sonoscale.encoders import find_device
 
     on = find_device(device)
     rates = None

@@ -98,7 +98,7 @@ def _task(task: Attempt, folder: str) -> Outcome:
         os.chdir(folder)
     single_threaded()
     try:
-        return attempt(task, lambda stage, done, total, loss: None)
+        return attempt(task)
     except SystemExit:
         return Outcome("stopped")
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sonoscale._yaml import read_yaml
 from sonoscale.errors import SonoscaleError
 from sonoscale.files import make_folder, write_json, write_text
 from sonoscale.study._failures import forget_failures, read_failures
@@ -16,7 +17,7 @@ from sonoscale.study._watch import Watcher
 
 if TYPE_CHECKING:
     from sonoscale.study._config import StudyConfig
-    from sonoscale.study._encoders_config import EncoderStudyConfig
+    from sonoscale.study._encoders_config import AnyStudyConfig
     from sonoscale.study._prepare import RunJob
     from sonoscale.study._study import Study
 
@@ -125,9 +126,7 @@ def run_study(
         stamp(study.config, out)
 
 
-def laws_of(
-    ledger: Any, config: StudyConfig | EncoderStudyConfig, baseline: dict[str, Any], out: Path
-) -> dict[str, Any]:
+def laws_of(ledger: Any, config: AnyStudyConfig, baseline: dict[str, Any], out: Path) -> dict[str, Any]:
     """The content of `laws.json`."""
     from sonoscale.laws import read_runs
     from sonoscale.study._baseline import baseline_note
@@ -178,7 +177,7 @@ def restore(folder: Path, ledger: Path | None = None) -> None:
         write_json(folder / "laws.json", laws_of(found.table, config, found.about.get("baseline") or {}, folder))
 
 
-def check_place(out: Path, config: StudyConfig | EncoderStudyConfig) -> None:
+def check_place(out: Path, config: AnyStudyConfig) -> None:
     """Whether results may be written there: nobody else's would be replaced.
 
     Raises:
@@ -189,11 +188,9 @@ def check_place(out: Path, config: StudyConfig | EncoderStudyConfig) -> None:
     if (out / LEDGER).is_file():
         name = (read_ledger(out / LEDGER).about.get("study") or {}).get("name", config.name)
     elif (out / "study.yaml").is_file():
-        import yaml
-
         try:
-            content = yaml.safe_load((out / "study.yaml").read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError):
+            content = read_yaml(out / "study.yaml")
+        except SonoscaleError:
             content = None
         name = content.get("name") if isinstance(content, dict) else None
         if name is None:
@@ -221,10 +218,9 @@ def resolved(config: StudyConfig, out: Path, device: str) -> StudyConfig:
 
         begun = read_ledger(out / LEDGER).about.get("study")
     elif (out / "study.yaml").is_file():
-        import yaml
-
-        begun = yaml.safe_load((out / "study.yaml").read_text(encoding="utf-8"))
-    precision = begun.get("train", {}).get("precision") if isinstance(begun, dict) else None
+        begun = read_yaml(out / "study.yaml")
+    train = begun.get("train") if isinstance(begun, dict) else None
+    precision = train.get("precision") if isinstance(train, dict) else None
     if precision in (None, "auto"):
         precision = find_precision("auto", device)
     return config.model_copy(update={"train": config.train.model_copy(update={"precision": precision})})
@@ -236,7 +232,7 @@ def _names(out: Path) -> list[str]:
     return [run["run"] for run in read_plan(out)]
 
 
-def write_config(config: StudyConfig | EncoderStudyConfig, out: Path) -> None:
+def write_config(config: AnyStudyConfig, out: Path) -> None:
     import yaml
 
     write_text(out / "study.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))

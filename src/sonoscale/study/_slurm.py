@@ -116,7 +116,7 @@ class OneRun:
 
     def __call__(self) -> Outcome:
         single_threaded()
-        return attempt(self.task, lambda stage, done, total, loss: None)
+        return attempt(self.task)
 
     def checkpoint(self) -> Any:
         """Called when the time is nearly up; the run has kept its state by then."""

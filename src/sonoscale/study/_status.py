@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from sonoscale.arguments import check_arguments
 from sonoscale.claims import Holder, holders
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.results import Result, plain
 from sonoscale.study._failures import forget_failures, read_failures
 from sonoscale.study._plan_file import read_plan
@@ -136,6 +136,7 @@ class Status(Result):
         )  # fmt: skip
 
 
+@in_one_line
 def status(folder: str | Path) -> Status:
     """How far a study is: which runs are queued, running, done and failed.
 
@@ -220,6 +221,7 @@ def _seconds(folder: Path) -> float | None:
         return None
 
 
+@in_one_line
 def stop(folder: str | Path, *, wait: float = 120.0) -> int:
     """Ask all drivers and runs of a study to end, on whatever machine; runs keep what they have, and resume later.
 
@@ -256,6 +258,7 @@ def stop(folder: str | Path, *, wait: float = 120.0) -> int:
     return len(under_way)
 
 
+@in_one_line
 def retry(folder: str | Path, runs: Iterable[str] = ()) -> list[str]:
     """Let runs that failed be tried again by the next driver, as if they had never been tried.
 

@@ -11,18 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from sonoscale.arguments import check_arguments
 from sonoscale.config import load_config
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.extras import need
 from sonoscale.files import default_cache
 from sonoscale.results import Result
 from sonoscale.study._config import StudyConfig
 from sonoscale.study._design import PlannedRun, expand
-from sonoscale.study._encoders_config import EncoderStudyConfig, model_of_file
+from sonoscale.study._encoders_config import AnyStudyConfig, EncoderStudyConfig, model_of_file
 from sonoscale.study._failures import read_failures
+from sonoscale.study._imported import ImportedStudyConfig
 from sonoscale.study._run import run_study
 from sonoscale.study._watch import Failure, Lines, Watcher
-
-EXECUTORS = ("local", "ray", "slurm")
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,11 +31,12 @@ if TYPE_CHECKING:
     from sonoscale.study._plan_result import StudyPlan
     from sonoscale.study._status import Status
 
-__all__ = ["EncoderStudy", "Study", "study"]
+__all__ = ["EncoderStudy", "ImportedStudy", "Study", "study"]
 
 
+@in_one_line
 def study(
-    source: str | os.PathLike[str] | StudyConfig | EncoderStudyConfig,
+    source: str | os.PathLike[str] | AnyStudyConfig,
     *,
     out: str | os.PathLike[str] | None = None,
     cache: str | os.PathLike[str] | None = None,
@@ -69,7 +69,7 @@ def study(
     """
     check_arguments(study, locals())
     folder, begun_with = None, None
-    if isinstance(source, StudyConfig | EncoderStudyConfig):
+    if isinstance(source, AnyStudyConfig):
         if set:
             raise SonoscaleError(f"set = {list(set)}: overrides a file's keys; change the configuration itself")
         config = source
@@ -91,12 +91,11 @@ def study(
             _check(config)
     where = Path(out) if out is not None else folder or Path("results") / config.name
     place = Path(cache) if cache is not None else default_cache()
-    if isinstance(config, EncoderStudyConfig):
-        return EncoderStudy(config, where, place, begun_with)
-    return Study(config, where, place, begun_with)
+    kinds = {EncoderStudyConfig: EncoderStudy, ImportedStudyConfig: ImportedStudy}
+    return kinds.get(type(config), Study)(config, where, place, begun_with)
 
 
-def _check(config: StudyConfig | EncoderStudyConfig) -> None:
+def _check(config: AnyStudyConfig) -> None:
     """Refuse at once what cannot be run."""
     if isinstance(config, StudyConfig):
         expand(config)
@@ -114,7 +113,7 @@ class Study(Result):
         begun_with: the ledger of the same study in another place, whose runs are not trained again.
     """
 
-    config: Any  # StudyConfig, or EncoderStudyConfig
+    config: Any  # one of the kinds of configuration
     folder: Path
     cache: Path
     begun_with: Path | None = None
@@ -137,6 +136,7 @@ class Study(Result):
 
         return plan(self, **options)
 
+    @in_one_line
     def run(
         self,
         *,
@@ -153,14 +153,16 @@ class Study(Result):
 
         Arguments:
             executor: where runs are done: `local`, in processes of this machine; `ray`, on a cluster of Ray; `slurm`,
-                in jobs of Slurm. With the last two, the machines share the study's folder and the cache.
+                in jobs of Slurm; `python:module:Class`, an `Executor` of your own. With all but the first, the machines
+                share the study's folder and the cache.
             workers: runs at once. None: as the configuration says, or one per core or, on GPUs, four at most to each.
             device: `auto` (GPUs if there are any), `cpu` or `cuda`.
             retries: how often a run that was killed, ran out of memory or failed otherwise is tried again; one that
                 diverged is not.
             how: what only one executor takes. Of ray: `address` of the cluster, `gpus`, the share of a GPU that a run
                 takes (default a quarter). Of slurm: `minutes`, the time limit of a job; `slurm`, a mapping of further
-                parameters of submitit; `cluster="local"` for processes of this machine in place of Slurm.
+                parameters of submitit; `cluster="local"` for processes of this machine in place of Slurm. Of your
+                own: what its class takes.
             progress: is notified: a `Watcher`, or a function such as `print` that takes a line for each run.
 
         Returns:
@@ -177,8 +179,10 @@ class Study(Result):
             raise SonoscaleError(f"workers = {workers}: give at least one process")
         if retries < 0:
             raise SonoscaleError(f"retries = {retries}: give 0 or more")
-        if executor not in EXECUTORS:
-            raise SonoscaleError(f"executor = {executor!r}: must be one of {', '.join(EXECUTORS)}")
+        if executor not in ("local", "ray", "slurm"):
+            from sonoscale.study._execute import check_executor
+
+            check_executor(executor)
         watcher = progress if isinstance(progress, Watcher) else Lines(progress)
         run_study(
             self, executor=executor, workers=workers or self.config.workers, device=device, retries=retries,
@@ -433,4 +437,65 @@ class EncoderStudy(Study):
             return [{"label": one.name, "family": one.family} for one in self.config.encoders]
         names = ("label", "family", "params", "train_hours", "rankme", "quality")
         columns = [self.runs()[name].tolist() for name in names]
+        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class ImportedStudy(Study):
+    """A table of runs that somebody else has trained. Made by `sonoscale.study.import_ledger`.
+
+    Attributes:
+        config: where it is from.
+        folder: where its files are, as of a `Study`.
+        cache: not used.
+        begun_with: not used.
+    """
+
+    config: ImportedStudyConfig
+
+    def planned(self) -> list[PlannedRun]:
+        """None: nothing is trained here."""
+        return []
+
+    def plan(self, **_: Any) -> StudyPlan:
+        """Refused: nothing is trained here.
+
+        Raises:
+            SonoscaleError: always.
+        """
+        raise self._refused()
+
+    def run(self, **_: Any) -> ImportedStudy:
+        """Refused: nothing is trained here.
+
+        Raises:
+            SonoscaleError: always.
+        """
+        raise self._refused()
+
+    def add(self, **_: Any) -> Added:
+        """Refused: add rows to the table, and import it again.
+
+        Raises:
+            SonoscaleError: always.
+        """
+        raise self._refused()
+
+    def _refused(self) -> SonoscaleError:
+        return SonoscaleError(
+            f"{self.folder}: was imported from {self.config.imported}, and has no runs to train: change that table and "
+            "import it again, or report this study"
+        )
+
+    @property
+    def headline(self) -> str:
+        """How many runs, and of what."""
+        runs = self.runs()
+        return f"Study {self.config.name}: {runs.counts}, imported from {self.config.imported}, in {self.folder}"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per run and checkpoint."""
+        runs = self.runs()
+        names = ("label", "family", "seed", "step", "params", "flops", "rankme", "quality")
+        columns = [runs[name].tolist() for name in names]
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]

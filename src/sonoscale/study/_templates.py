@@ -7,7 +7,7 @@ __all__ = ["DATA_FOLDER", "DATA_MADE", "QUESTIONS", "TASKS_MADE", "TEMPLATES"]
 QUESTIONS = {
     "folder": "one folder of audio, no labels needed: how do width and depth pay off on it?",
     "width-data": "width x data: a grid, for a law in parameters and clips",
-    "objectives": "which objective and backbone is best for the same compute?",
+    "objectives": "which objective is best for the same compute?",
     "isoflop": "IsoFLOP slices: which width is best for each budget of compute?",
     "run": "an existing run as the base: what would have happened with other widths, data and learning rates?",
 }
@@ -41,7 +41,7 @@ tasks:
 
 _LAST = """\
 protocols: [linear, knn, few-shot]    # by which each task is scored, each by those for its kind
-readouts: [mean]       # what a probe reads of the tokens; quality is that of the first
+readouts: [frequency+std]    # what a probe reads of the tokens, also mean, mean+std, frequency; quality is the first's
 """
 
 _TEXTS = {
@@ -49,21 +49,21 @@ _TEXTS = {
 # How do width and depth of an encoder pay off on one folder of audio?
 name: $name
 description: >-
-  Masked autoencoders on one folder of audio. Width and depth are varied one at a time, two seeds each, three budgets.
+  Contrast on one folder of audio. Width and depth are varied one at a time, two seeds each, three budgets.
 
 $data
-encoder: {width: 48, depth: 4, n_mels: 64, patch_mels: 16, patch_frames: 16}
-objective: {kind: mae, mask_ratio: 0.75}
+encoder: {backbone: cnn, width: 64, depth: 1}    # 0.1 M parameters; also vit, conv
+objective: {kind: contrastive}                   # two views of each second; also mae, latent
 train:
-  clip_seconds: 2.0    # length of a training example; shorter clips are joined, longer ones cut
+  clip_seconds: 1.0    # length of a training example; shorter clips are joined, longer ones cut
   batch_size: $batch
   budgets: [80, 160, 320]    # steps; each is trained to its end on a decay of its own
   warmup_steps: 40
 
 design: one-at-a-time  # the base, and one thing changed at a time; also grid, fractional, latin-hypercube, sobol
 sweep:
-  encoder.width: {range: [12, 96], n: 4, scale: log}
-  encoder.depth: [1, 2]
+  encoder.width: {range: [16, 128], n: 4, scale: log}    # a multiple of 8
+  encoder.depth: [2, 3]
 seeds: 2               # of each configuration: 0 and 1
 replicates:
   - {at: centre, seeds: 4}    # more of the base: how far seeds lie apart
@@ -77,13 +77,13 @@ description: >-
   Width x data. A law in both needs both to vary apart from each other, as in a grid.
 
 $data
-encoder: {width: 48, depth: 4, n_mels: 64, patch_mels: 16, patch_frames: 16}
-objective: {kind: mae, mask_ratio: 0.75}
-train: {clip_seconds: 2.0, batch_size: 64, budgets: [160, 320], warmup_steps: 40}
+encoder: {backbone: cnn, width: 64, depth: 1}    # 0.1 M parameters; also vit, conv
+objective: {kind: contrastive}                   # two views of each second; also mae, latent
+train: {clip_seconds: 1.0, batch_size: 64, budgets: [160, 320], warmup_steps: 40}
 
 design: grid           # for less: {kind: fractional, points: 9}, of all combinations those that tell most
 sweep:
-  encoder.width: {range: [12, 96], n: 4, scale: log}
+  encoder.width: {range: [16, 128], n: 4, scale: log}    # a multiple of 8
   data.clips: {range: [96, 1536], n: 4, scale: log}    # smaller sets are nested in larger ones
 seeds: 1
 replicates:
@@ -92,23 +92,26 @@ replicates:
 $tasks
 $last""",
     "objectives": """\
-# Which objective and backbone is best for the same compute?
+# Which objective is best for the same compute, each on the backbone that suits it?
 name: $name
 description: >-
-  Three objectives on two backbones. Every run trains for the same number of floating-point operations.
+  Contrast on a CNN, latent prediction and masked autoencoding on a transformer of frames. Every run trains for the
+  same number of floating-point operations.
 
 $data
-encoder: {width: 48, depth: 4, n_mels: 64, patch_mels: 16, patch_frames: 16}
-train: {clip_seconds: 2.0, batch_size: 64, flops: [2.0e+11, 4.0e+11], warmup_steps: 20}
+encoder: {backbone: vit, depth: 4, patch_mels: 64, patch_frames: 4}    # a patch is 4 frames of all 64 bands
+train: {clip_seconds: 2.0, batch_size: 64, flops: [2.0e+11, 4.0e+11], warmup_steps: 20, lr: 1.0e-3}
 
 families:              # base runs, for each of which the design is trained; the column family of the ledger
-  - {name: mae, objective: {kind: mae, mask_ratio: 0.75}}
-  - {name: latent, objective: {kind: latent, mask_ratio: 0.75}}
-  - {name: contrastive, objective: {kind: contrastive}}
+  - name: contrastive
+    encoder: {backbone: cnn, depth: 1, patch_mels: 16, patch_frames: 16}
+    objective: {kind: contrastive}
+    train: {clip_seconds: 1.0, lr: 2.0e-3}
+  - {name: latent, objective: {kind: latent, mask_ratio: 0.6}}
+  - {name: mae, objective: {kind: mae, mask_ratio: 0.75, decoder_depth: 2}}
 design: grid
 sweep:
-  encoder.backbone: [vit, conv]
-  encoder.width: [24, 48]
+  encoder.width: [32, 64]
 seeds: 2
 
 $tasks
@@ -120,18 +123,18 @@ description: >-
   IsoFLOP slices. Each width is trained exactly to each budget, so that small models see more examples.
 
 $data
-encoder: {width: 48, depth: 4, n_mels: 64, patch_mels: 16, patch_frames: 16}
-objective: {kind: mae, mask_ratio: 0.75}
-train: {clip_seconds: 2.0, batch_size: 64, warmup_steps: 10}
+encoder: {backbone: cnn, width: 64, depth: 1}    # 0.1 M parameters; also vit, conv
+objective: {kind: contrastive}                   # two views of each second; also mae, latent
+train: {clip_seconds: 1.0, batch_size: 64, warmup_steps: 10}
 
 design:
   kind: isoflop
   slices:              # FLOPs of the whole training, decoder included; a slice may have a sweep of its own
     - {flops: 1.0e+11}
     - {flops: 2.0e+11}
-    - {flops: 4.0e+11, sweep: {encoder.width: [24, 36, 48, 72, 96]}}
+    - {flops: 4.0e+11, sweep: {encoder.width: [24, 32, 48, 64, 96]}}
 sweep:
-  encoder.width: [12, 24, 36, 48, 72]
+  encoder.width: [16, 24, 32, 48, 64]
 seeds: 1
 
 $tasks

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sonoscale.arguments import check_arguments
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.results import Result
 
 __all__ = ["Verified", "verify"]
@@ -47,6 +47,7 @@ class Verified(Result):
         return {**vars(self), "folder": str(self.folder), "wrong": list(self.wrong)}
 
 
+@in_one_line
 def verify(folder: str | Path) -> Verified:
     """Read all that a study keeps, and compare it with its checksums: ledger, checkpoints, trunks; and with itself.
 

@@ -58,11 +58,29 @@ class Outcome:
     recorded: bool = True
 
 
-def attempt(task: Attempt, progress: Progress) -> Outcome:
+def _silent(stage: str, done: int, total: int, loss: float) -> None:
+    pass
+
+
+def attempt(task: Attempt, progress: Progress = _silent) -> Outcome:
     """Bring one run to its end, if nobody else has it; whatever goes wrong with it is kept, and raised by nobody.
+
+    What an executor carries out, in whatever process, on whatever machine that sees the study's folder and the cache.
+
+    Arguments:
+        task: what was given to `Executor.start`; it can be pickled.
+        progress: called with the stage, how much of it is done, of how much, and the loss.
+
+    Returns:
+        How it ended, for `Executor.poll`.
 
     Raises:
         SystemExit: the process is asked to end. What was trained is kept.
+
+    Example: a thread that carries out what `Executor.start` was given
+        >>> outcome = attempt(task)  # doctest: +SKIP
+        >>> outcome.state  # doctest: +SKIP
+        'done'
     """
     job = task.job
     about = {"label": job.plan.label, "seed": job.plan.config.seed}
@@ -128,7 +146,7 @@ def execute(job: RunJob, progress: Progress, *, mine: Claim | None = None, devic
         progress(stage, done, total, loss)
 
     damaged = job.folder.with_name(f".{job.folder.name}.damaged")
-    if read_record(job.folder) is not None and _to_probe(job) and check_run(job.folder):
+    if read_record(job.folder) is not None and _to_probe(job) and (check_run(job.folder) or _removed(job)):
         shutil.rmtree(damaged, ignore_errors=True)
         job.folder.replace(damaged)  # its checkpoints are no longer what was trained: train it again
     if read_record(job.folder) is None:
@@ -213,6 +231,14 @@ def _kept(job: RunJob, key: str) -> dict[str, Any]:
     earlier = read_probe(job.continues, key) if job.continues is not None else None
     found = (earlier or {}) | (read_probe(job.folder, key) or {})
     return {step: score for step, score in found.items() if step in steps}
+
+
+def _removed(job: RunJob) -> bool:
+    """Whether a checkpoint was removed to make room (`sonoscale.study.clean`)."""
+    from sonoscale.pretrain import checkpoint_file
+
+    budgets = job.plan.config.budgets
+    return not all(checkpoint_file(job.folder, step, budgets[-1]).is_file() for step in budgets)
 
 
 def _to_probe(job: RunJob) -> bool:

@@ -19,7 +19,11 @@ from sonoscale.errors import SonoscaleError
 from sonoscale.laws.plan import Allocation, Designed, GroupPlans, plan
 from sonoscale.pretrain import RunConfig, training_cost
 
-BASE = {"encoder": {"width": 32, "depth": 2}, "objective": {"mask_ratio": 0.75}, "train": {"batch_size": 8}}
+BASE = {
+    "encoder": {"backbone": "vit", "width": 32, "depth": 2},
+    "objective": {"kind": "mae"},
+    "train": {"batch_size": 8},
+}
 JOINED = 1.69  # clips that make one training example
 
 
@@ -28,7 +32,7 @@ def ledger_rows(*, examples: bool, batch: bool):
     rng = np.random.default_rng(0)
     rows = []
     for i, (width, depth) in enumerate([(32, 2), (16, 2), (64, 2), (128, 2), (32, 1), (32, 4), (64, 4)]):
-        run = {"encoder": {"width": width, "depth": depth}}
+        run = {"encoder": {"backbone": "vit", "width": width, "depth": depth}}
         cost = training_cost(RunConfig.model_validate(BASE | run))
         for seed in (0, 1):
             for step in (40, 80):
@@ -85,7 +89,9 @@ def test_flops_of_a_study_are_counted_by_examples_and_not_by_clips(tmp_path, exa
     assert [reach.low, reach.high] == pytest.approx([min(r["flops"] for r in rows),
                                                      max(r["flops"] for r in rows)])  # fmt: skip
     best = found.best
-    config = RunConfig.model_validate(BASE | {"encoder": {name: best[name] for name in ("width", "depth")}})
+    config = RunConfig.model_validate(
+        BASE | {"encoder": {"backbone": "vit"} | {name: best[name] for name in ("width", "depth")}}
+    )
     spent = training_cost(config).flops * best[amount] * (1 if batch else 8)
     assert 0.9 * 3e10 < spent <= 3e10
     assert found.plan.costs["flops"] == pytest.approx(spent)

@@ -22,12 +22,13 @@ from sonoscale.corpora.tasks._labels import LabelRule
 from sonoscale.corpora.tasks._shards import ShardTask, open_shard_task
 from sonoscale.corpora.tasks._table import read_task
 from sonoscale.corpora.tasks._task import Task
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, in_one_line
 
 FORMS = ("table", "hear", "shards", "hf")
 TABLE = "metadata.csv"
 
 
+@in_one_line
 def open_task(
     spec: str | Path,
     *,

@@ -9,7 +9,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.laws._data import as_names, check_draws, check_level
 from sonoscale.laws._read import Reading, Source, as_runs
 from sonoscale.laws._runs import RunTable
@@ -37,6 +37,7 @@ _MARGINS = (0.05, 0.95)
 _RELIABILITIES = (0.5, 1.0)
 
 
+@in_one_line
 def audit(
     source: Source,
     *,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Unpack
 
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.extras import need
 from sonoscale.laws._estimate import Estimate
 from sonoscale.laws._read import Reading, Source, as_runs
@@ -152,6 +152,7 @@ class GroupAudits(Result):
         )
 
 
+@in_one_line
 def audit_groups(
     source: Source,
     *,

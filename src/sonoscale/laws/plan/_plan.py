@@ -10,7 +10,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from sonoscale.errors import SonoscaleError
+from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.laws._data import as_names, check_draws
 from sonoscale.laws._names import SIZES, find_sizes
 from sonoscale.laws._read import Reading, Source, as_runs
@@ -33,6 +33,7 @@ _SWEPT = (
 _STUDY = {"run", "config", "step", "quality"}
 
 
+@in_one_line
 def plan(
     source: Source,
     *,

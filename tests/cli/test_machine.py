@@ -1,0 +1,68 @@
+"""A machine that refuses: standard output that is full, closed or read no further, and limits of files and memory."""
+
+import json
+import resource
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import sonoscale
+from sonoscale.errors import SonoscaleError
+
+RUN = f"'{sys.executable}' -m sonoscale"
+
+
+@pytest.fixture
+def table(tmp_path):
+    rng = np.random.default_rng(0)
+    lines = ["params,loss"]
+    for n in np.geomspace(1e4, 1e8, 14):
+        lines.append(f"{n:.6g},{2 + 40 * n**-0.3 * np.exp(rng.normal(0, 0.01)):.6g}")
+    (tmp_path / "runs.csv").write_text("\n".join(lines))
+    return tmp_path / "runs.csv"
+
+
+def shell(command, folder):
+    return subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=200, cwd=folder)
+
+
+@pytest.mark.parametrize("where", ["| head -1", ">&-", ">/dev/full", "2>&1 >/dev/full | cat"])
+def test_no_file_is_lost_to_a_standard_output_that_fails(table, where):
+    done = shell(f"{RUN} fit runs.csv --x params --y loss --json laws.json {where}", table.parent)
+    assert json.loads((table.parent / "laws.json").read_text())["groups"]
+    assert "Traceback" not in done.stderr + done.stdout
+    said = done.stderr + done.stdout
+    assert ("standard output: no space left on device: not all was printed" in said) == ("full" in where)
+    if where == ">/dev/full":
+        assert done.returncode == 1
+        assert len(done.stderr.splitlines()) == 1
+    elif where == ">&-":
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("command", ["--version", "study schema", "data fetch --list", "fit --help"])
+def test_what_only_prints_ends_quietly_when_nobody_reads(tmp_path, command):
+    done = shell(f"({RUN} {command}; echo $? >&2) | true", tmp_path)
+    assert done.stderr == "0\n"
+    done = shell(f"{RUN} {command} >/dev/full", tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == "error: standard output: no space left on device: not all was printed\n"
+
+
+def test_no_more_files_no_more_memory_and_a_folder_in_the_place_of_a_file(tmp_path, monkeypatch):
+    np.save(tmp_path / "e.npy", np.random.default_rng(0).standard_normal((300, 4)))
+    sonoscale.rankme(tmp_path / "e.npy")  # all that is imported
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        with pytest.raises(SonoscaleError, match=r"e\.npy: .*[Tt]oo many open files"):
+            sonoscale.rankme(tmp_path / "e.npy")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with pytest.raises(SonoscaleError, match=r"^out of memory \(Unable to allocate"):
+        sonoscale.rankme(np.broadcast_to(np.float32(0), (10**13, 3)))
+    (tmp_path / "runs.csv").mkdir()
+    with pytest.raises(SonoscaleError, match=r"runs\.csv"):
+        sonoscale.fit(tmp_path / "runs.csv", ["params"])
