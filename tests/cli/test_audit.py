@@ -112,7 +112,7 @@ def test_groups_a_margin_and_a_figure(runs, sonoscale, tmp_path):
     file, figure = tmp_path / "groups.json", tmp_path / "groups.png"
     result = sonoscale(*options, "--group", "family", "--json", file, "--plot", figure)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.startswith("2 groups, 2 tested and corrected for (Holm): 2 supported.")
+    assert result.stdout.startswith("2 groups, corrected for 2 tests (Holm): 2 supported.")
     content = json.loads(file.read_text())
     assert [one["group"] for one in content["groups"]] == [{"family": "a"}, {"family": "b"}]
     alone = [one["audit"]["p"] for one in content["groups"]]

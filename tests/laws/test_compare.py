@@ -44,7 +44,9 @@ def test_finds_the_variable_and_the_law_behind_the_score(table):
 
 def test_gives_the_same_as_fitting_one_by_one(table):
     found = compare(table, y="quality", x=["rankme"], clusters="config", forms=["power"], bootstrap=200, seed=4)
-    alone = fit_form("power", table["rankme"], table["quality"], clusters=table["config"], bootstrap=200, seed=4)
+    order = np.lexsort((table["quality"], table["rankme"]))  # rows are taken by their values
+    rank, quality, config = (np.asarray(table[name])[order] for name in ("rankme", "quality", "config"))
+    alone = fit_form("power", rank, quality, clusters=config, bootstrap=200, seed=4)
     assert found.fits[0].values == alone.values
     assert found.fits[0].params == alone.params
 

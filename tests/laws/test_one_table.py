@@ -107,7 +107,7 @@ def test_the_same_runs_clusters_and_direction(verb, source, tmp_path):
     fitted = found.runs.fitted
     assert (len(fitted), fitted.n_clusters) == (n, clusters)
     assert (found.target.higher_is_better, found.target.ceiling) == (True, 1.0)
-    assert found.target.because == "by its name"
+    assert found.target.because == ("as asked" if source in ("ledger", "study") else "by its name")
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -18,11 +18,11 @@ MEASURED_AT: Sequence[int] = (12, 20, 40, 80)
 MEASURED: Mapping[str, Mapping[str, Sequence[float]]] = MappingProxyType(
     {
         "supported": {
-            "partial 0.3": (0.045, 0.179, 0.328, 0.588),
-            "partial 0.5": (0.200, 0.423, 0.781, 0.970),
-            "partial 0.7": (0.373, 0.731, 0.955, 1.000),
+            "partial 0.3": (0.060, 0.200, 0.260, 0.480),
+            "partial 0.5": (0.210, 0.475, 0.810, 0.990),
+            "partial 0.7": (0.380, 0.760, 0.900, 1.000),
         },
-        "only_through_capacity": {"smooth": (0.143, 0.400, 0.785, 1.000)},
+        "only_through_capacity": {"smooth": (0.110, 0.400, 0.780, 0.960)},
     }
 )
 """Verdict -> what is true of the runs -> how often the verdict is given at each number: docs/audit-verdicts.md."""
@@ -63,7 +63,7 @@ def audit_power(n: int) -> AuditPower:
 
     Example:
         >>> audit_power(20).supported
-        {0.3: 0.179, 0.5: 0.423, 0.7: 0.731}
+        {0.3: 0.2, 0.5: 0.475, 0.7: 0.76}
         >>> audit_power(7).only_through_capacity, audit_power(100).nearest
         (0.0, 80)
     """
