@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ Row = dict[str, Any]
 def main(results: Path) -> None:
     """Write the page."""
     rows: list[Row] = pq.read_table(results / "ledger.parquet").to_pylist()
+    counts = Counter(row["run"] for row in rows)
+    rows = [row for row in rows if counts[row["run"]] == max(counts.values())]  # of runs that are probed to their end
     study = yaml.safe_load((results / "study.yaml").read_text(encoding="utf-8"))
     last = [row for row in rows if row["is_final"]]
     best = max(dict.fromkeys(row["label"] for row in last), key=lambda label: _mean(last, label, "score"))
