@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +30,23 @@ Row = dict[str, Any]
 def main(results: Path) -> None:
     """Write the page."""
     rows: list[Row] = pq.read_table(results / "ledger.parquet").to_pylist()
-    facts = json.loads((results / "provenance.json").read_text(encoding="utf-8"))
+    counts = Counter(row["run"] for row in rows)
+    rows = [row for row in rows if counts[row["run"]] == max(counts.values())]  # of runs that are probed to their end
     study = yaml.safe_load((results / "study.yaml").read_text(encoding="utf-8"))
     last = [row for row in rows if row["is_final"]]
     best = max(dict.fromkeys(row["label"] for row in last), key=lambda label: _mean(last, label, "score"))
     runs = [results / "runs" / name for name in dict.fromkeys(row["run"] for row in last if row["label"] == best)]
-    trained, time = len({row["run"] for row in rows}), ""
-    if facts["runs_trained"] == trained:  # else it was resumed, and took longer
-        time = f" in {facts['seconds'] / 60:.1f} minutes on {facts['cores']} cores ({facts['cpu']}), installation apart"
+    count = len({row["run"] for row in rows})
+    planned = json.loads((results / "runs.json").read_text(encoding="utf-8"))["runs"]
+    said = f"{count} runs" if count == len(planned) else f"{count} of {len(planned)} runs"
+    if (results / "provenance.json").is_file():
+        facts = json.loads((results / "provenance.json").read_text(encoding="utf-8"))
+        if facts["runs_trained"] == count:  # else it was resumed, and took longer
+            said += f" in {facts['seconds'] / 60:.1f} minutes on {facts['cores']} cores ({facts['cpu']})"
     parts = [
         "# What the quickstart shows\n\n"
         "Written by `python benchmarks/quickstart.py` from a run of `sonoscale study run studies/quickstart.yaml`: "
-        f"{trained} runs{time}. Scores are means over "
+        f"{said}. Scores are means over "
         f"{', '.join(dict.fromkeys(row['task'] for row in rows))} by nearest neighbours, eight labels a class and a "
         "linear probe, and over seeds; a number after ± is the deviation between seeds.",
         _budgets(rows),
@@ -69,9 +75,9 @@ def _budgets(rows: list[Row]) -> str:
         ["configuration", "parameters", "untrained", *(f"{step} steps" for step in steps), "FLOPs", "RankMe, centred"],
         ["---", *["---:"] * (4 + len(steps))],
     ]
-    first = rows[0]
-    floor = float(np.mean([row["floor_logmel"] for row in rows if row["run"] == first["run"]]))
-    lines.append(["log-mel statistics", "", f"{floor:.3f}", *[""] * (2 + len(steps))])
+    floors = [row["floor_logmel"] for row in rows if row["run"] == rows[0]["run"]]
+    if None not in floors:  # as it is where a study was interrupted
+        lines.append(["log-mel statistics", "", f"{np.mean(floors):.3f}", *[""] * (2 + len(steps))])
     for label in dict.fromkeys(row["label"] for row in rows):
         mine = [row for row in rows if row["label"] == label]
         cells = [_seeds([row for row in mine if row["step"] == step], "score") for step in steps]

@@ -40,7 +40,7 @@ def run_config(budgets=(12, 24), seed=0, **train):
             "data": DATA,
             "encoder": {"backbone": "vit", "width": 16, "depth": 2},
             "objective": {"kind": "mae"},
-            "train": {"batch_size": 16, "budgets": list(budgets), "warmup_steps": 4, **train},
+            "train": {"clip_seconds": 2.0, "batch_size": 16, "budgets": list(budgets), "warmup_steps": 4, **train},
             "seed": seed,
         },
     )
