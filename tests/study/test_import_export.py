@@ -227,3 +227,17 @@ def test_wandb_reads_the_runs(tmp_path, monkeypatch):
     assert scores == {
         row["run"]: row["score"] for row in made.ledger.to_pylist() if row["task"] == "acc_esc50"
     }  # fmt: skip
+
+
+def test_the_commands_do_the_same(sonoscale, tmp_path):
+    theirs().to_csv(tmp_path / "runs.csv", index=False)
+    out = tmp_path / "study"
+    printed = sonoscale("study", "import", tmp_path / "runs.csv", out, "--column", "arch=family", "--name", "theirs")
+    assert f"imported from {tmp_path / 'runs.csv'}" in printed
+    rows = study(out).ledger.to_pylist()
+    assert [row["score"] for row in rows if row["task"] == "acc_us8k"] == theirs()["acc_us8k"].tolist()
+    assert "16 row(s) of 16 run(s), as csv" in sonoscale("study", "export", out, tmp_path / "out.csv", "--rows", "runs")
+    assert "0 file(s) of 0 run(s)" in sonoscale("study", "clean", out)
+    if available("duckdb"):
+        answer = sonoscale("study", "sql", out, "select count(*) as n from ledger", "--json")
+        assert json.loads(answer)["rows"] == [{"n": 32}]
