@@ -35,6 +35,16 @@ HEADING = "## Figures\n"
 
 Row = tuple[str, str, str, str]
 """What, time, processor time, memory."""
+_RANK = {"value": 2.0, "low": 1.0, "high": 3.0, "n": 64}
+_RECORD = {
+    "identity": {}, "precision": "fp32", "device": "cpu", "processes": 1, "clips": 8, "hours": 1.0, "warnings": [],
+    "params_encoder": 1, "params_decoder": 1, "params_teacher": 0, "params_head": 0,
+    "rank_start": {"rankme": 1.0, "rankme_centred": 1.0},
+    "budgets": [
+        dict.fromkeys(("clips_seen", "hours_seen", "flops_encoder", "flops", "seconds", "loss"), 1.0)
+        | {"step": 4, "rank": _RANK, "rank_centred": _RANK}
+    ],
+}  # fmt: skip
 
 
 def main() -> None:
@@ -74,7 +84,7 @@ def overhead(folder: Path, runs: int) -> Row:
     for i in range(runs + 1):
         run = folder / "runs" / f"{i:012x}"
         run.mkdir(parents=True)
-        (run / "record.json").write_text(json.dumps({"budgets": []}))
+        (run / "record.json").write_text(json.dumps(_RECORD))
         jobs.append(RunJob(PlannedRun(config, "base", "base"), "config", run, {}, Path(), Path(), ()))
     executor = open_executor("local", workers=1, device="cpu", folder=folder)
     done: list[float] = []

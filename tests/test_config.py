@@ -38,7 +38,7 @@ def test_overrides_reach_nested_keys(study_file):
         ("encoder.budgets=[9]", ["'encoder.budgets'", "did you mean 'train.budgets'"]),
         ("data.kind=radio", ["data", "radio", "procedural", "folder"]),
         ("encoder.width=31", ["width = 31", "multiple of 4"]),
-        ("encoder.width=wide", ["encoder.width", "'wide'", "integer"]),
+        ("encoder.width=wide", ["encoder.width", "'wide'", "whole number"]),
         ("objective={kind: mae, mask_ratio: 1.5}", ["objective.mask_ratio", "1.5", "less than 1"]),
         ("objective.mask_ratio=0.5", ["mask_ratio says nothing of kind = contrastive", "give kind: mae or latent"]),
         ("encoder.patch_mels=7", ["patch_mels = 7", "n_mels = 64"]),
@@ -140,3 +140,38 @@ def test_hash_ignores_the_order_of_keys_only():
 def test_impossible_runs(raw, expected):
     with pytest.raises(SonoscaleError, match=expected):
         validate(RunConfig, raw)
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("data={root: x}", "key 'data.kind' is required: procedural, folder or corpus"),
+        ("data={kind: folders}", "data.kind = 'folders': must be procedural, folder or corpus; did you mean 'folder'?"),
+        ("train.budgets=100", "train.budgets = 100: must be a list: budgets: [100]"),
+        ("train.steps=50", "unknown key 'train.steps'; did you mean 'train.budgets'?"),
+        ("tasks=[{kind: folder, metadata: x.csv}]", "key 'tasks.0.name' is required"),
+        ("tasks=[{name: a}]", "key 'tasks.0.kind' is required: procedural, folder or open"),
+        ("encoder=wide", "encoder = 'wide': must be a section: keys, each with its value"),
+    ],
+)
+def test_messages_are_about_the_file_and_not_about_its_parser(study_file, override, expected):
+    with pytest.raises(SonoscaleError) as caught:
+        load_config(StudyConfig, study_file, [override])
+    assert str(caught.value).partition(": ")[2] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: " + "[" * 50_000, "nested too deeply"),
+        ("a: &a [*a]", "a value that holds itself"),
+        ("a: &a [x, x, x, x, x, x, x, x, x, x]\n"
+         + "".join(f"{n}: &{n} [{', '.join([f'*{m}'] * 10)}]\n" for m, n in zip("abcdefgh", "bcdefghi", strict=True)),
+         "holds more than 200,000 values"),
+        ("name: 2024-13-45", "not valid YAML: month must be in 1..12"),
+    ],
+)  # fmt: skip
+def test_yaml_that_is_too_deep_or_too_much(tmp_path, text, message):
+    (tmp_path / "study.yaml").write_text(text)
+    with pytest.raises(SonoscaleError, match=f"study.yaml: .*{message}"):
+        load_config(StudyConfig, tmp_path / "study.yaml")

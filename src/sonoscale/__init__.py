@@ -40,6 +40,7 @@ _WHERE = {
     "rankme": "sonoscale.rank",
     "read_runs": "sonoscale.laws",
     "report": "sonoscale.report",
+    "runs": "sonoscale.pretrain",
     "study": "sonoscale.study",
 }
 """Name -> the module that has it. A floor that is named like its verb can itself be called."""
@@ -59,6 +60,7 @@ __all__ = [
     "rankme",
     "read_runs",
     "report",
+    "runs",
     "study",
 ]  # pyright: ignore[reportUnsupportedDunderAll]
 

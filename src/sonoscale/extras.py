@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import importlib.util
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from types import ModuleType
+from urllib.parse import unquote, urlsplit
 
 from sonoscale.errors import SonoscaleError
 
@@ -50,9 +54,9 @@ def need(module: str, *, extra: str | None = None, what: str = "") -> ModuleType
     Example:
         >>> need("json", what="reading JSON").loads("[1]")
         [1]
-        >>> need("no_such_module", extra="hdf5", what="reading HDF5")
+        >>> need("no_such_module", extra="hdf5", what="reading HDF5")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        sonoscale.errors.SonoscaleError: reading HDF5 needs no_such_module: pip install 'sonoscale[hdf5]'
+        sonoscale.errors.SonoscaleError: reading HDF5 needs no_such_module: pip install 'sonoscale[hdf5]'...
     """
     try:
         found = importlib.import_module(module)
@@ -85,8 +89,8 @@ def missing(error: ImportError, what: str = "this") -> SonoscaleError | None:
         what: cannot be done without it, as for `need`.
 
     Example:
-        >>> missing(ModuleNotFoundError("No module named 'torch'", name="torch"))
-        SonoscaleError("this needs torch: pip install 'sonoscale[train]'")
+        >>> missing(ModuleNotFoundError("No module named 'torch'", name="torch"))  # doctest: +ELLIPSIS
+        SonoscaleError("this needs torch: pip install 'sonoscale[train]'...")
         >>> missing(ModuleNotFoundError("No module named 'mine'", name="mine")) is None
         True
     """
@@ -107,10 +111,10 @@ def missing_named(what: str) -> Iterator[None]:
         SonoscaleError: such a package is not installed.
 
     Example:
-        >>> with missing_named("sonoscale.pretrain"):
+        >>> with missing_named("sonoscale.pretrain"):  # doctest: +ELLIPSIS
         ...     raise ModuleNotFoundError("No module named 'torch'", name="torch")
         Traceback (most recent call last):
-        sonoscale.errors.SonoscaleError: sonoscale.pretrain needs torch: pip install 'sonoscale[train]'
+        sonoscale.errors.SonoscaleError: sonoscale.pretrain needs torch: pip install 'sonoscale[train]'...
     """
     try:
         yield
@@ -128,4 +132,18 @@ def _missing(module: str, extra: str | None, what: str, error: Exception | None)
     if error is not None and not (isinstance(error, ModuleNotFoundError) and error.name == package):
         said = " ".join(str(error).split())[:200] or type(error).__name__
         reason = f" (importing {module} failed: {said})"
-    return SonoscaleError(f"{what or 'this'} needs {package}: pip install {place}{reason}")
+    here = _checkout() if extra else None
+    other = f", or of this checkout: pip install '{here}[{extra}]'" if here else ""
+    return SonoscaleError(f"{what or 'this'} needs {package}: pip install {place}{other}{reason}")
+
+
+@cache
+def _checkout() -> str | None:
+    """The folder that this package was installed from; None if it came from an index."""
+    try:
+        told = importlib.metadata.distribution("sonoscale").read_text("direct_url.json")
+        content = json.loads(told or "{}")
+    except (importlib.metadata.PackageNotFoundError, OSError, ValueError):
+        return None
+    url = urlsplit(str(content.get("url", ""))) if isinstance(content, dict) else None
+    return unquote(url.path) if url is not None and url.scheme == "file" and "dir_info" in content else None

@@ -7,9 +7,9 @@ import glob
 import hashlib
 import json
 import os
+import tempfile
 import zipfile
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from typing import Any
 from sonoscale.errors import SonoscaleError
 
 __all__ = [
-    "check_zip", "default_cache", "digest", "make_folder", "read_json", "remove_partial", "replacing", "settle",
-    "write_bytes", "write_json", "write_text",
+    "check_outputs", "check_zip", "default_cache", "digest", "make_folder", "read_json", "remove_partial", "replacing",
+    "settle", "write_bytes", "write_json", "write_text",
 ]  # fmt: skip
 
 
@@ -126,7 +126,7 @@ def check_zip(path: Path) -> None:
             bad = archive.testzip()
     except FileNotFoundError:
         raise SonoscaleError(f"{path}: no such file") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, RuntimeError) as error:
+    except Exception as error:  # damage brings about many: bad numbers, seeks, methods of compression
         raise SonoscaleError(f"{path}: truncated or damaged, or not a file of this kind ({error})") from error
     if bad is not None:
         raise SonoscaleError(f"{path}: damaged: the checksum of {bad} in it does not hold")
@@ -150,3 +150,31 @@ def write_json(path: Path, content: Any, *, indent: int | None = 1) -> None:
     from sonoscale.results import plain
 
     write_text(path, json.dumps(plain(content), indent=indent, allow_nan=False))
+
+
+def check_outputs(outputs: Sequence[Path | None], inputs: Sequence[Path]) -> None:
+    """Try the files that a command will write, None for those that it will not.
+
+    Raises:
+        SonoscaleError: a file cannot be written there, is written twice, or is one that the command reads.
+    """
+    read = {path.expanduser().resolve() for path in inputs}
+    written: set[Path] = set()
+    for path in filter(None, outputs):
+        where = path.resolve()
+        if where in read:
+            raise SonoscaleError(f"{path}: is to be measured, and would be overwritten")
+        if where in written:
+            raise SonoscaleError(f"{path}: is to be written twice; name another file")
+        written.add(where)
+        _check_writable(path)
+
+
+def _check_writable(path: Path) -> None:
+    if path.is_dir():
+        raise SonoscaleError(f"{path}: is a folder")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise SonoscaleError(f"{path}: cannot be written: {(error.strerror or str(error)).lower()}") from None

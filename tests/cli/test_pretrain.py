@@ -121,7 +121,8 @@ def test_a_logger_that_is_not_installed_is_missed_before_any_audio_is_read(
         "pretrain", config, "--cache", tmp_path / "cache", "--out", tmp_path / "out", "--logger", package
     )
     assert result.returncode == 1
-    assert result.stderr == f"error: logger = '{package}' needs {package}: pip install 'sonoscale[{package}]'\n"
+    assert result.stderr.startswith(f"error: logger = '{package}' needs {package}: pip install 'sonoscale[{package}]'")
+    assert len(result.stderr.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
 
 

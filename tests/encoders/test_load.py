@@ -90,7 +90,7 @@ def test_a_spec_of_no_kind_is_an_error_of_one_line(spec, message, tmp_path, monk
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
 @pytest.mark.parametrize("device", ["cuda", "gpu", "cuda:7"])
 def test_a_device_that_is_not_there(checkpoint, device):
-    with pytest.raises(SonoscaleError, match=f"device {device}: not there; use cpu, cuda or cuda:1"):
+    with pytest.raises(SonoscaleError, match=f"device = '{device}': "):
         load_encoder(str(checkpoint[0]), device=device)
 
 

@@ -187,7 +187,7 @@ def test_files_need_neither_torch_nor_audio(files):
     assert found.returncode == 0, found.stderr
     headline, error = found.stdout.splitlines()
     assert headline.startswith("a.npy: RankMe ")
-    assert error == "measuring an encoder needs torch: pip install 'sonoscale[train]'"
+    assert error.startswith("measuring an encoder needs torch: pip install 'sonoscale[train]'")
 
 
 def test_spectra_are_plotted(files):

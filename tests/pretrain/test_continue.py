@@ -12,7 +12,7 @@ from sonoscale.encoders import load_encoder
 from sonoscale.errors import SonoscaleError
 from sonoscale.files import check_zip
 from sonoscale.pretrain import RunConfig, check_run, find_trunk, pretrain, read_record, train_run, unfinished_run
-from sonoscale.pretrain._run_folder import finished_runs
+from sonoscale.pretrain._record import finished_runs
 
 
 @pytest.fixture(scope="module")

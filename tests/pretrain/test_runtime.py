@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from sonoscale.config import validate
+from sonoscale.encoders import find_device
 from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain import RunConfig, unfinished_run
-from sonoscale.pretrain._runtime import OneProcess, find_device, find_precision, in_precision
+from sonoscale.pretrain._runtime import OneProcess, find_precision, in_precision
 
 
 def config(precision):

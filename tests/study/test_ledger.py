@@ -23,7 +23,8 @@ def loss_of(tmp_path):
         rank = {"value": 2.0, "low": 1.0, "high": 3.0, "n": 64}
         budget = dict.fromkeys(("clips_seen", "hours_seen", "flops_encoder", "flops", "seconds", "loss"), 1.0)
         record = {
-            "clips": 8, "hours": 1.0, "params_encoder": 1, "params_decoder": 1, "params_head": 0,
+            "clips": 8, "hours": 1.0, "params_encoder": 1, "params_decoder": 1, "params_teacher": 0, "params_head": 0,
+            "identity": {}, "precision": "fp32", "device": "cpu", "processes": 1, "warnings": [],
             "rank_start": {"rankme": 1.0, "rankme_centred": 1.0},
             "budgets": [budget | {"step": 4, "rank": rank, "rank_centred": rank}],
         }  # fmt: skip
@@ -46,7 +47,8 @@ def test_the_first_readout_comes_first_though_the_first_run_lacks_it(tmp_path):
     rank = {"value": 2.0, "low": 1.0, "high": 3.0, "n": 64}
     budget = dict.fromkeys(("clips_seen", "hours_seen", "flops_encoder", "flops", "seconds", "loss"), 1.0)
     record = {
-        "clips": 8, "hours": 1.0, "params_encoder": 1, "params_decoder": 1, "params_head": 0,
+        "clips": 8, "hours": 1.0, "params_encoder": 1, "params_decoder": 1, "params_teacher": 0, "params_head": 0,
+            "identity": {}, "precision": "fp32", "device": "cpu", "processes": 1, "warnings": [],
         "rank_start": {"rankme": 1.0, "rankme_centred": 1.0},
         "budgets": [budget | {"step": 4, "rank": rank, "rank_centred": rank}],
     }  # fmt: skip

@@ -11,6 +11,7 @@ import pytest
 from tests.study.test_end_to_end import run_folders, table
 
 import sonoscale as so
+from sonoscale.digests import read_sealed, write_sealed
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws.audit import audit
 from sonoscale.study import status, verify
@@ -170,9 +171,9 @@ def test_damage_is_found_and_what_is_gone_is_none(finished, tmp_path, sonoscale)
     content = bytearray((damaged / "checkpoint.pt").read_bytes())
     content[len(content) // 2] ^= 1
     (damaged / "checkpoint.pt").write_bytes(content)
-    record = json.loads((lying / "record.json").read_text())
+    record = read_sealed(lying / "record.json", "it")
     record["budgets"][0]["loss"] *= 2
-    (lying / "record.json").write_text(json.dumps(record))
+    write_sealed(lying / "record.json", record)
     found = verify(out)
     assert found.gone == 1
     assert found.wrong == (

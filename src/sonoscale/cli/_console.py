@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.segment import Segment
 
 from sonoscale._text import visible
@@ -49,12 +50,34 @@ def first_process() -> bool:
     return distributed is None or not distributed.is_initialized() or distributed.get_rank() == 0
 
 
-def progress_bars(*, disable: bool = False) -> Progress:
-    """Bars that are shown on a terminal only, and gone when done."""
-    return Progress(
-        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        console=console, transient=True, disable=disable or not console.is_terminal,
-    )  # fmt: skip
+class _Bars(Progress):
+    """Bars on a terminal, gone when done; elsewhere a line now and then, unless somebody else prints them."""
+
+    def __init__(self, *, lines: bool) -> None:
+        super().__init__(
+            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+            console=console, transient=True, disable=not console.is_terminal,
+        )  # fmt: skip
+        self._lines, self._next, self._pause = lines and not console.is_terminal, time.monotonic() + PAUSE, PAUSE
+
+    def update(self, task_id: TaskID, **changes: Any) -> None:
+        """See `rich`."""
+        super().update(task_id, **changes)
+        if self._lines and time.monotonic() >= self._next:
+            self._pause = min(2 * self._pause, 20 * PAUSE)  # a day's training is no thousand lines
+            self._next = time.monotonic() + self._pause
+            one = next(task for task in self.tasks if task.id == task_id)
+            of = "" if one.total is None else f" of {one.total:,.0f}"
+            say(f"{one.description}: {one.completed:,.0f}{of}")
+
+
+PAUSE = 15.0
+"""Seconds before the first line of progress where there is no terminal; the pauses grow."""
+
+
+def progress_bars(*, lines: bool = True) -> Progress:
+    """How far work is: bars on a terminal, elsewhere (`lines`) a line now and then."""
+    return _Bars(lines=lines)
 
 
 @contextmanager

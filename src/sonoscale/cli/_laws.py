@@ -47,7 +47,7 @@ def names(text: str | None) -> list[str] | None:
 
 def check_json(json: Path | None, table: Path) -> None:
     """Whether a command may write this file, before it works for long."""
-    from sonoscale.cli._outputs import check_outputs
+    from sonoscale.files import check_outputs
 
     if json and (json.suffix != ".json" or not json.parent.is_dir()):
         raise SonoscaleError(f"{json}: must end in .json, in a folder that exists")

@@ -25,8 +25,8 @@ def check_plot(file: Path | None, json: Path | None, table: Path) -> None:
     """
     if file is None:
         return
-    from sonoscale.cli._outputs import check_outputs
     from sonoscale.extras import need
+    from sonoscale.files import check_outputs
 
     if file.suffix not in (".png", ".pdf", ".svg") or not file.parent.is_dir():
         raise SonoscaleError(f"{file}: must end in .png, .pdf or .svg, in a folder that exists")
@@ -56,8 +56,8 @@ def check_out(file: Path | None, others: Sequence[Path | None], table: Path) -> 
     """Refuse a page that could not be written, before the work begins."""
     if file is None:
         return
-    from sonoscale.cli._outputs import check_outputs
     from sonoscale.extras import need
+    from sonoscale.files import check_outputs
 
     if file.suffix != ".html" or not file.parent.is_dir():
         raise SonoscaleError(f"{file}: must end in .html, in a folder that exists")

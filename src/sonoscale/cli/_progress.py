@@ -24,7 +24,7 @@ class RichWatcher(Lines):
 
     def __init__(self, console: Console) -> None:
         super().__init__(lambda line: console.print(line, highlight=False, markup=False))
-        self._bars = progress_bars()
+        self._bars = progress_bars(lines=False)  # `Lines` prints them
         self._bar: dict[str, TaskID] = {}
 
     def __enter__(self) -> RichWatcher:

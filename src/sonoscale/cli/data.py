@@ -81,8 +81,8 @@ def describe(
     workers: Workers = None,
 ) -> None:
     """Lengths, rates, levels, silence, clipping, duplicates, broken files and metadata of audio."""
-    from sonoscale.cli._outputs import check_outputs
     from sonoscale.corpora import describe as look_at
+    from sonoscale.files import check_outputs
 
     check_outputs([out, json], [Path(audio)])
     with stage_bars() as progress:

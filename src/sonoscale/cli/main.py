@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 app.command("measure")(measure.measure)
 app.add_typer(pretrain.app, name="pretrain")
+app.command("runs")(pretrain.runs)
 app.command("probe")(probe.probe)
 app.command("tasks")(tasks.tasks)
 app.command("export")(export.export)

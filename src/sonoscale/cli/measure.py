@@ -118,7 +118,7 @@ def measure(
     ):  # fmt: skip
         if path and (path.suffix not in suffixes or not path.parent.is_dir()):
             raise SonoscaleError(f"{path}: must end in {' or '.join(suffixes)}, in a folder that exists")
-    from sonoscale.cli._outputs import check_outputs
+    from sonoscale.files import check_outputs
     from sonoscale.measure._measure import DEFAULT
 
     options: dict[str, Any] = {
@@ -149,8 +149,8 @@ def _run(options: dict[str, Any], plot: Path | None, out: Path | None) -> None:
     from rich.text import Text
 
     from sonoscale.cli._console import console, progress_bars
-    from sonoscale.cli._measure_tables import difference_table, encoder_table, measured_lines
     from sonoscale.measure import measure as verb
+    from sonoscale.report._measure_terminal import difference_table, encoder_table, measured_lines
 
     found: list[Measurement] = []
     tasks: dict[tuple[str, str], Any] = {}

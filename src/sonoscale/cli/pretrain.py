@@ -66,7 +66,10 @@ def pretrain(
     compile_: Annotated[
         bool | None, typer.Option("--compile/--no-compile", help="Compile blocks (default: on a GPU).")
     ] = None,
-    logger: Annotated[Logger, typer.Option(help="Besides metrics.parquet.")] = Logger.TENSORBOARD,
+    logger: Annotated[
+        Logger,
+        typer.Option(help="Besides metrics.parquet. pip install tensorboard; tensorboard --logdir OUT/tensorboard"),
+    ] = Logger.TENSORBOARD,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes for log-mels (default: one per core).")] = None,
 ) -> None:
     """Pre-train one encoder, with its rank beside the loss. If interrupted, the same command resumes.
@@ -98,3 +101,19 @@ def init(
 
     written = write(file, question=question, data=data, force=force)
     say(f"{written}: written. What it costs: sonoscale pretrain {written} --dry-run")
+
+
+def runs(
+    folder: Annotated[Path, typer.Argument(help="Folder of runs, or of a study.")] = Path("results/runs"),
+    json: Annotated[Path | None, typer.Option(help="Write everything to this .json file.")] = None,
+) -> None:
+    """List runs: name, state, objective, parameters, FLOPs, loss, rank."""
+    from sonoscale.cli._console import print_result
+    from sonoscale.files import check_outputs
+    from sonoscale.pretrain import runs as list_runs
+
+    check_outputs([json], [folder])
+    found = list_runs(folder)
+    print_result(found)
+    if json:
+        found.to_json(json)

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 
 def probe(
-    encoder: Annotated[str, typer.Argument(help="A run folder, hf:, hear:, xares:, onnx:, python:, as for measure.")],
+    encoder: Annotated[
+        str, typer.Argument(help="As for measure. hear:, xares: and python: run the code that they name.")
+    ],
     task: Annotated[
         list[str],
         typer.Option(help="Labelled audio: a metadata.csv, a HEAR or X-ARES folder, hf:, hear/esc50; repeatable."),
@@ -45,8 +47,7 @@ def probe(
     from rich.text import Text
 
     from sonoscale.cli._console import console, progress_bars
-    from sonoscale.cli._outputs import check_outputs
-    from sonoscale.files import default_cache
+    from sonoscale.files import check_outputs, default_cache
     from sonoscale.probe import probe
 
     check_outputs([json], [Path(one) for one in task])

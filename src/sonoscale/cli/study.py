@@ -191,7 +191,7 @@ def quality(
     """Which scores tell the configurations apart: reliability, floors, ceiling, and what quality is made of."""
     from dataclasses import replace
 
-    from sonoscale.cli._outputs import check_outputs
+    from sonoscale.files import check_outputs
     from sonoscale.laws import quality
 
     check_outputs([json], [folder])
@@ -284,7 +284,7 @@ def plan(
 ) -> None:
     """Cost of every run, time and memory on this machine, and what the design can tell apart. Trains nothing."""
     from sonoscale.cli._console import print_result, stage_bars
-    from sonoscale.cli._outputs import check_outputs
+    from sonoscale.files import check_outputs
     from sonoscale.study import plan as make_plan
 
     check_outputs([json], [file])
@@ -314,7 +314,9 @@ def init(
 
 
 @app.command("schema")
-def schema(of: Annotated[str, typer.Argument(help="study or run.")] = "study") -> None:
+def schema(
+    of: Annotated[str, typer.Argument(help="study, encoders (a study of existing ones) or run.")] = "study",
+) -> None:
     """Print the JSON Schema of a study file, or of the file of a run."""
     import json
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +44,18 @@ class HfSegments(Segments):
     def _called(self, recording: Recording) -> str:
         return self.place + recording.name
 
+    @cached_property
+    def _described(self) -> Any:
+        return self.dataset.remove_columns(self.column)
+
     def row(self, index: int) -> Mapping[str, Any]:
         """All columns but the audio's; class labels by name."""
         source = self.clips[index].recording.source
-        row = self.dataset.remove_columns(self.column)[source]
+        row = self._described[source]
         for column, feature in self.dataset.features.items():
-            if hasattr(feature, "int2str") and isinstance(row.get(column), int) and row[column] >= 0:
-                row[column] = feature.int2str(row[column])
+            label = row.get(column)
+            if hasattr(feature, "int2str") and isinstance(label, int) and 0 <= label < feature.num_classes:
+                row[column] = feature.int2str(label)
         return row
 
 
@@ -79,6 +85,7 @@ def rows_of(
     dataset: Any, spec: str, *, sample_rate: int, max_seconds: float | None, key: str | None = None
 ) -> HfSegments:
     """The rows of a `datasets.Dataset`; for `spec`, in messages and names, and the rest see `open_hf`."""
+    _check_content(spec, dataset)
     column = _column(spec, dataset, key)
     fingerprint = dataset._fingerprint  # the name by which `datasets` itself knows content
     if getattr(dataset, "_indices", None) is not None:
@@ -97,6 +104,18 @@ def rows_of(
         "hf", spec, tuple(clips), sample_rate, max_seconds, tuple(skipped),
         dataset=dataset, column=column, fingerprint=fingerprint,
     )  # fmt: skip
+
+
+def _check_content(spec: str, dataset: Any) -> None:
+    """Whether the table of a data set holds together: the reader of Arrow trusts the offsets in a damaged file.
+
+    Raises:
+        SonoscaleError: it does not.
+    """
+    try:
+        dataset.data.table.validate(full=True)
+    except pyarrow.ArrowException as error:
+        raise SonoscaleError(f"{spec}: damaged: {_reason(error)}") from error
 
 
 def _load(spec: str) -> Any:
@@ -120,7 +139,6 @@ def load_splits(spec: str) -> tuple[Any, str | None]:
         SonoscaleError: `datasets` is not installed or cannot load it.
     """
     datasets: Any = need("datasets", what=spec)
-    DatasetsError: Any = need("datasets.exceptions", what=spec).DatasetsError
     name, *options = spec.split(":")
     if len(options) > 2 or not name:
         raise SonoscaleError(f"'{spec}': a Hugging Face data set is written hf:owner/name[:config][:split]")
@@ -135,7 +153,7 @@ def load_splits(spec: str) -> tuple[Any, str | None]:
         else:
             config, split = _options(datasets, name, options)
             found = datasets.load_dataset(name, config)
-    except (OSError, ValueError, RuntimeError, ImportError, DatasetsError) as error:
+    except Exception as error:  # whatever files that it does not expect bring about
         raise SonoscaleError(f"{spec}: datasets cannot load it ({_reason(error)})") from error
     return found, split
 

@@ -28,7 +28,8 @@ class PoolData(Config):
 
     clips: int | None = Field(default=None, ge=8)  # training clips after shuffling; by default all
     hours: float | None = Field(default=None, gt=0, le=1e9)  # of training audio, instead of clips; cut to whole clips
-    heldout_clips: int = Field(default=1024, ge=32)  # never trained on: for the rank and the held-out loss
+    # never trained on: for the rank and the held-out loss; by default 1024, or a quarter of fewer than 4096 clips
+    heldout_clips: int | None = Field(default=None, ge=32)
     seed: int = Field(default=0, ge=0)  # of the shuffle that picks held-out clips and nested subsets
     mixture: tuple[tuple[str, float], ...] = ()  # domain: its share of the training clips; by default as they come
 
@@ -69,7 +70,7 @@ class PoolData(Config):
         corpus = self._corpus()
         left = self._split(corpus)[1]
         mixed = self._mixed(corpus, left) if self.mixture else left
-        where = f"{self._place()} has {len(corpus)} clips, of which {self.heldout_clips} are held out"
+        where = f"{self._place()} has {len(corpus)} clips, of which {self._heldout(len(corpus))} are held out"
         short = "" if len(mixed) == len(left) else " in the proportions of data.mixture"
         if self.hours is not None:
             return take(corpus, mixed[: self._clips_of(corpus, mixed, f"{where};", short)].tolist())
@@ -114,14 +115,19 @@ class PoolData(Config):
         np.minimum.at(first, groups, np.arange(len(order)))  # where each recording first comes up
         clips = np.bincount(groups)
         turns = np.argsort(first)
-        enough = int(np.searchsorted(np.cumsum(clips[turns]), self.heldout_clips)) + 1
+        wanted = self._heldout(len(order))
+        enough = int(np.searchsorted(np.cumsum(clips[turns]), wanted)) + 1
         held = np.isin(groups, turns[:enough])
-        if held.sum() < self.heldout_clips or len(order) - held.sum() < 8:
+        if held.sum() < wanted or len(order) - held.sum() < 8:
             raise SonoscaleError(
                 f"{self._place()}: {len(order)} audio clips of {len(clips)} recordings; data.heldout_clips = "
-                f"{self.heldout_clips} leaves fewer than 8 to train on"
+                f"{wanted} leaves fewer than 8 to train on"
             )
-        return order[held][: self.heldout_clips], order[~held]
+        return order[held][:wanted], order[~held]
+
+    def _heldout(self, clips: int) -> int:
+        """Clips to hold out of so many."""
+        return max(32, min(1024, clips // 4)) if self.heldout_clips is None else self.heldout_clips
 
     def _mixed(self, corpus: Corpus, order: np.ndarray) -> np.ndarray:
         """Clips in an order of which every beginning has the shares asked for, until a domain has run out."""

@@ -10,9 +10,9 @@ from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import Self
 
-import yaml
 from pydantic import Field, field_validator, model_validator
 
+from sonoscale._yaml import parse_yaml
 from sonoscale.arguments import check_arguments
 from sonoscale.config import Config, validate
 from sonoscale.corpora._download import CHECKSUM, URL
@@ -215,16 +215,7 @@ def _bare(name: str) -> str:
 
 
 def _parse(text: str, source: str) -> dict[str, Recipe]:
-    try:
-        raw = yaml.safe_load(text)
-    except RecursionError:
-        raise SonoscaleError(f"{source}: not a file of recipes: nested too deeply") from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: dates and numbers that are none
-        mark = getattr(error, "problem_mark", None)
-        where = f" (line {mark.line + 1})" if mark else ""
-        raise SonoscaleError(
-            f"{source}: not valid YAML{where}: {getattr(error, 'problem', None) or str(error)[:200]}"
-        ) from error
+    raw = parse_yaml(text, source)
     if not isinstance(raw, dict) or not all(isinstance(value, dict) for value in raw.values()):
         raise SonoscaleError(f"{source}: must be a mapping from names of corpora to recipes")
     for name in raw:

@@ -8,8 +8,10 @@ if TYPE_CHECKING:
     from sonoscale.encoders._audio_encoder import AudioEncoder
     from sonoscale.encoders._backbone import make_backbone
     from sonoscale.encoders._checked import CheckedEncoder
+    from sonoscale.encoders._checkpoint import checkpoint_content, checkpoint_encoder, checkpoint_path
     from sonoscale.encoders._config import EncoderConfig
     from sonoscale.encoders._cost import block_flops, block_params, encoder_flops, encoder_params, linear_params
+    from sonoscale.encoders._device import find_device
     from sonoscale.encoders._extract import embed_store, read_store
     from sonoscale.encoders._load import load_encoder
     from sonoscale.encoders._pool import pool, pool_dim

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, overload
+from typing import overload
 
 import torch
 
@@ -15,7 +14,8 @@ from sonoscale.encoders._adapter import Adapter
 from sonoscale.encoders._audio_encoder import AudioEncoder
 from sonoscale.encoders._baseline import LogMelStatistics, untrained
 from sonoscale.encoders._checked import CheckedEncoder, Precision, isolated
-from sonoscale.encoders._config import EncoderConfig
+from sonoscale.encoders._checkpoint import checkpoint_encoder, checkpoint_path
+from sonoscale.encoders._device import find_device
 from sonoscale.encoders._hear import HearEncoder
 from sonoscale.encoders._hf import load_hf
 from sonoscale.encoders._onnx import OnnxEncoder
@@ -23,7 +23,6 @@ from sonoscale.encoders._own import OwnEncoder
 from sonoscale.encoders._python import load_python
 from sonoscale.encoders._xares import XaresEncoder
 from sonoscale.errors import SonoscaleError, in_one_line
-from sonoscale.files import check_zip
 
 
 @overload
@@ -83,7 +82,7 @@ def load_encoder(
         torch.Size([2, 64])
     """
     check_arguments(load_encoder, locals())
-    target = _device(device)
+    target = torch.device(find_device(device))
     if isinstance(spec, Path):
         if precision != "fp32" or layer is not None:
             raise SonoscaleError(f"{spec}: precision and layer are for specs given as text, not as a Path")
@@ -101,32 +100,8 @@ def load_encoder(
     return CheckedEncoder(adapter, spec=spec, device=target, precision=precision, layer=layer)
 
 
-def _device(device: str | torch.device) -> torch.device:
-    try:
-        target = torch.device(device)
-        torch.empty(0, device=target)
-    except (RuntimeError, AssertionError, TypeError) as error:  # AssertionError: torch without CUDA
-        raise SonoscaleError(f"device {device!s:.80}: not there; use cpu, cuda or cuda:1") from error
-    return target
-
-
 def _checkpoint(path: Path) -> AudioEncoder:
-    folder = path
-    if path.is_dir():
-        path = path / "checkpoint.pt"
-    if not path.is_file():
-        if (folder / "config.json").is_file():
-            raise SonoscaleError(f"{folder}: no run folder, but one of transformers: write hf:{folder}")
-        raise SonoscaleError(f"{folder}: no such run folder or checkpoint file")
-    check_zip(path)
-    try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        config = EncoderConfig.model_validate(content["config"]["encoder"])
-        encoder = AudioEncoder(config)
-        encoder.load_state_dict(content["encoder"])
-    except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError, ValueError, EOFError) as error:
-        raise SonoscaleError(f"{path}: not a Sonoscale checkpoint ({type(error).__name__})") from error
-    return encoder.eval()
+    return checkpoint_encoder(checkpoint_path(path))
 
 
 def _untrained(rest: str, spec: str, device: torch.device) -> Adapter:

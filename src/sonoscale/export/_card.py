@@ -8,6 +8,7 @@ from typing import Any
 
 from sonoscale import __version__
 from sonoscale.export._source import TrainedEncoder
+from sonoscale.rank import RankRecord
 
 
 def card(trained: TrainedEncoder, *, title: str, use: str) -> str:
@@ -80,15 +81,16 @@ def _without_folders(value: Any) -> Any:
 def _rank(trained: TrainedEncoder) -> str:
     lines = ["## Effective rank of its embeddings", ""]
     for key in ("rank", "rank_centred"):
-        r = trained.budget.get(key)
-        if r is None:
+        if key not in trained.budget:
             continue
+        r = RankRecord.from_dict(trained.budget[key])
+        seconds = "" if r.mean_seconds is None else f" of {r.mean_seconds:.3g} s"
         lines.append(
-            f"- `{r['estimator']}` ({'centred' if r['centred'] else 'not centred'}, eps {r['eps']:g}): "
-            f"**{r['value']:.2f}**, {100 * r['level']:g} % interval {r['low']:.2f} to {r['high']:.2f}, of "
-            f"{r['n']} held-out clips of {r['mean_seconds']:.3g} s, in {r['dim']} dimensions."
+            f"- `{r.estimator}` ({'centred' if r.centred else 'not centred'}, eps {r.eps:g}): "
+            f"**{r.value:.2f}**, {100 * r.level:g} % interval {r.low:.2f} to {r.high:.2f}, of "
+            f"{r.n} held-out clips{seconds}, in {r.dim} dimensions."
         )
-        lines += [f"  - Warning: {warning}" for warning in r["warnings"]]
+        lines += [f"  - Warning: {warning}" for warning in r.warnings]
     if len(lines) == 2:
         lines.append("Not known.")
     return "\n".join(lines)

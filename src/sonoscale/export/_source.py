@@ -9,9 +9,8 @@ from typing import Any
 
 import torch
 
-from sonoscale.encoders import AudioEncoder, load_encoder, pool_dim
+from sonoscale.encoders import AudioEncoder, checkpoint_content, checkpoint_encoder, checkpoint_path, pool_dim
 from sonoscale.errors import SonoscaleError
-from sonoscale.files import check_zip
 from sonoscale.pretrain import read_record, unfinished_run
 
 
@@ -77,10 +76,9 @@ def read_trained(run: str | os.PathLike[str], readout: str = "mean") -> TrainedE
         if (run / "state.pt").is_file() or any(run.glob("checkpoint*.pt")):
             raise SonoscaleError(f"{run}: this run is not finished (no record.json); name a checkpoint file in it")
         raise SonoscaleError(f"{run}: no run folder: it has no record.json")
-    encoder = load_encoder(run)
-    file = run / "checkpoint.pt" if run.is_dir() else run
-    check_zip(file)
-    content = torch.load(file, map_location="cpu", weights_only=True)
+    file = checkpoint_path(run)
+    content = checkpoint_content(file)
+    encoder = checkpoint_encoder(file, content)
     digits = encoder.identity.rpartition(":")[2]
     return TrainedEncoder(
         encoder, run, content["config"], content.get("step"), read_record(file.parent), digits[:12], readout

@@ -349,13 +349,13 @@ def _measure_encoders(
 
 def _device(wanted: _Wanted) -> str:
     """Where encoders run."""
-    import torch
+    from sonoscale.encoders import find_device
 
     if wanted.executor == "ray":
         from sonoscale.measure._ray import cluster_device
 
         return cluster_device(wanted.device)
-    return ("cuda" if torch.cuda.is_available() else "cpu") if wanted.device == "auto" else wanted.device
+    return find_device(wanted.device)
 
 
 @contextlib.contextmanager

@@ -36,15 +36,10 @@ if TYPE_CHECKING:
         training_audio,
     )
     from sonoscale.pretrain._pretrain import pretrain
+    from sonoscale.pretrain._record import check_run, finished_runs, read_record
     from sonoscale.pretrain._results import Estimate, Run
-    from sonoscale.pretrain._run_folder import (
-        check_run,
-        checkpoint_file,
-        find_trunk,
-        finished_runs,
-        read_record,
-        unfinished_run,
-    )
+    from sonoscale.pretrain._run_folder import checkpoint_file, find_trunk, unfinished_run
+    from sonoscale.pretrain._runs import Runs, runs
     from sonoscale.pretrain._runtime import cutting_strategy
     from sonoscale.pretrain._views import cut_views, draw_views
     from sonoscale.pretrain._waves import Waves, WaveStore, as_log_mels
@@ -59,12 +54,14 @@ __all__ = [
     "ObjectiveConfig",
     "Run",
     "RunConfig",
+    "Runs",
     "TrainConfig",
     "build_objective",
     "init",
     "nt_xent",
     "pretrain",
     "read_record",
+    "runs",
     "training_cost",
 ]
 

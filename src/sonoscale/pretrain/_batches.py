@@ -87,7 +87,18 @@ class Batches(Generic[Read]):
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Continue from `state`."""
+        """Continue from `state`.
+
+        Raises:
+            ValueError: it is no state of this stream.
+        """
+        order, cursor = state["order"], state["cursor"]
+        if order.dtype != torch.int64 or order.layout != torch.strided or order.shape not in ((0,), (self.clips,)):
+            raise ValueError("the order of clips is none")
+        if len(order) and not torch.equal(order.sort().values, torch.arange(self.clips)):
+            raise ValueError("the order of clips is none")
+        if not 0 <= cursor <= len(order) or state["clips_seen"] < 0:
+            raise ValueError("the place in the order of clips is none")
         self._rng.bit_generator.state = state["rng"]
         self._order = state["order"].numpy().copy()
         self._cursor = state["cursor"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -20,6 +20,11 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 class TrainConfig(Config):
     """How long, how fast, on how much at a time."""
+
+    other_words: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("steps", "max_steps", "iterations", "epochs", "budget"), "budgets"),
+        **dict.fromkeys(("learning_rate", "rate"), "lr"), "batch": "batch_size", "warmup": "warmup_steps",
+    }  # fmt: skip
 
     clip_seconds: float = Field(default=1.0, ge=0.2, le=30)  # length of a training example; cut to whole patches
     log_mels: Literal["cached", "on_device"] = "cached"  # made once and kept in float16, or of waveforms in every step
@@ -102,6 +107,7 @@ RUN_FORMAT = 4
 class RunConfig(Config):
     """A pre-training run."""
 
+    name: str | None = Field(default=None, max_length=80)  # for people, in `sonoscale runs`; decides nothing
     data: DataConfig = ProceduralData()
     encoder: EncoderConfig = EncoderConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
@@ -251,7 +257,7 @@ class RunConfig(Config):
 
         What only decides how a step is carried out (micro-batches, how often the state is written) is left out.
         """
-        content = self.model_dump(mode="json", exclude={"data"})
+        content = self.model_dump(mode="json", exclude={"data", "name"})
         content["encoder"]["heads"] = self.encoder.n_heads
         content["objective"] = self._objective_outcome()
         train = content["train"]

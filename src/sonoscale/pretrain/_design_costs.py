@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
+from sonoscale._yaml import read_yaml
 from sonoscale.encoders import EncoderConfig
 from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain._config import RunConfig, TrainConfig
@@ -48,10 +48,7 @@ def base_run(file: Path) -> tuple[dict[str, Any], list[str]]:
     """
     if not file.is_file():
         raise SonoscaleError(f"{file}: no such configuration file, from which costs could be counted")
-    try:
-        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SonoscaleError(f"{file}: not valid YAML ({str(error).splitlines()[0]})") from error
+    raw = read_yaml(file)
     sections = {"encoder": EncoderConfig, "objective": ObjectiveConfig, "train": TrainConfig}
     if not isinstance(raw, dict) or not any(isinstance(raw.get(name), dict) for name in sections):
         raise SonoscaleError(f"{file}: neither a run nor a study: no section {', '.join(sections)}")

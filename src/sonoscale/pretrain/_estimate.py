@@ -1,4 +1,4 @@
-"""What a run would cost, before any audio is read, and what the device could do at best."""
+"""What a run would cost, before any audio is decoded, and what the device could do at best."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from sonoscale.memory import peak_memory
+from sonoscale.memory import available_memory, peak_memory
 from sonoscale.pretrain._config import RunConfig
 from sonoscale.pretrain._flops import training_cost
+from sonoscale.pretrain._memory import run_memory
 from sonoscale.pretrain._objective import build_objective, make_objective, prepare_for_speed
 from sonoscale.pretrain._optimiser import make_optimiser
 from sonoscale.pretrain._results import Estimate
@@ -23,15 +24,53 @@ if TYPE_CHECKING:
     from sonoscale.pretrain._runtime import Runtime
 
 
-def estimate_run(config: RunConfig, fabric: Runtime, *, compiled: bool = False, rounds: int = 5) -> Estimate:
-    """Count from the configuration, and time a few steps on random log-mels.
+def estimate_run(
+    config: RunConfig, fabric: Runtime, *, clips: int, heldout: int, compiled: bool = False, rounds: int = 5
+) -> Estimate:
+    """Count from the configuration, and time a few steps on random log-mels, where the device has room for the model.
 
     Arguments:
         config: the run, its precision resolved.
         fabric: device and precision.
+        clips, heldout: of audio, to train on and held out.
         compiled: as the run would be.
         rounds: steps to time, after two that are not.
     """
+    cost, budget, free = training_cost(config), config.budgets[-1], free_memory(fabric.device)
+    examples = budget * config.train.batch_size
+    front_end = config.encoder.front_end
+    seconds, memory = float("nan"), run_memory(config)
+    if memory <= free * fabric.world_size:
+        seconds, memory = _timed(config, fabric, compiled, rounds)
+    return Estimate(
+        cost=cost,
+        patches=config.patches,
+        kept=config.kept,
+        budgets=config.budgets,
+        batch_size=config.train.batch_size,
+        steps=make_schedule(config).steps,
+        clips=clips,
+        heldout=heldout,
+        hours=examples * config.frames * front_end.hop / front_end.sample_rate / 3600,
+        flops=float(examples * cost.flops),
+        seconds_per_step=seconds,
+        memory=memory,
+        free=free,
+        device=str(fabric.device),
+        precision=config.train.precision,
+    )
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that a device has to give; more than anybody needs where that is not known."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    there = available_memory()
+    return 2**62 if there is None else there
+
+
+def _timed(config: RunConfig, fabric: Runtime, compiled: bool, rounds: int) -> tuple[float, int]:
+    """Seconds of a step, and the memory that it takes, in bytes."""
     before = peak_memory()
     objective, base = build_objective(config, mean=0.0, std=1.0)
     prepare_for_speed(objective, compiled)
@@ -51,23 +90,8 @@ def estimate_run(config: RunConfig, fabric: Runtime, *, compiled: bool = False, 
             torch.cuda.synchronize()
         seconds.append((time.perf_counter() - started) * config.train.accumulate)
     on_gpu = fabric.device.type == "cuda"
-    cost, budget = training_cost(config), config.budgets[-1]
-    examples = budget * config.train.batch_size
-    front_end = config.encoder.front_end
-    return Estimate(
-        cost=cost,
-        patches=config.patches,
-        kept=config.kept,
-        budgets=config.budgets,
-        batch_size=config.train.batch_size,
-        steps=make_schedule(config).steps,
-        hours=examples * config.frames * front_end.hop / front_end.sample_rate / 3600,
-        flops=float(examples * cost.flops),
-        seconds_per_step=statistics.median(seconds[2:]),
-        memory=torch.cuda.max_memory_allocated() if on_gpu else max(0, peak_memory() - before),
-        device=str(fabric.device),
-        precision=config.train.precision,
-    )
+    memory = torch.cuda.max_memory_allocated() if on_gpu else max(0, peak_memory() - before)
+    return statistics.median(seconds[2:]), memory
 
 
 # Dense bf16 operations per second, without sparsity, from the makers' data sheets; the first name that fits counts.

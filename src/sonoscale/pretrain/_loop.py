@@ -158,10 +158,14 @@ def train_run(
             "seconds": now.seconds(),
         }
 
+    def restore(state: dict[str, Any] | None) -> None:
+        now.restore(state)
+        schedule.check(now.segment, now.step)
+
     with closing(stream), stop_requests(together=world > 1) as stop, run.held(fabric, restart=restart) as to_do:
         if not to_do:
             return
-        now.restore(run.load_state())
+        run.resume(restore)
         run.log_again(log)
         saved = time.monotonic()
         while now.segment < len(schedule.segments):

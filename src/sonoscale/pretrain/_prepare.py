@@ -8,13 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from sonoscale.audio import LogMelConfig
 from sonoscale.config import config_hash, validate
 from sonoscale.corpora import Corpus, CorpusData, DataConfig, FeatureStore, ProceduralData, build_features, feature_pool
+from sonoscale.encoders import checkpoint_content, checkpoint_path
 from sonoscale.errors import SonoscaleError
-from sonoscale.files import check_zip
 from sonoscale.pretrain._config import RunConfig
 from sonoscale.pretrain._runtime import in_precision
 from sonoscale.pretrain._waves import WaveStore
@@ -225,14 +223,8 @@ def training_audio(run: Path) -> Corpus | None:
     Raises:
         SonoscaleError: no run, or its audio is no longer there.
     """
-    file = run / "checkpoint.pt" if run.is_dir() else run
-    check_zip(file)
-    try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-        raw = content["config"]
-    except Exception as error:
-        raise SonoscaleError(f"{file}: not a Sonoscale checkpoint ({type(error).__name__})") from error
-    data: DataConfig = validate(RunConfig, raw, source=str(file)).data
+    file = checkpoint_path(run)
+    data: DataConfig = validate(RunConfig, checkpoint_content(file)["config"], source=str(file)).data
     if isinstance(data, CorpusData):
         data = data.model_copy(update={"max_seconds": None})
     return None if isinstance(data, ProceduralData) else data.everything()

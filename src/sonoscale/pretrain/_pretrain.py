@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from sonoscale.arguments import check_arguments
 from sonoscale.config import load_config, override_pairs, set_key, validate
-from sonoscale.errors import SonoscaleError, in_one_line
+from sonoscale.errors import SonoscaleError, SonoscaleWarning, in_one_line
 from sonoscale.files import default_cache
 from sonoscale.pretrain._config import RunConfig
 from sonoscale.pretrain._metric_logs import check_logger, metric_log
@@ -72,7 +73,7 @@ def pretrain(
         config: the run: a configuration, a mapping of its keys, or a YAML file.
         out: folder of runs; by default `results/runs`.
         set: keys to override: strings `a.b=value`, or a mapping of dotted keys.
-        dry_run: count parameters, FLOPs, memory and time, and train nothing.
+        dry_run: count parameters, FLOPs and clips, time a few steps where the memory suffices, and train nothing.
         cache: folder of computed log-mels; by default that of `sonoscale.files.default_cache`.
         resume: resume an unfinished run; False restarts it.
         device: `auto` (a GPU if there is one), `cpu`, `cuda` or one of several GPUs, `cuda:1`.
@@ -113,26 +114,36 @@ def pretrain(
     if not dry_run:
         check_logger(logger)
 
+    from sonoscale.pretrain._prepare import check_clips
     from sonoscale.pretrain._runtime import in_precision, processes, start_runtime
 
     run_config.train.share(math.prod(processes(devices)))
     run_config = in_precision(run_config, device, precision)
     fabric = start_runtime(device, devices, strategy, run_config.train.precision)
     compiled = compile if compile is not None else fabric.device.type == "cuda"
-    if dry_run:
-        from sonoscale.pretrain._estimate import estimate_run
+    from sonoscale.pretrain._estimate import estimate_run, free_memory
+    from sonoscale.pretrain._memory import check_run_memory
 
-        return estimate_run(run_config, fabric, compiled=compiled)
+    if run_config.objective.kind != "contrastive":
+        _say_ratio(run_config)
+    if dry_run:
+        data = run_config.data
+        clips = len(data.training())
+        check_clips(run_config, clips)
+        return estimate_run(run_config, fabric, clips=clips, heldout=len(data.heldout()), compiled=compiled)
+    if fabric.world_size == 1:
+        check_run_memory(run_config, free_memory(fabric.device), str(fabric.device))
 
     from sonoscale.pretrain._loop import train_run
-    from sonoscale.pretrain._run_folder import read_record
+    from sonoscale.pretrain._record import read_record
 
     first = fabric.global_rank == 0
     report: Progress = progress if progress and first else lambda stage, done, total, loss: None
     place = Path(out) if out is not None else Path("results/runs")
     prepared = _prepared(run_config, Path(cache) if cache is not None else default_cache(), workers, fabric, report)
     folder = place / prepared.name
-    if fabric.broadcast(read_record(folder) is None):
+    to_train = fabric.broadcast(read_record(folder) is None)
+    if to_train:
         with metric_log(logger, place, prepared.name, first=first) as log:
             train_run(
                 run_config, prepared.train, prepared.heldout, folder, identity=prepared.identity,
@@ -140,12 +151,25 @@ def pretrain(
                 continues=fabric.broadcast(_to_continue(run_config, prepared, place) if resume and first else None),
                 progress=lambda done, total, loss: report("train", done, total, loss),
             )  # fmt: skip
-    return Run(folder, fabric.broadcast(read_record(folder)) or {})
+    return Run(folder, fabric.broadcast(read_record(folder)) or {}, not to_train)
+
+
+def _say_ratio(config: RunConfig) -> None:
+    """Warn where whole patches make another share of what is hidden than was asked for."""
+    asked, hidden = config.objective.mask_ratio, 1 - config.kept / config.patches
+    if abs(asked - hidden) > 0.005:
+        warnings.warn(
+            f"objective.mask_ratio = {asked:g}: {config.patches - config.kept} of {config.patches} patches are hidden, "
+            f"which is {hidden:.4g}",
+            SonoscaleWarning,
+            stacklevel=3,
+        )
 
 
 def _to_continue(config: RunConfig, prepared: PreparedRun, place: Path) -> Path | None:
     """A finished run of smaller budgets that this one can continue."""
-    from sonoscale.pretrain._run_folder import find_trunk, finished_runs
+    from sonoscale.pretrain._record import finished_runs
+    from sonoscale.pretrain._run_folder import find_trunk
 
     return find_trunk(config, prepared.identity, finished_runs(place))
 

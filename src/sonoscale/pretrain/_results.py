@@ -22,16 +22,20 @@ class Run(Result):
         folder: holds `checkpoint.pt` (the last budget), `checkpoint-<step>.pt`, `metrics.parquet`, `config.yaml` and
             `record.json`; `load_encoder` takes it.
         record: content of `record.json`.
+        finished_before: nothing was trained, as the run was there already.
     """
 
     folder: Path
     record: dict[str, Any]
+    finished_before: bool = False
 
     @property
     def headline(self) -> str:
-        """Where it was trained, and the warnings."""
+        """Its name and folder, where it was trained and whether now, and the warnings."""
         r = self.record
-        where = f"{self.folder}: trained on {r['device']}, {r['precision']}, {r['processes']} process(es)"
+        name = f"{r['name']}, {self.folder}" if r.get("name") else str(self.folder)
+        how = "finished before, so that nothing was trained now; trained" if self.finished_before else "trained"
+        where = f"{name}: {how} on {r['device']}, {r['precision']}, {r['processes']} process(es)"
         return "\n".join([where, *(f"warning: {warning}" for warning in r["warnings"])])
 
     def rows(self) -> list[dict[str, Any]]:
@@ -97,10 +101,13 @@ class Estimate(Result):
         budgets: steps.
         batch_size: examples of a step.
         steps: to be trained in all, branches included.
+        clips, heldout: of audio, to train on and held out.
         hours: of audio that the last budget processes, repetitions counted.
         flops: training operations of the last budget.
-        seconds_per_step: measured on random log-mels, without reading data.
-        memory: bytes: on a GPU the most allocated, else what the process grew by.
+        seconds_per_step: measured on random log-mels, without reading data; NaN where the device has no room for it.
+        memory: bytes: on a GPU the most allocated, else what the process grew by; where the device has no room for the
+            run, what it would take, roughly.
+        free: bytes that the device has.
         device, precision: in which time and memory were measured, and the run would be trained here.
     """
 
@@ -110,10 +117,13 @@ class Estimate(Result):
     budgets: tuple[int, ...]
     batch_size: int
     steps: int
+    clips: int
+    heldout: int
     hours: float
     flops: float
     seconds_per_step: float
     memory: int
+    free: int
     device: str
     precision: str
 
@@ -130,13 +140,22 @@ class Estimate(Result):
             for name, value in (
                 ("patches", f"{self.patches} in an example, {self.kept} of them seen by the encoder"),
                 ("budgets", f"{', '.join(map(str, self.budgets))} steps of {self.batch_size} examples"),
-                ("audio", f"{self.hours:.3g} hours processed by the last budget"),
+                ("audio", f"{self.clips:,} clips to train on, {self.heldout:,} held out; {self.hours:.3g} hours "
+                          "processed by the last budget"),
                 ("compute", f"{self.flops:.3g} FLOPs in the last budget"),
-                ("time", f"{_duration(self.seconds)} for {self.steps} steps of {1000 * self.seconds_per_step:.3g} ms "
-                         f"on {self.device} in {self.precision}, rank readings and log-mels not counted"),
-                ("memory", f"{self.memory / 2**20:,.0f} MiB for weights, optimiser and activations"),
+                ("time", self._time()),
+                ("memory", f"{self.memory / 2**20:,.0f} MiB for weights, optimiser and activations, of "
+                           f"{self.free / 2**20:,.0f} MiB that are free"),
             )
         )  # fmt: skip
+
+    def _time(self) -> str:
+        if self.seconds_per_step != self.seconds_per_step:
+            return f"not measured: {self.device} has no room for this run; nothing of it was built"
+        return (
+            f"{_duration(self.seconds)} for {self.steps} steps of {1000 * self.seconds_per_step:.3g} ms on "
+            f"{self.device} in {self.precision}, rank readings and log-mels not counted"
+        )
 
     def rows(self) -> list[dict[str, Any]]:
         """Parameters and training FLOPs of one example, one row per part of the model."""

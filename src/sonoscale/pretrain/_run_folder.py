@@ -6,7 +6,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +18,14 @@ import yaml
 
 from sonoscale.claims import Claim, claimed
 from sonoscale.config import config_hash
+from sonoscale.digests import write_sealed
 from sonoscale.errors import SonoscaleError
-from sonoscale.files import check_zip, digest, make_folder, replacing, write_bytes, write_json, write_text
+from sonoscale.files import check_zip, digest, make_folder, replacing, write_bytes, write_text
 from sonoscale.pretrain._config import RunConfig
 from sonoscale.pretrain._flops import Cost
 from sonoscale.pretrain._monitor import RankReading
 from sonoscale.pretrain._objective import Objective
+from sonoscale.pretrain._record import check_written, read_record
 from sonoscale.pretrain._schedule import make_schedule
 from sonoscale.provenance import versions
 
@@ -115,6 +117,8 @@ class RunFolder:
         if restart:
             for file in self.unfinished.iterdir():
                 file.unlink()
+        content = self.config.model_dump(mode="json")
+        write_text(self.unfinished / "config.yaml", yaml.safe_dump(content, sort_keys=False))
         if (self.unfinished / "record.json").is_file():  # killed between its last file and its move
             self._move()
             return True
@@ -187,6 +191,23 @@ class RunFolder:
             {"run": self._digest(), "precision": self.precision, "state": state, "written": written},
         )
 
+    def resume(self, restore: Callable[[dict[str, Any] | None], None]) -> None:
+        """Give `restore` what `load_state` found.
+
+        Raises:
+            SonoscaleError: it cannot be read, is damaged, or does not fit this run.
+        """
+        try:
+            restore(self.load_state())
+        except SonoscaleError:
+            raise
+        except Exception as error:  # whatever a state of other content brings about
+            files = [self.unfinished / "state.pt", *([self._continues / "trunk.pt"] if self._continues else [])]
+            file = next((file for file in files if file.is_file()), self.unfinished)
+            raise SonoscaleError(
+                f"{file}: holds no state of this run ({type(error).__name__}); delete it to train from the beginning"
+            ) from error
+
     def load_state(self) -> dict[str, Any] | None:
         """What `save_state` kept, or the trunk of the run that this one continues, or None to begin at the beginning.
 
@@ -209,6 +230,7 @@ class RunFolder:
         return kept["state"]
 
     def _take_up(self, written: dict[str, Any]) -> None:
+        check_written(written)
         self._rows, self._spectra = written["rows"], written["spectra"]
         self._budgets, self.warnings = written["budgets"], written["warnings"]
 
@@ -257,10 +279,9 @@ class RunFolder:
         pq.write_table(table, self.unfinished / "metrics.parquet", compression="zstd", write_page_checksum=True)
         spectra = {name: spectrum.numpy() for name, spectrum in self._spectra.items()}
         np.savez_compressed(self.unfinished / "spectra.npz", **spectra)  # pyright: ignore[reportArgumentType]
-        content = self.config.model_dump(mode="json")
-        write_text(self.unfinished / "config.yaml", yaml.safe_dump(content, sort_keys=False))
         start = next(row for row in self._rows if "rankme" in row)
         record = {
+            "name": self.config.name,
             "identity": self.identity,
             "trunk": trunk_hash(self.identity),
             "precision": self.precision,
@@ -278,7 +299,7 @@ class RunFolder:
             **more,
             "budgets": self._budgets,
         }
-        write_json(self.unfinished / "record.json", record)  # the last file: with it, the run is complete
+        write_sealed(self.unfinished / "record.json", record)  # the last file: with it, the run is complete
         self._move()
 
     def _move(self) -> None:
@@ -299,68 +320,6 @@ class RunFolder:
 def unfinished_run(folder: Path) -> Path:
     """Where a run is until it is finished."""
     return folder.with_name(f".{folder.name}.unfinished")
-
-
-def read_record(folder: Path) -> dict[str, Any] | None:
-    """The record of a finished run, or None where there is none.
-
-    Arguments:
-        folder: of the run.
-
-    Returns:
-        The content of its `record.json`.
-
-    Raises:
-        SonoscaleError: the record is there but cannot be read.
-
-    Example:
-        >>> read_record(Path("no-run")) is None
-        True
-    """
-    file = folder / "record.json"
-    if not file.is_file():
-        return None
-    try:
-        return json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise SonoscaleError(f"{file}: not a readable record ({error}); delete {folder} to train it again") from error
-
-
-def finished_runs(place: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Folders and records of the finished runs in a folder of runs; what cannot be read is passed over."""
-    for folder in sorted(place.iterdir()) if place.is_dir() else ():
-        if not folder.name.startswith("."):
-            with suppress(SonoscaleError):
-                if record := read_record(folder):
-                    yield folder, record
-
-
-def check_run(folder: Path, *, thorough: bool = False) -> list[str]:
-    """What is wrong with the files of a finished run: those that are missing, truncated or, on a closer look, damaged.
-
-    Arguments:
-        folder: of the run.
-        thorough: read every file and compare its digest with the one in the record.
-
-    Returns:
-        A line for each such file.
-
-    Raises:
-        SonoscaleError: there is no finished run, or its record cannot be read.
-    """
-    record = read_record(folder)
-    if record is None:
-        raise SonoscaleError(f"{folder}: no finished run")
-    wrong = []
-    for name, known in (record.get("files") or {}).items():
-        file = folder / name
-        if not file.is_file():
-            wrong.append(f"{file}: is missing")
-        elif file.stat().st_size != known["bytes"]:
-            wrong.append(f"{file}: has {file.stat().st_size} bytes, and had {known['bytes']} when it was written")
-        elif thorough and digest(file) != known["sha256"]:
-            wrong.append(f"{file}: damaged: it is not what was written")
-    return wrong
 
 
 def trunk_hash(identity: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import torch
 from torch import Tensor, nn
 
+from sonoscale.encoders import find_device
 from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain._objective import Objective
 
@@ -120,35 +121,6 @@ def start_runtime(device: str, devices: int | None, strategy: str, precision: st
     )  # fmt: skip
     fabric.launch()
     return fabric
-
-
-def find_device(device: str) -> str:
-    """Where a training runs.
-
-    Arguments:
-        device: `auto` (a GPU if there is one), `cpu`, `cuda`, or one GPU of several: `cuda:1`.
-
-    Returns:
-        The same, with `auto` resolved to `cuda` or `cpu`.
-
-    Raises:
-        SonoscaleError: there is no such device.
-
-    Example:
-        >>> find_device("cpu")
-        'cpu'
-    """
-    kind, _, index = device.partition(":")
-    if kind not in ("auto", "cpu", "cuda") or (index and (kind != "cuda" or not index.isdecimal())):
-        raise SonoscaleError(f"device = {device!r}: must be one of auto, cpu, cuda, cuda:0, cuda:1, ...")
-    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if kind == "auto":
-        return "cuda" if gpus else "cpu"
-    if kind == "cuda" and not gpus:
-        raise SonoscaleError(f"device = {device!r}: PyTorch finds no GPU here; use cpu")
-    if index and int(index) >= gpus:
-        raise SonoscaleError(f"device = {device!r}: PyTorch finds {gpus} GPU(s) here, the last is cuda:{gpus - 1}")
-    return device
 
 
 def find_precision(precision: str, device: str) -> str:
@@ -295,14 +267,32 @@ def load_whole(objective: nn.Module, optimiser: torch.optim.Optimizer, weights: 
         objective, optimiser: sharded or not.
         weights, moments: their `state_dict`, after `whole`.
     """
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    for index, entry in moments["state"].items():
+        check_moments(entry, parameters[index])
     now = objective.state_dict()
     objective.load_state_dict({name: _cut(each, now.get(name)) for name, each in weights.items()})
-    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     state = {
         index: {name: _cut(each, parameters[index]) for name, each in entry.items()}
         for index, entry in moments["state"].items()
     }
-    optimiser.load_state_dict({**moments, "state": state})
+    groups = optimiser.state_dict()["param_groups"]  # as the run's configuration has them, not as the file says
+    optimiser.load_state_dict({"state": state, "param_groups": groups})
+
+
+def check_moments(entry: Any, parameter: Tensor) -> None:
+    """Whether what is kept of a parameter is what the optimiser keeps: it writes into these without a look.
+
+    Raises:
+        ValueError: it is not.
+    """
+    fits = isinstance(entry, dict) and entry.keys() == {"step", "exp_avg", "exp_avg_sq"}
+    for name in ("exp_avg", "exp_avg_sq", "step") if fits else ():
+        each, shape = entry[name], () if name == "step" else parameter.shape
+        fits = fits and isinstance(each, Tensor) and each.shape == shape and each.dtype == torch.float32
+        fits = fits and each.layout == torch.strided
+    if not fits:
+        raise ValueError("the moments of a parameter are none")
 
 
 def is_cut(value: Any) -> bool:

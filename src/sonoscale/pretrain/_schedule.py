@@ -44,6 +44,16 @@ class Schedule:
         """Steps done when `step` of a segment is the next."""
         return sum(s.stop - s.start for s in self.segments[:segment]) + step - self.segments[segment].start
 
+    def check(self, segment: int, step: int) -> None:
+        """Whether a training can be at `step` of a segment.
+
+        Raises:
+            ValueError: it cannot.
+        """
+        last = segment == len(self.segments)
+        if not last and not (0 <= segment < len(self.segments) and self.segments[segment].stop >= step >= 0):
+            raise ValueError(f"no step {step} in segment {segment}")
+
     def after(self, step: int, done: set[int]) -> int:
         """Index of the first segment to be trained, when the trunk is at `step` and the budgets `done` are trained."""
         for index, segment in enumerate(self.segments):

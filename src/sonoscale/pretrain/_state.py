@@ -95,10 +95,19 @@ class Training:
         }  # fmt: skip
 
     def restore(self, state: dict[str, Any] | None) -> None:
-        """Resume from `state`, or begin."""
+        """Resume from `state`, or begin.
+
+        Raises:
+            ValueError: it is not a state of this training.
+        """
         self._started = time.monotonic()
         if state is None:
             return
+        like = whole(self._changing())
+        for each in (state["now"], state["trunk"]):
+            if each is not None:
+                _check_alike(like, each, "state")
+        _check_alike({"segment": 0, "seconds": 0.0}, {name: state[name] for name in ("segment", "seconds")}, "state")
         self._put_back(state["now"])
         self._trunk, self.segment, self._before = state["trunk"], state["segment"], state["seconds"]
         for name, kept in state["generators"].items():
@@ -125,6 +134,28 @@ class Training:
         self.draws.set_state(kept["draws"])
         self.smooth = kept["smooth"].to(self.smooth.device)
         self.lowest, self.step, self.measured = kept["lowest"], kept["step"], kept["measured"]
+
+
+def _check_alike(like: Any, given: Any, where: str) -> None:
+    """Whether a kept value has the keys, types and shapes of another; what can be told of a value by itself only
+    (moments of the optimiser, the order of clips) is checked where it is put back.
+
+    Raises:
+        ValueError: it has not; where.
+    """
+    if isinstance(like, dict):
+        if not isinstance(given, dict) or given.keys() != like.keys():
+            raise ValueError(where)
+        for name, each in like.items():
+            if name not in ("optimiser", "order"):
+                _check_alike(each, given[name], f"{where}.{name}")
+    elif isinstance(like, Tensor):
+        if not isinstance(given, Tensor) or (given.shape, given.dtype, given.layout) != (
+            like.shape, like.dtype, like.layout,
+        ):  # fmt: skip
+            raise ValueError(where)
+    elif type(given) is not type(like) and not (isinstance(like, float) and type(given) is int):
+        raise ValueError(where)
 
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from sonoscale.encoders import find_device
 from sonoscale.errors import SonoscaleError
 from sonoscale.probe._classes import class_scores
 from sonoscale.probe._interval import Scored, clip_draws, ends
 from sonoscale.probe._metrics import Metric, find_metric
-from sonoscale.probe._protocol import Outcome, Protocol, find_device
+from sonoscale.probe._protocol import Outcome, Protocol
 from sonoscale.probe._protocols import find_protocol
 from sonoscale.probe._results import ProbeResult
 from sonoscale.probe._retrieval import Retrieval, probe_retrieval

@@ -34,20 +34,27 @@ def content_hashes(
         workers: threads that decode.
         progress: called with the number of clips done, and of how many.
     """
-    file = cache / f"content-{config_hash([_FORMAT, corpus.identity], 16)}.npy" if cache else None
-    try:
-        if file is not None and file.is_file():
-            return np.load(file)
-    except (OSError, ValueError, EOFError):
-        pass  # made anew
+    file = cache / f"content-{config_hash([_FORMAT, corpus.identity], 16)}.npz" if cache else None
+    if file is not None and (kept := _kept(file, len(corpus))) is not None:
+        return kept
     hashes = np.zeros(len(corpus), dtype=np.uint64)
     for done, (index, wave) in enumerate(readable_clips(corpus, workers=workers), start=1):
         hashes[index] = _hash(wave) if wave is not None else 0
         progress(done, len(corpus))
     if file is not None:
         with replacing(file) as partial, partial.open("wb") as stream:
-            np.save(stream, hashes)
+            np.savez(stream, hashes=hashes)  # whose parts have checksums
     return hashes
+
+
+def _kept(file: Path, clips: int) -> np.ndarray | None:
+    """What was kept; None where there is nothing, or nothing that can be read: made anew."""
+    try:
+        with np.load(file) as content:
+            found = content["hashes"]
+    except Exception:  # whatever damage brings about
+        return None
+    return found if found.shape == (clips,) and found.dtype == np.uint64 else None
 
 
 def overlap(task: np.ndarray, trained_on: np.ndarray) -> np.ndarray:

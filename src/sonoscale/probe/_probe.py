@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 from sonoscale.arguments import check_arguments
 from sonoscale.corpora import Task, open_corpus, open_task
 from sonoscale.corpora._manifest import MANIFEST_SUFFIXES
-from sonoscale.encoders import Encoder, check_readout, load_encoder, with_readouts
+from sonoscale.encoders import Encoder, check_readout, find_device, load_encoder, with_readouts
 from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.files import default_cache, write_json
 from sonoscale.measure import need_layers
 from sonoscale.probe._encoders import Progress, check_protocols, score_encoder
 from sonoscale.probe._overlap import content_hashes
-from sonoscale.probe._protocol import find_device
 from sonoscale.probe._protocols import find_protocol
 from sonoscale.probe._results import ProbeResults, Score, make_results
 from sonoscale.processes import available_cores

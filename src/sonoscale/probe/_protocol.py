@@ -1,4 +1,4 @@
-"""What every probing protocol is, and the device that it may use."""
+"""What every probing protocol is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from sonoscale.errors import SonoscaleError
 from sonoscale.probe._metrics import Metric
 from sonoscale.probe._rounds import Round
 from sonoscale.probe._targets import Kind, Targets
@@ -51,20 +50,3 @@ class Protocol:
     run: Callable[[np.ndarray, Targets, Sequence[Round], Metric, int, str, Callable[[int, int], None]], list[Outcome]]
     summary: str
     remark: str = ""
-
-
-def find_device(device: str) -> str:
-    """`auto` as what it stands for here: cuda where there is any, or cpu; any other name as it is.
-
-    Raises:
-        SonoscaleError: torch knows no such device.
-    """
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.device(device)
-    except RuntimeError:
-        raise SonoscaleError(f"device {device}: not there; use auto, cpu, cuda or cuda:1") from None
-    return device

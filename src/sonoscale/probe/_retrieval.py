@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from sonoscale.encoders import find_device
 from sonoscale.errors import SonoscaleError
 from sonoscale.probe._interval import Scored, clip_draws, ends
 from sonoscale.probe._metrics import Metric
-from sonoscale.probe._protocol import find_device
 from sonoscale.probe._ranking import BLOCK, MOST, RETRIEVAL_METRICS, score_chance, score_rankings
 from sonoscale.probe._results import ProbeResult
 from sonoscale.probe._rounds import fold_names

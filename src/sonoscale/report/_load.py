@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
 
+from sonoscale._yaml import parse_yaml
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._checksum import check_content
 from sonoscale.laws._ledger import last_layer, ledger_runs, ledger_scores
@@ -314,16 +314,13 @@ def _read_failures(path: Path) -> tuple[Failure, ...]:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        return _mapping(yaml.safe_load(_read_text(path)), path)
-    except yaml.YAMLError as error:
-        raise _unreadable(path, error) from error
+    return _mapping(parse_yaml(_read_text(path), str(path)), path)
 
 
 def _read_json(path: Path) -> Any:
     try:
         return json.loads(_read_text(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _unreadable(path, error) from error
 
 

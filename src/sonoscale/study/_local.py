@@ -12,8 +12,8 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from sonoscale.memory import available_memory
+from sonoscale.pretrain._memory import run_memory
 from sonoscale.processes import available_cores, die_with_parent, interrupt_held_back, script_hidden, single_threaded
-from sonoscale.study._memory import run_memory
 from sonoscale.study._worker import Attempt, Outcome, attempt
 
 __all__ = ["LocalExecutor", "local_devices"]

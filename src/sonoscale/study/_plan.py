@@ -102,7 +102,7 @@ def plan(
     processes = _processes(workers or made.config.workers)
     place = Path(cache) if cache is not None else made.cache
     say: Progress = progress or (lambda what, done, total: None)
-    from sonoscale.pretrain._runtime import find_device
+    from sonoscale.encoders import find_device
 
     on = find_device(device)
     rates = None

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sonoscale._yaml import read_yaml
 from sonoscale.errors import SonoscaleError
 from sonoscale.files import make_folder, write_json, write_text
 from sonoscale.study._failures import forget_failures, read_failures
@@ -187,11 +188,9 @@ def check_place(out: Path, config: AnyStudyConfig) -> None:
     if (out / LEDGER).is_file():
         name = (read_ledger(out / LEDGER).about.get("study") or {}).get("name", config.name)
     elif (out / "study.yaml").is_file():
-        import yaml
-
         try:
-            content = yaml.safe_load((out / "study.yaml").read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError):
+            content = read_yaml(out / "study.yaml")
+        except SonoscaleError:
             content = None
         name = content.get("name") if isinstance(content, dict) else None
         if name is None:
@@ -219,10 +218,9 @@ def resolved(config: StudyConfig, out: Path, device: str) -> StudyConfig:
 
         begun = read_ledger(out / LEDGER).about.get("study")
     elif (out / "study.yaml").is_file():
-        import yaml
-
-        begun = yaml.safe_load((out / "study.yaml").read_text(encoding="utf-8"))
-    precision = begun.get("train", {}).get("precision") if isinstance(begun, dict) else None
+        begun = read_yaml(out / "study.yaml")
+    train = begun.get("train") if isinstance(begun, dict) else None
+    precision = train.get("precision") if isinstance(train, dict) else None
     if precision in (None, "auto"):
         precision = find_precision("auto", device)
     return config.model_copy(update={"train": config.train.model_copy(update={"precision": precision})})

@@ -76,6 +76,11 @@ def attempt(task: Attempt, progress: Progress = _silent) -> Outcome:
 
     Raises:
         SystemExit: the process is asked to end. What was trained is kept.
+
+    Example: a thread that carries out what `Executor.start` was given
+        >>> outcome = attempt(task)  # doctest: +SKIP
+        >>> outcome.state  # doctest: +SKIP
+        'done'
     """
     job = task.job
     about = {"label": job.plan.label, "seed": job.plan.config.seed}
