@@ -181,6 +181,7 @@ def test_mlflow_reads_the_runs(imported, tmp_path):
     made = export(imported.folder, tmp_path / "mlflow", kind="mlflow")
     client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/mlflow/mlflow.db")
     experiment = client.get_experiment_by_name("theirs")
+    assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
     assert len(runs) == made.runs == 16
     rows = {row["run"]: row for row in imported.ledger.to_pylist() if row["task"] == "acc_esc50"}
@@ -217,7 +218,7 @@ def test_wandb_reads_the_runs(tmp_path, monkeypatch):
     for file in (tmp_path / "out").rglob("*.wandb"):
         name, found = None, {}
         for data in wandb_records(file):
-            record = wandb_internal_pb2.Record()
+            record = wandb_internal_pb2.Record()  # pyright: ignore[reportAttributeAccessIssue]
             record.ParseFromString(data)
             if record.WhichOneof("record_type") == "run":
                 name = record.run.run_id
