@@ -10,7 +10,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import resource
 import tempfile
 import time
 from collections.abc import Callable
@@ -213,7 +212,9 @@ def _timed(work: Callable[[Path], None], place: Path) -> tuple[float, float, flo
     began, used = time.perf_counter(), time.process_time()
     work(place)
     took, used = time.perf_counter() - began, time.process_time() - used
-    return took, used, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    lines = Path("/proc/self/status").read_text().splitlines()  # ru_maxrss would be that of the parent, if larger
+    peak = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+    return took, used, peak * 1024 / 1e6
 
 
 if __name__ == "__main__":

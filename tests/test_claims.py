@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import TypeVar
@@ -79,8 +80,7 @@ def test_the_claim_of_a_killed_process_is_taken_over_at_once(tmp_path):
 
 def test_an_owner_elsewhere_is_gone_after_so_many_missed_signs_of_life(tmp_path, monkeypatch):
     theirs = there(claim(tmp_path, "run"))
-    theirs._done.set()
-    there(theirs._thread).join()
+    claims._heart.remove(theirs)
     file = elsewhere(tmp_path, "run")
     assert claim(tmp_path, "run") is None
     os.utime(file, times=(time.time() - 30, time.time() - 30))
@@ -106,6 +106,36 @@ def test_signs_of_life_keep_a_claim_and_carry_what_was_noted(tmp_path):
     assert there(holder(tmp_path, "run")).note == {"stage": "train", "done": 3, "total": 8}
     assert there(holder(tmp_path, "run")).age < 1
     mine.release()
+
+
+def test_one_thread_keeps_all_claims_and_ends_after_the_last(tmp_path):
+    held = [there(claim(tmp_path, f"run{i}")) for i in range(20)]
+    for i in range(20):
+        elsewhere(tmp_path, f"run{i}")
+    time.sleep(0.5)
+    assert all(there(holder(tmp_path, f"run{i}")).host != "node7" for i in range(20))
+    assert [thread.name for thread in threading.enumerate()].count("claims") == 1
+    for mine in held:
+        mine.release()
+    deadline = time.monotonic() + 20
+    while any(thread.name == "claims" for thread in threading.enumerate()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    mine = there(claim(tmp_path, "again"))
+    elsewhere(tmp_path, "again")
+    time.sleep(0.5)
+    assert there(holder(tmp_path, "again")).host != "node7"
+    mine.release()
+
+
+def test_a_sign_of_life_never_reaches_the_next_owner(tmp_path):
+    mine = there(claim(tmp_path, "run"))
+    mine.release()
+    next_one = there(claim(tmp_path, "run"))
+    content = next_one.file.read_bytes()
+    mine.live()
+    assert next_one.file.read_bytes() == content
+    next_one.release()
 
 
 def test_a_stop_file_is_seen(tmp_path):

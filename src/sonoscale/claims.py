@@ -68,7 +68,7 @@ class Holder:
 
 @dataclass
 class Claim:
-    """Held by this process, whose thread keeps it fresh until `release`.
+    """Held by this process, one thread of which keeps its claims fresh until `release`.
 
     Attributes:
         name: of the work.
@@ -91,8 +91,9 @@ class Claim:
     stopping: bool = False
     lost: bool = False
     _said: dict[str, Any] = field(default_factory=dict)
-    _done: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _let_go: bool = False
+    _last: float = field(default_factory=time.monotonic)
 
     def note(self, **said: Any) -> None:
         """Say how far the work is; others read it with the next sign of life."""
@@ -117,22 +118,73 @@ class Claim:
 
     def release(self) -> None:
         """Let it go: the work is done, or left for others."""
-        self._done.set()
-        if self._thread is not None:
-            self._thread.join()
+        _heart.remove(self)
+        with self._lock:  # no sign of life is on its way any more, which could go to the next owner
+            self._let_go = True
         with suppress(ClaimLostError):
             self.check()
             _remove(self.file)
 
-    def _live(self) -> None:
-        last = time.monotonic()
-        while not self._done.wait(min(1.0, _beat())):
+    def live(self) -> None:
+        """See whether to stop, and give a sign of life if one is due."""
+        with self._lock:
+            if self._let_go:
+                return
             self.stopping = self.stopping or any(newer(file, self.since) for file in self.stop_files)
-            if time.monotonic() - last >= _beat():
+            if time.monotonic() - self._last >= _beat():
                 with suppress(ClaimLostError):
                     self.check()
                     self.beat()
-                last = time.monotonic()
+                self._last = time.monotonic()
+
+
+class _Heart:
+    """The thread that keeps all claims of this process fresh, so that a claim need not wait for one of its own."""
+
+    def __init__(self) -> None:
+        self._claims: list[Claim] = []
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._running = False
+        self._every = 1.0
+
+    def add(self, mine: Claim) -> None:
+        with self._lock:
+            self._claims.append(mine)
+            begin, self._running = not self._running, True
+        if begin:
+            threading.Thread(target=self._run, daemon=True, name="claims").start()
+        elif _beat() < self._every:
+            self._wake.set()
+
+    def remove(self, mine: Claim) -> None:
+        with self._lock:
+            self._claims = [one for one in self._claims if one is not mine]
+
+    def _run(self) -> None:
+        idle = 0
+        while True:
+            with suppress(SonoscaleError):  # changed meanwhile to what is none
+                self._every = min(1.0, _beat())
+            self._wake.wait(self._every)
+            self._wake.clear()
+            with self._lock:
+                held = list(self._claims)
+                idle = 0 if held else idle + 1
+                if idle > IDLE:
+                    self._running = False
+                    return
+            for one in held:
+                with suppress(OSError, SonoscaleError):
+                    one.live()
+
+
+IDLE = 5
+"""Looks at no claim at all after which the thread ends."""
+
+_heart = _Heart()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: _heart.__init__())  # the thread, and the claims, are of the parent
 
 
 def claim(folder: Path, name: str, *, stop_files: tuple[Path, ...] = (), **about: Any) -> Claim | None:
@@ -177,8 +229,7 @@ def claim(folder: Path, name: str, *, stop_files: tuple[Path, ...] = (), **about
             if old < generation:
                 (place / str(old)).unlink(missing_ok=True)
         mine = Claim(name, place / str(generation), generation, about, before, stop_files, file_time(place))
-        mine._thread = threading.Thread(target=mine._live, daemon=True, name=f"claim on {name}")
-        mine._thread.start()
+        _heart.add(mine)
         return mine
     raise SonoscaleError(f"{place}: cannot be claimed: it is removed whenever it is made")
 

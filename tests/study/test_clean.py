@@ -43,6 +43,7 @@ def test_what_is_not_the_study_s_own_stays(folder, tmp_path):
     (third / "trunk.pt").symlink_to(tmp_path / "trunk.pt")
     shutil.copytree(fourth, folder / "runs" / "0123456789ab")  # of no run that was planned
     mine = claim(fifth.parent, fifth.name)
+    assert mine is not None
     try:
         found = clean(folder, dry_run=False)
     finally:
@@ -62,7 +63,7 @@ def test_what_is_not_the_study_s_own_stays(folder, tmp_path):
 
 
 def test_runs_that_are_not_in_the_ledger_and_the_best_are_kept(folder):
-    import pyarrow.compute as pc
+    import pyarrow as pa
 
     from sonoscale.study._ledger import read_ledger, write_ledger
 
@@ -103,6 +104,6 @@ def test_a_cleaned_study_is_whole_and_trains_again_what_is_asked_for(folder, fin
 
 def test_what_cannot_be_cleaned_is_said(folder, tmp_path):
     with pytest.raises(SonoscaleError, match="files: 'logs': must be of trunks, checkpoints, final"):
-        clean(folder, files=["logs"])
+        clean(folder, files=["logs"])  # pyright: ignore[reportArgumentType]
     with pytest.raises(SonoscaleError, match="this study was not begun"):
         clean(tmp_path / "none")

@@ -181,6 +181,7 @@ def test_mlflow_reads_the_runs(imported, tmp_path):
     made = export(imported.folder, tmp_path / "mlflow", kind="mlflow")
     client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/mlflow/mlflow.db")
     experiment = client.get_experiment_by_name("theirs")
+    assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
     assert len(runs) == made.runs == 16
     rows = {row["run"]: row for row in imported.ledger.to_pylist() if row["task"] == "acc_esc50"}
@@ -217,7 +218,7 @@ def test_wandb_reads_the_runs(tmp_path, monkeypatch):
     for file in (tmp_path / "out").rglob("*.wandb"):
         name, found = None, {}
         for data in wandb_records(file):
-            record = wandb_internal_pb2.Record()
+            record = wandb_internal_pb2.Record()  # pyright: ignore[reportAttributeAccessIssue]
             record.ParseFromString(data)
             if record.WhichOneof("record_type") == "run":
                 name = record.run.run_id
@@ -227,3 +228,17 @@ def test_wandb_reads_the_runs(tmp_path, monkeypatch):
     assert scores == {
         row["run"]: row["score"] for row in made.ledger.to_pylist() if row["task"] == "acc_esc50"
     }  # fmt: skip
+
+
+def test_the_commands_do_the_same(sonoscale, tmp_path):
+    theirs().to_csv(tmp_path / "runs.csv", index=False)
+    out = tmp_path / "study"
+    printed = sonoscale("study", "import", tmp_path / "runs.csv", out, "--column", "arch=family", "--name", "theirs")
+    assert f"imported from {tmp_path / 'runs.csv'}" in printed
+    rows = study(out).ledger.to_pylist()
+    assert [row["score"] for row in rows if row["task"] == "acc_us8k"] == theirs()["acc_us8k"].tolist()
+    assert "16 row(s) of 16 run(s), as csv" in sonoscale("study", "export", out, tmp_path / "out.csv", "--rows", "runs")
+    assert "0 file(s) of 0 run(s)" in sonoscale("study", "clean", out)
+    if available("duckdb"):
+        answer = sonoscale("study", "sql", out, "select count(*) as n from ledger", "--json")
+        assert json.loads(answer)["rows"] == [{"n": 32}]

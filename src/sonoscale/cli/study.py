@@ -136,7 +136,7 @@ def import_(
     from sonoscale.cli._laws import names
     from sonoscale.study import import_ledger
 
-    pairs = dict(one.partition("=")[::2] for one in column or [])
+    pairs = {theirs: ours for theirs, _, ours in (one.partition("=") for one in column or [])}
     say(import_ledger(table, out, scores=names(scores) or [], columns=pairs, name=name).headline)
 
 
