@@ -17,7 +17,7 @@ from sonoscale.pretrain import pretrain, read_record, runs, unfinished_run
 
 CONFIG = {
     "data": {"kind": "procedural", "clips": 16, "heldout_clips": 32, "seconds": 0.5, "domains": ["music"]},
-    "encoder": {"width": 8, "depth": 1},
+    "encoder": {"backbone": "vit", "width": 8, "depth": 1},
     "objective": {"kind": "mae"},
     "train": {"clip_seconds": 0.5, "batch_size": 8, "budgets": [2, 3], "warmup_steps": 0, "rank_points": 2},
 }
