@@ -34,11 +34,13 @@ def main(results: Path) -> None:
     last = [row for row in rows if row["is_final"]]
     best = max(dict.fromkeys(row["label"] for row in last), key=lambda label: _mean(last, label, "score"))
     runs = [results / "runs" / name for name in dict.fromkeys(row["run"] for row in last if row["label"] == best)]
+    trained, time = len({row["run"] for row in rows}), ""
+    if facts["runs_trained"] == trained:  # else it was resumed, and took longer
+        time = f" in {facts['seconds'] / 60:.1f} minutes on {facts['cores']} cores ({facts['cpu']}), installation apart"
     parts = [
         "# What the quickstart shows\n\n"
         "Written by `python benchmarks/quickstart.py` from a run of `sonoscale study run studies/quickstart.yaml`: "
-        f"{len({row['run'] for row in rows})} runs in {facts['seconds'] / 60:.1f} minutes on {facts['cores']} cores "
-        f"({facts['cpu']}), installation not counted. Scores are means over "
+        f"{trained} runs{time}. Scores are means over "
         f"{', '.join(dict.fromkeys(row['task'] for row in rows))} by nearest neighbours, eight labels a class and a "
         "linear probe, and over seeds; a number after ± is the deviation between seeds.",
         _budgets(rows),

@@ -34,8 +34,7 @@ def _write_pages(*_: Any) -> None:
     cards = importlib.import_module("cards")
     for name, page in cards.PAGES.items():
         _write(HERE / "reference" / f"{name}.md", page())
-    gallery = importlib.import_module("gallery")
-    _write(HERE / "reference" / "gallery.md", gallery.gallery())
+    gallery = importlib.import_module("reports")
     _make_reports(gallery)
     for source, page in PAGES.items():
         _write(HERE / page, (ROOT / source).read_text())
@@ -45,13 +44,13 @@ def _make_reports(gallery: Any) -> None:
     """The pages of the gallery, `gallery/NAME.html` in the site; made anew where a ledger is newer."""
     pages = HERE / "reference" / "pages" / "gallery"
     newest = max(file.stat().st_mtime for file in (HERE / "gallery").glob("*.parquet"))
-    made = [pages / f"{report.name}.html" for report in gallery.REPORTS]
+    made = [pages / f"{report.name}.html" for report in gallery.reports()]
     if all(page.is_file() and page.stat().st_mtime > newest for page in made):
         return
     pages.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         gallery.make_pages(Path(folder))
-        for report, page in zip(gallery.REPORTS, made, strict=True):
+        for report, page in zip(gallery.reports(), made, strict=True):
             shutil.copyfile(Path(folder) / report.page, page)
 
 
@@ -82,7 +81,8 @@ def _links(app: Any, page: str, source: list[str]) -> None:
         up = "../" * page.count("/")
         return f"]({up}{inside}{match[3] or ''})" if inside else "]"
 
-    source[0] = re.sub(r"\[([^\]]*)\](?!\()", r"[\1]", _LINK.sub(replaced, source[0]))
+    text = re.sub(r"\[([^\]]*)\](?!\()", r"[\1]", _LINK.sub(replaced, source[0]))
+    source[0] = re.sub(r"<!-- page ([\w-]+) -->", r'<a href="gallery/\1.html">Open the page</a>', text)
 
 
 def setup(app: Any) -> None:

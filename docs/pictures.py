@@ -18,7 +18,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests" / "helpers"), str(ROOT / "docs" / "generate")]
 
-from gallery import LEDGERS, REPORTS, STUDIES, make_pages  # noqa: E402
+from reports import LEDGERS, STUDIES, gallery, make_pages, reports  # noqa: E402
 
 from browser import Tab, browse  # noqa: E402
 
@@ -33,16 +33,17 @@ def main(names: list[str]) -> None:
         ledger = ROOT / "results" / name / "ledger.parquet"
         if ledger.is_file() and (not names or name in names):
             shutil.copyfile(ledger, LEDGERS / f"{name}.parquet")
+    (ROOT / "docs" / "gallery.md").write_text(gallery(), encoding="utf-8")
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "results").mkdir()
         for name in STUDIES:
             if (ROOT / "results" / name).is_dir():
                 shutil.copytree(ROOT / "results" / name, Path(folder) / "results" / name, symlinks=True)
-        make_pages(Path(folder), names, print)
         with browse(Path(folder) / "profile") as tab:
-            for report in REPORTS:
+            for report in reports():
                 if names and report.name not in names:
                     continue
+                make_pages(Path(folder), [report.name], print)
                 page = Path(folder) / report.page
                 take(tab, page, LEDGERS / f"{report.name}.png")
                 if report.name == "quickstart":

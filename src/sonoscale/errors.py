@@ -31,6 +31,12 @@ R = TypeVar("R")
 def in_one_line(function: Callable[P, R]) -> Callable[P, R]:
     """A public function, which raises what the machine or a file's content refuses as a `SonoscaleError`.
 
+    Arguments:
+        function: to be called like that.
+
+    Returns:
+        The function, with the same name, signature and documentation.
+
     Example:
         >>> @in_one_line
         ... def read(path):
@@ -56,6 +62,12 @@ def in_one_line(function: Callable[P, R]) -> Callable[P, R]:
 
 def foreseen(error: BaseException) -> SonoscaleError | None:
     """An error of the machine, or of a file that is not what it should be, as one line; None for any other.
+
+    Arguments:
+        error: whatever was raised.
+
+    Returns:
+        What to say instead, naming the file where there is one.
 
     Example:
         >>> foreseen(MemoryError())

@@ -26,6 +26,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "procedural": ("espeakng_loader",),
     "ray": ("ray",),
     "slurm": ("submitit",),
+    "sql": ("duckdb",),
     "lightning": ("lightning", "pytorch_lightning"),
     "mlflow": ("mlflow",),
     "wandb": ("wandb",),

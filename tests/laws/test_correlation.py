@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -74,3 +76,19 @@ def test_copies_within_a_cluster_add_no_certainty():
 def test_refuses_and_names(x, y, clusters, message):
     with pytest.raises(SonoscaleError, match=message):
         spearman(x, y, clusters=clusters)
+
+
+def test_a_large_table_is_resampled_by_some_of_its_rows():
+    """The interval is as wide as that of Bonett and Wright, which many independent points have."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=50_000)
+    y = 0.5 * x + rng.normal(size=50_000)
+    tracemalloc.start()
+    found = spearman(x, y, bootstrap=400)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4e8  # 400 resamples of all rows alone are 1.6e8, and their ranks several times that
+    assert found.value == pytest.approx(stats.spearmanr(x, y).statistic)
+    half = 1.96 * np.sqrt((1 + found.value**2 / 2) / (50_000 - 3))
+    assert np.arctanh(found.high) - np.arctanh(found.low) == pytest.approx(2 * half, rel=0.25)
+    assert found.n == found.n_clusters == 50_000

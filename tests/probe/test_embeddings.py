@@ -206,3 +206,15 @@ def test_what_is_wrong_with_a_protocol_of_the_users_own_is_one_line(name, messag
     x, labels, folds = blobs(n=60, classes=2)
     with pytest.raises(SonoscaleError, match=message):
         probe_embeddings(x, labels, folds, protocol=f"python:{file}:{name}")
+
+
+def test_a_protocol_of_an_installed_package_goes_by_the_name_of_its_entry_point(tmp_path, monkeypatch):
+    (tmp_path / "nearby.py").write_text(OWN)
+    about = tmp_path / "nearby-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: nearby\nVersion: 1\n")
+    (about / "entry_points.txt").write_text("[sonoscale.protocols]\nnearby = nearby:SAME\nlost = nearby:NOWHERE\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert (find_protocol("nearby").name, find_protocol("nearby").version) == ("nearby", "mine/1")
+    with pytest.raises(SonoscaleError, match="protocol lost: importing nearby:NOWHERE failed: AttributeError"):
+        find_protocol("lost")

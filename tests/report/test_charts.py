@@ -49,6 +49,26 @@ def grid_study(make_study: Callable[..., Path]) -> StudyResults:
     return replace(results, points=points)
 
 
+def test_a_grid_is_coloured_by_what_explains_most_and_has_lines_for_another_variable(
+    make_study: Callable[..., Path],
+) -> None:
+    results = load_study(make_study())
+    points = tuple(replace(p, axis="base" if p.label == "base" else "several") for p in results.points)
+    points = tuple(replace(p, axis="model.width") if p.label == "width=16" else p for p in points)  # as grids have it
+    points = tuple(replace(p, values=dict(p.values) | {"params_head": p.get("width") % 40}) for p in points)
+    grid = replace(results, points=points)
+    found = encoders_of(grid)
+    assert found.colour is not None
+    design = [one for one in found.design if one.key != "axis"]
+    assert found.colour.key == design[0].key
+    assert "params_head" not in {one.key for one in design}
+    (first, second, *_) = effects_figure(grid, found).panels
+    for panel, other in ((first, design[1]), (second, design[0])):
+        assert panel.chart is not None
+        line = panel.chart.to_dict(validate=False)["layer"][0]
+        assert line["encoding"]["color"]["field"] == other.key
+
+
 def test_configurations_are_the_means_of_their_seeds_with_the_ends(results: StudyResults, encoders: Encoders) -> None:
     runs = [row for row in encoders.rows if row["of"] == "run"]
     configurations = [row for row in encoders.rows if row["of"] == "configuration"]

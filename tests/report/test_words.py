@@ -15,7 +15,7 @@ from rich.console import Console
 
 from sonoscale.report import _format as form
 from sonoscale.report import terminal_summary
-from sonoscale.report._answers import answers, law_sentence, summary
+from sonoscale.report._answers import answers, law_sentence, scope, summary
 from sonoscale.report._load import load_study
 from sonoscale.report._model import Interval, StudyResults
 from sonoscale.report._tables import (
@@ -249,6 +249,27 @@ def test_the_first_screen_answers_in_order_each_with_its_number(results: StudyRe
     assert "b = 0.92 [0.40, 1.60] (95%)" in law.rest
     assert (plan.lead, plan.rest) == ("No plan can be made.", "No plan here.")
     assert settle.lead == "34 configurations show a correlation of 0.5."
+
+
+def test_a_grid_says_what_it_varies_and_by_how_many_protocols_each_task_is_scored(results: StudyResults) -> None:
+    points = tuple(replace(point, axis="several") for point in results.points)
+    settings = {"sweep": {"encoder.width": [8, 16], "data.clips": [10, 20]}}
+    names = ("esc10:knn/1", "esc10:linear/2", "speakers:knn/1", "speakers:linear/2")
+    laws = replace(results.laws, y_meaning="mean accuracy over 1 task (esc10) by knn/1")
+    grid = replace(
+        results, points=points, settings=settings, tasks=names, protocols=("knn/1", "linear/2"), laws=laws
+    )  # fmt: skip
+    said = scope(grid)
+    assert "configurations that vary data.clips and encoder.width," in said
+    assert (
+        "2 tasks (esc10 and speakers) scored by 2 protocols; quality is the mean accuracy over 1 task (esc10)" in said
+    )
+
+
+def test_what_would_settle_it_leads_with_the_number_of_configurations(results: StudyResults) -> None:
+    audit = {"verdict": "insufficient_data", "words": "Insufficient data: no", "needed": "9 do; fewer do not"}
+    settle = answers(replace(results, laws=replace(results.laws, audit=audit)), PLANNED)[3]
+    assert (settle.lead, settle.rest) == ("9 do.", "Fewer do not.")
 
 
 def test_the_best_law_is_that_of_the_least_error_on_what_was_left_out(results: StudyResults) -> None:

@@ -7,7 +7,8 @@ import threading
 import time
 
 import pytest
-from tests.study.test_end_to_end import hidden, run_folders, table
+from tests.study.test_end_to_end import hidden, run_folders, table, wait_for
+from tests.study.test_kills import SLOW, owners, states, trained_steps
 
 import sonoscale as so
 from sonoscale.claims import holders
@@ -22,6 +23,13 @@ needs_slurm = pytest.mark.skipif(
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.xdist_group("study")]
 
 
+@pytest.fixture(scope="module")
+def undisturbed(sonoscale, tiny, tmp_path_factory):
+    out = tmp_path_factory.mktemp("undisturbed") / "out"
+    sonoscale("study", "run", tiny, "--out", out, "--workers", 1, *SLOW)
+    return out
+
+
 @pytest.fixture
 def cluster(monkeypatch):
     """A Ray cluster on this machine, of its own."""
@@ -34,20 +42,21 @@ def cluster(monkeypatch):
     ray.shutdown()
 
 
-def killed_once(out, stop):
-    """Kill the first process that has a run."""
-    while not stop.is_set():
+def kill_two(out, stop):
+    """Kill the first process that has a run, and then the next."""
+    killed = set()
+    while not stop.is_set() and len(killed) < 2:
         for who in holders(out / "runs").values():
-            if who.alive and who.pid != os.getpid():
+            if who.alive and who.pid not in {os.getpid(), *killed} and len(killed) < 2:
                 os.kill(who.pid, signal.SIGKILL)
-                return
+                killed.add(who.pid)
         time.sleep(0.05)
 
 
 @needs_ray
 def test_ray_gives_the_same_ledger_also_where_workers_are_killed(finished, tiny, cache, tmp_path, cluster):
     out, stop = tmp_path / "out", threading.Event()
-    killer = threading.Thread(target=killed_once, args=(out, stop))
+    killer = threading.Thread(target=kill_two, args=(out, stop))
     killer.start()
     said = []
     try:
@@ -56,10 +65,56 @@ def test_ray_gives_the_same_ledger_also_where_workers_are_killed(finished, tiny,
     finally:
         stop.set()
         killer.join()
-    assert any("killed: its worker died" in line for line in said)
+    assert sum("killed: its worker died" in line for line in said) == 2
     assert table(out) == with_minutes(finished[0], 0)
     assert read_failures(out) == {}
     assert hidden(out) == []
+
+
+@needs_ray
+@pytest.mark.parametrize("whom", ["driver", "both"])
+def test_ray_survives_two_kills_of_its_driver_and_of_the_worker(undisturbed, start, tiny, tmp_path, cluster, whom):
+    """The tasks of a driver that is gone end with it, and the next driver takes their runs over."""
+    address = cluster.get_runtime_context().gcs_address
+    killed_twice(undisturbed, start, tiny, tmp_path / "out", whom, "ray", f"address={address}")
+
+
+@needs_slurm
+@pytest.mark.parametrize("whom", ["worker", "driver", "both"])
+def test_submitit_survives_two_kills_of_its_driver_and_of_the_worker(undisturbed, start, tiny, tmp_path, whom):
+    """Jobs outlive their driver, and the next one waits for their runs."""
+    killed_twice(undisturbed, start, tiny, tmp_path / "out", whom, "slurm", "cluster=local", "minutes=10")
+
+
+def killed_twice(undisturbed, start, tiny, out, whom, executor, *options):
+    how = [
+        "study",
+        "run",
+        tiny,
+        "--out",
+        out,
+        "--executor",
+        executor,
+        *(part for o in options for part in ("--option", o)),
+    ]
+    how += ["--workers", 1, "--retries", 5, *SLOW]
+    command = start(*how)
+    for _ in range(2):
+        before = states(out)
+        wait_for(lambda b=before: states(out).items() - b.items() or list((out / "runs").glob("*/record.json")))
+        if whom != "driver":
+            for pid in owners(out):
+                os.kill(pid, signal.SIGKILL)
+        if whom != "worker":
+            command.kill()
+            command.communicate()
+            command = start(*how)
+    _, errors = command.communicate(timeout=900)
+    assert command.returncode == 0, errors
+    assert table(out) == table(undisturbed)
+    assert read_failures(out) == {}
+    assert hidden(out) == []
+    assert not any(trained_steps(out).values())
 
 
 @needs_slurm

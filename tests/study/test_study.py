@@ -100,6 +100,13 @@ def test_a_protocol_that_does_not_exist(tiny):
         study(tiny, set=["protocols=[lineal]"])
 
 
+def test_a_study_file_runs_no_code_of_a_protocol(tiny, tmp_path):
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    with pytest.raises(SonoscaleError, match=r"protocols: python:.*: a study file runs no code of a file"):
+        study(tiny, set={"protocols": [f"python:{tmp_path / 'evil.py'}:MINE"]})
+    assert not (tmp_path / "ran").exists()
+
+
 def test_a_misspelt_key_is_answered_without_the_heavy_imports(tiny):
     code = (
         "import sys; from sonoscale.errors import SonoscaleError; from sonoscale.study import study\n"

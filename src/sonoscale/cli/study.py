@@ -124,6 +124,63 @@ def verify(folder: Annotated[Path, typer.Argument(help="Folder of a study.")]) -
         raise SonoscaleError(f"{folder}: {len(found.wrong)} problem(s)")
 
 
+@app.command("import")
+def import_(
+    table: Annotated[Path, typer.Argument(help="Somebody's table of runs: CSV, TSV or Parquet.")],
+    out: Annotated[Path, typer.Argument(help="Folder of the study to be made.")],
+    scores: Annotated[str, typer.Option(help="Columns of scores, comma-separated (default: by their names).")] = "",
+    column: Annotated[list[str] | None, typer.Option(help="Another name of a column: theirs=ours.")] = None,
+    name: Annotated[str | None, typer.Option(help="Of the study (default: that of the folder).")] = None,
+) -> None:
+    """Make a study of a table of runs that were trained elsewhere, to be reported and audited as any other."""
+    from sonoscale.cli._laws import names
+    from sonoscale.study import import_ledger
+
+    pairs = dict(one.partition("=")[::2] for one in column or [])
+    say(import_ledger(table, out, scores=names(scores) or [], columns=pairs, name=name).headline)
+
+
+@app.command("sql")
+def sql(
+    folder: Annotated[Path, typer.Argument(help="Folder of a study, or its ledger.")],
+    query: Annotated[str, typer.Argument(help="Over the tables ledger and runs: select count(*) from ledger.")],
+    json: Annotated[bool, typer.Option("--json", help="Print all rows as JSON.")] = False,
+) -> None:
+    """Query the ledger with DuckDB."""
+    from sonoscale.study import sql
+
+    found = sql(folder, query)
+    say(found.to_json() if json else repr(found))
+
+
+@app.command("export")
+def export(
+    folder: Annotated[Path, typer.Argument(help="Folder of a study, or its ledger.")],
+    out: Annotated[Path, typer.Argument(help="A .csv or .parquet file; for wandb and mlflow a new folder.")],
+    kind: Annotated[str | None, typer.Option(help="wandb or mlflow (default: by the suffix).")] = None,
+    rows: Annotated[str, typer.Option(help="Of a table: ledger, or runs with their quality.")] = "ledger",
+) -> None:
+    """Write the runs as a table, or as runs of W&B (offline) or MLflow."""
+    from sonoscale.study import export as write
+
+    say(write(folder, out, kind=kind, rows=rows).headline)  # pyright: ignore[reportArgumentType]
+
+
+@app.command("clean")
+def clean(
+    folder: Annotated[Path, typer.Argument(help="Folder of a study.")],
+    files: Annotated[str, typer.Option(help="trunks, checkpoints (before the last), final.")] = "trunks,checkpoints",
+    best: Annotated[int, typer.Option(min=0, help="Keep all files of so many runs of the highest quality.")] = 0,
+    dry_run: Annotated[bool, typer.Option(help="Only say what would be removed.")] = True,
+) -> None:
+    """Remove checkpoints and trunks of runs whose scores are all in the ledger."""
+    from sonoscale.cli._laws import names
+    from sonoscale.study import clean
+
+    found = clean(folder, files=names(files) or [], best=best, dry_run=dry_run)  # pyright: ignore[reportArgumentType]
+    say(repr(found))
+
+
 @app.command("quality")
 def quality(
     folder: Annotated[Path, typer.Argument(help="Folder of a study, or its ledger.")],
@@ -257,7 +314,9 @@ def init(
 
 
 @app.command("schema")
-def schema(of: Annotated[str, typer.Argument(help="study or run.")] = "study") -> None:
+def schema(
+    of: Annotated[str, typer.Argument(help="study, encoders (a study of existing ones) or run.")] = "study",
+) -> None:
     """Print the JSON Schema of a study file, or of the file of a run."""
     import json
 

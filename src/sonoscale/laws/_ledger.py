@@ -54,15 +54,17 @@ def score_names(kinds: Sequence[tuple[Any, Any, Any]]) -> list[str]:
     """
     protocols: dict[Any, set[Any]] = {}
     readouts: dict[Any, set[Any]] = {}
-    for task, protocol, readout in kinds:
+    different = dict.fromkeys(kinds)
+    for task, protocol, readout in different:
         protocols.setdefault(task, set()).add(protocol)
         readouts.setdefault(task, set()).add(readout)
-    return [
-        f"{task}"
+    names = {
+        (task, protocol, readout): f"{task}"
         + (f":{protocol}" if len(protocols[task]) > 1 else "")
         + (f":{readout}" if len(readouts[task]) > 1 else "")
-        for task, protocol, readout in kinds
-    ]
+        for task, protocol, readout in different
+    }
+    return [names[kind] for kind in kinds]
 
 
 def ledger_scores(ledger: Mapping[str, Sequence[Any] | NDArray[Any]]) -> list[str]:
@@ -109,25 +111,31 @@ def ledger_runs(
     """
     from sonoscale.laws._quality import quality_of
 
-    columns = last_layer(ledger)
+    columns, arrays = last_layer(ledger), _as_given(ledger)
     names, readouts = [f"score:{name}" for name in ledger_scores(columns)], readouts_of(columns)
     points: dict[tuple[Any, Any], list[int]] = {}
     for row, point in enumerate(zip(columns["run"], columns["step"], strict=True)):
         points.setdefault(point, []).append(row)
-    order = sorted(points.values(), key=lambda rows: _place(columns, rows[0]))
+    places = _places(columns)
+    order = sorted(points.values(), key=lambda rows: places[rows[0]])
+    first = [rows[0] for rows in order]
     scored = list(dict.fromkeys(names))
     weights = {f"score:{name}": weight for name, weight in quality_of(columns, rule).weights.items()}
-    found: dict[str, list[Any]] = {
-        name: [values[rows[0]] for rows in order] for name, values in columns.items() if name not in _PER_TASK
+    found: dict[str, Any] = {
+        name: arrays[name][first] if name in arrays else [values[row] for row in first]
+        for name, values in columns.items()
+        if name not in _PER_TASK
     }
+    judged = [next((row for row in rows if readouts[row] == readouts[0]), None) for rows in order]
     for name in found.keys() & set(_OF_READOUT):
-        found[name] = [
-            next((columns[name][row] for row in rows if readouts[row] == readouts[0]), None) for rows in order
-        ]
+        found[name] = [None if row is None else columns[name][row] for row in judged]
     scores: dict[str, list[float]] = {name: [math.nan] * len(order) for name in scored}
+    values = (
+        arrays["score"].astype(np.float64).tolist() if "score" in arrays else [number(one) for one in columns["score"]]
+    )
     for place, rows in enumerate(order):
         for row in rows:
-            score, known = number(columns["score"][row]), scores[names[row]][place]
+            score, known = values[row], scores[names[row]][place]
             if known == known and known != score:
                 raise SonoscaleError(
                     f"run {columns['run'][row]}, step {columns['step'][row]} has two scores of {names[row][6:]}: "
@@ -141,9 +149,25 @@ def ledger_runs(
     return as_table(found | scores)
 
 
-def _place(columns: Mapping[str, list[Any]], row: int) -> tuple[Any, ...]:
-    found = (columns[name][row] for name in ("label", "seed", "step") if name in columns)
-    return tuple((0, one) if _isnumber(one) else (1, one) if isinstance(one, str) else (2, repr(one)) for one in found)
+def _as_given(ledger: Mapping[str, Sequence[Any] | NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Columns that are arrays of numbers already, where no row is left out."""
+    if any(one is not None and one == one for one in listed(ledger.get("layer", ()))):
+        return {}
+    return {n: values for n, values in ledger.items() if isinstance(values, np.ndarray) and values.dtype.kind in "bif"}
+
+
+def _places(columns: Mapping[str, list[Any]]) -> list[tuple[Any, ...]]:
+    """Of each row, by what it is ordered: label, seed and step, where there are these."""
+    parts = []
+    for values in (columns[name] for name in ("label", "seed", "step") if name in columns):
+        kinds = set(map(type, values))
+        alike = kinds <= {str} or kinds <= {int} or kinds <= {float}
+        parts.append(values if alike else list(map(_place, values)))
+    return list(zip(*parts, strict=True)) if parts else [()] * len(columns["run"])
+
+
+def _place(one: Any) -> tuple[int, Any]:
+    return (0, one) if _isnumber(one) else (1, one) if isinstance(one, str) else (2, repr(one))
 
 
 def listed(values: Sequence[Any] | NDArray[Any]) -> list[Any]:
@@ -155,4 +179,4 @@ def _isnumber(value: Any) -> bool:
 
 
 def number(value: Any) -> float:
-    return float(value) if _isnumber(value) else math.nan
+    return float(value) if isinstance(value, (int, float)) else math.nan

@@ -168,10 +168,10 @@ def reliability(
         return Reliability(0.0, 0.0, 0.0, groups, runs, 0.0, math.sqrt(within))
     if within <= 1e-24 * scale:
         return Reliability(1.0, 1.0, 1.0, groups, runs, spread, 0.0)
-    from scipy import stats
+    from scipy.special import fdtri  # quantiles of F; scipy.stats takes seconds to import
 
     ratio, tail = harmonic * between / within, (1 - level) / 2
-    ends = stats.f.ppf([1 - tail, tail], groups - 1, freedom)
+    ends = fdtri(groups - 1, freedom, np.array([1 - tail, tail]))
     value, low, high = (max(0.0, (r - 1) / (r + harmonic - 1)) for r in (ratio, *(ratio / ends)))
     return Reliability(value, low, high, groups, runs, spread, math.sqrt(within))
 
@@ -481,9 +481,9 @@ def _interval(values: Sequence[float] | NDArray[Any], level: float) -> tuple[flo
     mean = float(np.mean(values))
     if len(values) < 2:
         return mean, math.nan, math.nan
-    from scipy import stats
+    from scipy.special import stdtrit  # quantiles of Student's t
 
-    half = float(stats.t.ppf((1 + level) / 2, len(values) - 1)) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    half = float(stdtrit(len(values) - 1, (1 + level) / 2)) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
     return mean, mean - half, mean + half
 
 

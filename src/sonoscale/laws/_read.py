@@ -118,6 +118,8 @@ def read_runs(
     if study:
         columns = ledger_runs(columns)
         n = len(columns["run"])
+        if n == 0:
+            raise SonoscaleError(f"{where}: all rows are of layers before the last: there is no run to read")
     if y is None:
         named = [name for name in QUALITIES if name in columns]
         y = next((name for name in named if has_values(columns[name])), next(iter(named), None))

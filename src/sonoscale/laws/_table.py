@@ -114,8 +114,11 @@ def as_point(at: Any, what: str) -> dict[str, Any]:
 
 
 def _array(values: list[Any]) -> NDArray[Any]:
-    if set(map(type, values)) == {float}:
+    kinds = set(map(type, values))
+    if kinds == {float}:
         return np.array(values, dtype=np.float64)
+    if str in kinds and kinds <= {str, type(None)}:
+        return np.array([*values, None], dtype=object)[:-1]
     present = [value for value in values if value is not None]
     if len(present) == len(values) and all(isinstance(value, bool) for value in present):
         return np.array(values, dtype=bool)
@@ -249,4 +252,9 @@ def _arrow_array(pa: Any, column: Any) -> NDArray[Any]:
         return column.cast(pa.int64()).to_numpy()
     if pa.types.is_floating(column.type):
         return column.cast(pa.float64()).to_numpy()  # nulls become NaN
+    if pa.types.is_string(kind) and column.null_count < len(column):
+        coded = column.dictionary_encode().combine_chunks()
+        coded = coded if isinstance(coded, pa.DictionaryArray) else coded.chunk(0)
+        texts = np.array([*coded.dictionary.to_pylist(), None], dtype=object)  # each kept once
+        return texts[coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
     return _array(column.to_pylist())

@@ -1,9 +1,10 @@
-"""All protocols by name, and those of the user's own."""
+"""All protocols by name: ours, those of installed packages, and those of the user's own files."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.metadata import entry_points
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,9 @@ from sonoscale.probe._rounds import Round
 from sonoscale.probe._targets import Targets
 from sonoscale.probe._xares import XARES, XARES_ASIS
 
+GROUP = "sonoscale.protocols"
+"""Of entry points that are protocols."""
+
 PROTOCOLS: dict[str, Protocol | Retrieval] = {
     each.name: each for each in (LINEAR, KNN, KNN_TUNED, FEW_SHOT, HEAR, XARES, XARES_ASIS, RETRIEVAL, RETRIEVAL_ALL)
 }
@@ -29,7 +33,8 @@ def find_protocol(name: str) -> Protocol | Retrieval:
     """The protocol of this name.
 
     Arguments:
-        name: of `PROTOCOLS`; or `python:module:NAME` or `python:file.py:NAME`, a `Protocol` of your own.
+        name: of `PROTOCOLS`; or of an entry point of the group `sonoscale.protocols`, which an installed package has;
+            or `python:module:NAME` or `python:file.py:NAME`, a `Protocol` of your own, whose code is run.
 
     Raises:
         SonoscaleError: there is none.
@@ -40,17 +45,20 @@ def find_protocol(name: str) -> Protocol | Retrieval:
         >>> find_protocol("python:sonoscale.probe._knn:KNN").version
         'knn/1'
     """
+    if name in PROTOCOLS:
+        return PROTOCOLS[name]
     if name.startswith(MARK):
-        return _own(name)
-    if name not in PROTOCOLS:
-        raise SonoscaleError(
-            f"no protocol '{name}'; there are {', '.join(PROTOCOLS)}, and python:module:NAME for one of your own"
-        )
-    return PROTOCOLS[name]
+        return _own(named(name), name)
+    for each in entry_points(group=GROUP, name=name):
+        try:
+            found = each.load()
+        except Exception as error:
+            raise SonoscaleError(f"protocol {name}: importing {each.value} failed: {one_line(error)}") from error
+        return _own(found, name)
+    raise SonoscaleError(f"no protocol '{name}'; there are {', '.join(PROTOCOLS)}")
 
 
-def _own(spec: str) -> Protocol | Retrieval:
-    found = named(spec)
+def _own(found: Any, spec: str) -> Protocol | Retrieval:
     if isinstance(found, Retrieval):
         return replace(found, name=spec)
     if not isinstance(found, Protocol):

@@ -157,7 +157,9 @@ def plan_answer(plan: Allocation | Designed | str) -> Answer:
     lead = f"{join([amount_words(name, value) for name, value in chosen.items()])}" if chosen else "The usual design"
     lead += f": {label_of(plan.target.name)} {interval(y)}."
     details = f"The interval ({plan.level:.0%}) is for one run."
-    details += f" {plan.details[0]}" if keep else ""
+    if keep:
+        cheap = join([amount_words(name, value) for name, value in keep.items()])
+        details += f" No effect was shown of what stays cheap or as it was: {cheap}."
     for one in plan.reach:
         if one.side != "inside" and one.beyond > 3 and one.name not in keep:
             far = f"lies {one.beyond:.2g} times beyond what was tried: a direction, not a number."
@@ -169,7 +171,8 @@ def plan_answer(plan: Allocation | Designed | str) -> Answer:
 def _settling(results: StudyResults, plan: Allocation | Designed | str) -> Answer:
     question, audit = "What would settle what is open?", results.laws.audit
     needed = str(audit.get("needed") or "")
-    lead = f"{_capital(needed)}." if needed else "Nothing is open about rank: the audit's tests agree."
+    first, more = _split(needed, "; ")
+    lead = f"{_capital(first)}." if needed else "Nothing is open about rank: the audit's tests agree."
     if not audit.get("verdict"):
         lead = "More configurations: rank could not be audited."
     rest = ""
@@ -183,7 +186,7 @@ def _settling(results: StudyResults, plan: Allocation | Designed | str) -> Answe
             )
         if plan.edges:
             rest += f" At the edge of what was tried: {join([name_of(name) for name in plan.edges])}."
-    return Answer(question, lead, rest.strip())
+    return Answer(question, lead, f"{f'{_capital(more)}.' if more else ''} {rest}".strip())
 
 
 def law_sentence(results: StudyResults) -> str:

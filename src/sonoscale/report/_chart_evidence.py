@@ -120,7 +120,7 @@ def decisions_figure(audit: Mapping[str, Any]) -> Figure:
     return Figure(
         "decisions", "Choosing the better of two",
         "Of all pairs of configurations whose qualities differ by more than seeds do, the share that each column "
-        "orders rightly; a coin gets half of them (dotted).",
+        "orders rightly; guessing gets half of them (dotted).",
         "Decision accuracy with intervals. "
         + " ".join(f"{row['by']}: {row['share']:.0%}." for row in rows),
         (Panel(chart, note="the audit compared no decisions", height=70 + 30 * len(rows),

@@ -17,6 +17,7 @@ __all__ = [
     "colour_of",
     "curves_of",
     "effects_figure",
+    "extent_of",
     "quality_figure",
     "x_of",
 ]
@@ -24,7 +25,7 @@ __all__ = [
 ALTERNATIVES = ("rankme_centred", "params", "hours_seen", "train_hours", "flops", "loss")
 MOST_EFFECTS = 6
 MOST_LINES = 5
-"""Values of a second variable that are told apart by colour in one panel."""
+"""Values of a second variable that have a colour each in one panel."""
 
 
 def alternatives_of(results: StudyResults) -> list[str]:
@@ -147,7 +148,8 @@ def effects_figure(results: StudyResults, encoders: Encoders) -> Figure:
         y = alt.Y("quality:Q", title="quality", scale=ends)
         tips = _tooltip(encoders, one.key, "quality")
         other = None if swept else next((v for v in shown if v is not one and v.levels <= MOST_LINES), None)
-        split, shape = {}, {}
+        split: dict[str, Any] = {}
+        shape: dict[str, Any] = {}
         if other is not None:
             split = {"color": colour_of(encoders, other)}
             domain = alt.Scale(domain=order_of(encoders, other))
@@ -155,7 +157,8 @@ def effects_figure(results: StudyResults, encoders: Encoders) -> Figure:
                 "shape": alt.Shape(f"{other.key}:N", title=other.title, scale=domain, **legend_of(encoders, other))
             }
         bars = base.mark_rule().encode(x=x, y="quality_low:Q", y2="quality_high:Q", opacity=picked(full=0.55), **split)
-        marks = base.mark_point(filled=True, size=70, **({} if split else {"shape": "circle"})).encode(
+        mark: dict[str, Any] = {} if split else {"shape": "circle"}
+        marks = base.mark_point(filled=True, size=70, **mark).encode(
             x=x, y=y, opacity=picked(full=0.7), tooltip=tips, **split, **shape
         )
         mean = base.mark_tick(style="ink", thickness=2.5, size=30).encode(
@@ -209,7 +212,7 @@ def scatter(
     across = x_of(x)
     along = alt.Y(
         f"{y}:Q", title=encoders.variables[y].title if y in encoders.variables else y,
-        scale=alt.Scale(domain=_extent(encoders, y), nice=True, zero=False) if curves else alt.Scale(zero=False),
+        scale=alt.Scale(domain=extent_of(encoders, y), nice=True, zero=False) if curves else alt.Scale(zero=False),
     )  # fmt: skip
     paint = colour_of(encoders, colour, legend=legend)
     shape = {}
@@ -260,7 +263,7 @@ def scatter(
     return alt.layer(*layers, data=data)
 
 
-def _extent(encoders: Encoders, key: str) -> list[float]:
+def extent_of(encoders: Encoders, key: str) -> list[float]:
     """From the lowest to the highest of the encoders, and a little more: a wide band does not squeeze them together."""
     known = [row[k] for row in encoders.rows for k in (key, f"{key}_low", f"{key}_high") if row.get(k) is not None]
     low, high = min(known, default=0.0), max(known, default=1.0)

@@ -114,7 +114,7 @@ class Encoders:
             return self.variables.get(self.by)
         if axis is not None and axis.levels > 2 and not any(row["axis"] == "several" for row in self.rows):
             return axis
-        few = [one for one in self.design if one.few]
+        few = [one for one in self.design if one.few and one.key != "axis"]
         return few[0] if few else axis
 
 

@@ -228,7 +228,7 @@ def _variables(encoders: Encoders) -> list[dict[str, Any]]:
     """The variables with the channels that a reader's choice puts into a figure."""
     import altair as alt
 
-    from sonoscale.report._chart_quality import colour_of, order_of, x_of
+    from sonoscale.report._chart_quality import colour_of, extent_of, order_of, x_of
     from sonoscale.report._chart_training import dash_of
 
     found = []
@@ -238,7 +238,13 @@ def _variables(encoders: Encoders) -> list[dict[str, Any]]:
             .mark_line()
             .encode(
                 x=x_of(one),
-                y=alt.Y(f"{one.key}:Q", title=one.title, scale=alt.Scale(zero=False)),
+                y=alt.Y(
+                    f"{one.key}:Q",
+                    title=one.title,
+                    scale=alt.Scale(domain=extent_of(encoders, one.key), nice=True, zero=False)
+                    if one.kind == "number"
+                    else alt.Scale(zero=False),
+                ),
                 color=colour_of(encoders, one),
                 **(
                     {

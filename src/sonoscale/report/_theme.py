@@ -73,7 +73,7 @@ def config(
             "gridColor": paint["grid"], "domainColor": paint["line"], "tickColor": paint["line"], "tickSize": 4,
             "labelPadding": 3, "titlePadding": 7, "labelFlush": True, "labelOverlap": "greedy",
         },
-        "axisQuantitative": {"domain": False, "ticks": False, "tickCount": 6},
+        "axisQuantitative": {"domain": False, "ticks": False, "tickCount": 6, "labelSeparation": 5},
         "legend": heading | labels | {
             "orient": "top", "symbolStrokeWidth": 1.6 * marks, "titleFontWeight": 600, "symbolSize": 70 * marks**2,
             "titleLimit": 260, "labelLimit": 220, "columnPadding": 14, "rowPadding": 2, "offset": 8,

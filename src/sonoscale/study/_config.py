@@ -13,6 +13,7 @@ from sonoscale.config import Config, validate
 from sonoscale.corpora import DataConfig, TaskConfig
 from sonoscale.encoders import EncoderConfig, Readout
 from sonoscale.errors import SonoscaleError
+from sonoscale.own_code import MARK
 from sonoscale.pretrain import ObjectiveConfig, TrainConfig
 from sonoscale.study._axes import DATA_KEYS, axis_of, check_axis, run_keys
 from sonoscale.study._quality_config import QualityConfig
@@ -255,6 +256,11 @@ def _check_protocols(names: tuple[str, ...]) -> None:
     from sonoscale.probe import find_protocol
 
     for name in names:
+        if name.startswith(MARK):  # a file or a ledger that somebody else wrote must not run code
+            raise ValueError(
+                f"protocols: {name}: a study file runs no code of a file; install the protocol as a package with an "
+                "entry point of the group sonoscale.protocols, and give its name"
+            )
         try:
             find_protocol(name)
         except SonoscaleError as error:

@@ -11,6 +11,7 @@ from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.pretrain import RunConfig
 from sonoscale.study._axes import DATA_KEYS, SECTIONS, Range, run_keys
 from sonoscale.study._config import DESIGNS, StudyConfig
+from sonoscale.study._encoders_config import EncoderStudyConfig
 
 __all__ = ["schema"]
 
@@ -25,20 +26,20 @@ _MIXTURE = {"type": "object", "additionalProperties": {"type": "number", "exclus
 
 @in_one_line
 def schema(of: str = "study") -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of a study file, or of the file of a run.
+    """The JSON Schema (draft 2020-12) of a study file, of a study of existing encoders, or of the file of a run.
 
     It checks names and types of all keys, the swept ones included; what keys allow together is checked when the file
     is loaded.
 
     Arguments:
-        of: study or run.
+        of: study, encoders (a study of existing ones) or run.
 
     Returns:
         The schema, to be written as JSON. Editors that know YAML take it from a first line
         `# yaml-language-server: $schema=study.schema.json`.
 
     Raises:
-        SonoscaleError: it is neither.
+        SonoscaleError: it is none of these.
 
     Example:
         >>> from sonoscale.study import schema
@@ -46,14 +47,15 @@ def schema(of: str = "study") -> dict[str, Any]:
         'values of encoder.depth: blocks'
     """
     check_arguments(schema, locals())
-    if of not in ("study", "run"):
-        raise SonoscaleError(f"of = {of!r}: must be study or run")
-    found = documented_schema(RunConfig if of == "run" else StudyConfig)
+    models = {"study": StudyConfig, "encoders": EncoderStudyConfig, "run": RunConfig}
+    if of not in models:
+        raise SonoscaleError(f"of = {of!r}: must be study, encoders or run")
+    found = documented_schema(models[of])
     defs = found["$defs"]
     for name, section in defs.items():
         if name.endswith("Data") and "mixture" in section["properties"]:
             _widen(section["properties"], "mixture", _MIXTURE)
-    if of == "run":
+    if of != "study":
         return found
     defs["Range"] = documented_schema(Range)
     sweep = _sweep(defs)

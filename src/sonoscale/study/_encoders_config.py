@@ -13,10 +13,11 @@ from sonoscale.config import Config
 from sonoscale.corpora import DataConfig, TaskConfig
 from sonoscale.encoders import Readout
 from sonoscale.study._config import LawConfig, StudyConfig, _check_protocols, _check_twice
+from sonoscale.study._imported import ImportedStudyConfig
 from sonoscale.study._quality_config import QualityConfig
 from sonoscale.study._schema import COLUMNS
 
-__all__ = ["EncoderEntry", "EncoderStudyConfig", "model_of", "model_of_file"]
+__all__ = ["AnyStudyConfig", "EncoderEntry", "EncoderStudyConfig", "model_of", "model_of_file"]
 
 
 class EncoderEntry(Config):
@@ -96,17 +97,23 @@ class EncoderStudyConfig(Config):
         return self
 
 
-def model_of(raw: Any) -> type[StudyConfig] | type[EncoderStudyConfig]:
+AnyStudyConfig = StudyConfig | EncoderStudyConfig | ImportedStudyConfig
+"""What a study file may hold."""
+
+
+def model_of(raw: Any) -> type[AnyStudyConfig]:
     """Which kind of study the content of a file is of: one with a section `encoders` is of existing encoders.
 
     Example:
         >>> model_of({"name": "zoo", "encoders": []}).__name__
         'EncoderStudyConfig'
     """
+    if isinstance(raw, Mapping) and "imported" in raw:
+        return ImportedStudyConfig
     return EncoderStudyConfig if isinstance(raw, Mapping) and "encoders" in raw else StudyConfig
 
 
-def model_of_file(path: Path) -> type[StudyConfig] | type[EncoderStudyConfig]:
+def model_of_file(path: Path) -> type[AnyStudyConfig]:
     """`model_of` a YAML file; what cannot be read is left to the reader's message."""
     try:
         return model_of(yaml.safe_load(path.read_text(encoding="utf-8")))

@@ -16,7 +16,7 @@ from sonoscale.study._schema import COLUMNS, arrow_schema
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Scored", "encoder_ledger", "holds_encoder", "planned_encoders"]
+__all__ = ["Scored", "column_kind", "encoder_ledger", "holds_encoder", "planned_encoders"]
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,11 @@ def encoder_ledger(
     rows.sort(key=lambda row: order.get(row["readout"], len(order)))  # first the readout of quality
     schema = arrow_schema([column.name for column in COLUMNS])
     for name in dict.fromkeys([*config.estimators, *(name for one in config.encoders for name in one.columns)]):
-        schema = schema.append(pa.field(name, _kind(name, [row.get(name) for row in rows])))
+        schema = schema.append(pa.field(name, column_kind(name, [row.get(name) for row in rows])))
     return pa.Table.from_pylist(rows, schema=schema)
 
 
-def _kind(name: str, values: Sequence[Any]) -> pa.DataType:
+def column_kind(name: str, values: Sequence[Any]) -> pa.DataType:
     """The type of a column that a study file adds.
 
     Raises:

@@ -116,6 +116,7 @@ def _of_run(run: Path) -> dict[str, str]:
     file = run / "config.yaml" if run.is_dir() else run
     config = load_config(RunConfig, file)
     kept: dict[str, Any] = config.model_dump(mode="json", exclude_defaults=True)
+    kept.setdefault("encoder", {})["depth"] = config.encoder.depth  # whose default is another for each backbone
     kept["data"] = kept.get("data", {}) | {"kind": config.data.kind}
     sections = {name: kept[name] for name in ("data", "encoder", "objective", "train") if kept.get(name)}
     width, record = config.encoder.width, read_record(run) or {}

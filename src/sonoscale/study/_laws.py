@@ -230,6 +230,8 @@ def _seed_spread(table: Columns) -> dict[str, float]:
     freedom = sum(len(g) - 1 for g in repeated)
     spread = {}
     for name in ("quality", *RANKS, "loss"):
+        if None in table[name]:
+            continue
         values = np.asarray(table[name])
         squares = sum(np.square(values[g] - values[g].mean()).sum() for g in repeated)
         spread[name] = float(np.sqrt(squares / freedom))
@@ -238,10 +240,11 @@ def _seed_spread(table: Columns) -> dict[str, float]:
 
 def _notes(table: Columns) -> list[str]:
     notes = []
-    short = sorted({w for w, n in zip(table["width"], table["rank_n"], strict=True) if n < 8 * w})
+    clips = [(w, n) for w, n in zip(table["width"], table["rank_n"], strict=True) if w is not None and n is not None]
+    short = sorted({w for w, n in clips if n < 8 * w})
     if short:
         notes.append(
-            f"The rank is measured on {min(table['rank_n'])} clips, fewer than 8 per dimension at width "
+            f"The rank is measured on {min(n for _, n in clips)} clips, fewer than 8 per dimension at width "
             f"{', '.join(map(str, short))}: there the finite sample biases it down."
         )
     for name in ("params", "train_hours"):

@@ -17,7 +17,7 @@ from sonoscale.study._watch import Watcher
 
 if TYPE_CHECKING:
     from sonoscale.study._config import StudyConfig
-    from sonoscale.study._encoders_config import EncoderStudyConfig
+    from sonoscale.study._encoders_config import AnyStudyConfig
     from sonoscale.study._prepare import RunJob
     from sonoscale.study._study import Study
 
@@ -126,9 +126,7 @@ def run_study(
         stamp(study.config, out)
 
 
-def laws_of(
-    ledger: Any, config: StudyConfig | EncoderStudyConfig, baseline: dict[str, Any], out: Path
-) -> dict[str, Any]:
+def laws_of(ledger: Any, config: AnyStudyConfig, baseline: dict[str, Any], out: Path) -> dict[str, Any]:
     """The content of `laws.json`."""
     from sonoscale.laws import read_runs
     from sonoscale.study._baseline import baseline_note
@@ -179,7 +177,7 @@ def restore(folder: Path, ledger: Path | None = None) -> None:
         write_json(folder / "laws.json", laws_of(found.table, config, found.about.get("baseline") or {}, folder))
 
 
-def check_place(out: Path, config: StudyConfig | EncoderStudyConfig) -> None:
+def check_place(out: Path, config: AnyStudyConfig) -> None:
     """Whether results may be written there: nobody else's would be replaced.
 
     Raises:
@@ -234,7 +232,7 @@ def _names(out: Path) -> list[str]:
     return [run["run"] for run in read_plan(out)]
 
 
-def write_config(config: StudyConfig | EncoderStudyConfig, out: Path) -> None:
+def write_config(config: AnyStudyConfig, out: Path) -> None:
     import yaml
 
     write_text(out / "study.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))

@@ -17,8 +17,9 @@ from sonoscale.files import default_cache
 from sonoscale.results import Result
 from sonoscale.study._config import StudyConfig
 from sonoscale.study._design import PlannedRun, expand
-from sonoscale.study._encoders_config import EncoderStudyConfig, model_of_file
+from sonoscale.study._encoders_config import AnyStudyConfig, EncoderStudyConfig, model_of_file
 from sonoscale.study._failures import read_failures
+from sonoscale.study._imported import ImportedStudyConfig
 from sonoscale.study._run import run_study
 from sonoscale.study._watch import Failure, Lines, Watcher
 
@@ -30,12 +31,12 @@ if TYPE_CHECKING:
     from sonoscale.study._plan_result import StudyPlan
     from sonoscale.study._status import Status
 
-__all__ = ["EncoderStudy", "Study", "study"]
+__all__ = ["EncoderStudy", "ImportedStudy", "Study", "study"]
 
 
 @in_one_line
 def study(
-    source: str | os.PathLike[str] | StudyConfig | EncoderStudyConfig,
+    source: str | os.PathLike[str] | AnyStudyConfig,
     *,
     out: str | os.PathLike[str] | None = None,
     cache: str | os.PathLike[str] | None = None,
@@ -68,7 +69,7 @@ def study(
     """
     check_arguments(study, locals())
     folder, begun_with = None, None
-    if isinstance(source, StudyConfig | EncoderStudyConfig):
+    if isinstance(source, AnyStudyConfig):
         if set:
             raise SonoscaleError(f"set = {list(set)}: overrides a file's keys; change the configuration itself")
         config = source
@@ -90,12 +91,11 @@ def study(
             _check(config)
     where = Path(out) if out is not None else folder or Path("results") / config.name
     place = Path(cache) if cache is not None else default_cache()
-    if isinstance(config, EncoderStudyConfig):
-        return EncoderStudy(config, where, place, begun_with)
-    return Study(config, where, place, begun_with)
+    kinds = {EncoderStudyConfig: EncoderStudy, ImportedStudyConfig: ImportedStudy}
+    return kinds.get(type(config), Study)(config, where, place, begun_with)
 
 
-def _check(config: StudyConfig | EncoderStudyConfig) -> None:
+def _check(config: AnyStudyConfig) -> None:
     """Refuse at once what cannot be run."""
     if isinstance(config, StudyConfig):
         expand(config)
@@ -113,7 +113,7 @@ class Study(Result):
         begun_with: the ledger of the same study in another place, whose runs are not trained again.
     """
 
-    config: Any  # StudyConfig, or EncoderStudyConfig
+    config: Any  # one of the kinds of configuration
     folder: Path
     cache: Path
     begun_with: Path | None = None
@@ -437,4 +437,65 @@ class EncoderStudy(Study):
             return [{"label": one.name, "family": one.family} for one in self.config.encoders]
         names = ("label", "family", "params", "train_hours", "rankme", "quality")
         columns = [self.runs()[name].tolist() for name in names]
+        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class ImportedStudy(Study):
+    """A table of runs that somebody else has trained. Made by `sonoscale.study.import_ledger`.
+
+    Attributes:
+        config: where it is from.
+        folder: where its files are, as of a `Study`.
+        cache: not used.
+        begun_with: not used.
+    """
+
+    config: ImportedStudyConfig
+
+    def planned(self) -> list[PlannedRun]:
+        """None: nothing is trained here."""
+        return []
+
+    def plan(self, **_: Any) -> StudyPlan:
+        """Refused: nothing is trained here.
+
+        Raises:
+            SonoscaleError: always.
+        """
+        raise self._refused()
+
+    def run(self, **_: Any) -> ImportedStudy:
+        """Refused: nothing is trained here.
+
+        Raises:
+            SonoscaleError: always.
+        """
+        raise self._refused()
+
+    def add(self, **_: Any) -> Added:
+        """Refused: add rows to the table, and import it again.
+
+        Raises:
+            SonoscaleError: always.
+        """
+        raise self._refused()
+
+    def _refused(self) -> SonoscaleError:
+        return SonoscaleError(
+            f"{self.folder}: was imported from {self.config.imported}, and has no runs to train: change that table and "
+            "import it again, or report this study"
+        )
+
+    @property
+    def headline(self) -> str:
+        """How many runs, and of what."""
+        runs = self.runs()
+        return f"Study {self.config.name}: {runs.counts}, imported from {self.config.imported}, in {self.folder}"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per run and checkpoint."""
+        runs = self.runs()
+        names = ("label", "family", "seed", "step", "params", "flops", "rankme", "quality")
+        columns = [runs[name].tolist() for name in names]
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]

@@ -76,6 +76,11 @@ def attempt(task: Attempt, progress: Progress = _silent) -> Outcome:
 
     Raises:
         SystemExit: the process is asked to end. What was trained is kept.
+
+    Example: a thread that carries out what `Executor.start` was given
+        >>> outcome = attempt(task)  # doctest: +SKIP
+        >>> outcome.state  # doctest: +SKIP
+        'done'
     """
     job = task.job
     about = {"label": job.plan.label, "seed": job.plan.config.seed}
@@ -141,7 +146,7 @@ def execute(job: RunJob, progress: Progress, *, mine: Claim | None = None, devic
         progress(stage, done, total, loss)
 
     damaged = job.folder.with_name(f".{job.folder.name}.damaged")
-    if read_record(job.folder) is not None and _to_probe(job) and check_run(job.folder):
+    if read_record(job.folder) is not None and _to_probe(job) and (check_run(job.folder) or _removed(job)):
         shutil.rmtree(damaged, ignore_errors=True)
         job.folder.replace(damaged)  # its checkpoints are no longer what was trained: train it again
     if read_record(job.folder) is None:
@@ -226,6 +231,14 @@ def _kept(job: RunJob, key: str) -> dict[str, Any]:
     earlier = read_probe(job.continues, key) if job.continues is not None else None
     found = (earlier or {}) | (read_probe(job.folder, key) or {})
     return {step: score for step, score in found.items() if step in steps}
+
+
+def _removed(job: RunJob) -> bool:
+    """Whether a checkpoint was removed to make room (`sonoscale.study.clean`)."""
+    from sonoscale.pretrain import checkpoint_file
+
+    budgets = job.plan.config.budgets
+    return not all(checkpoint_file(job.folder, step, budgets[-1]).is_file() for step in budgets)
 
 
 def _to_probe(job: RunJob) -> bool:

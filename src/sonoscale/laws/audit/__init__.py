@@ -18,7 +18,7 @@ two-sided at 0.05; the tests of rule 2 are one-sided.
      share between rank and quality counts against it, where there are seeds to show it. Where the parametric bases
      (below) agree with it to 1.5 standard errors, the mean of its z and theirs counts, which varies less; where they
      differ by 2.5, there is a bend that they miss, and it counts alone;
-   - the correlation exceeds, p below 0.14, what errors of the sizes would make if only `reliability` (0.97) of their
+   - the correlation exceeds, p below 0.12, what errors of the sizes would make if only `reliability` (0.97) of their
      variance as recorded were true;
    - both hold without the configurations that *stand apart* in rank and in quality alike (4 robust standard deviations
      of what is peculiar to each): two runs that diverged would else make a correlation by themselves;

@@ -33,7 +33,7 @@ ASSUMED = 0.5
 """The partial correlation that an audit should be able to detect."""
 LENIENT = 2.0
 """By how much the p of the parametric bases may exceed that of the joint model, which holds the level."""
-EXCUSE = 2.8
+EXCUSE = 2.4
 """By how much the p may, with which the correlation exceeds what errors of the sizes would make."""
 AGREE, DISAGREE = 1.5, 2.5
 """Standard errors by which the parametric bases may differ from the joint model for the mean of the two to count; from

@@ -50,7 +50,7 @@ def _made(name: str, title: str, text: str, *commands: str) -> Report:
     return Report(name, title, text, commands, commands, f"{name}.html")
 
 
-REPORTS = (
+ALL = (
     _study(
         "quickstart",
         "A study, one variable at a time",
@@ -92,7 +92,7 @@ REPORTS = (
         "plan",
         "A plan",
         "What to train next for a budget, with sliders.",
-        "sonoscale plan results/three-axes --flops 1e13 --y quality --out plan.html",
+        "sonoscale plan results/three-axes --flops 1e12 --y quality --out plan.html",
     ),
     _made(
         "measure",
@@ -103,6 +103,11 @@ REPORTS = (
         "sonoscale measure logmel:64 clips --compare logmel:16 --out measure.html",
     ),
 )
+
+
+def reports() -> list[Report]:
+    """Those that can be made: of a study that has run, and so has a ledger in `docs/gallery/`."""
+    return [one for one in ALL if one.name not in STUDIES or (LEDGERS / f"{one.name}.parquet").is_file()]
 
 
 def make_pages(folder: Path, names: Sequence[str] = (), said: Callable[[str], object] = lambda line: None) -> None:
@@ -118,11 +123,11 @@ def make_pages(folder: Path, names: Sequence[str] = (), said: Callable[[str], ob
     """
     for name in STUDIES:
         place = folder / "results" / name / "ledger.parquet"
-        if not place.is_file():
+        if not place.is_file() and (LEDGERS / f"{name}.parquet").is_file():
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(LEDGERS / f"{name}.parquet", place)
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE.parent / "src"), os.environ.get("PYTHONPATH", "")])}
-    for report in REPORTS:
+    for report in reports():
         if names and report.name not in names:
             continue
         for command in report.commands:
@@ -139,16 +144,15 @@ def gallery() -> str:
     """The page of the gallery in Markdown."""
     parts = [
         "# Gallery\n",
-        "*Made of `docs/generate/gallery.py`. The pictures are taken by `make picture`, in Chromium. The pages are "
-        "made when this site is built, from the ledgers in `docs/gallery/` alone, which is why they have no training "
-        "curves.*\n",
+        "*Written by `make picture`, which takes the pictures in Chromium. When the site is built, each page is made "
+        "too, from the ledgers in `docs/gallery/` alone, which is why those have no training curves.*\n",
     ]
-    for report in REPORTS:
+    for report in reports():
         parts += [
             f"## {report.title}\n",
             report.text + "\n",
             "```text\n" + "\n".join(report.shown) + "\n```\n",
-            f"![The first screen of this report](../gallery/{report.name}.png)\n",
-            f'<a href="../gallery/{report.name}.html">Open the page</a>\n',
+            f"![The first screen of this report](gallery/{report.name}.png)\n",
+            f"<!-- page {report.name} -->\n",
         ]
     return "\n".join(parts)
