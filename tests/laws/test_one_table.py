@@ -163,7 +163,8 @@ def test_runs_that_differ_in_x_are_not_taken_for_seeds():
     law = fit(table, x, y="accuracy")
     assert law.runs.n_clusters == 12
     assert any("rows with the same hours, width are taken as one configuration" in note for note in law.notes)
-    assert plan(table, design=x, limits={"hours": 16}, y="accuracy", bootstrap=80).law.n_clusters == 12
+    planned: Any = plan(table, design=x, limits={"hours": 16}, y="accuracy", bootstrap=80)
+    assert planned.law.n_clusters == 12
     assert compare(table, x, y="accuracy", bootstrap=80).runs.n_clusters == 12
     assert audit(table, rank="rank", covariates=x, y="accuracy", bootstrap=80).n_clusters == 12
     asked = audit(table, rank="rank", covariates=x, y="accuracy", clusters="hours", bootstrap=80)
@@ -172,4 +173,4 @@ def test_runs_that_differ_in_x_are_not_taken_for_seeds():
 
 def test_an_option_that_there_is_not():
     with pytest.raises(SonoscaleError, match="no option 'clusterss'; did you mean 'clusters'"):
-        fit({"x": [1, 2, 3], "loss": [3, 2, 1]}, "x", clusterss="a")
+        fit({"x": [1, 2, 3], "loss": [3, 2, 1]}, "x", **{"clusterss": "a"})

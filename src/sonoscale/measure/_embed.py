@@ -131,7 +131,8 @@ class _Pieces:
 
     def seconds(self, index: int) -> float | None:
         seconds: Any = getattr(self.corpus, "seconds", None)  # one length for all clips of a procedural corpus
-        return seconds(index) if callable(seconds) else seconds
+        found: Any = seconds(index) if callable(seconds) else seconds
+        return found
 
     def group(self, index: int) -> str:
         return self.name(index)

@@ -218,8 +218,9 @@ def audit_groups(
     tested = sum(one is not None and _testable(one) for _, one, _ in found)
     groups = []
     for (label, one, error), value in zip(found, holm(p, tested), strict=True):
-        withdrawn = one is not None and one.verdict == "supported" and (value is None or value >= 1 - level)
-        if withdrawn:
+        withdrawn = False
+        if one is not None and one.verdict == "supported" and (value is None or value >= 1 - level):
+            withdrawn = True
             one = dataclasses.replace(
                 one, verdict="insufficient_data", needed="more configurations, or fewer groups, chosen beforehand",
                 reason=f"supported on its own (p = {one.p:.2g}), but not after correction for {tested} tests "
