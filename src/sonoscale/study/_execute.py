@@ -130,7 +130,12 @@ def _own(spec: str, how: Mapping[str, Any], **given: Any) -> Executor:
         raise SonoscaleError(f"{spec}: is a {type(kind).__name__}, and must be a class; see sonoscale.study.Executor")
     takes = inspect.signature(kind).parameters
     try:
-        made = _made(cast("Callable[..., Executor]", kind), spec, how, **{key: value for key, value in given.items() if key in takes})
+        made = _made(
+            cast("Callable[..., Executor]", kind),
+            spec,
+            how,
+            **{key: value for key, value in given.items() if key in takes},
+        )
     except SonoscaleError:
         raise
     except Exception as error:
