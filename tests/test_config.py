@@ -170,6 +170,7 @@ def test_messages_are_about_the_file_and_not_about_its_parser(study_file, overri
          "holds more than 200,000 values"),
         ("name: 2024-13-45", "not valid YAML: month must be in 1..12"),
     ],
+    ids=["deep", "itself", "aliases", "date"],
 )  # fmt: skip
 def test_yaml_that_is_too_deep_or_too_much(tmp_path, text, message):
     (tmp_path / "study.yaml").write_text(text)

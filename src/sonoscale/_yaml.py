@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,8 @@ def parse_yaml(text: str, source: str) -> Any:
         Traceback (most recent call last):
         sonoscale.errors.SonoscaleError: a file: not valid YAML (line 1): a value that holds itself
     """
+    if _depth(text) > _DEEPEST:  # on which the parser would spend the square of it
+        raise SonoscaleError(f"{source}: not valid YAML: nested too deeply")
     try:
         loader = yaml.SafeLoader(text)
         try:
@@ -67,6 +70,18 @@ def parse_yaml(text: str, source: str) -> Any:
         where = f" (line {mark.line + 1})" if mark else ""
         why = getattr(error, "problem", None) or str(error).partition("\n")[0][:200]
         raise SonoscaleError(f"{source}: not valid YAML{where}: {why}") from error
+
+
+_DEEPEST = 500
+
+
+def _depth(text: str) -> int:
+    """How deeply brackets and braces are nested, wherever they stand."""
+    depth = deepest = 0
+    for sign in re.finditer(r"[\[\]{}]", text):
+        depth = depth + 1 if sign[0] in "[{" else max(0, depth - 1)
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _size(node: yaml.Node, known: dict[int, int]) -> int:

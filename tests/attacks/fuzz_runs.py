@@ -20,7 +20,7 @@ from sonoscale.errors import SonoscaleError
 
 RUN = {
     "data": {"kind": "procedural", "clips": 16, "heldout_clips": 32, "seconds": 0.5, "domains": ["music"]},
-    "encoder": {"width": 8, "depth": 1},
+    "encoder": {"backbone": "vit", "width": 8, "depth": 1},
     "objective": {"kind": "mae"},
     "train": {"clip_seconds": 0.5, "batch_size": 8, "budgets": [2, 3], "warmup_steps": 0, "rank_points": 2,
               "checkpoint_minutes": 0, "precision": "fp32"},
@@ -188,7 +188,7 @@ def states(base: Path) -> Attack:
 STUDY = """
 name: tiny
 data: {kind: procedural, clips: 24, heldout_clips: 32, seconds: 0.5, domains: [music]}
-encoder: {width: 8, depth: 1}
+encoder: {backbone: vit, width: 8, depth: 1}
 objective: {kind: mae}
 train: {clip_seconds: 0.5, batch_size: 8, budgets: [2, 4], warmup_steps: 0, rank_points: 2, precision: fp32}
 sweep: {encoder.width: [8, 12, 16]}

@@ -5,6 +5,7 @@ import shutil
 import pytest
 import soundfile
 import torch
+from numpy import zeros
 from numpy.random import default_rng
 
 from sonoscale.cli import _console
@@ -17,7 +18,7 @@ from sonoscale.pretrain import pretrain, read_record, runs, unfinished_run
 
 CONFIG = {
     "data": {"kind": "procedural", "clips": 16, "heldout_clips": 32, "seconds": 0.5, "domains": ["music"]},
-    "encoder": {"width": 8, "depth": 1},
+    "encoder": {"backbone": "vit", "width": 8, "depth": 1},
     "objective": {"kind": "mae"},
     "train": {"clip_seconds": 0.5, "batch_size": 8, "budgets": [2, 3], "warmup_steps": 0, "rank_points": 2},
 }
@@ -167,7 +168,7 @@ def test_a_dry_run_looks_for_the_audio_and_builds_nothing_too_large(tmp_path, mo
 
 def test_by_default_small_folders_hold_out_a_quarter(tmp_path):
     for i in range(400):
-        soundfile.write(tmp_path / f"{i}.wav", [0.0] * 100, 16_000)
+        soundfile.write(tmp_path / f"{i}.wav", zeros(100), 16_000)
     data = FolderData(kind="folder", root=tmp_path)
     assert (len(data.heldout()), len(data.training())) == (100, 300)
     assert len(FolderData(kind="folder", root=tmp_path, heldout_clips=64).heldout()) == 64

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field, model_validator
 
+from sonoscale._yaml import read_yaml
 from sonoscale.config import Config
 from sonoscale.corpora import DataConfig, TaskConfig
 from sonoscale.encoders import Readout
+from sonoscale.errors import SonoscaleError
 from sonoscale.study._config import LawConfig, StudyConfig, _check_protocols, _check_twice
 from sonoscale.study._imported import ImportedStudyConfig
 from sonoscale.study._quality_config import QualityConfig
@@ -116,6 +117,6 @@ def model_of(raw: Any) -> type[AnyStudyConfig]:
 def model_of_file(path: Path) -> type[AnyStudyConfig]:
     """`model_of` a YAML file; what cannot be read is left to the reader's message."""
     try:
-        return model_of(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return model_of(read_yaml(path))
+    except SonoscaleError:
         return StudyConfig

@@ -50,7 +50,7 @@ def run_encoders(
         watcher.started([], len(config.encoders))
         return
     need("torch", what="a study")
-    from sonoscale.pretrain._runtime import find_device
+    from sonoscale.encoders import find_device
     from sonoscale.processes import available_cores
     from sonoscale.provenance import provenance
     from sonoscale.study._ledger import read_ledger, write_ledger
