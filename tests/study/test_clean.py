@@ -63,7 +63,7 @@ def test_what_is_not_the_study_s_own_stays(folder, tmp_path):
 
 
 def test_runs_that_are_not_in_the_ledger_and_the_best_are_kept(folder):
-    import pyarrow.compute as pc
+    import pyarrow as pa
 
     from sonoscale.study._ledger import read_ledger, write_ledger
 
