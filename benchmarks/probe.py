@@ -29,10 +29,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from reading import footer
 from sonoscale.corpora import read_task
-from sonoscale.encoders import AudioEncoder, EncoderConfig, load_encoder
+from sonoscale.encoders import AudioEncoder, EncoderConfig, find_device, load_encoder
 from sonoscale.probe._linear import LINEAR, STRENGTHS
 from sonoscale.probe._metrics import find_metric
-from sonoscale.probe._protocol import find_device
 from sonoscale.probe._rounds import Round, make_rounds
 from sonoscale.probe._targets import Targets, make_targets
 

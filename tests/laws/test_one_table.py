@@ -173,4 +173,4 @@ def test_runs_that_differ_in_x_are_not_taken_for_seeds():
 
 def test_an_option_that_there_is_not():
     with pytest.raises(SonoscaleError, match="no option 'clusterss'; did you mean 'clusters'"):
-        fit({"x": [1, 2, 3], "loss": [3, 2, 1]}, "x", **{"clusterss": "a"})
+        fit({"x": [1, 2, 3], "loss": [3, 2, 1]}, "x", clusterss="a")  # pyright: ignore[reportCallIssue]

@@ -176,7 +176,7 @@ def test_what_cannot_be_exported_is_said(imported, tmp_path):
 
 @pytest.mark.skipif(not available("mlflow"), reason="MLflow is not installed: pip install 'sonoscale[mlflow]'")
 def test_mlflow_reads_the_runs(imported, tmp_path):
-    from mlflow.tracking import MlflowClient
+    from mlflow.tracking import MlflowClient  # pyright: ignore[reportMissingImports]
 
     made = export(imported.folder, tmp_path / "mlflow", kind="mlflow")
     client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/mlflow/mlflow.db")
@@ -209,7 +209,7 @@ def wandb_records(file):
 
 @pytest.mark.skipif(not available("wandb"), reason="W&B is not installed: pip install 'sonoscale[wandb]'")
 def test_wandb_reads_the_runs(tmp_path, monkeypatch):
-    from wandb.proto import wandb_internal_pb2
+    from wandb.proto import wandb_internal_pb2  # pyright: ignore[reportMissingImports]
 
     monkeypatch.setenv("WANDB_MODE", "offline")
     made = import_ledger(theirs(n=2, seeds=1), tmp_path / "theirs")

@@ -226,8 +226,8 @@ def _end_wandb() -> None:
 
 def _to_mlflow(run: _Logged, study: str, out: Path) -> None:
     need("mlflow", what="kind = 'mlflow'")
-    from mlflow.entities import Metric, Param, RunTag
-    from mlflow.tracking import MlflowClient
+    from mlflow.entities import Metric, Param, RunTag  # pyright: ignore[reportMissingImports]
+    from mlflow.tracking import MlflowClient  # pyright: ignore[reportMissingImports]
 
     client = MlflowClient(tracking_uri=f"sqlite:///{out.resolve()}/mlflow.db")
     known = client.get_experiment_by_name(study)
