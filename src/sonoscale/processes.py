@@ -133,11 +133,23 @@ def worker_pool(
     try:
         yield WorkerPool(workers, executor, doing)
     except BaseException:
-        for process in list((getattr(executor, "_processes", None) or {}).values()):
-            process.kill()
+        _kill_workers(executor)
         raise
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _kill_workers(executor: ProcessPoolExecutor) -> None:
+    """Kill the workers of a pool, any of which may be in the middle of sending a result.
+
+    The pool waits for the rest of that result as long as somebody could still send it. The last who could is this
+    process, which has a copy of the sending end.
+    """
+    for process in list((getattr(executor, "_processes", None) or {}).values()):
+        process.kill()
+    sender = getattr(getattr(executor, "_result_queue", None), "_writer", None)
+    if sender is not None:
+        sender.close()
 
 
 def _start_worker(setup: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
