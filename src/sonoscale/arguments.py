@@ -9,6 +9,7 @@ import numbers
 import os
 import pathlib
 import reprlib
+import types
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
@@ -78,14 +79,23 @@ def _union(node: ast.expr, scope: Mapping[str, Any]) -> list[tuple[str, _Test]] 
     if name in _PLAIN:
         return [_PLAIN[name]]
     alias = scope.get(name)
-    if isinstance(alias, type) and alias.__module__.startswith("sonoscale.") and not hasattr(alias, "_is_protocol"):
-        return [(f"a {name}" if name[0] not in "AEIO" else f"an {name}", lambda value: isinstance(value, alias))]
+    kinds = alias.__args__ if isinstance(alias, types.UnionType) else (alias,)
+    if all(isinstance(kind, type) and _is_ours(kind) for kind in kinds):
+        return [(f"a{'n' * (kind.__name__[0] in 'AEIO')} {kind.__name__}", _instance(kind)) for kind in kinds]
     if getattr(alias, "__origin__", None) is collections.abc.Callable:
         return [_FUNCTION]
     of = getattr(alias, "__args__", ())
     if of and all(isinstance(one, str) for one in of):  # of Literal
         return [_PLAIN["str"]]
     return None
+
+
+def _is_ours(kind: type) -> bool:
+    return kind.__module__.startswith("sonoscale.") and not hasattr(kind, "_is_protocol")
+
+
+def _instance(kind: type) -> _Test:
+    return lambda value: isinstance(value, kind)
 
 
 def _generic(name: str, inner: list[ast.expr], scope: Mapping[str, Any]) -> list[tuple[str, _Test]] | None:

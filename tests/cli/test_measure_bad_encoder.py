@@ -161,7 +161,7 @@ def test_layers_of_an_encoder_that_has_none(refused, encoders, audio):
 def test_a_gpu_where_there_is_none(refused, encoders, audio):
     for device in ("cuda", "cuda:7"):
         error = refused(f"python:{encoders}:Bands", audio, "--device", device)
-        assert f"device {device}: not there; use cpu" in error
+        assert f"device = '{device}': PyTorch finds no GPU here; use cpu" in error
 
 
 def test_a_clip_that_the_encoder_cannot_take_is_left_out_and_listed(tmp_path, measure, refused, faulty, good):

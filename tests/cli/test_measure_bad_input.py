@@ -176,7 +176,7 @@ def test_where_there_is_no_audio(tmp_path, monkeypatch, refused, encoders, audio
         (["--kind", "tape"], "no kind of audio 'tape'"),
         (["--compare", "python:gone.py:F", "--save-embeddings", "z.parquet"], "save_embeddings is for one encoder"),
         (["--precision", "fp16", "--device", "cpu"], "precision fp16 needs a GPU"),
-        (["--device", "quantum"], "device quantum: not there; use cpu"),
+        (["--device", "quantum"], "device = 'quantum': must be auto, cpu, cuda or one of several"),
     ],
 )
 def test_bad_options(tmp_path, monkeypatch, refused, encoders, audio, options, message):

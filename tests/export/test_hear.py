@@ -125,6 +125,7 @@ def test_the_folder_is_a_package(export):
     made = export("vit", "hear")
     project = tomllib.loads((made.folder / "pyproject.toml").read_text())
     (package,) = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
-    assert set(made.files) == {"README.md", "pyproject.toml", f"{package}/__init__.py", f"{package}/weights.pt"}
+    package_files = {"README.md", "pyproject.toml", f"{package}/__init__.py", f"{package}/weights.pt"}
+    assert set(made.files) == package_files | {"sonoscale-export.json"}
     assert package == f"sonoscale_hear_{made.hash}"
     assert project["project"]["dependencies"] == ["torch>=2.6", "numpy>=1.26"]

@@ -140,7 +140,10 @@ def test_files_of_embeddings(files, tmp_path):
         ({"encoders": object(), "corpus": "A"}, "object is no spec and no Encoder: it has no sample_rate, dim"),
         ({"encoders": "logmel:", "corpus": "A", "executor": "slurm"}, "executor 'slurm' is not known"),
         ({"encoders": ["logmel:"] * 2, "corpus": "A", "save_embeddings": "z.npy"}, "save_embeddings is for one"),
-        ({"encoders": "logmel:", "corpus": "A", "device": "quantum"}, "device quantum: not there; use cpu"),
+        (
+            {"encoders": "logmel:", "corpus": "A", "device": "quantum"},
+            "device = 'quantum': must be auto, cpu, cuda or one of several",
+        ),
         ({"encoders": "logmel:", "corpus": "none"}, "none: no such file or folder"),
         ({"embeddings": "a.npy", "estimators": "rank"}, "no estimator 'rank'"),
         ({"embeddings": "a.npy", "estimators": []}, "at least one estimator"),

@@ -36,7 +36,9 @@ class Model(nn.Module):
 
     def __init__(self, width, **shape):
         super().__init__()
-        self.backbone = make_backbone(EncoderConfig.model_validate({"width": width, "depth": 1} | shape))
+        self.backbone = make_backbone(
+            EncoderConfig.model_validate({"backbone": "vit", "width": width, "depth": 1} | shape)
+        )
         self.teacher = copy.deepcopy(self.backbone).requires_grad_(False)
         self.head = nn.Sequential(nn.Linear(width, width), nn.Linear(width, 24))
         self.head.apply(init_weights)

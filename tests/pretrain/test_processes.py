@@ -43,7 +43,8 @@ def command(folder, objective, processes, strategy="ddp"):
 def refused(folder):
     """Commands that only the first process knows to be wrong, and what is to be said."""
     name = only_run(folder / "mae-1").name
-    common = ["pretrain", str(folder / "run.yaml"), "--cache", str(folder / "cache"), "--logger", "none", "--out"]
+    common = ["pretrain", str(folder / "run.yaml"), "--cache", str(folder / "cache"), "--logger", "none"]
+    common += ["--set", "objective.kind=mae", "--out"]
     nowhere = f"data={{kind: folder, root: {folder / 'nowhere'}}}"
     return {
         "\t".join([*common, str(folder / "none"), "--set", nowhere]): "nowhere: no such folder",

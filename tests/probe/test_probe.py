@@ -112,7 +112,7 @@ def test_an_encoder_may_be_an_object(folder):
         ({"tasks": []}, "tasks: none given"),
         ({"protocols": []}, "protocols: none given"),
         ({"protocols": "magic"}, "no protocol 'magic'; there are linear, knn"),
-        ({"device": "tpu9"}, "device tpu9: not there"),
+        ({"device": "tpu9"}, "device = 'tpu9': must be auto, cpu, cuda"),
         ({"out": "/no/where.json"}, r"out = /no/where\.json: must end in \.json"),
         ({"seed": -1}, "seed = -1: must be a whole number"),
         ({"workers": 0}, "workers = 0: must be at least 1"),
@@ -201,6 +201,7 @@ def test_on_the_cpu_nothing_touches_a_gpu(monkeypatch):
         return call
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.Tensor, "cuda", guarded(torch.Tensor.cuda))
     monkeypatch.setattr(torch.Tensor, "to", guarded(torch.Tensor.to))
     monkeypatch.setattr(_logistic, "LARGE", 0)

@@ -42,9 +42,9 @@ def test_a_small_version_of_the_study_runs(sonoscale, in_process, tmp_path):
         "tasks=[{kind: folder, name: gm_octave, metadata: tasks/gm_octave/metadata.csv}]",
     ]  # fmt: skip
     sonoscale("study", "run", STUDY, "--out", tmp_path / "out", "--workers", 1, *(f"--set={o}" for o in overrides))
-    (row,) = pq.read_table(tmp_path / "out" / "ledger.parquet").to_pylist()
-    assert row["task"] == "gm_octave"
-    assert row["train_clips"] == 64
+    rows = pq.read_table(tmp_path / "out" / "ledger.parquet").to_pylist()
+    assert [row["protocol"].partition("/")[0] for row in rows] == ["knn", "few-shot", "linear"]
+    assert {(row["task"], row["train_clips"]) for row in rows} == {("gm_octave", 64)}
     baseline = json.loads((tmp_path / "out" / "baseline.json").read_text())["gm_octave"]
     assert len(baseline["per_fold"]) == 3
     assert baseline["score"] > 2 * baseline["chance"]

@@ -44,7 +44,7 @@ def schema(of: str = "study") -> dict[str, Any]:
     Example:
         >>> from sonoscale.study import schema
         >>> schema()["properties"]["sweep"]["properties"]["encoder.depth"]["description"]
-        'values of encoder.depth: blocks'
+        'values of encoder.depth: blocks; of vit and conv 4 by default'
     """
     check_arguments(schema, locals())
     models = {"study": StudyConfig, "encoders": EncoderStudyConfig, "run": RunConfig}

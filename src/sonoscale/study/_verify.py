@@ -67,6 +67,7 @@ def verify(folder: str | Path) -> Verified:
     """
     check_arguments(verify, locals())
     from sonoscale.pretrain import check_run, finished_runs
+    from sonoscale.study._encoders_job import read_record as read_encoder
     from sonoscale.study._ledger import read_ledger
 
     place = Path(folder)
@@ -80,12 +81,15 @@ def verify(folder: str | Path) -> Verified:
         except SonoscaleError as error:
             wrong.append(str(error))
     there, files = set(), 0
-    for run, record in finished_runs(place / "runs"):
-        there.add(run.name)
-        if "encoder" in record:  # that exists already: there is no checkpoint of it here
+    folders = sorted(one for one in (place / "runs").glob("[!.]*") if one.is_dir())
+    for run in folders:
+        record = read_encoder(run)
+        if record is not None and "encoder" in record:  # that exists already: there is no checkpoint of it here
+            there.add(run.name)
             if any(row["rankme"] != record["rank"]["rankme"]["value"] for row in rows.get(run.name, [])):
                 wrong.append(f"{run / 'record.json'}: says otherwise than the ledger")
-            continue
+    for run, record in finished_runs(place / "runs"):
+        there.add(run.name)
         files += len(record.get("files") or {})
         wrong += check_run(run, thorough=True)
         told = {budget["step"]: budget for budget in record["budgets"]}
@@ -94,8 +98,7 @@ def verify(folder: str | Path) -> Verified:
             if budget is None or (budget["loss"], budget["rank"]["value"]) != (row["loss"], row["rankme"]):
                 wrong.append(f"{run / 'record.json'}: says otherwise than the ledger of step {row['step']}")
                 break
-    folders = [one for one in (place / "runs").glob("[!.]*") if one.is_dir()] if (place / "runs").is_dir() else []
-    for one in sorted(folders):
+    for one in folders:
         if one.name not in there:
             wrong.append(f"{one}: holds no readable record of a run")
     return Verified(place, len(there), files, tuple(wrong), len(set(rows) - there))

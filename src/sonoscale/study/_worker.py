@@ -77,7 +77,9 @@ def attempt(task: Attempt, progress: Progress = _silent) -> Outcome:
     Raises:
         SystemExit: the process is asked to end. What was trained is kept.
 
-    Example: a thread that carries out what `Executor.start` was given
+    Example:
+        In a thread or process of an executor, with what `Executor.start` was given:
+
         >>> outcome = attempt(task)  # doctest: +SKIP
         >>> outcome.state  # doctest: +SKIP
         'done'
