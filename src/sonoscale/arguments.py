@@ -79,7 +79,7 @@ def _union(node: ast.expr, scope: Mapping[str, Any]) -> list[tuple[str, _Test]] 
     if name in _PLAIN:
         return [_PLAIN[name]]
     alias = scope.get(name)
-    kinds = alias.__args__ if isinstance(alias, types.UnionType) else (alias,)
+    kinds: tuple[Any, ...] = alias.__args__ if isinstance(alias, types.UnionType) else (alias,)
     if all(isinstance(kind, type) and _is_ours(kind) for kind in kinds):
         return [(f"a{'n' * (kind.__name__[0] in 'AEIO')} {kind.__name__}", _instance(kind)) for kind in kinds]
     if getattr(alias, "__origin__", None) is collections.abc.Callable:
