@@ -24,6 +24,7 @@ html_theme = "furo"
 html_title = "Sonoscale"
 html_copy_source = False
 html_extra_path = ["reference/pages"]
+(HERE / "reference" / "pages").mkdir(parents=True, exist_ok=True)  # filled below; a fresh checkout lacks it
 PAGES = {"CHANGELOG.md": "project/changelog.md", "CONTRIBUTING.md": "project/contributing.md"}
 """Files of the repository that are pages of the site."""
 _LINK = re.compile(r"\]\(((?:\.\./)*)([^)#\s:]+)(#[^)]*)?\)")

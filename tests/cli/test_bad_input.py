@@ -141,6 +141,7 @@ def test_an_output_folder_that_is_a_file(data, tmp_path):
     assert str(tmp_path / "out") in lone_error(run_study(data, tmp_path))
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_said_and_the_others_are_kept(data, tmp_path):
     overrides = ["sweep={train.lr: [1.0]}", "train.lr=1e-9", "train.lr_width=100000000", "train.grad_clip=1e30"]
     result = run_study(data, tmp_path, *(f"--set={o}" for o in [*overrides, "train.budgets=[60]"]))

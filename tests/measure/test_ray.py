@@ -109,6 +109,7 @@ def test_the_cluster_gives_what_one_process_gives(ray_cluster, folder):
     assert [what for what, _, _ in done[-1:]] == ["first 0.25 s"]
 
 
+@pytest.mark.slow
 def test_killing_a_worker_changes_nothing(ray_cluster, folder):
     undisturbed = everything(over_ray())
     (folder / "slow").touch()

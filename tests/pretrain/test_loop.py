@@ -133,6 +133,7 @@ def test_training_lowers_the_held_out_loss(stores, tmp_path):
     assert last < 0.97
 
 
+@pytest.mark.slow
 def test_divergence_is_said_and_leaves_nothing(stores, tmp_path):
     # Without a memory of squared gradients, Adam divides by the last one, which may be as good as zero.
     config = run_config(budgets=(200,), lr=1.0, lr_width=100_000_000, betas=(0.9, 0.0), grad_clip=1e30)
