@@ -283,7 +283,7 @@ def _meant(close: list[str]) -> str:
 
 
 def _dotted(model: type[BaseModel], loc: list[Any]) -> str:
-    """The key as it stands in the file: without the tags by which the members of a union are told apart."""
+    """The key as it stands in the file: without the tags by which the members of a union are distinguished."""
     parts: list[str] = []
     for i, part in enumerate(loc):
         candidates = _models_at(model, loc[:i])
@@ -326,7 +326,7 @@ def _models_at(model: type[BaseModel], loc: list[Any]) -> list[Any]:
 
 
 def _tags(model: type[BaseModel], loc: list[Any], name: str) -> list[str]:
-    """What the key by which the members of the union at `loc` are told apart can be."""
+    """What the key by which the members of the union at `loc` are distinguished can be."""
     return list(dict.fromkeys(tag for one in _models_at(model, loc) for tag in _literals(one).get(name, ())))
 
 

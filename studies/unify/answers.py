@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -554,8 +554,3 @@ def h11(table: Table, seed: int) -> Answer:
 QUESTIONS: dict[str, Callable[[Table, int], Answer]] = {
     "H1": h1, "H2": h2, "H3": h3, "H4": h4, "H5": h5, "H6": h6, "H7": h7, "H8": h8, "H9": h9, "H10": h10, "H11": h11,
 }  # fmt: skip
-
-
-def decided(found: Iterable[Answer]) -> dict[str, str]:
-    """Question -> yes, no, undecided or answered."""
-    return {one.question: one.decided for one in found}

@@ -16,7 +16,7 @@ from sonoscale.files import make_folder, write_bytes, write_text
 __all__ = ["draw"]
 
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]
-"""Of Okabe and Ito: told apart by colour-blind readers."""
+"""Of Okabe and Ito: distinguishable for colour-blind readers."""
 
 
 def draw(table: Table, found: dict[str, Answer], folder: Path) -> dict[str, str]:
