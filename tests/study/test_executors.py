@@ -10,7 +10,7 @@ from tests.study.test_end_to_end import hidden, table, wait_for
 from tests.study.test_kills import SLOW, owners, states, trained_steps
 
 import sonoscale as so
-from sonoscale.claims import holders
+from sonoscale.claims import holder, holders
 from sonoscale.errors import SonoscaleError
 from sonoscale.extras import available
 from sonoscale.study._failures import read_failures
@@ -35,8 +35,13 @@ def kill_two(out, stop):
     while not stop.is_set() and len(killed) < 2:
         for who in holders(out / "runs").values():
             if who.alive and who.pid not in {os.getpid(), *killed} and len(killed) < 2:
-                os.kill(who.pid, signal.SIGKILL)
-                killed.add(who.pid)
+                os.kill(who.pid, signal.SIGSTOP)  # so that it cannot finish its run meanwhile
+                still = holder(out / "runs", who.name)
+                if still is not None and (still.pid, still.generation) == (who.pid, who.generation):
+                    os.kill(who.pid, signal.SIGKILL)
+                    killed.add(who.pid)
+                else:
+                    os.kill(who.pid, signal.SIGCONT)
         time.sleep(0.05)
 
 
@@ -54,7 +59,7 @@ def test_ray_gives_the_same_ledger_also_where_workers_are_killed(finished, tiny,
         stop.set()
         killer.join()
     assert sum("killed: its worker died" in line for line in said) == 2
-    assert table(out) == with_minutes(finished[0], 0)
+    assert table(out) == with_minutes(finished[0], 0.0)
     assert read_failures(out) == {}
     assert hidden(out) == []
 
