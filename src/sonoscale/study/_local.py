@@ -118,7 +118,7 @@ class _Slot:
 
     def _spawn(self) -> None:
         self.close(keep=True)
-        context = multiprocessing.get_context("spawn")
+        context = _context()
         self.pipe, theirs = context.Pipe()
         kind, _, number = self.device.partition(":")
         self._process = context.Process(target=_serve, args=(theirs, number), name=f"study on {kind}")
@@ -169,6 +169,25 @@ class _Slot:
         if self.pipe is not None:
             self.pipe.close()
             self.pipe = None
+
+
+def _context() -> Any:
+    """New processes are forked from one that has imported all, and has done and started nothing else.
+
+    To import takes several seconds of processor time, which each worker would otherwise spend for itself.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOAD)  # of no effect once it runs
+    return context
+
+
+PRELOAD = [
+    "torch._dynamo",  # which torch's optimisers import
+    "sonoscale.study._local", "sonoscale.pretrain._loop", "sonoscale.pretrain._prepare", "sonoscale.pretrain._runtime",
+    "sonoscale.probe", "sonoscale.corpora.procedural._tasks",
+]  # fmt: skip
 
 
 _STOPPED = {-signal.SIGINT, -signal.SIGTERM, 128 + signal.SIGINT, 128 + signal.SIGTERM}
