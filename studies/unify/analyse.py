@@ -50,7 +50,7 @@ def main() -> None:
     options = parser.parse_args()
     started = time.perf_counter()
     ledgers = {name: options.ledgers / f"{name}.parquet" for name in STRATA}
-    table = load({name: path for name, path in ledgers.items() if path.is_file()})
+    table = load({name: path for name, path in ledgers.items() if path.is_file()}, options.ledgers / "layers.parquet")
     found = answers(table, options.seed)
     pictures = draw(table, found, options.out / "figures")
     facts = provenance("numpy", "scipy", "pyarrow") | {"seed": options.seed}

@@ -115,16 +115,20 @@ def h6(table: Table, seed: int) -> Answer:
 
 
 def h7(table: Table, seed: int) -> Answer:
-    """Which estimator and embedding."""
+    """Which estimator, embedding and layer."""
     part = known(table.final(), RANK, "quality")
     rows = []
     for name, column, sign in (
         ("RankMe, token mean", RANK, 1), ("centred, token mean", "rankme_centred", 1),
         ("RankMe, readout", "rankme_readout", 1),
-        ("centred, readout", "rankme_centred_readout", 1), ("parameters", "params", 1), ("compute", "flops", 1),
+        ("centred, readout", "rankme_centred_readout", 1), ("RankMe, patches", "rankme_first", 1),
+        ("RankMe, middle layer", "rankme_middle", 1), ("RankMe, largest of all layers", "rankme_largest", 1),
+        ("parameters", "params", 1), ("compute", "flops", 1),
         ("examples", "examples_seen", 1), ("hours of audio", "train_hours", 1),
         ("loss (of one objective)", "loss", -1),
     ):  # fmt: skip
+        if column not in part.columns:
+            continue
         x = sign * part[column].astype(float)
         row: dict[str, Any] = {"of": name}
         for what, mask in [("all", np.ones(len(part), bool))] + [
