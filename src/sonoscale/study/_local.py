@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -121,8 +122,8 @@ class _Slot:
         context = _context()
         self.pipe, theirs = context.Pipe()
         kind, _, number = self.device.partition(":")
-        self._process = context.Process(target=_serve, args=(theirs, number), name=f"study on {kind}")
-        with interrupt_held_back(), script_hidden():
+        self._process = context.Process(target=_serve, args=(theirs, number, dict(os.environ)), name=f"study on {kind}")
+        with interrupt_held_back(signal.SIGTERM), script_hidden():
             self._process.start()
         theirs.close()
 
@@ -174,9 +175,10 @@ class _Slot:
 def _context() -> Any:
     """New processes are forked from one that has imported all, and has done and started nothing else.
 
-    To import takes several seconds of processor time, which each worker would otherwise spend for itself.
+    To import takes several seconds of processor time, which each worker would otherwise spend for itself. That process
+    ends with this one, not by signals to the group of both: the exit statuses of the workers come by way of it.
     """
-    if "forkserver" not in multiprocessing.get_all_start_methods():
+    if sys.platform != "linux":  # libraries of macOS must not be forked
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)  # of no effect once it runs
@@ -202,12 +204,15 @@ def _death(status: int | None) -> str:
     return f"ended with status {status}"
 
 
-def _serve(pipe: Connection, gpu: str) -> None:
+def _serve(pipe: Connection, gpu: str, environment: dict[str, str]) -> None:
     """A worker: one run after another, until its driver is gone."""
+    os.environ.clear()  # of the process that it was forked from, as that was started
+    os.environ.update(environment)
     if gpu:  # before torch looks
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     die_with_parent()
     signal.signal(signal.SIGTERM, _end)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     single_threaded()
     last = 0.0
 
