@@ -45,7 +45,7 @@ OF_SCORES = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--ledgers", type=Path, default=HERE / "ledgers", help="folder of the ledgers")
     parser.add_argument("--out", type=Path, default=HERE, help="folder of what is written")
     parser.add_argument("--seed", type=int, default=0, help="of resampling")

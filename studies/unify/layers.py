@@ -23,7 +23,7 @@ from sonoscale.rank import rankme
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path, help="of the study")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "ledgers" / "layers.parquet")
     options = parser.parse_args()

@@ -68,11 +68,13 @@ class Table:
         for values in columns.values():
             if values.dtype.kind == "f":
                 kept &= np.isfinite(values)
-        better = {"higher_is_better": False} if y == "loss" else {"higher_is_better": True, "unit": "fraction"}
+        better: dict[str, Any] = (
+            {"higher_is_better": False} if y == "loss" else {"higher_is_better": True, "unit": "fraction"}
+        )
         if y.startswith("rankme"):
             better = {"higher_is_better": True, "unit": "none"}
         return so.read_runs(
-            {name: values[kept] for name, values in columns.items()}, y=y, **({"clusters": "config"} | better | reading)
+            {name: values[kept] for name, values in columns.items()}, y=y, **{"clusters": "config", **better, **reading}
         )
 
 
