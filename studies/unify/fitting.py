@@ -46,6 +46,8 @@ def power(x: Array, y: Array, clusters: Array, seed: int = 0) -> Any:
 
 def line(x: Array, y: Array) -> Callable[[Array], Array]:
     """The same law without an interval, for what is left out and predicted many times over."""
+    if np.ptp(np.log(x)) < 1e-9:  # nothing to fit a slope to
+        return lambda new: np.full(len(new), np.exp(np.log(y).mean()))
     slope, offset = np.polyfit(np.log(x), np.log(y), 1)
     return lambda new: np.exp(offset + slope * np.log(new))
 

@@ -98,8 +98,7 @@ def h2(table: Table, seed: int) -> Answer:
     for kind in dict.fromkeys(kinds[big]):
         here = (kinds == kind) | (kinds == f"{kind.split(':')[0]}: base")
         own[kinds == kind] = left_out(rank[here], y[here], config[here])[(kinds == kind)[here]]
-    strata = [one[big], own[big], config[big]]
-    difference, low, high = paired(*strata, seed)
+    difference, low, high = paired(one[big], own[big], config[big], seed)
     together = {
         "law": "one for all less one for each variable", "runs": int(big.sum()), "error_of_one": root(one[big]),
         "error_of_each": root(own[big]), "difference": difference, "low": low, "high": high,

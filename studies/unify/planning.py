@@ -38,7 +38,7 @@ def h8(table: Table, seed: int) -> Answer:
             for level in LEVELS:
                 runs = of.runs("flops", y=y, held_out=held, clusters=())
                 law = so.fit(runs, "flops", level=level, seed=seed).groups[0]
-                if law.error:
+                if law.error or law.observed is None or law.prediction is None:
                     row["why"] = law.error
                     break
                 row[f"inside_{level:g}"] = int(
