@@ -1,4 +1,4 @@
-"""`sonoscale`, and `python -m sonoscale`: the command, which Ctrl-C ends in one line also while it is being imported."""
+"""`sonoscale`, and `python -m sonoscale`: the command, which Ctrl-C ends in one line also while it is imported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mutated files for every reader; `python tests/attacks/fuzz.py --cases 500` prints the table, and keeps the counts for `page.py`.
+"""Mutated files for every reader; `python tests/attacks/fuzz.py --cases 500` prints the table.
 
 Each case is a file, or a folder of files, of which one is damaged or forged. It must be answered with the right numbers
 or with one line: no other exception, no crash, no more than 30 s, no more than 1 GB, nothing outside its folder.

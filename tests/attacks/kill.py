@@ -1,4 +1,4 @@
-"""Long commands ended by a signal at random times, and given again; `python tests/attacks/kill.py` prints the table, and keeps the counts for `page.py`.
+"""Long commands ended by a signal at random times, and given again; `python tests/attacks/kill.py` prints the table.
 
 Each trial must leave no process after 10 s, and the same command again must end well, with the result of a command that
 nobody disturbed, and without a hidden file left.
@@ -71,6 +71,9 @@ def inputs(base: Path) -> None:
         tone = np.sin(np.arange(16_000) * (0.05 + 0.1 * (i % 4)))
         soundfile.write(base / "audio" / f"{i:03d}.wav", 0.1 * tone + 0.02 * rng.standard_normal(16_000), 16_000)
         lines.append(f"{i:03d}.wav,{'abcd'[i % 4]},{['train', 'valid', 'test'][i // 4 % 3]}")
+    (base / "more").mkdir()
+    for i in range(400):
+        soundfile.write(base / "more" / f"{i:03d}.flac", 0.1 * rng.standard_normal(44_100), 44_100)
     (base / "audio" / "metadata.csv").write_text("\n".join(lines))
     (base / "runs.csv").write_text(RUN_TABLE)
     rows = [(n, s, 0.1 * n**0.3 + rng.normal() * 0.02) for n in np.geomspace(1e4, 1e7, 12).tolist() for s in (0, 1)]
@@ -145,7 +148,7 @@ KINDS: dict[str, Kind] = {
             (s["encoder"], s["score"], s["low"], s["high"]) for s in json.loads((out / "o.json").read_text())["scores"]
         ],
     ),
-    "data pack": Kind(["data", "pack", "IN/audio", "--out", "OUT/pack", "--shard-mb", "1"], packed),
+    "data pack": Kind(["data", "pack", "IN/more", "--out", "OUT/pack", "--shard-mb", "1"], packed),
     "data fetch": Kind(
         ["data", "fetch", "toy", "--recipes", "IN/recipes.yaml", "--out", "OUT"], lambda out: contents(out, "**/*.bin")
     ),
@@ -188,7 +191,7 @@ KINDS: dict[str, Kind] = {
         lambda out: (without(json.loads((out / "o.json").read_text()), "provenance"), sorted(contents(out, "*.*"))),
     ),
     "plan": Kind(
-        ["plan", "IN/runs.csv", "--params", "1e7", "--y", "loss", "--clusters", "config", "--json", "OUT/o.json",
+        ["plan", "IN/runs.csv", "--params", "1e7", "--hours", "1e3", "--y", "loss", "--clusters", "config", "--json", "OUT/o.json",
          "--out", "OUT/o.html"],
         lambda out: (without(json.loads((out / "o.json").read_text()), "versions"), sorted(contents(out, "*.*"))),
     ),

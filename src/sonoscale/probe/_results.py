@@ -421,6 +421,10 @@ def _short(value: float, digits: int = 3) -> str:
 
 
 def _name(encoder: str) -> str:
-    """Of a run, its folder and not where that lies."""
+    """Of a run, its name and its folder, and not where that lies."""
+    from sonoscale.encoders._checkpoint import run_title
+
     kind, colon, rest = encoder.rpartition(":") if encoder.startswith("untrained:") else ("", "", encoder)
+    if (title := run_title(rest)) is not None:
+        return f"{kind}{colon}{title}"
     return f"{kind}{colon}{Path(rest).name}" if Path(rest).exists() else encoder.removesuffix(":")
