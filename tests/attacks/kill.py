@@ -32,7 +32,12 @@ from counts import keep
 from fuzz_runs import RUN_TABLE, STUDY
 
 GONE = 10.0
-"""Seconds after which nothing of a command that was ended may run."""
+"""Seconds after which nothing of a command that was ended may run, where each process has a core of its own."""
+
+
+def patience() -> float:
+    """`GONE` on this machine as it is: longer where more processes want to run than there are cores."""
+    return GONE * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 @dataclass
@@ -191,8 +196,8 @@ KINDS: dict[str, Kind] = {
         lambda out: (without(json.loads((out / "o.json").read_text()), "provenance"), sorted(contents(out, "*.*"))),
     ),
     "plan": Kind(
-        ["plan", "IN/runs.csv", "--params", "1e7", "--hours", "1e3", "--y", "loss", "--clusters", "config", "--json", "OUT/o.json",
-         "--out", "OUT/o.html"],
+        ["plan", "IN/runs.csv", "--params", "1e7", "--hours", "1e3", "--y", "loss", "--clusters", "config", "--json",
+         "OUT/o.json", "--out", "OUT/o.html"],
         lambda out: (without(json.loads((out / "o.json").read_text()), "versions"), sorted(contents(out, "*.*"))),
     ),
     "fit": Kind(
@@ -358,15 +363,18 @@ def killed(name: str, trials: int, seed: int = 0, base: Path | None = None) -> T
 
 def ended(command: Command, number: int) -> str:
     """What is wrong with how a command has ended; empty if nothing."""
-    until = time.monotonic() + GONE
+    until = time.monotonic() + patience()
     while of_session(command.pid) and time.monotonic() < until:
         time.sleep(0.05)
     if left := of_session(command.pid):
+        which = []
         for pid in left:
             with contextlib.suppress(OSError):
+                said = Path("/proc", str(pid), "cmdline").read_bytes().replace(b"\0", b" ").decode()[-60:]
+                which.append(f"{'the command' if pid == command.pid else said}")
                 os.kill(pid, signal.SIGKILL)
-        return f"{len(left)} process(es) run after {GONE:.0f} s"
-    _, said = command.communicate(GONE)
+        return f"{', '.join(which)}: {len(left)} process(es) run after {patience():.0f} s"
+    _, said = command.communicate(patience())
     lines = said.strip().splitlines()
     status = command.returncode
     if status == 0 or (number == signal.SIGKILL and status == -number):

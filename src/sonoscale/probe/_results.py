@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from sonoscale._figure import new_axes
 from sonoscale.probe._interval import ends
 from sonoscale.results import Result
 
@@ -241,11 +242,7 @@ class ProbeResults(Result):
         Returns:
             the axes.
         """
-        from sonoscale.extras import need
-
-        if ax is None:
-            size = (7, 1 + 0.3 * len(self.scores))
-            ax = need("matplotlib.pyplot", what="a figure").subplots(figsize=size, layout="constrained")[1]
+        ax = new_axes(ax, figsize=(7, 1 + 0.3 * len(self.scores)), layout="constrained")
         labels = []
         for place, each in enumerate(self.scores):
             found = each.result
