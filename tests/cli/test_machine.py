@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import resource
+import signal
 import subprocess
 import sys
 
@@ -86,3 +87,16 @@ def test_ctrl_c_while_the_command_is_imported_is_one_line():
 def test_the_command_that_is_installed_is_that_one():
     (entry,) = importlib.metadata.entry_points(group="console_scripts", name="sonoscale")
     assert callable(entry.load())
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_a_signal_after_everything_is_done_ends_the_process_without_a_traceback(number):
+    code = (
+        "import atexit, os, signal, sys\n"
+        f"atexit.register(lambda: os.kill(os.getpid(), signal.{number}))\n"
+        "from sonoscale.__main__ import run\n"
+        "run()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, "--version"], capture_output=True, text=True, timeout=100)
+    assert done.stdout.startswith("sonoscale ")
+    assert (done.returncode, done.stderr) == (-getattr(signal, number), "")

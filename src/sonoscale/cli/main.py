@@ -55,6 +55,7 @@ def run() -> None:
     try:
         app()
     except SystemExit as ended:
+        _let_go()
         output.flush()
         if ended.code or not output.told:
             raise
@@ -135,6 +136,13 @@ _OPTIONS = {"higher_is_better": "--higher-is-better or --lower-is-better"} | {
 }
 
 
+def _let_go() -> None:
+    """All is done: a signal ends what is left of the process, and is raised nowhere."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def _fail(message: str, status: int) -> None:
+    _let_go()
     print(f"error: {visible(message)}", file=sys.stderr)
     sys.exit(status)
