@@ -26,11 +26,12 @@ from pathlib import Path
 sys.path.insert(0, os.fspath(Path(__file__).parents[1] / "helpers"))
 
 from counts import keep
+from fuzz_commands import commands
 from fuzz_data import DATA
 from fuzz_runs import RUNS
 from sonoscale.errors import SonoscaleError, SonoscaleWarning
 
-READERS = DATA | RUNS
+READERS = DATA | RUNS | {"arguments of commands": commands}
 SECONDS, BYTES = 30, 1 << 30
 
 

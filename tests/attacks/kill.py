@@ -188,7 +188,8 @@ KINDS: dict[str, Kind] = {
         lambda out: sorted(contents(out / "study" / "figures-paper")), ("study",), "study",
     ),
     "study add": Kind(
-        ["study", "add", "OUT/study", "--seed", "1"], lambda out: contents(out / "study", "*.yaml"), ("study",), "study"
+        ["study", "add", "OUT/study", "--seed", "1"],
+        lambda out: contents(out / "study", "*.yaml"), ("study",), "study", "nothing to add",
     ),
     "study export": Kind(
         ["study", "export", "OUT/study", "OUT/t.csv"], lambda out: (out / "t.csv").read_bytes(), ("study",), "study"

@@ -100,3 +100,21 @@ def test_a_signal_after_everything_is_done_ends_the_process_without_a_traceback(
     done = subprocess.run([sys.executable, "-c", code, "--version"], capture_output=True, text=True, timeout=100)
     assert done.stdout.startswith("sonoscale ")
     assert (done.returncode, done.stderr) == (-getattr(signal, number), "")
+
+
+def test_an_end_that_somebody_elses_code_has_caught_is_one_line_all_the_same(table):
+    code = (
+        "import contextlib, os, signal, sys\n"
+        "class Catches:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'sonoscale.laws':\n"
+        "            with contextlib.suppress(BaseException): os.kill(os.getpid(), signal.SIGTERM)\n"
+        "            raise AttributeError('partially initialised')\n"
+        "sys.meta_path.insert(0, Catches())\n"
+        "from sonoscale.__main__ import run\n"
+        "run()\n"
+    )
+    command = [sys.executable, "-c", code, "fit", str(table), "--x", "params"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.stderr == "error: terminated: what was written is kept; the same command begins again\n"
+    assert done.returncode == 143
