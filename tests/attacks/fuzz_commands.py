@@ -22,7 +22,7 @@ COMMANDS = [
     "fit runs.csv --x params --y loss --form power --bootstrap 80",
     "fit runs.csv --x params,hours --y loss --clusters config --json o.json --at params=1e7,hours=10",
     "audit audit.csv --rank rankme --y score --clusters config --json o.json",
-    "plan runs.csv --flops 1e12 --n params --d hours --y loss --bootstrap 10",
+    "plan runs.csv --params 1e7 --hours 1e3 --y loss --bootstrap 80",
     "measure e.npy",
     "measure e.npy f.npy --all --json o.json",
     "measure logmel:8 audio --json o.json --save-embeddings o.npy",
@@ -47,7 +47,7 @@ COMMANDS = [
     "study plan study.yaml --no-calibrate --json o.json",
     "study init new.yaml --question width-data",
     "study schema run",
-    "study import runs.csv imported --scores loss",
+    "study import audit.csv imported --scores score",
 ]  # fmt: skip
 """Of a folder with all that they name."""
 
@@ -170,6 +170,9 @@ def commands(base: Path) -> Attack:
         return read
 
     for number, line in enumerate(COMMANDS):  # all as they are, so that everything is imported
-        attack(random.Random(0), base / "as they are" / str(number), line)()
+        try:
+            attack(random.Random(0), base / "as they are" / str(number), line)()
+        except SonoscaleError as error:
+            raise AssertionError(f"sonoscale {line}: {error}") from error
     shutil.rmtree(base / "as they are")
     return attack
