@@ -1,6 +1,6 @@
 # make demo       a scaling study from nothing, in minutes
-# make test       lint, types, tests and the examples in the docstrings
-# make test-all   the same, and the tests marked slow
+# make test       lint, types of the package, tests and the examples in the docstrings
+# make test-all   the same, types of all files, and the tests marked slow
 # make site       the documentation, into site/: warnings are errors, links are checked
 # make picture    the pictures of reports in the documentation, after make demo and make gallery
 # make dist       sdist and wheel, each extra of the wheel tried in an empty environment
@@ -16,7 +16,7 @@ WORKERS ?= auto
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder \
 	--doctest-modules tests src/sonoscale
 
-.PHONY: demo test test-all lint types tests tests-all format bench docs site dist gallery picture clean
+.PHONY: demo test test-all lint types types-all tests tests-all format bench docs site dist gallery picture clean
 
 demo: $(DEMO)
 	$(BIN)/sonoscale study run studies/quickstart.yaml
@@ -26,13 +26,16 @@ test: lint
 	$(MAKE) --no-print-directory -j2 types tests
 
 test-all: lint
-	$(MAKE) --no-print-directory -j2 types tests-all
+	$(MAKE) --no-print-directory -j2 types-all tests-all
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 types: $(STAMP)
+	$(BIN)/pyright --pythonpath $(BIN)/python src
+
+types-all: $(STAMP)
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 tests: $(STAMP)

@@ -15,12 +15,17 @@ TOGETHER = {
     "tests/pretrain/test_waves.py": "librosa",
 }
 
+# A file whose tests share nothing and take long: each is a group of its own.
+APART = "tests/docs/test_pages.py"
+
 # What takes longest, longest first (pytest --durations=0): a group as marked, or a file.
 LONGEST = [
     "study",
+    APART,
     "resume",
     "ray",
     "torch.distributed",
+    "tests/study/test_encoders.py",
     "tests/cli/test_bad_input.py",
     "librosa",
     "tests/pretrain/test_contrastive_distributed.py",
@@ -42,7 +47,7 @@ def group_of(node: str) -> str:
     if test and "]" not in marked:
         return marked
     file = node.split("::")[0]
-    return TOGETHER.get(file, file)
+    return node if file == APART else TOGETHER.get(file, file)
 
 
 @pytest.hookimpl(trylast=True)
@@ -52,7 +57,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         groups.setdefault(group_of(item.nodeid), []).append(item)
     first = {group: place for place, group in enumerate(LONGEST)}
-    items[:] = [item for group in sorted(groups, key=lambda g: first.get(g, len(first))) for item in groups[group]]
+
+    def place_of(group: str) -> int:
+        return first.get(group.split("::")[0], len(first))
+
+    items[:] = [item for group in sorted(groups, key=place_of) for item in groups[group]]
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -215,12 +215,15 @@ def remove_leftovers(folder: Path) -> None:
 
 
 @contextmanager
-def interrupt_held_back() -> Iterator[None]:
+def interrupt_held_back(*others: signal.Signals) -> Iterator[None]:
     """Ctrl-C waits until the block ends, and processes started in it never see one.
 
     A process that is interrupted while it still imports would print a traceback of its own.
+
+    Arguments:
+        others: further signals that wait; in processes started in the block, until these unblock them.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *others})
     try:
         yield
     finally:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from answers import Answer, answers
 from figures import draw
+from proxy import across_models
 from table import STRATA, Table, load
 
 from sonoscale.files import write_json, write_text
@@ -33,6 +34,7 @@ TITLES = {
     "H9": "Compute-optimal parameters and examples",
     "H10": "Would the planner have chosen well?",
     "H11": "Is the two-stage law better than the direct one?",
+    "across models": "The same of encoders that others trained (not registered)",
 }
 PLANNED = {"variables": 96, "compute": 6, "compute-mae": 2, "isoflop": 30, "procedural": 9}
 """Runs that were registered."""
@@ -43,15 +45,18 @@ OF_SCORES = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--ledgers", type=Path, default=HERE / "ledgers", help="folder of the ledgers")
     parser.add_argument("--out", type=Path, default=HERE, help="folder of what is written")
     parser.add_argument("--seed", type=int, default=0, help="of resampling")
     options = parser.parse_args()
     started = time.perf_counter()
     ledgers = {name: options.ledgers / f"{name}.parquet" for name in STRATA}
-    table = load({name: path for name, path in ledgers.items() if path.is_file()})
+    table = load({name: path for name, path in ledgers.items() if path.is_file()}, options.ledgers / "layers.parquet")
     found = answers(table, options.seed)
+    others = options.ledgers / "third-party.parquet"
+    if others.is_file():
+        found["across models"] = across_models(others, options.seed)
     pictures = draw(table, found, options.out / "figures")
     facts = provenance("numpy", "scipy", "pyarrow") | {"seed": options.seed}
     text = findings(table, found, pictures, facts)

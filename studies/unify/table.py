@@ -68,19 +68,23 @@ class Table:
         for values in columns.values():
             if values.dtype.kind == "f":
                 kept &= np.isfinite(values)
-        better = {"higher_is_better": False} if y == "loss" else {"higher_is_better": True, "unit": "fraction"}
+        better: dict[str, Any] = (
+            {"higher_is_better": False} if y == "loss" else {"higher_is_better": True, "unit": "fraction"}
+        )
         if y.startswith("rankme"):
             better = {"higher_is_better": True, "unit": "none"}
         return so.read_runs(
-            {name: values[kept] for name, values in columns.items()}, y=y, **({"clusters": "config"} | better | reading)
+            {name: values[kept] for name, values in columns.items()}, y=y, **{"clusters": "config", **better, **reading}
         )
 
 
-def load(ledgers: Mapping[str, Path]) -> Table:
+def load(ledgers: Mapping[str, Path], layers: Path | None = None) -> Table:
     """Read ledgers; a run of two strata counts once, in the first.
 
     Arguments:
         ledgers: stratum -> file, the main one first.
+        layers: the ranks of layers, as `layers.py` writes them: of last checkpoints, the columns `rankme_first` (of the
+            patches), `rankme_middle` and `rankme_largest` (of any layer).
     """
     main = next(iter(ledgers.values()))
     rule = quality(pq.read_table(main).to_pydict(), rule=QualityRule())
@@ -102,7 +106,22 @@ def load(ledgers: Mapping[str, Path]) -> Table:
     for protocol in ("knn", "few-shot", "linear"):
         named = [name for name in scores if name.split(":")[2].startswith(protocol)]
         columns[f"by:{protocol}"] = _mean(scores, dict.fromkeys(named, 1.0))
+    if layers is not None and layers.is_file():
+        columns |= _of_layers(layers, columns["run"], columns["is_final"].astype(bool))
     return Table(columns, rule)
+
+
+def _of_layers(path: Path, runs: Array, final: Array) -> dict[str, Array]:
+    ranks: dict[str, list[float]] = {}
+    for row in sorted(pq.read_table(path).to_pylist(), key=lambda row: row["layer"]):
+        ranks.setdefault(row["run"], []).append(row["rankme"])
+    of = {"first": lambda r: r[0], "middle": lambda r: r[len(r) // 2], "largest": max}
+    return {
+        f"rankme_{name}": np.array(
+            [one(ranks[run]) if last and run in ranks else np.nan for run, last in zip(runs, final, strict=True)]
+        )
+        for name, one in of.items()
+    }
 
 
 def _joined(parts: Sequence[dict[str, Array]]) -> dict[str, Array]:

@@ -18,7 +18,7 @@ from typing import Any
 _server = multiprocessing.get_context("forkserver")
 _server.set_forkserver_preload(
     [
-        "torch", "scipy.stats", "pyarrow.parquet", "commands", "sonoscale.cli.main", "sonoscale.study._execute",
+        "torch._dynamo", "scipy.stats", "pyarrow.parquet", "commands", "sonoscale.cli.main", "sonoscale.study._execute",
         "sonoscale.pretrain._loop", "sonoscale.pretrain._prepare", "sonoscale.pretrain._runtime", "sonoscale.probe",
         "sonoscale.report._report", "sonoscale.corpora.procedural._tasks",
     ]

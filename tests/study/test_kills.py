@@ -96,13 +96,17 @@ def test_two_drivers_share_the_runs_and_each_is_trained_once(finished, start, ti
     assert table(out) == table(finished[0])
 
 
-def test_terminated_drains_with_a_checkpoint(start, tiny, tmp_path):
+@pytest.mark.parametrize("whom", ["driver", pytest.param("group", marks=pytest.mark.slow)])  # as schedulers do
+def test_terminated_drains_with_a_checkpoint(start, tiny, tmp_path, whom):
     out = tmp_path / "out"
     long = ["--set", "train.budgets=[4, 100000]", *SLOW[2:-1], "train.checkpoint_minutes=100"]  # ended long before
     command = start("study", "run", tiny, "--out", out, "--workers", 1, *long)
     wait_for(lambda: any(who.note.get("done", 0) > 4 for who in holders(out / "runs").values()), 200)
     assert state_files(out) == []
-    command.send_signal(signal.SIGTERM)
+    if whom == "driver":
+        command.send_signal(signal.SIGTERM)
+    else:
+        os.killpg(command.pid, signal.SIGTERM)
     _, errors = command.communicate(timeout=60)
     assert command.returncode == 143
     assert errors.strip().splitlines() == ["error: terminated: whatever was finished is kept; the same command resumes"]

@@ -1,5 +1,6 @@
 """What an audit refuses, and what it decides and says."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -165,3 +166,20 @@ def test_a_single_run():
     one = {name: values[:1] for name, values in table().items()}
     with pytest.raises(SonoscaleError, match=r"rank has one value only \(.*\): there is a single row"):
         audited(one, **OPTIONS)
+
+
+def test_the_number_of_runs_is_that_of_the_correlation_which_the_reason_names():
+    seen = 0
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        size = rng.uniform(9, 15, 14)
+        rest = rng.normal(size=14)
+        quality = 0.1 + 0.04 * size + 0.01 * rest + 0.02 * rng.normal(size=14)
+        found = audit({"params": np.exp(size), "rank": np.exp(0.4 * size + 0.15 * rest), "quality": quality}, **OPTIONS)
+        if found.verdict != "insufficient_data" or "partial correlation is" not in found.reason:
+            continue
+        named = re.findall(r"one like that observed \((-?[\d.]+)\)", found.needed)
+        said = re.findall(r"correlation is (-?[\d.]+) \(", found.reason)
+        assert named in ([said[0]], [said[-1]]) or (not named and float(said[-1]) <= 0), found.headline
+        seen += bool(named)
+    assert seen >= 3

@@ -11,6 +11,7 @@ from sonoscale.errors import SonoscaleError
 from sonoscale.laws import RunTable, read_runs
 from sonoscale.laws.plan import plan_design
 from sonoscale.laws.plan._candidates import ladder
+from sonoscale.laws.plan._design_steps import base_value
 
 
 def cost(columns):
@@ -298,6 +299,23 @@ def test_a_setting_without_a_shown_effect_stays_at_the_base_of_a_sweep():
     assert found.no_effect == {"depth": 4}
     assert found.choice.cheapest is not None
     assert found.choice.cheapest.design["depth"] < 4
+
+
+@pytest.mark.parametrize(
+    ("values", "base"),
+    [
+        ([4, 4, 4, 4, 4, 1, 2], 4),
+        ([4, 4, 2, 1], 4),  # one at a time
+        ([8, 8, 1, 2, 3, 4], 8),
+        ([8, 8, 1, 2, 3, 4, 5], None),
+        ([1, 1, 2, 2], None),  # a grid
+        ([1, 2, 3], None),
+        ([5, 5], 5),
+        (["vit", "vit", "conv"], "vit"),
+    ],
+)
+def test_the_base_of_a_sweep(values, base):
+    assert base_value(np.array(values)) == base
 
 
 def test_nothing_is_headlined_where_nothing_is_shown():

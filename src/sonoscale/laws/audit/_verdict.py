@@ -156,8 +156,11 @@ def _beyond(
         p, bound = max(own / LENIENT, beyond), max(bound, joint.bound)
         excused = float(stats.norm.sf(stats.norm.isf(joint.made_p) + moved)) >= EXCUSE * alpha
         both = f"beyond any common bend or step in size the correlation is {joint.value:.2f} (one-sided {_p(beyond)})"
+    # The number of runs is of the correlation that the reason names; of one against the claim there is none.
+    judged = own < LENIENT * alpha  # by the joint model, not by the bases alone
+    named = joint.value if joint is not None and judged and beyond >= alpha else partial.value
     found: dict[str, Any] = {
-        "observed": partial.value if joint is None else joint.value, "p": p, "bound": bound, "z": z,
+        "observed": named if named > 0 else None, "p": p, "bound": bound, "z": z if judged else None,
     }  # fmt: skip
     gain = adjusted.gain
     if p < alpha and gain > 0 and not excused:
@@ -170,7 +173,7 @@ def _beyond(
         words = [at_equal, *([both] if both else []), f"rank lowers the leave-one-out error by {gain:.0%}"]
         return ruled("supported", f"{rho}; {', '.join(words[:-1])}, and {words[-1]}", **found)
     why = at_equal
-    if own >= LENIENT * alpha:
+    if not judged:
         if partial.value > 0 and partial.p < 2 * LENIENT * alpha:
             why += f", and {richer.value:.2f} ({_p(richer.p)}) once a little more curvature is allowed"
     elif beyond >= alpha:

@@ -63,8 +63,9 @@ def plan_design(
     on the log scale if it is above zero, else as it is.
 
     The plan is the best candidate, except in variables of which no effect is shown (no term of theirs has an interval
-    off zero): these stay at the base design, the value that over half of the runs have; without such a value, or where
-    it is not tied or not affordable, they are taken at the cheapest value that is tied with the best one.
+    off zero): these stay at the base design, the value of a third of the runs or more and of twice as many as any
+    other; without such a value, or where it is not tied or not affordable, they are taken at the cheapest value that is
+    tied with the best one.
 
     Arguments:
         source: a `RunTable`, or anything that `read_runs` reads, with its options (y, clusters, held_out, ...).
@@ -190,8 +191,8 @@ def _settled(
 ) -> Candidate:  # fmt: skip
     """The best candidate with each variable without a shown effect at its value in the base design.
 
-    That is the value that over half of the runs have, with the best of all else that the budgets then afford, if that
-    is tied with the best; without such a value it is the cheapest tied one.
+    The base has the best of all else that the budgets then afford, and must be tied with the best; without a base it
+    is the cheapest tied value.
     """
     now = dict(best.design)
     bases = {name: base for name in silent if name != amount and (base := base_value(design[name])) is not None}

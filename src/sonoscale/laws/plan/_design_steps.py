@@ -103,9 +103,10 @@ def design_next_runs(
 
 
 def base_value(values: NDArray[Any]) -> Any:
-    """The value that over half of the rows have, or None."""
+    """The base of a sweep: the value of a third of the rows or more and of twice as many as any other, or None."""
     distinct, often = np.unique(values, return_counts=True)
-    return distinct[often.argmax()] if 2 * often.max() > len(values) else None
+    most, *others = np.sort(often)[::-1]
+    return distinct[often.argmax()] if 3 * most >= len(values) and most >= 2 * max(others, default=0) else None
 
 
 def usual_value(values: NDArray[Any], allowed: NDArray[Any] | None = None) -> Any:

@@ -1,0 +1,100 @@
+"""What the answers share: an answer, the power law, and errors on what is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from table import Table
+
+import sonoscale as so
+from sonoscale.laws import fit_form
+
+__all__ = ["DRAWS", "FEWEST", "RANK", "Answer", "exponent_row", "known", "left_out", "line", "paired", "power", "root"]
+
+Array = NDArray[Any]
+RANK = "rankme"
+DRAWS = 1000
+FEWEST = 5
+"""Configurations that a law of its own needs."""
+
+
+@dataclass
+class Answer:
+    """What the data say to one question.
+
+    Attributes:
+        question: its number in the registration.
+        said: the answer in a sentence, by the registered rule.
+        decided: yes, no or undecided.
+        tables: title -> rows.
+    """
+
+    question: str
+    said: str
+    decided: str = "undecided"
+    tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+
+def power(x: Array, y: Array, clusters: Array, seed: int = 0) -> Any:
+    """The power law of y in x, with an interval over configurations."""
+    return fit_form("power", x, y, clusters=clusters.tolist(), bootstrap=DRAWS, seed=seed, scale="log")
+
+
+def line(x: Array, y: Array) -> Callable[[Array], Array]:
+    """The same law without an interval, for what is left out and predicted many times over."""
+    if np.ptp(np.log(x)) < 1e-9:  # nothing to fit a slope to
+        return lambda new: np.full(len(new), np.exp(np.log(y).mean()))
+    slope, offset = np.polyfit(np.log(x), np.log(y), 1)
+    return lambda new: np.exp(offset + slope * np.log(new))
+
+
+def left_out(x: Array | None, y: Array, groups: Array) -> Array:
+    """log y less its prediction by the power law in x (the mean, for None) of all other groups [n]."""
+    missed = np.full(len(y), np.nan)
+    for group in dict.fromkeys(groups):
+        here = groups == group
+        if x is None:
+            missed[here] = np.log(y[here]) - np.log(y[~here]).mean()
+        else:
+            missed[here] = np.log(y[here]) - np.log(line(x[~here], y[~here])(x[here]))
+    return missed
+
+
+def paired(first: Array, second: Array, clusters: Array, seed: int) -> tuple[float, float, float]:
+    """RMS of first less RMS of second, with a 95% interval over configurations."""
+    names, codes = np.unique(clusters.astype(str), return_inverse=True)
+    rng = np.random.default_rng(seed)
+    sums = np.array([np.bincount(codes, weights=v, minlength=len(names)) for v in (first**2, second**2)])
+    sizes = np.bincount(codes, minlength=len(names))
+    draws = rng.integers(len(names), size=(DRAWS, len(names)))
+    roots = np.sqrt(sums[:, draws].sum(2) / sizes[draws].sum(1))
+    low, high = np.percentile(roots[0] - roots[1], (2.5, 97.5))
+    return float(np.sqrt((first**2).mean()) - np.sqrt((second**2).mean())), float(low), float(high)
+
+
+def root(values: Array) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
+
+
+def known(table: Table, *names: str) -> Table:
+    """Rows that have all of these."""
+    kept = np.ones(len(table), dtype=bool)
+    for name in names:
+        kept &= np.isfinite(table[name].astype(float))
+    found = table.where(kept)
+    if len(set(found["config"])) < FEWEST:
+        raise so.SonoscaleError(f"{len(set(found['config']))} configurations have {' and '.join(names)}")
+    return found
+
+
+def exponent_row(name: str, x: Array, y: Array, clusters: Array, seed: int) -> dict[str, Any]:
+    law = power(x, y, clusters, seed)
+    a = law.params[law.exponent]
+    return {
+        "of": name, "configurations": law.n_clusters, "rows": law.n, "exponent": a.value, "low": a.low, "high": a.high,
+        "r2": law.r2, "loo_rmse": law.loo_rmse,
+    }  # fmt: skip
