@@ -75,7 +75,7 @@ def everything(base: Path) -> Path:
     (whole / "audio" / "metadata.csv").write_text("\n".join(["path,label,split", *lines]))
     (whole / "runs.csv").write_text(RUN_TABLE)
     rows = [(n, s, 0.1 * n**0.3 + rng.normal() * 0.02) for n in np.geomspace(1e4, 1e7, 12).tolist() for s in (0, 1)]
-    lines = [f"{n:.6g},{rank * 10:.6f},{rank + rng.normal() * 0.02:.6f},c{n:.6g},{s}" for n, s, rank in rows]
+    lines = [f"{n:.0f},{rank * 10:.6f},{rank + rng.normal() * 0.02:.6f},c{n:.0f},{s}" for n, s, rank in rows]
     (whole / "audit.csv").write_text("\n".join(["params,rankme,score,config,seed", *lines]) + "\n")
     for name in "ef":
         np.save(whole / f"{name}.npy", rng.standard_normal((200, 6)).astype(np.float32))
