@@ -101,10 +101,10 @@ def parts(command: Any, words: list[str]) -> tuple[Any, list[str]]:
 
 
 def odd(option: Any, rng: random.Random) -> str:
-    kind = option.type.name
-    if "path" in kind or "file" in kind:
+    kind = str(getattr(option, "type_descriptor", option))  # of the version of Typer
+    if "Path" in kind:
         return rng.choice(FILES)
-    usual = NUMBERS if kind in ("integer", "float", "integer range", "float range") else TEXTS
+    usual = NUMBERS if "'int'" in kind or "'float'" in kind else TEXTS
     return rng.choice(usual if rng.random() < 0.8 else NUMBERS + TEXTS)
 
 
@@ -132,11 +132,11 @@ def changed(command: Any, words: list[str], rng: random.Random) -> list[str]:
 
 def commands(base: Path) -> Attack:
     """Any of the commands, with odd arguments; whatever it does, it must not be a traceback."""
-    import click
     import typer
 
     from sonoscale.cli.main import app
 
+    misused = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
     whole, group = everything(base), typer.main.get_command(app)
 
     def attack(rng: random.Random, folder: Path, line: str | None = None) -> Callable[[], object]:
@@ -154,10 +154,10 @@ def commands(base: Path) -> Attack:
             try:
                 with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
                     group.main([*named, *rest], prog_name="sonoscale", standalone_mode=False)
-            except click.exceptions.Exit:
+            except typer.Exit:
                 pass
-            except click.ClickException as error:
-                raise SonoscaleError(error.format_message()) from error
+            except misused as error:
+                raise SonoscaleError(str(error)) from error
             except SonoscaleError:
                 raise
             except Exception as error:
