@@ -63,8 +63,8 @@ FILES = [
     "caf\udce9.json", "o.html", "o.png", "o.pdf", "o.json", "o.parquet", "o.txt", "run.yaml", "study.yaml",
 ]  # fmt: skip
 """Never above the folder of a case, as a command may be asked to write there."""
-LEFT_ALONE = {"workers", "devices", "help", "executor", "watch", "logger", "cache", "device"}
-"""Options whose values decide where and with how many processes work is done."""
+LEFT_ALONE = {"workers", "devices", "help", "executor", "watch", "logger", "cache", "device", "compile_"}
+"""Options that decide where, how, and with how many processes work is done."""
 
 
 def everything(base: Path) -> Path:
