@@ -22,6 +22,8 @@ from sonoscale.files import write_json, write_text
 from sonoscale.provenance import provenance
 
 HERE = Path(__file__).parent
+COMMENTARY = HERE / "commentary.md"
+"""What was written by hand, of the complete study."""
 TITLES = {
     "H1": "Is there a power law of quality in rank over all runs?",
     "H2": "Is it one law, with the same exponent for each variable and domain?",
@@ -92,6 +94,8 @@ def findings(table: Table, found: dict[str, Answer], pictures: dict[str, str], f
         "## Answers",
         "",
         rows_table([{"": name, "question": TITLES[name], "answer": a.decided} for name, a in found.items()]),
+        "",
+        *(COMMENTARY.read_text().splitlines() if complete and COMMENTARY.is_file() else []),
         "",
         "## What quality is",
         "",

@@ -80,14 +80,15 @@ def root(values: Array) -> float:
     return float(np.sqrt(np.mean(np.square(values))))
 
 
-def known(table: Table, *names: str) -> Table:
-    """Rows that have all of these."""
+def known(table: Table, *names: str, of: str = "config") -> Table:
+    """Rows that have all of these, of enough configurations (or runs)."""
     kept = np.ones(len(table), dtype=bool)
     for name in names:
         kept &= np.isfinite(table[name].astype(float))
     found = table.where(kept)
-    if len(set(found["config"])) < FEWEST:
-        raise so.SonoscaleError(f"{len(set(found['config']))} configurations have {' and '.join(names)}")
+    if len(set(found[of])) < FEWEST:
+        what = "configurations" if of == "config" else "runs"
+        raise so.SonoscaleError(f"{len(set(found[of]))} {what} have {' and '.join(names)}")
     return found
 
 

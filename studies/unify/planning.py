@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from fitting import DRAWS, RANK, Answer, known
+from fitting import DRAWS, RANK, Answer, exponent_row, known
 from table import Table
 
 import sonoscale as so
@@ -60,37 +61,83 @@ def h8(table: Table, seed: int) -> Answer:
 
 def h9(table: Table, seed: int) -> Answer:
     """Compute-optimal parameters and examples; repeated data."""
-    rows = []
-    for family in sorted(set(table["family"])):
-        part = table.of("isoflop", "variables", "compute").where(
-            table.of("isoflop", "variables", "compute")["family"] == family
+    split, chinchilla, repeated, exponents = [], [], [], []
+    for family in sorted(set(table.of("variables")["family"])):
+        of = table.of("isoflop", "variables", "compute", "compute-mae")
+        of = of.where(of["family"] == family)
+        sliced = np.array([str(axis).startswith("flops=") for axis in of["axis"]])
+        by_size = of.where(sliced | np.isin(of["axis"], ("base", "encoder.width")))
+        by_data = of.where(
+            (of["stratum"] == "variables") & np.isin(of["axis"], ("base", "data.clips", "encoder.width"))
         )
-        part = part.where(np.isin(part["axis"], ("base", "width", "encoder.width")))
-        for y in ("loss", "quality"):
-            row: dict[str, Any] = {"family": family, "of": y}
-            try:
-                found = so.plan(
-                    part.runs("params", "examples_seen", "flops", y=y),
-                    flops=1e15,
-                    n="params",
-                    d="examples_seen",
-                    flops_column="flops",
-                    seed=seed,
-                    bootstrap=300,
-                    force=True,
+        main = by_size.of("variables").final()
+        hours = by_data.where(by_data["axis"] != "encoder.width").final()
+        for y in ("quality", RANK, "loss"):
+            name = f"{family}: {y.replace(RANK, 'rank')}"
+            for x, part in (("params", main), ("train_hours", hours), ("flops", of.where(of["axis"] == "base"))):
+                exponents.append(
+                    _said({"law": f"{name} ~ {x}"}, lambda x=x, y=y, part=part: _exponent(part, x, y, seed))
                 )
-                best = found.best
-                row |= {
-                    "params": best["params"],
-                    "examples": best["examples_seen"],
-                    "said": found.headline.splitlines()[0],
-                }
-            except so.SonoscaleError as error:
-                row["why"] = str(error)
-            rows.append(row)
-    planned = [row for row in rows if "said" in row]
-    said = f"{len(planned)} of {len(rows)} pairs of family and quantity give a split between parameters and examples."
-    return Answer("H9", said, "answered" if planned else "undecided", {"Split of 1e15 operations": rows})
+            if y == RANK:
+                continue
+            split.append(_said({"of": name}, lambda y=y, part=by_size: _split(part, y, seed)))
+            chinchilla += _parameters(by_size, ["params", "examples_seen"], y, "chinchilla", name, seed)
+            repeated += _parameters(
+                by_data, ["params", "examples_seen", "train_clips"], y, "data_constrained", name, seed
+            )
+    planned = [row for row in split if "said" in row]
+    found = {
+        row["of"]: row for row in chinchilla
+        if row.get("parameter") == "alpha" and row["low"] > 0 and not row["note"]
+    }  # fmt: skip
+    said = (
+        f"{len(planned)} of {len(split)} pairs of family and quantity give a split between parameters and examples; "
+        f"Chinchilla's exponent of parameters is above zero in {len(found)} of {len(split)}."
+    )
+    return Answer("H9", said, "answered" if planned else "undecided", {
+        "Power laws of one variable (of parameters and hours: at 4e12 operations)": exponents,
+        "Split of 1e15 operations": split, "Chinchilla's law": chinchilla, "The law for repeated data": repeated,
+    })  # fmt: skip
+
+
+def _said(row: dict[str, Any], ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """A row with what was found, or why nothing was."""
+    try:
+        return row | ask()
+    except so.SonoscaleError as error:
+        return row | {"why": str(error)}
+
+
+def _exponent(part: Table, x: str, y: str, seed: int) -> dict[str, Any]:
+    part = known(part, x, y, of="run" if x == "flops" else "config")
+    clusters = part["run" if x == "flops" else "config"]  # of compute there is one configuration, in several runs
+    found = exponent_row("", part[x].astype(float), part[y].astype(float), clusters, seed)
+    del found["of"]
+    return found
+
+
+def _split(part: Table, y: str, seed: int) -> dict[str, Any]:
+    found = so.plan(
+        part.runs("params", "examples_seen", "flops", y=y), flops=1e15, n="params", d="examples_seen",
+        flops_column="flops", seed=seed, bootstrap=300, force=True,
+    )  # fmt: skip
+    return {
+        "params": found.best["params"], "examples": found.best["examples_seen"],
+        "said": found.headline.splitlines()[0],
+    }  # fmt: skip
+
+
+def _parameters(part: Table, x: list[str], y: str, form: str, name: str, seed: int) -> list[dict[str, Any]]:
+    """The parameters of a form of several variables, with what the tool says of each."""
+    try:
+        laws = so.fit(part.runs(*x, "flops", y=y), x, form=form, flops="flops", bootstrap=300, seed=seed)
+    except so.SonoscaleError as error:
+        return [{"of": name, "why": str(error)}]
+    return [
+        {"of": name, "parameter": row["parameter"], "value": row["value"], "low": row["low"], "high": row["high"],
+         "note": row.get("note") or ""}
+        for row in laws.rows() if "parameter" in row
+    ]  # fmt: skip
 
 
 def h10(table: Table, seed: int) -> Answer:

@@ -114,11 +114,16 @@ def add(
 
 
 @app.command("verify")
-def verify(folder: Annotated[Path, typer.Argument(help="Folder of a study.")]) -> None:
+def verify(
+    folder: Annotated[Path, typer.Argument(help="Folder of a study.")],
+    retrain: Annotated[int, typer.Option(min=0, help="Train so many runs again, and compare.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the draw of these.")] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Runs at once.")] = None,
+) -> None:
     """Read ledger and checkpoints, and compare them with their checksums and with each other."""
     from sonoscale.study import verify
 
-    found = verify(folder)
+    found = verify(folder, retrain=retrain, seed=seed, workers=workers, progress=say)
     say(repr(found))
     if found.wrong:
         raise SonoscaleError(f"{folder}: {len(found.wrong)} problem(s)")

@@ -237,7 +237,9 @@ def rank_against_alternatives(results: StudyResults) -> list[str]:
     if not xs:
         return ["No correlation of quality with rank was computed."]
     listed = "; ".join(f"{name_of(x)} {interval(found[x], 2)}" for x in xs)
-    sentences = [f"Spearman's correlation with quality, and its {results.laws.percent} interval: {listed}."]
+    over = "At all budgets, " if any(not point.is_final for point in results.points) else ""
+    said = f"Spearman's correlation with quality, and its {results.laws.percent} interval: {listed}."
+    sentences = [over + said]
     if "rankme" not in xs:
         return [*sentences, "The correlation with RankMe itself is not among them."]
     rank = found["rankme"]

@@ -239,7 +239,8 @@ def audit_table(results: StudyResults) -> Table:
         Column("p"),
         Column("interval", numeric=False),
     )
-    return Table("The checks of the audit.", columns, tuple(rows), empty="Rank was not audited.")
+    caption = "The checks of the audit, on each configuration at its largest budget, the mean of its seeds."
+    return Table(caption, columns, tuple(rows), empty="Rank was not audited.")
 
 
 def correlations_table(results: StudyResults) -> Table:

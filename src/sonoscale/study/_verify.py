@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from sonoscale.arguments import check_arguments
 from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.results import Result
+from sonoscale.study._watch import Lines, Watcher
 
 __all__ = ["Verified", "verify"]
 
@@ -23,6 +25,8 @@ class Verified(Result):
         files: in them, that were read and compared with their digests.
         wrong: a line for each thing that is damaged or missing.
         gone: runs that are in the ledger, and whose folders are not there, which is no fault.
+        retrained: of the runs that were trained again, a row per run and column: `run`, `label`, `seed`, `column`, how
+            many `values` were compared with the ledger, and the `largest_difference`.
     """
 
     folder: Path
@@ -30,35 +34,54 @@ class Verified(Result):
     files: int
     wrong: tuple[str, ...]
     gone: int
+    retrained: tuple[dict[str, Any], ...] = ()
 
     @property
     def headline(self) -> str:
         """How much was looked at, and how much is wrong."""
         gone = f"; {self.gone} run(s) are in the ledger only" if self.gone else ""
         what = "nothing is damaged" if not self.wrong else f"{len(self.wrong)} problem(s)"
-        return f"{self.folder}: the ledger and {self.files} files of {self.runs} run(s) were read: {what}{gone}"
+        again = ""
+        if self.retrained:
+            numbers = sum(row["values"] for row in self.retrained)
+            off = [row for row in self.retrained if row["largest_difference"]]
+            worst = max(off, key=lambda row: row["largest_difference"], default=None)
+            again = f"; {len({row['run'] for row in self.retrained})} run(s) were trained again: "
+            again += f"all {numbers} numbers are the same" if worst is None else (
+                f"{len(off)} of {len(self.retrained)} columns differ, by at most {worst['largest_difference']:.3g} "
+                f"({worst['column']} of {worst['run']})"
+            )  # fmt: skip
+        return f"{self.folder}: the ledger and {self.files} files of {self.runs} run(s) were read: {what}{gone}{again}"
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per problem."""
-        return [{"problem": line} for line in self.wrong]
+        """One row per problem, or else per run and column that were compared."""
+        return [{"problem": line} for line in self.wrong] or list(self.retrained)
 
     def as_dict(self) -> dict[str, Any]:
         """All fields."""
-        return {**vars(self), "folder": str(self.folder), "wrong": list(self.wrong)}
+        lists = {"wrong": list(self.wrong), "retrained": list(self.retrained)}
+        return {**vars(self), "folder": str(self.folder), **lists}
 
 
 @in_one_line
-def verify(folder: str | Path) -> Verified:
+def verify(
+    folder: str | Path, *, retrain: int = 0, seed: int = 0, workers: int | None = None,
+    progress: Watcher | Callable[[str], object] | None = None,
+) -> Verified:  # fmt: skip
     """Read all that a study keeps, and compare it with its checksums: ledger, checkpoints, trunks; and with itself.
 
     Arguments:
         folder: of the study.
+        retrain: so many finished runs are trained and probed again, beside the study, and compared with the ledger.
+        seed: of the draw of these.
+        workers: runs at once; None: as many as the study has.
+        progress: is notified, as by `Study.run`.
 
     Returns:
         What is damaged, missing, or says other numbers in the ledger than in the run's own record.
 
     Raises:
-        SonoscaleError: there is no study.
+        SonoscaleError: there is no study; or runs are to be trained again, and none can be, or one fails.
 
     Example:
         >>> verify("no-study")
@@ -70,6 +93,8 @@ def verify(folder: str | Path) -> Verified:
     from sonoscale.study._encoders_job import read_record as read_encoder
     from sonoscale.study._ledger import read_ledger
 
+    if retrain < 0 or (workers is not None and workers < 1):
+        raise SonoscaleError(f"retrain = {retrain}, workers = {workers}: give 0 runs or more, and at least one process")
     place = Path(folder)
     if not (place / "runs").is_dir() and not (place / "ledger.parquet").is_file():
         raise SonoscaleError(f"{place}: holds no study: neither runs nor a ledger.parquet")
@@ -101,4 +126,10 @@ def verify(folder: str | Path) -> Verified:
     for one in folders:
         if one.name not in there:
             wrong.append(f"{one}: holds no readable record of a run")
-    return Verified(place, len(there), files, tuple(wrong), len(set(rows) - there))
+    again: list[dict[str, Any]] = []
+    if retrain:
+        from sonoscale.study._retrain import retrain as train_again
+
+        watcher = progress if isinstance(progress, Watcher) else Lines(progress)
+        again = train_again(place, retrain, seed=seed, workers=workers, watcher=watcher)
+    return Verified(place, len(there), files, tuple(wrong), len(set(rows) - there), tuple(again))

@@ -69,12 +69,14 @@ def compare_routes(
 def verdict(routes: dict[str, Route], *, rank: str, quality: str) -> str:
     """What going through the rank gains or loses, in one sentence."""
     through, direct = routes[THROUGH_RANK], routes[DIRECT]
+    if through.gain is None or through.gain_low is None or through.gain_high is None:
+        return (
+            f"{quality} of clusters left out cannot be predicted: without one of them the others do not determine a law"
+        )
     said = (
         f"{quality} of clusters left out is predicted through {rank} with an error of {through.loo_error:.3g}, "
         f"directly with one of {direct.loo_error:.3g}: "
     )
-    if through.gain is None or through.gain_low is None or through.gain_high is None:
-        return said + "the two cannot be compared, as the other clusters do not determine both"
     span = f"[{through.gain_low:+.2g}, {through.gain_high:+.2g}]"
     if through.gain_low > 0:
         return said + f"going through {rank} gains {through.gain:.2g} {span}"
