@@ -63,8 +63,10 @@ FILES = [
     "caf\udce9.json", "o.html", "o.png", "o.pdf", "o.json", "o.parquet", "o.txt", "run.yaml", "study.yaml",
 ]  # fmt: skip
 """Never above the folder of a case, as a command may be asked to write there."""
-LEFT_ALONE = {"workers", "devices", "help", "executor", "watch", "logger", "cache", "device", "compile_"}
-"""Options that decide where, how, and with how many processes work is done."""
+LEFT_ALONE = {
+    "workers", "devices", "help", "executor", "watch", "logger", "cache", "device", "compile_", "calibrate",
+}  # fmt: skip
+"""Options that decide where, how, and with how many processes work is done, or how long the machine is measured."""
 
 
 def everything(base: Path) -> Path:
@@ -136,7 +138,7 @@ def commands(base: Path) -> Attack:
 
     from sonoscale.cli.main import app
 
-    misused = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+    misused: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
     whole, group = everything(base), typer.main.get_command(app)
 
     def attack(rng: random.Random, folder: Path, line: str | None = None) -> Callable[[], object]:
