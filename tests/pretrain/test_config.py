@@ -202,6 +202,7 @@ LATENT, CONTRASTIVE = {"objective": {"kind": "latent"}}, {"objective": {"kind": 
         (CONTRASTIVE, {"objective": {"kind": "contrastive", "temperature": 0.2}}),
         (CONTRASTIVE, {"objective": {"kind": "contrastive", "view_fraction": 0.5}}),
         (CONTRASTIVE, {"objective": {"kind": "contrastive", "fade_db": 0.0}}),
+        ({}, {"train": {"frozen_layers": 1}}),
     ],
 )
 def test_other_runs_have_other_outcomes(one, other):

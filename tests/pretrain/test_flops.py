@@ -50,6 +50,15 @@ def test_operations_are_those_that_torch_counts(kind, backbone, shape):
     assert counted.inference == cost.flops_inference
 
 
+@pytest.mark.parametrize("frozen", [1, 2, 3])  # the patch embedding; a block; all
+@pytest.mark.parametrize(("kind", "backbone"), KINDS)
+def test_layers_that_are_not_trained_cost_no_backward_pass(kind, backbone, frozen):
+    config = run_config({"encoder": {"depth": 2}, "train": {"frozen_layers": frozen}}, kind, backbone)
+    cost, counted = training_cost(config), count_operations(config)
+    assert counted.training == pytest.approx(cost.flops, rel=1e-9)
+    assert counted.inference == cost.flops_inference
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize(("kind", "backbone"), KINDS)
 def test_parameters_are_counted_exactly(kind, backbone, shape):

@@ -86,6 +86,20 @@ def in_process(monkeypatch):
     monkeypatch.setattr(_execute, "open_executor", lambda name, **how: Here())
 
 
+@pytest.fixture(scope="module")
+def cluster():
+    """A Ray cluster on this machine, of its own."""
+    import ray
+
+    from sonoscale.measure._ray import join_cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        patch.setenv("RAY_worker_niceness", "0")  # else whatever runs beside the tests comes first
+        yield join_cluster("local")
+        ray.shutdown()
+
+
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory):
     file = tmp_path_factory.mktemp("study") / "tiny.yaml"

@@ -235,6 +235,23 @@ def test_the_outcome_of_a_run_does_not_depend_on_how_the_study_is_written(study)
     assert expand(again) == expand(ranged), "the kept study file is another study"
 
 
+def test_families_have_budgets_of_their_own_in_steps_or_in_operations(study):
+    families = [
+        {"name": "short"},
+        {"name": "long", "train": {"budgets": [16, 64]}},
+        {"name": "counted", "train": {"flops": [1e9, 4e9]}},
+        {"name": "swept", "sweep": {"train.flops": [[1e9], [2e9, 8e9]]}},
+    ]
+    runs = {run.label: run.config for run in expand(study(families=families, sweep={}, seeds=[0]))}
+    assert {label: (run.budgets, run.train.flops) for label, run in runs.items() if "swept f" not in label} == {
+        "short base": ((4, 8), None), "long base": ((16, 64), None),
+        "counted base": (runs["counted base"].budgets, (1e9, 4e9)),  # the base of swept is that of short
+    }  # fmt: skip
+    step = training_cost(runs["counted base"]).flops * 16
+    assert [budget * step for budget in runs["counted base"].budgets] == pytest.approx([1e9, 4e9], rel=0.1)
+    assert [run.train.flops for label, run in runs.items() if "swept f" in label] == [(1e9,), (2e9, 8e9)]
+
+
 def test_families_have_bases_of_their_own(study):
     families = [
         {"name": "vit", "encoder": {"depth": 2}},
@@ -285,6 +302,14 @@ def test_more_seeds_at_chosen_points(study):
         ({"replicates": [{"at": {"encoder.widht": 8}, "seeds": 2}]}, "did you mean 'encoder.width'"),
         ({"families": [{"name": "a", "encoder": {"widht": 8}}]}, "family 'a': unknown key 'encoder.widht'; did you"),
         ({"families": [{"name": "a", "data": {"root": "x"}}]}, "one pool of data"),
+        ({"families": [{"name": "a", "train": {"steps": [9]}}]}, "key 'train.steps'; did you mean 'train.budgets'"),
+        ({"families": [{"name": "a", "train": {"budgets": [9], "flops": [1e9]}}]}, "family 'a': .*give one of them"),
+        (
+            {"families": [{"name": "a", "train": {"budgets": [9, 4]}}]},
+            r"family 'a': .*budgets = \[9, 4\].*must increase",
+        ),
+        ({"seeds": [2**63]}, r"seeds = \[9223372036854775808\]: give at least one.*below 2\^63 - 1"),
+        ({"replicates": [{"at": "centre", "seeds": [2**63 - 1]}]}, r"seeds = \[9223372036854775807\].*below 2\^63 - 1"),
         ({"families": [{"name": "a"}, {"name": "a"}]}, "families: the name 'a' is used twice"),
         ({"families": [{"name": "a", "encoder": {"width": 9}}]}, "family 'a'.*width = 9 must be a multiple of 4"),
     ],
@@ -293,3 +318,15 @@ def test_a_design_that_cannot_be(study, changes, expected):
     with pytest.raises(SonoscaleError, match=expected) as caught:
         expand(study(**changes))
     assert "\n" not in str(caught.value)
+
+
+def test_a_task_that_is_refused_is_one_line_and_not_also_a_list_that_is_too_short(study):
+    for task, said in (
+        ({"kind": "folde", "name": "a"}, "tasks.0.kind = 'folde': must be"),
+        ({"kind": "procedural"}, "key 'tasks.0.name' is required"),
+        ({"kind": "procedural", "name": "event", "train_clips": 0}, "tasks.0.train_clips = 0"),
+    ):
+        with pytest.raises(SonoscaleError) as caught:
+            study(tasks=[task])
+        assert said in str(caught.value)
+        assert len(str(caught.value).splitlines()) == 1, str(caught.value)

@@ -15,7 +15,7 @@ from sonoscale.encoders import load_encoder
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws import quality, read_runs
 from sonoscale.rank import rankme
-from sonoscale.study import EncoderStudy, status, study, verify
+from sonoscale.study import EncoderStudy, plan, status, study, verify
 from sonoscale.study._encoders_job import count_params
 from sonoscale.study._schema import COLUMNS
 
@@ -194,6 +194,7 @@ def test_another_readout_and_encoders_at_several_rates(zoo, tmp_path):
         ({"estimators": ["rankmee"]}, "there is no 'rankmee'"),
         ({"sweep": {}}, "unknown key 'sweep'"),
         ({"layers": [-1]}, "numbers from 0"),
+        ({"layers": True, "readouts": ["mean+std"]}, "layers are read by the mean; add it, or drop layers"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said_in_a_line(tmp_path, change, said):
@@ -218,8 +219,10 @@ def test_the_catalogue_is_a_study_and_says_what_was_loaded():
     assert all(one.loaded.startswith("never") and one.citation.startswith("arXiv:") for one in made.config.encoders)
     pinned = next(one for one in made.config.encoders if one.name == "mert-v1-95M")
     assert pinned.source == f"hf:m-a-p/MERT-v1-95M@{pinned.revision}?trust_remote_code=true"
-    with pytest.raises(SonoscaleError, match="trains none"):
-        made.plan()
+    assert made.planned() == []
+    for refused in (made.plan, made.add, lambda: plan(CATALOGUE)):
+        with pytest.raises(SonoscaleError, match=f"{made.config.name}: is of existing encoders, and trains none"):
+            refused()
 
 
 def models():

@@ -10,7 +10,7 @@ import pytest
 import sonoscale as so
 from sonoscale.errors import SonoscaleError
 from sonoscale.extras import available
-from sonoscale.study import export, import_ledger, sql, status, study
+from sonoscale.study import add, export, import_ledger, plan, sql, status, study
 from sonoscale.study._schema import COLUMNS
 
 needs_duckdb = pytest.mark.skipif(not available("duckdb"), reason="DuckDB is not installed: pip install duckdb")
@@ -65,8 +65,12 @@ def test_the_laws_of_an_imported_study_are_those_of_the_table(imported):
 def test_an_imported_study_is_listed_reported_and_not_run(imported, tmp_path):
     assert status(imported.folder).counts == {"queued": 0, "running": 0, "done": 16, "failed": 0}
     assert "16 runs" in imported.headline
-    with pytest.raises(SonoscaleError, match="was imported from a table, and has no runs to train"):
-        study(imported.folder).run()
+    for refused in (
+        study(imported.folder).run, imported.plan, imported.add, lambda: plan(imported.folder),
+        lambda: add(imported.folder, seeds=[3]),
+    ):  # fmt: skip
+        with pytest.raises(SonoscaleError, match="was imported from a table, and has no runs to train"):
+            refused()
     alone = tmp_path / "alone"
     alone.mkdir()
     (alone / "ledger.parquet").write_bytes((imported.folder / "ledger.parquet").read_bytes())

@@ -26,7 +26,7 @@ def problems(validator, raw):
     return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(raw)]
 
 
-@pytest.mark.parametrize("question", [name for name in QUESTIONS if name != "run"])
+@pytest.mark.parametrize("question", [name for name in QUESTIONS if name not in ("run", "continue")])
 def test_a_template_is_a_study_that_can_be_planned(question, tmp_path):
     file = init(tmp_path / "my study.yaml", question=question)
     text = file.read_text()
@@ -53,13 +53,33 @@ def test_a_template_for_a_folder_of_audio(question, tmp_path):
     assert run.data.kind == "folder"
 
 
-def test_an_existing_run_as_the_base(finished, tmp_path):
+@pytest.fixture
+def existing(finished):
+    """The folder of a run."""
     vit = ("width: 16", "backbone: vit", "depth: 1")
-    folder = next(
+    return next(
         path
         for path in (finished[0] / "runs").iterdir()
         if all(text in (path / "config.yaml").read_text() for text in vit)
     )
+
+
+def test_an_existing_run_to_train_further(existing, tmp_path):
+    file = init(tmp_path / "further.yaml", run=existing, question="continue")
+    made = study(file)
+    assert problems(STUDY, yaml.safe_load(file.read_text())) == []
+    runs = {run.label: run.config for run in made.planned()}
+    assert {run.train.init for run in runs.values()} == {str(existing)}
+    assert runs["frozen_layers=2"].is_frozen
+    assert not runs["base"].is_frozen
+    assert runs["base"].encoder == load_config(RunConfig, existing / "config.yaml").encoder
+    assert "train_clips" in {one.name for one in plan(made, speed=1e9).identified.exponents}
+    with pytest.raises(SonoscaleError, match="question = 'continue': give the run"):
+        init(tmp_path / "none.yaml", question="continue")
+
+
+def test_an_existing_run_as_the_base(existing, tmp_path):
+    folder = existing
     file = init(tmp_path / "again.yaml", run=folder)
     made = study(file)
     assert problems(STUDY, yaml.safe_load(file.read_text())) == []
@@ -87,7 +107,7 @@ def test_what_cannot_be_written(tmp_path):
         init(tmp_path / "other.yaml", question="isoflops")
     with pytest.raises(SonoscaleError, match="question = 'run': give the run"):
         init(tmp_path / "other.yaml", question="run")
-    with pytest.raises(SonoscaleError, match="is the base of question run, not of folder"):
+    with pytest.raises(SonoscaleError, match="is the base of the questions run and continue, not of folder"):
         init(tmp_path / "other.yaml", question="folder", run=tmp_path)
     with pytest.raises(SonoscaleError, match="absent: no such folder"):
         init(tmp_path / "other.yaml", data=tmp_path / "absent")

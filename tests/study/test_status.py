@@ -12,6 +12,8 @@ from sonoscale.claims import claim
 from sonoscale.errors import SonoscaleError
 from sonoscale.study import add, retry, status, stop
 from sonoscale.study._failures import note_failure, read_failures
+from sonoscale.study._plan_file import write_plan
+from sonoscale.study._run import write_config
 
 
 @pytest.fixture
@@ -128,6 +130,33 @@ def test_a_longer_budget_continues_and_ends_as_if_it_had_been_there_from_the_sta
     assert len({run.name for run in run_folders(out)} - before) == 6
     with pytest.raises(SonoscaleError, match="nothing to add: the study has all of it already"):
         add(out, budgets=[24])
+
+
+def test_budgets_are_added_to_the_families_that_have_some_of_that_kind(tiny, tmp_path):
+    families = [
+        {"name": "plain"},
+        {"name": "steps", "train": {"budgets": [4, 16]}},
+        {"name": "counted", "train": {"flops": [1e9]}},
+    ]
+    out = tmp_path / "out"
+    begun = so.study(tiny, out=out, set={"families": families, "sweep": {}})
+    out.mkdir()
+    write_config(begun.config, out)
+    write_plan(out, [])
+    added = {}
+    for steps, flops in (([64], []), ([], [4e9])):
+        add(out, budgets=steps, flops=flops)
+        added |= {run.label: (run.config.train.budgets, run.config.train.flops) for run in so.study(out).planned()}
+    assert added == {
+        "plain base": ((4, 8, 64), None), "steps base": ((4, 16, 64), None),
+        "counted base": ((100, 200, 400), (1e9, 4e9)),
+    }  # fmt: skip
+    counted = {"clip_seconds": 1.0, "batch_size": 16, "flops": [1e9], "warmup_steps": 2}
+    alone = so.study(tiny, out=tmp_path / "alone", set={"sweep": {}, "train": counted})
+    (tmp_path / "alone").mkdir()
+    write_config(alone.config, alone.folder)
+    with pytest.raises(SonoscaleError, match=r"budgets = \[64\]: this study has its budgets in FLOPs .*: add flops"):
+        add(alone.folder, budgets=[64])
 
 
 def test_what_is_added_must_be_valid(finished, tmp_path):

@@ -4,12 +4,12 @@ import shutil
 
 import pytest
 from tests.study.test_end_to_end import hidden, run_folders, table
-from tests.study.test_executors import cluster, needs_ray, needs_slurm  # noqa: F401 (a fixture)
+from tests.study.test_executors import needs_ray, needs_slurm
 
 import sonoscale as so
 from sonoscale.study import Lines
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.xdist_group("study")]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.xdist_group("study")]
 
 TWELVE = {"sweep": {"encoder.width": [8, 12, 20, 24], "objective.mask_ratio": [0.5]}, "seeds": [0, 1]}
 LOCAL = {"executor": "local", "workers": 2}
@@ -50,7 +50,7 @@ def check_half(folder):
 
 
 @needs_ray
-def test_ray_gives_the_numbers_of_local_processes(by_local, tiny, cache, tmp_path, cluster):  # noqa: F811
+def test_ray_gives_the_numbers_of_local_processes(by_local, tiny, cache, tmp_path, cluster):
     so.study(tiny, out=tmp_path / "out", cache=cache, set=TWELVE).run(**RAY)
     assert table(tmp_path / "out") == table(by_local[0])
     assert hidden(tmp_path / "out") == []
@@ -61,10 +61,11 @@ def test_submitit_gives_the_numbers_of_local_processes(by_local, tiny, cache, tm
     so.study(tiny, out=tmp_path / "out", cache=cache, set=TWELVE).run(**SLURM)
     assert table(tmp_path / "out") == table(by_local[0])
     assert hidden(tmp_path / "out") == []
+    assert list((tmp_path / "out" / "slurm").glob("*_result.pkl"))
 
 
 @needs_ray
-def test_half_by_local_processes_and_the_rest_by_ray(by_local, tiny, cache, tmp_path, cluster):  # noqa: F811
+def test_half_by_local_processes_and_the_rest_by_ray(by_local, tiny, cache, tmp_path, cluster):
     continued(by_local, tiny, cache, tmp_path / "out", RAY)
 
 

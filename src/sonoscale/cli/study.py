@@ -104,13 +104,14 @@ def add(
     value: Annotated[list[str] | None, typer.Option(help="To a swept key: encoder.width=[96,128].")] = None,
     seed: Annotated[list[int] | None, typer.Option(help="One more seed.")] = None,
     budget: Annotated[list[int] | None, typer.Option(help="One more budget, in steps.")] = None,
+    flops: Annotated[list[float] | None, typer.Option(help="One more budget, in FLOPs.")] = None,
 ) -> None:
     """Add values, seeds or longer budgets; a longer budget continues what was trained."""
     from sonoscale.config import override_pairs
     from sonoscale.study import add
 
     values = {key: more if isinstance(more, list) else [more] for key, more in override_pairs(value or [])}
-    say(repr(add(folder, values=values, seeds=seed or [], budgets=budget or [])))
+    say(repr(add(folder, values=values, seeds=seed or [], budgets=budget or [], flops=flops or [])))
 
 
 @app.command("verify")
@@ -306,9 +307,11 @@ def plan(
 @app.command("init")
 def init(
     file: Annotated[Path, typer.Argument(help="The file to write.")] = Path("study.yaml"),
-    question: Annotated[str | None, typer.Option(help="folder, width-data, objectives, isoflop or run.")] = None,
+    question: Annotated[
+        str | None, typer.Option(help="folder, width-data, objectives, isoflop, run or continue.")
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of unlabelled audio (default: synthesised).")] = None,
-    run: Annotated[Path | None, typer.Option(help="An existing run as the base.")] = None,
+    run: Annotated[Path | None, typer.Option(help="An existing run as the base, or to train further.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write a commented study file for a common question, and the schema that editors check it with."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sonoscale.encoders._cost import block_flops, block_params, encoder_flops, encoder_params, linear_params
     from sonoscale.encoders._device import find_device
     from sonoscale.encoders._extract import embed_store, read_store
+    from sonoscale.encoders._initial import own_encoder
     from sonoscale.encoders._load import load_encoder
     from sonoscale.encoders._pool import pool, pool_dim
     from sonoscale.encoders._positions import sincos_positions

@@ -35,10 +35,11 @@ def encoder_params(config: EncoderConfig) -> int:
     return ends + width + config.depth * _conv_block_params(width, config.mlp_width, config.kernel)
 
 
-def encoder_flops(config: EncoderConfig, time_patches: int, visible: int) -> tuple[int, int]:
+def encoder_flops(config: EncoderConfig, time_patches: int, visible: int, *, frozen: int = 0) -> tuple[int, int]:
     """Operations of the backbone on one example, forward and backward.
 
     A backward pass costs two products for each product, but one in the patch embedding, as patches need no gradient.
+    It ends at the first layer that is trained.
     The transformer works on the visible patches alone, convolutions on the whole grid.
 
     `FlopCounterMode` of torch 2.6 to 2.13 counts the gradient of a depthwise kernel `width` times too high, as if
@@ -48,6 +49,7 @@ def encoder_flops(config: EncoderConfig, time_patches: int, visible: int) -> tup
         config: shape of the encoder.
         time_patches: patches along time.
         visible: visible patches, at most `time_patches * config.mel_patches`; all of them at inference.
+        frozen: layers that are not trained, from the first, which is the patch embedding.
 
     Returns:
         Operations of the forward and of the backward pass; a multiplication and an addition count as two.
@@ -64,25 +66,33 @@ def encoder_flops(config: EncoderConfig, time_patches: int, visible: int) -> tup
     if not 0 <= visible <= patches:
         raise SonoscaleError(f"visible = {visible} is not between 0 and the {patches} patches of the grid")
     if config.backbone == "cnn":
-        return _cnn_flops(config, patches)
-    embed = 2 * visible * config.patch_size * config.width
+        return _cnn_flops(config, patches, frozen)
+    embed, unneeded = 2 * visible * config.patch_size * config.width, 0
     if config.backbone == "vit":
         forward, backward = block_flops(visible, config.width, config.mlp_width)
     else:
-        forward = 2 * patches * config.width * (config.kernel**2 + 2 * config.mlp_width)
+        depthwise = 2 * patches * config.width * config.kernel**2
+        forward = depthwise + 2 * patches * config.width * 2 * config.mlp_width
         backward = 2 * forward
-    return embed + config.depth * forward, embed + config.depth * backward
+        unneeded = depthwise  # a block begins with it, and what comes from a frozen layer needs no gradient
+    if not frozen:
+        return embed + config.depth * forward, embed + config.depth * backward
+    trained = config.depth + 1 - frozen
+    return embed + config.depth * forward, trained * backward - (unneeded if trained else 0)
 
 
-def _cnn_flops(config: EncoderConfig, patches: int) -> tuple[int, int]:
+def _cnn_flops(config: EncoderConfig, patches: int, frozen: int) -> tuple[int, int]:
     """Over the whole grid; the log-mels need no gradient."""
     places = patches * config.patch_size
     layers = []
     for (inputs, outputs), (along_time, along_mel) in zip(_stem_pairs(config), config.stem_strides, strict=True):
         places //= along_time * along_mel
         layers.append(2 * places * 9 * inputs * outputs)
-    layers += [2 * patches * 9 * config.width**2] * (2 * config.depth)
-    return sum(layers), 2 * sum(layers) - layers[0]
+    block = 2 * (2 * patches * 9 * config.width**2)
+    forward = sum(layers) + config.depth * block
+    if frozen:
+        return forward, 2 * (config.depth + 1 - frozen) * block
+    return forward, 2 * forward - layers[0]
 
 
 def _stem_pairs(config: EncoderConfig) -> list[tuple[int, int]]:

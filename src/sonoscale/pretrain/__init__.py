@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sonoscale.pretrain._estimate import count_operations, peak_flops
     from sonoscale.pretrain._flops import Cost, training_cost
     from sonoscale.pretrain._init import init
+    from sonoscale.pretrain._initial import check_initial
     from sonoscale.pretrain._latent import LatentPrediction
     from sonoscale.pretrain._loop import train_run
     from sonoscale.pretrain._mae import MaskedAutoencoder, normalise_patches

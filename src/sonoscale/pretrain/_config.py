@@ -24,6 +24,8 @@ class TrainConfig(Config):
     other_words: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("steps", "max_steps", "iterations", "epochs", "budget"), "budgets"),
         **dict.fromkeys(("learning_rate", "rate"), "lr"), "batch": "batch_size", "warmup": "warmup_steps",
+        **dict.fromkeys(("init_from", "initial", "pretrained", "checkpoint", "weights", "resume_from"), "init"),
+        **dict.fromkeys(("freeze", "frozen"), "frozen_layers"),
     }  # fmt: skip
 
     clip_seconds: float = Field(default=1.0, ge=0.2, le=30)  # length of a training example; cut to whole patches
@@ -43,6 +45,8 @@ class TrainConfig(Config):
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # of products; auto: bf16 where the machine has it
     rank_points: int = Field(default=5, ge=2)  # rank measurements along the trunk, log-spaced, step 0 included
     checkpoint_minutes: float = Field(default=5.0, ge=0)  # between two writings of the state to resume from
+    init: str | None = None  # encoder to begin with: run folder, checkpoint, hf export of ours; null: weights are drawn
+    frozen_layers: int = Field(default=0, ge=0)  # of the encoder that keep their weights, the patch embedding first
 
     @model_validator(mode="after")
     def _check(self) -> TrainConfig:
@@ -127,6 +131,11 @@ class RunConfig(Config):
             check_mask(self.objective.mask, self.time_patches, self.encoder.mel_patches, self.kept)
         if self.objective.kind == "latent":
             self._check_teacher()
+        if self.train.frozen_layers > self.encoder.depth + 1:
+            raise ValueError(
+                f"train.frozen_layers = {self.train.frozen_layers}: the encoder has {self.encoder.depth + 1} layers "
+                f"(the patch embedding, and encoder.depth = {self.encoder.depth} blocks): give no more"
+            )
         if self.train.parametrisation == "mup":
             heads, width = self.encoder.heads or 1, self.train.lr_width
             if width % 4 or width % heads:
@@ -243,6 +252,11 @@ class RunConfig(Config):
         return self.view_time_patches * self.encoder.patch_frames
 
     @property
+    def is_frozen(self) -> bool:
+        """Whether all layers of the encoder keep their weights, so that only what reads it is trained."""
+        return self.train.frozen_layers == self.encoder.depth + 1
+
+    @property
     def budgets(self) -> tuple[int, ...]:
         """Steps of each budget, however they are given."""
         if self.train.flops is None:
@@ -261,10 +275,10 @@ class RunConfig(Config):
         content["encoder"]["heads"] = self.encoder.n_heads
         content["objective"] = self._objective_outcome()
         train = content["train"]
-        for key in ("accumulate", "checkpoint_minutes", "flops"):
-            del train[key]
+        for key in ("accumulate", "checkpoint_minutes", "flops", "init"):
+            del train[key]  # the weights that it begins with are part of the run's identity, wherever they lie
         train["budgets"] = list(self.budgets)
-        for key, usual in (("log_mels", "cached"), ("precision", "fp32")):
+        for key, usual in (("log_mels", "cached"), ("precision", "fp32"), ("frozen_layers", 0)):
             if train[key] in (usual, "auto"):  # so that runs from before there was a choice keep their names
                 del train[key]
         if self.encoder.width == self.train.lr_width or train["parametrisation"] == "standard":

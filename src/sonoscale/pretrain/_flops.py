@@ -60,15 +60,15 @@ def training_cost(config: RunConfig) -> Cost:
         (98864, 39616512)
 
     """
-    enc, time, patches = config.encoder, config.time_patches, config.patches
+    enc, time, patches, frozen = config.encoder, config.time_patches, config.patches, config.train.frozen_layers
     params = encoder_params(enc)
     inference = encoder_flops(enc, time, patches)[0]
     if config.objective.kind == "contrastive":
         views = config.view_time_patches
         params_head, flops_head = _head(config)
-        flops = 2 * sum(encoder_flops(enc, views, views * enc.mel_patches))
+        flops = 2 * sum(encoder_flops(enc, views, views * enc.mel_patches, frozen=frozen))
         return Cost(params, 0, 0, params_head, flops, 0, 0, flops_head, inference)
-    flops = sum(encoder_flops(enc, time, config.kept))
+    flops = sum(encoder_flops(enc, time, config.kept, frozen=frozen))
     if config.objective.kind == "mae":
         params_decoder, flops_decoder = _decoder(config, enc.patch_size)
         return Cost(params, params_decoder, 0, 0, flops, flops_decoder, 0, 0, inference)
@@ -85,8 +85,9 @@ def _decoder(config: RunConfig, outputs: int) -> tuple[int, int]:
     params = (
         linear_params(width, dec) + dec + depth * block_params(dec, mlp) + 2 * dec + linear_params(dec, outputs)
     )  # fmt: skip
-    ends = 2 * config.kept * width * dec + 2 * hidden * dec * outputs
-    return params, 3 * ends + depth * sum(block_flops(config.patches, dec, mlp))
+    embed, predict = 2 * config.kept * width * dec, 2 * hidden * dec * outputs
+    ends = (2 if config.is_frozen else 3) * embed + 3 * predict  # frozen tokens need no gradient
+    return params, ends + depth * sum(block_flops(config.patches, dec, mlp))
 
 
 def _head(config: RunConfig) -> tuple[int, int]:
@@ -94,5 +95,5 @@ def _head(config: RunConfig) -> tuple[int, int]:
     width, outputs = config.encoder.width * config.encoder.mel_patches, config.objective.projection_width
     others = 2 * config.train.batch_size
     params = linear_params(width, width) + linear_params(width, outputs)
-    view = 2 * width * width + 2 * width * outputs + 2 * others * outputs
-    return params, 3 * 2 * view
+    first, rest = 2 * width * width, 2 * width * outputs + 2 * others * outputs
+    return params, 2 * ((2 if config.is_frozen else 3) * first + 3 * rest)

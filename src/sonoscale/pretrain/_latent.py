@@ -63,6 +63,11 @@ class LatentPrediction(Objective):
             mean = gather_rows(_over_patches(layers).mean(dim=0), hidden)  # [B, h, D]
         return F.layer_norm(mean, mean.shape[-1:])
 
+    def take_encoder(self, weights: dict[str, Tensor]) -> None:
+        """See `Objective.take_encoder`; the teacher is a copy again."""
+        super().take_encoder(weights)
+        self.teacher.load_state_dict(self.encoder.backbone.state_dict())
+
     @torch.no_grad()
     def after_step(self, step: int) -> None:
         """Move the teacher."""

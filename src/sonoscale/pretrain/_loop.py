@@ -19,6 +19,7 @@ from sonoscale.pretrain._batches import Batches
 from sonoscale.pretrain._config import RunConfig
 from sonoscale.pretrain._estimate import peak_flops
 from sonoscale.pretrain._flops import training_cost
+from sonoscale.pretrain._initial import begin_with
 from sonoscale.pretrain._monitor import RankReading, check_loss, check_rank, heldout_loss, rank_monitor, read_rank
 from sonoscale.pretrain._objective import build_objective, prepare_for_speed
 from sonoscale.pretrain._optimiser import make_optimiser, set_lr
@@ -46,6 +47,7 @@ def train_run(
     restart: bool = False,
     claim: Claim | None = None,
     continues: Path | None = None,
+    initial: str | None = None,
     log: Log = lambda metrics, step: None,
     progress: Progress | None = None,
 ) -> None:
@@ -69,6 +71,7 @@ def train_run(
         restart: restart an unfinished run.
         claim: on the run, in `folder.parent`, where the caller has it; by default it is claimed here.
         continues: see `find_trunk`.
+        initial: where the weights lie that it begins with, whose hash is in `identity`; by default they are drawn.
         log: given metrics, by name, and the step, besides what the run folder keeps.
         progress: called with (steps done, steps in all, mean loss of late).
 
@@ -84,6 +87,8 @@ def train_run(
     clips, cost, schedule = clips or len(train), training_cost(config), make_schedule(config)
     mean, std = train.statistics(clips)
     objective, base = build_objective(config, mean=mean, std=std)
+    if initial is not None:
+        begin_with(objective, initial, identity.get("init"))
     kept = WholeModel(objective, sharded=cuts_models(fabric))
     prepare_for_speed(objective, compiled)
     model: Any = fabric.setup_module(objective)

@@ -10,6 +10,7 @@ from torch.overrides import TorchFunctionMode
 
 from sonoscale.encoders import AudioEncoder
 from sonoscale.pretrain._config import RunConfig
+from sonoscale.pretrain._initial import freeze_layers
 from sonoscale.pretrain._optimiser import apply_parametrisation, make_optimiser
 
 
@@ -49,12 +50,16 @@ class Objective(nn.Module):
         """
         raise NotImplementedError
 
+    def take_encoder(self, weights: dict[str, Tensor]) -> None:
+        """Begin with an encoder that was trained before, given by its `state_dict`."""
+        self.encoder.load_state_dict(weights)
+
     def after_step(self, step: int) -> None:
         """Called after the optimiser's step `step` (counted from 0)."""
 
 
 def make_objective(config: RunConfig, *, mean: float, std: float) -> Objective:
-    """The model of a run, its weights drawn from torch's global generator.
+    """The model of a run, its weights drawn from torch's global generator, those of frozen layers fixed.
 
     Arguments:
         config: the run.
@@ -65,7 +70,9 @@ def make_objective(config: RunConfig, *, mean: float, std: float) -> Objective:
     from sonoscale.pretrain._mae import MaskedAutoencoder
 
     kinds = {"mae": MaskedAutoencoder, "latent": LatentPrediction, "contrastive": Contrastive}
-    return kinds[config.objective.kind](config, mean=mean, std=std)
+    objective = kinds[config.objective.kind](config, mean=mean, std=std)
+    freeze_layers(objective.encoder, config.train.frozen_layers)
+    return objective
 
 
 def build_for_training(config: RunConfig, *, mean: float, std: float) -> tuple[Objective, torch.optim.AdamW]:
@@ -84,7 +91,7 @@ class _NothingDrawn(TorchFunctionMode):
 
 
 def build_objective(config: RunConfig, *, mean: float, std: float) -> tuple[Objective, Objective]:
-    """The objective of a run, its weights drawn with the run's seed in its parametrisation.
+    """The objective of a run, its weights drawn with the run's seed in its parametrisation, wherever it begins.
 
     Arguments:
         config: the run.

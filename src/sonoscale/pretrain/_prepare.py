@@ -11,9 +11,11 @@ from typing import Any
 from sonoscale.audio import LogMelConfig
 from sonoscale.config import config_hash, validate
 from sonoscale.corpora import Corpus, CorpusData, DataConfig, FeatureStore, ProceduralData, build_features, feature_pool
+from sonoscale.corpora._base import Joined
 from sonoscale.encoders import checkpoint_content, checkpoint_path
 from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain._config import RunConfig
+from sonoscale.pretrain._initial import check_initial, initial_identity, initial_place
 from sonoscale.pretrain._runtime import in_precision
 from sonoscale.pretrain._waves import WaveStore
 from sonoscale.processes import WorkerPool
@@ -29,6 +31,7 @@ class PreparedRun:
         config: the run, its precision resolved.
         identity: all that decides the outcome.
         name: its hash, which names the run's folder.
+        initial: where the weights lie that it begins with, None where they are drawn.
     """
 
     train: FeatureStore | WaveStore
@@ -36,6 +39,7 @@ class PreparedRun:
     config: RunConfig
     identity: dict[str, Any]
     name: str
+    initial: str | None = None
 
 
 def prepare_run(
@@ -53,6 +57,7 @@ def prepare_run(
         SonoscaleError: the audio is not there, cannot be read, or is less than the run needs.
     """
     sources = Sources()
+    check_initial(config)
     check_clips(config, len(sources.training(config.data)))
     with feature_pool(workers) as pool:
         prepared = Inputs(sources, cache, pool, report).of_run(config)
@@ -125,7 +130,7 @@ class Inputs:
             config, training=self.sources.training(all_clips(data)), clips=len(self.sources.training(data)),
             heldout=held.corpus,
         )  # fmt: skip
-        return PreparedRun(train, held, config, identity, config_hash(identity))
+        return PreparedRun(train, held, config, identity, config_hash(identity), initial_place(config))
 
     def features(self, what: str, corpus: Corpus, front_end: LogMelConfig, dtype: str) -> FeatureStore:
         """Log-mels of a corpus; those that are missing are computed."""
@@ -200,31 +205,41 @@ def run_identity(config: RunConfig, *, training: Corpus, clips: int, heldout: st
         heldout: digest of the clips on which the rank is read.
 
     Raises:
-        SonoscaleError: the clips are fewer than a batch.
+        SonoscaleError: the clips are fewer than a batch; the encoder that it begins with is not there.
     """
     check_clips(config, clips)
+    begun = initial_identity(config)
     return {
         "format": FORMAT,
         "run": config.outcome(),
         "train": config_hash(training.identity, 16),
         "clips": clips,
         "heldout": heldout,
+        **({} if begun is None else {"init": begun}),
     }
 
 
 def training_audio(run: Path) -> Corpus | None:
     """All recordings that it had at hand, also those it held out, opened again where they were, whole.
 
-    None for a run on synthesised clips.
+    With those of the run whose weights it began with. None for a run on synthesised clips.
 
     Arguments:
         run: a run folder or a checkpoint file.
 
     Raises:
-        SonoscaleError: no run, or its audio is no longer there.
+        SonoscaleError: no run, or its audio, or the run that it began with, is no longer there.
     """
     file = checkpoint_path(run)
-    data: DataConfig = validate(RunConfig, checkpoint_content(file)["config"], source=str(file)).data
+    config = validate(RunConfig, checkpoint_content(file)["config"], source=str(file))
+    data: DataConfig = config.data
     if isinstance(data, CorpusData):
         data = data.model_copy(update={"max_seconds": None})
-    return None if isinstance(data, ProceduralData) else data.everything()
+    parts = [] if isinstance(data, ProceduralData) else [data.everything()]
+    if config.train.init is not None:
+        try:
+            earlier = training_audio(Path(config.train.init.removeprefix("hf:")).expanduser())
+        except SonoscaleError as error:
+            raise SonoscaleError(f"it began with {config.train.init}, whose own is not known ({error})") from error
+        parts += [] if earlier is None else [earlier]
+    return None if not parts else parts[0] if len(parts) == 1 else Joined(tuple(parts))

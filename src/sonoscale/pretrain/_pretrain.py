@@ -114,6 +114,7 @@ def pretrain(
     if not dry_run:
         check_logger(logger)
 
+    from sonoscale.pretrain._initial import check_initial
     from sonoscale.pretrain._prepare import check_clips
     from sonoscale.pretrain._runtime import in_precision, processes, start_runtime
 
@@ -129,6 +130,7 @@ def pretrain(
     if dry_run:
         data = run_config.data
         clips = len(data.training())
+        check_initial(run_config)
         check_clips(run_config, clips)
         return estimate_run(run_config, fabric, clips=clips, heldout=len(data.heldout()), compiled=compiled)
     if fabric.world_size == 1:
@@ -147,7 +149,8 @@ def pretrain(
         with metric_log(logger, place, prepared.name, first=first) as log:
             train_run(
                 run_config, prepared.train, prepared.heldout, folder, identity=prepared.identity,
-                clips=prepared.identity["clips"], fabric=fabric, compiled=compiled, restart=not resume, log=log,
+                clips=prepared.identity["clips"], initial=prepared.initial, fabric=fabric, compiled=compiled,
+                restart=not resume, log=log,
                 continues=fabric.broadcast(_to_continue(run_config, prepared, place) if resume and first else None),
                 progress=lambda done, total, loss: report("train", done, total, loss),
             )  # fmt: skip

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sonoscale.probe._protocols import PROTOCOLS, find_protocol
     from sonoscale.probe._results import ProbeResult, ProbeResults, Score
     from sonoscale.probe._rounds import Round
-    from sonoscale.probe._store import logmel_statistics, probe_store
+    from sonoscale.probe._store import logmel_statistics, probe_layers, probe_store
     from sonoscale.probe._targets import Targets
 
 __all__ = [

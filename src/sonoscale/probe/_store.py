@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -73,7 +73,8 @@ def probe_store(
 
     for name in readouts:
         check_readout(name)
-    methods = [find_protocol(name) for name in protocols]
+    for name in protocols:
+        find_protocol(name)
     if isinstance(encoder, str):
         statistics, device = logmel_statistics(store), device or "cpu"
         means = statistics[:, : statistics.shape[1] // 2]
@@ -81,10 +82,71 @@ def probe_store(
     else:
         embedded = {name: rows[0] for name, rows in read_store(encoder, store, readouts).items()}
         device = device or str(encoder.mean.device)
+    return _scored(
+        embedded, labels, folds, protocols=protocols, scheme=scheme, kind=kind, metric=metric, groups=groups,
+        roles=roles, seed=seed, device=device, progress=progress,
+    )  # fmt: skip
+
+
+def probe_layers(
+    encoder: AudioEncoder,
+    store: FeatureStore,
+    labels: Sequence[Any] | np.ndarray | Targets,
+    folds: Sequence[str] | np.ndarray,
+    *,
+    layers: Sequence[int],
+    readouts: Sequence[str] = ("mean",),
+    **how: Any,
+) -> dict[tuple[str, str, int], ProbeResult]:
+    """Score layers of one of our encoders, as `probe_store` scores its output.
+
+    Arguments:
+        encoder, store, labels, folds, readouts: see `probe_store`.
+        layers: which, 0 the patch embedding; the last is the output.
+        how: further options of `probe_store`.
+
+    Returns:
+        the result of each protocol, readout and layer.
+
+    Raises:
+        SonoscaleError: see `probe_store`.
+    """
+    from sonoscale.encoders import check_readout, read_store
+
+    for name in readouts:
+        check_readout(name)
+    progress = how.pop("progress", lambda what, done, total: None)
+    found: dict[tuple[str, str, int], ProbeResult] = {}
+    for name, rows in read_store(encoder, store, readouts, layers=True).items():
+        for layer in layers:
+            scored = _scored(
+                {name: rows[layer]}, labels, folds, **{"device": str(encoder.mean.device), **how},
+                progress=lambda what, done, total, layer=layer: progress(f"{what}, layer {layer}", done, total),
+            )  # fmt: skip
+            found |= {(protocol, readout, layer): result for (protocol, readout), result in scored.items()}
+    return found
+
+
+def _scored(
+    embedded: Mapping[str, np.ndarray],
+    labels: Sequence[Any] | np.ndarray | Targets,
+    folds: Sequence[str] | np.ndarray,
+    *,
+    device: str,
+    progress: Callable[[str, int, int], None],
+    protocols: Sequence[str] = ("linear",),
+    scheme: str = "folds",
+    kind: str = "multiclass",
+    metric: str | None = None,
+    groups: Sequence[str] | None = None,
+    roles: Sequence[str] | None = None,
+    seed: int = 0,
+) -> dict[tuple[str, str], ProbeResult]:
+    """The result of each protocol on the embeddings `[clips, R]` of each readout."""
     targets = labels if isinstance(labels, Targets) else make_targets(labels, kind=kind)
     results = {}
     for readout, rows in embedded.items():
-        for method in methods:
+        for method in map(find_protocol, protocols):
             own = isinstance(method, Retrieval) and kind != "retrieval"
             what = method.name if readout == "mean" else f"{method.name} on {readout}"
             result = probe_embeddings(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sonoscale.study._encoders_config import EncoderEntry, EncoderStudyConfig
     from sonoscale.study._execute import Executor
     from sonoscale.study._export import Exported, export
+    from sonoscale.study._given_study import EncoderStudy, ImportedStudy
     from sonoscale.study._imported import ImportedStudyConfig, import_ledger
     from sonoscale.study._init import init
     from sonoscale.study._plan import plan
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from sonoscale.study._quality_config import QualityConfig
     from sonoscale.study._sql import Queried, sql
     from sonoscale.study._status import RunState, Status, retry, status, stop
-    from sonoscale.study._study import EncoderStudy, ImportedStudy, Study, study
+    from sonoscale.study._study import Study, study
     from sonoscale.study._verify import Verified, verify
     from sonoscale.study._watch import Failure, Lines, Watcher
     from sonoscale.study._worker import Attempt, Outcome, attempt

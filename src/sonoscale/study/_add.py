@@ -73,6 +73,7 @@ def add(
     values: Mapping[str, Sequence[Any]] | None = None,
     seeds: Iterable[int] = (),
     budgets: Iterable[int] = (),
+    flops: Iterable[float] = (),
 ) -> Added:
     """Add values, seeds and budgets to a study that was begun; nothing is trained yet.
 
@@ -83,7 +84,8 @@ def add(
         folder: of the study; its `study.yaml` is changed.
         values: swept key -> values to add to it; a key that was not swept begins to be.
         seeds: to add.
-        budgets: steps to add.
+        budgets: steps to add, to the study's and to those of each family that has its own.
+        flops: likewise of a study, or families, whose budgets are in floating-point operations.
 
     Returns:
         What there is to train now.
@@ -100,6 +102,8 @@ def add(
     from sonoscale.study._study import study
 
     before = study(folder)
+    if not isinstance(before.config, StudyConfig):
+        return before.add()  # which says why not
     raw = before.config.model_dump(mode="json")
     for key, more in (values or {}).items():
         there = raw["sweep"].get(key, [])
@@ -107,17 +111,35 @@ def add(
             raise SonoscaleError(f"sweep.{key} = {there}: values can be added to a list only; change the study's file")
         raw["sweep"][key] = [*there, *(value for value in more if value not in there)]
     raw["seeds"] = [*raw["seeds"], *(seed for seed in seeds if seed not in raw["seeds"])]
-    longer = sorted({*raw["train"]["budgets"], *budgets})
-    if longer != sorted(raw["train"]["budgets"]):
-        if raw["train"].get("flops") is not None:
-            raise SonoscaleError("budgets: this study has its budgets in FLOPs (train.flops); add them in its file")
-        raw["train"]["budgets"] = longer
+    for key, more in (("budgets", budgets), ("flops", flops)):
+        if more := sorted({*more}):
+            _lengthen(raw, key, more)
     config = validate(StudyConfig, raw, source=str(before.folder / "study.yaml"))
     if config == before.config:
         raise SonoscaleError(f"{before.folder}: nothing to add: the study has all of it already")
     new, continued, kept = _sorted_out(expand(before.config), expand(config), before.folder)
     write_config(config, before.folder)
     return Added(study(before.folder, cache=before.cache), tuple(new), tuple(continued), kept)
+
+
+def _lengthen(raw: dict[str, Any], key: str, more: Sequence[float]) -> None:
+    """Add budgets wherever a study file has some that count: in `train`, and in that of families.
+
+    Raises:
+        SonoscaleError: they are in the other unit everywhere.
+    """
+    whole, families = raw["train"], raw["families"]
+    inherits = [family for family in families if not {"budgets", "flops"} & family["train"].keys()]
+    places = [family["train"] for family in families if family["train"].get(key) is not None]
+    in_steps = whole.get("flops") is None
+    if (inherits or not families) and in_steps == (key == "budgets"):
+        places.append(whole)
+    if not places:
+        said = {"budgets": "steps", "flops": "FLOPs (train.flops)"}
+        other = "flops" if key == "budgets" else "budgets"
+        raise SonoscaleError(f"{key} = {list(more)}: this study has its budgets in {said[other]}: add {other}")
+    for train in places:
+        train[key] = sorted({*train[key], *more})
 
 
 def _sorted_out(
@@ -156,7 +178,7 @@ def _name(run: PlannedRun) -> str:
 
 def _trunk(run: PlannedRun) -> str:
     content = run.config.model_dump(mode="json")
-    del content["train"]["budgets"]
+    del content["train"]["budgets"], content["train"]["flops"]
     return config_hash(content)
 
 

@@ -110,6 +110,10 @@ Where = Annotated[Literal["centre", "corners"] | dict[str, Any], BeforeValidator
 """Points of a design."""
 
 
+MOST_SEED = 2**63 - 1
+"""Seeds are below, as those of runs are."""
+
+
 class ReplicateConfig(Config):
     """More seeds at chosen points."""
 
@@ -145,13 +149,20 @@ class FamilyConfig(Config):
     def _check(self) -> FamilyConfig:
         for section in ("data", "encoder", "objective", "train"):
             known = [key.partition(".")[2] for key in run_keys() if key.startswith(f"{section}.")]
+            words = {"train": TrainConfig.other_words}.get(section, {})
             for key in getattr(self, section):
+                if key in words and key not in known:
+                    raise ValueError(
+                        f"family '{self.name}': unknown key '{section}.{key}'; did you mean '{section}.{words[key]}'?"
+                    )
                 if key not in known:
                     close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
                     hint = f"did you mean '{section}.{close[0]}'?" if close else f"valid keys here: {', '.join(known)}"
                     if section == "data":
                         hint += f" (a study has one pool of data; families may differ in {', '.join(DATA_KEYS)})"
                     raise ValueError(f"family '{self.name}': unknown key '{section}.{key}'; {hint}")
+        if self.train.get("budgets") is not None and self.train.get("flops") is not None:
+            raise ValueError(f"family '{self.name}': train.budgets and train.flops: give one of them")
         return self
 
 
@@ -174,6 +185,8 @@ class StudyConfig(Config):
     tasks: tuple[TaskConfig, ...] = Field(min_length=1)
     protocols: tuple[str, ...] = ("linear", "knn", "few-shot")  # by which tasks are scored, each by those for its kind
     readouts: tuple[Readout, ...] = ("frequency+std",)  # what is probed of tokens; quality is that of the first
+    layers: bool | tuple[int, ...] = False  # true: rank and scores of every layer too; or which, 0 the first
+    estimators: tuple[str, ...] = ()  # of ranks, besides rankme and rankme_centred: further columns of the ledger
     quality: QualityConfig = QualityConfig()  # the rule by which quality is made of scores
     ceiling: str | None = None  # a strong encoder, such as hf:owner/name, whose scores are shown as the ceiling
     law: LawConfig = LawConfig()
@@ -194,6 +207,8 @@ class StudyConfig(Config):
             if not given or len(set(given)) != len(given):
                 raise ValueError(f"{name} = {list(given)}: give at least one, each once")
         _check_protocols(self.protocols)
+        _check_layers(self.layers)
+        _check_estimators(self.estimators)
         if not self.design:
             raise ValueError(f"design is empty: give one of {', '.join(DESIGNS)}, or several")
         return self
@@ -237,8 +252,10 @@ def _check_kind(kind: Any) -> None:
 
 
 def _check_seeds(seeds: Sequence[int]) -> None:
-    if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
-        raise ValueError(f"seeds = {list(seeds)}: give at least one, each once, 0 or more; or how many")
+    if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0 or max(seeds) >= MOST_SEED:
+        raise ValueError(
+            f"seeds = {list(seeds)}: give at least one, each once, 0 or more and below 2^63 - 1; or how many"
+        )
 
 
 def _check_twice(what: str, names: Sequence[str]) -> None:
@@ -265,3 +282,24 @@ def _check_protocols(names: tuple[str, ...]) -> None:
             find_protocol(name)
         except SonoscaleError as error:
             raise ValueError(f"protocols: {error}") from None
+
+
+def _check_layers(layers: bool | tuple[int, ...]) -> None:
+    if not isinstance(layers, bool) and (min(layers, default=0) < 0 or len(set(layers)) < len(layers)):
+        raise ValueError(f"layers = {list(layers)}: give true, false, or numbers from 0, each once")
+
+
+def _check_estimators(names: tuple[str, ...]) -> None:
+    """Raises:
+    ValueError: one is no estimator, or is measured in any case.
+    """
+    if not names:
+        return
+    from sonoscale.rank import ESTIMATORS
+    from sonoscale.study._schema import COLUMNS
+
+    for name in names:
+        if name not in ESTIMATORS:
+            raise ValueError(f"estimators: there is no {name!r}; there are {', '.join(ESTIMATORS)}")
+        if name in {column.name for column in COLUMNS}:
+            raise ValueError(f"estimators: {name} is measured in any case; leave it out")

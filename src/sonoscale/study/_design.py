@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,11 +91,24 @@ def expand(study: StudyConfig) -> list[PlannedRun]:
                 config = first.model_copy(update={"seed": seed, "name": name})
                 planned = PlannedRun(config, label, axis, family.name if family else None, replicate)
                 runs.setdefault((digest, seed), planned)
+    _check_depth(study.layers, runs.values())
     for more, found in zip(study.replicates, replicates, strict=True):
         if not found:
             remedy = _REMEDY.get(str(more.at), "give keys and values as the sweep has them")
             raise SonoscaleError(f"replicates: no point of the design is at {more.at}: {remedy}")
     return list(runs.values())
+
+
+def _check_depth(layers: bool | tuple[int, ...], runs: Iterable[PlannedRun]) -> None:
+    """Raises:
+    SonoscaleError: a layer is asked for that no encoder has.
+    """
+    deepest = max((run.config.encoder.depth for run in runs), default=0)
+    beyond = [] if isinstance(layers, bool) else [layer for layer in layers if layer > deepest]
+    if beyond:
+        raise SonoscaleError(
+            f"layers: no encoder of this study has a layer {beyond[0]}: the deepest has {deepest + 1}, 0 the first"
+        )
 
 
 _REMEDY = {

@@ -13,7 +13,14 @@ from sonoscale.config import Config
 from sonoscale.corpora import DataConfig, TaskConfig
 from sonoscale.encoders import Readout
 from sonoscale.errors import SonoscaleError
-from sonoscale.study._config import LawConfig, StudyConfig, _check_protocols, _check_twice
+from sonoscale.study._config import (
+    LawConfig,
+    StudyConfig,
+    _check_estimators,
+    _check_layers,
+    _check_protocols,
+    _check_twice,
+)
 from sonoscale.study._imported import ImportedStudyConfig
 from sonoscale.study._quality_config import QualityConfig
 from sonoscale.study._schema import COLUMNS
@@ -85,16 +92,10 @@ class EncoderStudyConfig(Config):
             if not given or len(set(given)) != len(given):
                 raise ValueError(f"{name} = {list(given)}: give at least one, each once")
         _check_protocols(self.protocols)
-        if not isinstance(self.layers, bool) and (min(self.layers, default=-1) < 0):
-            raise ValueError(f"layers = {list(self.layers)}: give true, false, or numbers from 0")
-        if self.estimators:
-            from sonoscale.rank import ESTIMATORS
-
-            for name in self.estimators:
-                if name not in ESTIMATORS:
-                    raise ValueError(f"estimators: there is no {name!r}; there are {', '.join(ESTIMATORS)}")
-                if name in {column.name for column in COLUMNS}:
-                    raise ValueError(f"estimators: {name} is measured in any case; leave it out")
+        _check_layers(self.layers)
+        _check_estimators(self.estimators)
+        if self.layers and "mean" not in self.readouts:
+            raise ValueError(f"readouts = {list(self.readouts)}: layers are read by the mean; add it, or drop layers")
         return self
 
 

@@ -33,13 +33,14 @@ def init(
 ) -> Path:
     """Write a commented study file for a common question, and beside it the schema for editors.
 
-    Questions: `folder` (one folder of audio), `width-data`, `objectives`, `isoflop`, `run` (an existing run as base).
+    Questions: `folder` (one folder of audio), `width-data`, `objectives`, `isoflop`, `run` (an existing run as base),
+    `continue` (an existing run trained further, from its weights).
 
     Arguments:
         file: to be written; the study has its name.
         question: one of those above. None: `run` if one is given, `folder` if data are, else `width-data`.
         data: folder of unlabelled audio. None: the built-in procedural corpus, or for `folder` to be filled in.
-        run: folder of a run of ours whose configuration is the base.
+        run: folder of a run of ours whose configuration is the base, or, for `continue`, whose weights are.
         force: replace a file that is there.
 
     Returns:
@@ -63,18 +64,18 @@ def init(
     if asked not in QUESTIONS:
         said = "; ".join(f"{name} ({what})" for name, what in QUESTIONS.items())
         raise SonoscaleError(f"question = {asked!r}: there are {said}")
-    if (asked == "run") != (run is not None):
+    if (asked in ("run", "continue")) != (run is not None):
         raise SonoscaleError(
-            "question = 'run': give the run, the folder of an existing run"
+            f"question = {asked!r}: give the run, the folder of an existing run"
             if run is None
-            else f"run = {run}: is the base of question run, not of {asked}; leave one of them out"
+            else f"run = {run}: is the base of the questions run and continue, not of {asked}; leave one of them out"
         )
     if run is not None and data is not None:
         raise SonoscaleError(f"data = {data} and run = {run}: give one of them; a run has its own data")
     if path.exists() and not force:
         raise SonoscaleError(f"{path}: is there already; name another file, or force to replace it")
     fields: dict[str, str] = {"name": _name(path), "tasks": TASKS_MADE.rstrip() + "\n", "batch": "64"}
-    fields |= _of_run(Path(run)) if run is not None else _of_data(asked, data)
+    fields |= _of_run(Path(run), further=asked == "continue") if run is not None else _of_data(asked, data)
     text = Template(TEMPLATES[asked]).substitute(fields)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, f"# yaml-language-server: $schema=study.schema.json\n{text}")
@@ -107,8 +108,8 @@ def _of_data(question: str, data: str | os.PathLike[str] | None) -> dict[str, st
     return {"data": Template(DATA_FOLDER).substitute(fields), "batch": str(batch)}
 
 
-def _of_run(run: Path) -> dict[str, str]:
-    """The sections of a run, and values around its own."""
+def _of_run(run: Path, *, further: bool) -> dict[str, str]:
+    """The sections of a run, and values around its own; or of one that begins with its weights."""
     import yaml
 
     from sonoscale.pretrain import RunConfig, read_record
@@ -118,6 +119,10 @@ def _of_run(run: Path) -> dict[str, str]:
     kept: dict[str, Any] = config.model_dump(mode="json", exclude_defaults=True)
     kept.setdefault("encoder", {})["depth"] = config.encoder.depth  # whose default is another for each backbone
     kept["data"] = kept.get("data", {}) | {"kind": config.data.kind}
+    if further:
+        train = {key: value for key, value in kept.get("train", {}).items() if key != "frozen_layers"}
+        kept["train"] = train | {"init": str(run.resolve())}
+    slower, faster = (16, 0.25) if further else (2, 2)
     sections = {name: kept[name] for name in ("data", "encoder", "objective", "train") if kept.get(name)}
     width, record = config.encoder.width, read_record(run) or {}
     clips = int(record.get("clips") or config.data.clips or 1024)
@@ -127,5 +132,6 @@ def _of_run(run: Path) -> dict[str, str]:
         "run": str(run), "sections": yaml.safe_dump(sections, sort_keys=False, default_flow_style=None, width=100),
         "widths": str(sorted({max(8, 4 * round(width / 8)), 4 * round(width * 0.75 / 4), 2 * width} - {width})),
         "clips": str(fewer or [clips]),
-        "lr_low": f"{config.train.lr / 2:g}", "lr_high": f"{min(1.0, config.train.lr * 2):g}",
+        "lr_low": f"{config.train.lr / slower:g}", "lr_high": f"{min(1.0, config.train.lr * faster):g}",
+        "frozen": str(sorted({1, (config.encoder.depth + 2) // 2, config.encoder.depth + 1})),
     }  # fmt: skip

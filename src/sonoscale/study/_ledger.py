@@ -16,7 +16,7 @@ from sonoscale.errors import SonoscaleError
 from sonoscale.files import replacing
 from sonoscale.laws._checksum import CONTENT, check_content, content_digest
 from sonoscale.results import plain
-from sonoscale.study._schema import COLUMNS, LEDGER_VERSION, arrow_schema
+from sonoscale.study._schema import ADDED, COLUMNS, LEDGER_VERSION, arrow_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,10 +55,12 @@ def holds(rows: Sequence[Mapping[str, Any]], job: RunJob) -> bool:
     there = {
         (row["step"], row["task_id"])
         for row in rows
-        if row["score"] is not None and (row["rankme_readout"] is not None or row["readout"] == "mean")
+        if row["score"] is not None
+        and (row["rankme_readout"] is not None or (row["readout"] == "mean" and row["layer"] is None))
     }
-    keys = [key for task in job.tasks for key in task.keys.values()]
-    return all((step, key) in there for step in job.plan.config.budgets for key in keys)
+    if any(row.get(name) is None for row in rows for name in job.estimators):
+        return False
+    return all((step, key) in there for step in job.plan.config.budgets for key in job.keys)
 
 
 def build_ledger(
@@ -84,13 +86,17 @@ def build_ledger(
         rows += found or _renewed(known, job, held_against)
     order = list(dict.fromkeys(readout for job in jobs for task in job.tasks for _, readout in task.keys))
     rows.sort(key=lambda row: order.index(row["readout"]))  # first the readout of quality, though a run may lack it
-    return pa.Table.from_pylist(rows, schema=arrow_schema([column.name for column in COLUMNS]))
+    schema = arrow_schema([column.name for column in COLUMNS])
+    for name in dict.fromkeys(name for job in jobs for name in job.estimators):
+        schema = schema.append(pa.field(name, pa.float64()))
+    return pa.Table.from_pylist(rows, schema=schema)
 
 
 def _rows_of(job: RunJob, held_against: HeldAgainst | None) -> list[dict[str, Any]]:
     """From its folder."""
     from sonoscale.pretrain import read_record
-    from sonoscale.study._quality import rank_columns, read_ranks, score_columns
+    from sonoscale.study._prepare import layer_key
+    from sonoscale.study._quality import estimator_columns, rank_columns, read_ranks, score_columns
     from sonoscale.study._worker import read_probe
 
     record = read_record(job.folder)
@@ -99,11 +105,17 @@ def _rows_of(job: RunJob, held_against: HeldAgainst | None) -> list[dict[str, An
     rows = []
     fixed = _fixed(job, record)
     last = record["budgets"][-1]["step"]
-    found = [(task, key, read_probe(job.folder, key)) for task in job.tasks for key in task.keys.values()]
+    found = [
+        (task, key, name, layer, read_probe(job.folder, name))
+        for task in job.tasks
+        for key in task.keys.values()
+        for layer, name in [(None, key), *((layer, layer_key(key, layer)) for layer in job.layers)]
+    ]
     ranks = read_ranks(job.folder)
     for budget in record["budgets"]:
         measured = _measured(budget, job.plan.config) | {"is_final": budget["step"] == last}
-        for task, key, steps in found:
+        measured |= estimator_columns(job, budget["step"], ranks)
+        for task, key, name, layer, steps in found:
             if steps is None or str(budget["step"]) not in steps:
                 continue
             probe = steps[str(budget["step"])]
@@ -111,23 +123,25 @@ def _rows_of(job: RunJob, held_against: HeldAgainst | None) -> list[dict[str, An
             ends = {"score_low": probe.get("low"), "score_high": probe.get("high")}
             readout = probe.get("readout", "mean")  # probed before there were others
             held = score_columns(job, task, key, steps, held_against)
-            scores |= ends | {"readout": readout, "layer": None} | rank_columns(readout, budget, ranks)
-            rows.append({**fixed, **measured, "task": task.name, "task_id": key, **scores, **held})
+            scores |= ends | {"readout": readout, "layer": layer} | rank_columns(readout, budget, ranks, layer)
+            rows.append({**fixed, **measured, "task": task.name, "task_id": name, **scores, **held})
     return rows
 
 
 def _renewed(rows: Sequence[dict[str, Any]], job: RunJob, held_against: HeldAgainst | None) -> list[dict[str, Any]]:
     """Rows of an earlier ledger as they are called in this study, without tasks that it no longer has."""
+    from sonoscale.study._prepare import layer_key
     from sonoscale.study._quality import score_columns
 
-    tasks = {key: task for task in job.tasks for key in task.keys.values()}
+    tasks = {key: (task, key) for task in job.tasks for key in task.keys.values()}
+    tasks |= {layer_key(key, layer): (task, key) for task, key in tasks.values() for layer in job.layers}
     found = []
     for row in rows:
-        task = tasks.get(row["task_id"])
+        task, key = tasks.get(row["task_id"], (None, ""))
         if task is None or row["step"] not in job.plan.config.budgets:
             continue
         twin = {"0": {"score": row["floor_untrained"]}}
-        held = score_columns(job, task, row["task_id"], twin, held_against)
+        held = score_columns(job, task, key, twin, held_against)
         held = {name: row[name] if value is None else value for name, value in held.items()}
         found.append({**row, **_called(job), "task": task.name, **held})
     return found
@@ -178,9 +192,15 @@ def read_ledger(path: Path) -> Ledger:
     about = ledger_metadata(table.schema.metadata, path)
     if about is None:
         raise SonoscaleError(f"{path}: not the ledger of a study; name another folder, or move it away")
-    lacking = sorted({column.name for column in COLUMNS} - set(table.column_names))
+    there = set(table.column_names)
+    lacking = sorted({column.name for column in COLUMNS} - there - {*ADDED})
     if lacking:
         raise SonoscaleError(f"{path}: lacks the column(s) {', '.join(lacking)}")
+    if later := [name for name in ADDED if name not in there]:
+        ours = [column.name for column in COLUMNS]
+        for field in arrow_schema(later):
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+        table = table.select([*ours, *(name for name in table.column_names if name not in ours)])
     return Ledger(table, about)
 
 
@@ -235,6 +255,8 @@ def _fixed(job: RunJob, record: dict[str, Any]) -> dict[str, Any]:
         "params": record["params_encoder"],
         **{name: record.get(name, 0) for name in ("params_decoder", "params_teacher", "params_head")},
         "device": record.get("device"),
+        "init": job.identity.get("init"),
+        "frozen_layers": config.train.frozen_layers,
         "precision": record.get("precision"),
         "configuration": json.dumps(config.model_dump(mode="json"), sort_keys=True),
         "rankme_start": record["rank_start"]["rankme"],

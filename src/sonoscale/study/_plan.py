@@ -94,6 +94,8 @@ def plan(
     check_arguments(plan, locals())
     made = source if isinstance(source, Study) else study(source, set=set, cache=cache)
     _check(workers, device, speed, noise, level)
+    if not isinstance(made.config, StudyConfig):
+        return made.plan()  # which says why there is nothing to plan
     runs = expand(made.config)
     tasks = [task.load(_task_base(made.config)) for task in made.config.tasks]
     scans, heldout, corpus = _scan(runs)
@@ -176,10 +178,11 @@ def _processes(asked: int | None) -> int:
 
 def _scan(runs: Sequence[PlannedRun]) -> tuple[list[Scan], Scan, Corpus]:
     """Training clips of each run, those on which the rank is read, and the most training clips of a run."""
-    from sonoscale.pretrain import Sources, all_clips, check_clips
+    from sonoscale.pretrain import Sources, all_clips, check_clips, check_initial
 
     sources, known = Sources(), {}
     for run in runs:
+        check_initial(run.config)
         data = run.config.data
         if data not in known:
             everything = all_clips(data)
@@ -229,20 +232,23 @@ def _seconds(
 ) -> tuple[float | None, float | None]:  # fmt: skip
     """Of a core, for the whole run and its probing; the first of its architecture and seed probes their twin too."""
     from sonoscale.encoders._readout import readout_dim
+    from sonoscale.study._prepare import layers_of
 
     if speed is not None:
         return work.trained_flops / speed, None
     if rates is None:
         return None, None
     encoder, budgets = work.config.encoder, len(work.budgets)
-    probed = rates.embed(work, scans)  # of one network, by all protocols on all readouts
+    embed, fitted = rates.embed(work, scans), 0.0  # of one network, by all protocols on all readouts
     for readout in config.readouts:
         dim = readout_dim(encoder.width, encoder.mel_patches, readout)
         for task, scan in zip(tasks, scans, strict=True):
-            probed += sum(rates.fit(task.name, name, scan.clips, dim) for name in protocols_for(task, config.protocols))
-    probing = probed * (budgets + first)
-    if set(config.readouts) != {"mean"}:  # the rank of what is read out
-        probing += budgets * (rates.embed(work, [heldout]) + len(config.readouts) * rates.reading(work, heldout))
+            fitted += sum(rates.fit(task.name, name, scan.clips, dim) for name in protocols_for(task, config.protocols))
+    deep = len(layers_of(config.layers, encoder.depth))
+    probing = (embed + fitted) * (budgets + first) + (embed + fitted * deep if deep else 0.0) * budgets
+    if deep or set(config.readouts) != {"mean"}:  # the rank of what is read out
+        ranks = len(config.readouts) * (1 + deep)
+        probing += budgets * (rates.embed(work, [heldout]) + ranks * rates.reading(work, heldout))
     return rates.training(work, heldout) + probing, probing
 
 

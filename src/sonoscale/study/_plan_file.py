@@ -35,7 +35,7 @@ def planned_runs(jobs: Sequence[RunJob]) -> list[dict[str, Any]]:
                 "seed": config.seed,
                 "budgets": list(config.budgets),
                 "flops": float(training_cost(config).flops) * config.train.batch_size * config.budgets[-1],
-                "scores": [key for task in job.tasks for key in task.keys.values()],
+                "scores": job.keys,
             }
         )
     return found

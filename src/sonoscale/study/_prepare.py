@@ -18,6 +18,7 @@ from sonoscale.pretrain import (
     WaveStore,
     all_clips,
     check_clips,
+    check_initial,
     check_lengths,
     find_trunk,
     finished_runs,
@@ -28,7 +29,7 @@ from sonoscale.study._config import StudyConfig
 from sonoscale.study._design import PlannedRun
 from sonoscale.study._quality import protocols_for
 
-__all__ = ["RunJob", "TaskJob", "continued", "prepare"]
+__all__ = ["RunJob", "TaskJob", "continued", "layer_key", "layers_of", "prepare"]
 
 Report = Callable[[str, int, int], None]  # (what, done, total)
 
@@ -45,6 +46,11 @@ class TaskJob:
     how: dict[str, Any]  # scheme, kind, metric, groups and roles, as `probe_store` takes them
 
 
+def layer_key(key: str, layer: int) -> str:
+    """Digest of a score on a layer before the last, given that on the output."""
+    return config_hash([key, layer])
+
+
 @dataclass(frozen=True)
 class RunJob:
     """One run as a worker needs it; `folder` is named by the hash of all that decides its outcome."""
@@ -57,7 +63,16 @@ class RunJob:
     heldout_store: Path
     tasks: tuple[TaskJob, ...]
     study: str = ""  # its name
+    initial: str | None = None  # where the weights lie that it begins with; None where they are drawn
+    layers: tuple[int, ...] = ()  # before the last, that are scored too
+    estimators: tuple[str, ...] = ()  # of the rank, besides the usual two
     continues: Path | None = None  # folder of a finished run of smaller budgets, whose trunk this one continues
+
+    @property
+    def keys(self) -> list[str]:
+        """Digests of all its scores, those of layers behind."""
+        keys = [key for task in self.tasks for key in task.keys.values()]
+        return keys + [layer_key(key, layer) for layer in self.layers for key in keys]
 
 
 def prepare(
@@ -73,6 +88,7 @@ def prepare(
     _check_tasks(tasks, study.protocols)
     sources = Sources()
     for run in runs:  # all checks before the first long computation
+        check_initial(run.config)
         check_clips(run.config, len(sources.training(run.config.data)))
     if not isinstance(study.data, ProceduralData):
         for data in dict.fromkeys(all_clips(run.config.data) for run in runs):  # mixtures reach different clips
@@ -112,9 +128,19 @@ def _bind(study: StudyConfig, runs: list[PlannedRun], tasks: list[Task], inputs:
             heldout_store=prepared.heldout.folder,
             tasks=tuple(_task_job(t, s, study) for t, s in zip(tasks, stores, strict=True)),
             study=study.name,
+            initial=prepared.initial,
+            layers=layers_of(study.layers, run.config.encoder.depth),
+            estimators=study.estimators,
         )
         jobs.setdefault(job.folder, job)  # the same run may be written in two ways
     return list(jobs.values())
+
+
+def layers_of(asked: bool | tuple[int, ...], depth: int) -> tuple[int, ...]:
+    """Layers before the last of an encoder, as far as they are asked for and it has them."""
+    if isinstance(asked, bool):
+        return tuple(range(depth)) if asked else ()
+    return tuple(layer for layer in range(depth) if layer in asked)
 
 
 def _check_overlap(training: Corpus, heldout: Corpus, tasks: list[Task]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ __all__ = [
     "HeldAgainst",
     "add_quality",
     "check_ceiling",
+    "estimator_columns",
     "floors",
     "hold_against",
     "probe_task",
@@ -42,6 +44,7 @@ __all__ = [
     "readout_ranks",
     "register_rule",
     "score_columns",
+    "score_layers",
     "untrained_twin",
     "write_ranks",
 ]
@@ -83,12 +86,15 @@ def score_columns(
     }
 
 
-def rank_columns(readout: str, budget: dict[str, Any], ranks: dict[str, dict[str, dict[str, Any]]]) -> dict[str, Any]:
+def rank_columns(
+    readout: str, budget: dict[str, Any], ranks: dict[str, dict[str, dict[str, Any]]], layer: int | None = None
+) -> dict[str, Any]:
     """Columns of the ledger: the rank of what was read out at a checkpoint, of the mean that of the embeddings."""
-    if readout == "mean":
+    if readout == "mean" and layer is None:
         rank, centred = budget["rank"], budget["rank_centred"]
     else:
-        found = ranks.get(readout, {}).get(str(budget["step"]), {})
+        name = readout if layer is None else f"{readout}/{layer}"
+        found = ranks.get(name, {}).get(str(budget["step"]), {})
         rank, centred = found.get("rankme", {}), found.get("rankme_centred", {})
     return {
         "rankme_readout": rank.get("value"),
@@ -118,6 +124,25 @@ def probe_task(task: TaskJob, encoder: AudioEncoder, pairs: Sequence[tuple[str, 
         **task.how,
     )  # fmt: skip
     return {pair: _content(found[pair]) for pair in pairs}
+
+
+def score_layers(
+    task: TaskJob, encoder: AudioEncoder, layers: Sequence[int]
+) -> dict[tuple[tuple[str, str], int], dict[str, Any]]:
+    """Scores of layers of an encoder on a task, by pair of protocol and readout, and layer."""
+    from sonoscale.corpora import FeatureStore
+    from sonoscale.probe import probe_layers
+
+    protocols, readouts = (list(dict.fromkeys(each)) for each in zip(*task.keys, strict=True))
+    found = probe_layers(
+        encoder, FeatureStore.open(task.store), task.labels, task.folds, layers=layers, protocols=protocols,
+        readouts=readouts, **task.how,
+    )  # fmt: skip
+    return {
+        ((protocol, readout), layer): _content(result)
+        for (protocol, readout, layer), result in found.items()
+        if (protocol, readout) in task.keys
+    }
 
 
 def untrained_twin(config: RunConfig, trained: AudioEncoder) -> AudioEncoder:
@@ -357,34 +382,93 @@ def readout_rank(rows: np.ndarray) -> dict[str, Any]:
 
 
 def write_ranks(job: RunJob, load: Callable[[int], AudioEncoder]) -> None:
-    """Measure the rank of each readout but the mean at each checkpoint, and keep them in the run's `ranks.json`."""
+    """Measure what ranks are asked for at each checkpoint, and keep them in the run's `ranks.json`.
+
+    These are those of each readout but the mean, of layers, and by further estimators.
+    """
     from sonoscale.corpora import FeatureStore
 
-    found, wanted = read_ranks(job.folder), other_readouts(job)
-    heldout = FeatureStore.open(job.heldout_store) if wanted else None
+    if not (other_readouts(job) or job.layers or job.estimators):
+        return
+    found, heldout = read_ranks(job.folder), FeatureStore.open(job.heldout_store)
     for step in job.plan.config.budgets:
-        missing = [name for name in wanted if str(step) not in found.get(name, {})]
-        if missing and heldout is not None:
+        missing = [name for name in other_readouts(job) if str(step) not in found.get(name, {})]
+        if missing:
             for name, rank in readout_ranks(load(step), heldout, missing).items():
                 found.setdefault(name, {})[str(step)] = rank
-    if wanted:
-        write_json(job.folder / "ranks.json", found)
+        deep = [name for name in _layer_names(job) if str(step) not in found.get(name, {})]
+        if deep:
+            for name, rank in _layer_ranks(load(step), heldout, deep).items():
+                found.setdefault(name, {})[str(step)] = rank
+        known = found.setdefault(ESTIMATORS, {}).setdefault(str(step), {})
+        if further := [name for name in job.estimators if name not in known]:
+            known |= _estimated(load(step), heldout, further)
+    write_json(job.folder / "ranks.json", {name: each for name, each in found.items() if any(each.values())})
+
+
+ESTIMATORS = "estimators"
+"""Of `ranks.json`: what further estimators say of the mean, by step and name."""
+
+
+def _layer_names(job: RunJob) -> list[str]:
+    """Layers and readouts, as `ranks.json` calls them."""
+    return [f"{readout}/{layer}" for readout in _readouts(job) for layer in job.layers]
+
+
+def _layer_ranks(encoder: AudioEncoder, heldout: FeatureStore, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    from sonoscale.encoders import read_store
+
+    places = {name: (name.rpartition("/")[0], int(name.rpartition("/")[2])) for name in names}
+    rows = read_store(encoder, heldout, list(dict.fromkeys(of for of, _ in places.values())), layers=True)
+    return {name: readout_rank(rows[readout][layer]) for name, (readout, layer) in places.items()}
+
+
+def _estimated(encoder: AudioEncoder, heldout: FeatureStore, names: Sequence[str]) -> dict[str, float | None]:
+    """Of the mean of all held-out clips; None where there are too few of them for an estimator."""
+    from sonoscale.encoders import read_store
+    from sonoscale.rank import rankme
+
+    mean, found = read_store(encoder, heldout, ["mean"])["mean"][0], {}
+    for name in names:
+        try:
+            found[name] = rankme(mean, estimator=name, interval=False).value
+        except SonoscaleError:
+            found[name] = None
+    return plain(found)
+
+
+def estimator_columns(job: RunJob, step: int, ranks: Mapping[str, Any]) -> dict[str, float | None]:
+    """Columns of the ledger: NaN where an estimator could say nothing, and None where it was not asked yet."""
+    known = ranks.get(ESTIMATORS, {}).get(str(step), {})
+    return {
+        name: (math.nan if known[name] is None else known[name]) if name in known else None for name in job.estimators
+    }
 
 
 def ranks_missing(job: RunJob) -> bool:
-    """Whether the rank of a readout was not measured yet."""
-    found, wanted = read_ranks(job.folder), other_readouts(job)
-    return any(str(step) not in found.get(name, {}) for name in wanted for step in job.plan.config.budgets)
+    """Whether a rank that is asked for was not measured yet."""
+    found, wanted, steps = read_ranks(job.folder), [*other_readouts(job), *_layer_names(job)], job.plan.config.budgets
+    if any(str(step) not in found.get(name, {}) for name in wanted for step in steps):
+        return True
+    known = found.get(ESTIMATORS, {})
+    return any(name not in known.get(str(step), {}) for name in job.estimators for step in steps)
 
 
 def read_ranks(folder: Path) -> dict[str, dict[str, dict[str, Any]]]:
-    """Readout -> step -> rank, of the readouts but the mean, whose rank is in `record.json`."""
+    """Readout -> step -> rank, of the readouts but the mean, whose rank is in `record.json`.
+
+    Layers are there as `mean/0`, further estimators under `estimators`.
+    """
     return _read(folder / "ranks.json") or {}
 
 
 def other_readouts(job: RunJob) -> list[str]:
     """Those that are not the token mean."""
-    return list(dict.fromkeys(name for task in job.tasks for _, name in task.keys if name != "mean"))
+    return [name for name in _readouts(job) if name != "mean"]
+
+
+def _readouts(job: RunJob) -> list[str]:
+    return list(dict.fromkeys(name for task in job.tasks for _, name in task.keys))
 
 
 def _floor_file(job: RunJob, about: Any, task: TaskJob, pair: tuple[str, str]) -> Path:

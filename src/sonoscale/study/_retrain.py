@@ -87,11 +87,13 @@ def retrain(folder: Path, number: int, *, seed: int, workers: int | None, watche
 
 
 def _values(rows: list[Mapping[str, Any]]) -> dict[tuple[Any, ...], float]:
-    """What is compared, by checkpoint, and a score by task, protocol and readout too."""
+    """What is compared, by checkpoint; what was read out by readout and layer too, a score by task and protocol."""
     found = {}
     for row in rows:
+        read = (row["readout"], row["layer"])
+        by = {"score": (row["task"], row["protocol"], *read), "rankme_readout": read}
         for column in COLUMNS:
-            of = (row["task"], row["protocol"], row["readout"]) if column == "score" else ()
+            of = by.get(column, ())
             if row.get(column) is not None:
                 found[row["step"], *of, column] = row[column]
     return found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["COLUMNS", "LEDGER_VERSION", "Column", "arrow_schema", "ledger_page"]
+__all__ = ["ADDED", "COLUMNS", "LEDGER_VERSION", "Column", "arrow_schema", "ledger_page"]
 
 LEDGER_VERSION = 2
 """Raised when a column gets another name or meaning; new columns alone do not raise it."""
@@ -69,6 +69,8 @@ def _columns() -> tuple[Column, ...]:
             ("params_head", "int64", "", "parameters of the projector of a contrast"),
             ("device", "string", "", "that it was trained on"),
             ("precision", "string", "", "of its forward pass"),
+            ("init", "string", "", "digest of the encoder that it began with; missing where weights were drawn"),
+            ("frozen_layers", "int64", "", "layers of the encoder that were not trained, from the first"),
             ("rankme_start", "double", "", "RankMe before the first step"),
             ("rankme_centred_start", "double", "", "centred RankMe before the first step"),
             ("configuration", "string", "", "the whole configuration of the run, as JSON"),
@@ -103,7 +105,7 @@ def _columns() -> tuple[Column, ...]:
             ("score_low", "double", "", "lower end of its interval"),
             ("score_high", "double", "", "upper end of its interval"),
             ("chance", "double", "", "score of guessing"),
-            ("floor_untrained", "double", "", "score of the same network before training"),
+            ("floor_untrained", "double", "", "score of the same network with weights as they are drawn"),
             ("floor_logmel", "double", "", "score of log-mel statistics, read out alike"),
             ("ceiling", "double", "", "score of the encoder that the study names as its ceiling"),
             ("quality_rule", "string", "", "how quality is made of the scores, as JSON"),
@@ -119,6 +121,9 @@ def _columns() -> tuple[Column, ...]:
 
 COLUMNS = _columns()
 """All columns, in their order."""
+
+ADDED = ("init", "frozen_layers")
+"""Columns that earlier ledgers of this version have not, and which are missing in their rows."""
 
 
 def arrow_schema(names: list[str]) -> pa.Schema:
@@ -157,8 +162,10 @@ def ledger_page() -> str:
         "planned), `baseline`, `provenance`, `failed`; and under `sonoscale.sha256` the digest of that text. Each "
         "column has its meaning and unit as metadata too.",
         "",
-        "A study of existing encoders (section `encoders`) adds a column for each further estimator of its file, and "
-        "for each key of the `columns` of its encoders. What is not known of encoders, such as FLOPs, is missing.",
+        "A study adds a column for each further estimator of its file (`estimators`), and one of existing encoders "
+        "(section `encoders`) for each key of the `columns` of its encoders. What is not known of encoders, such as "
+        "FLOPs, is missing. With `layers` in its file there are rows of layers before the last too: what laws and "
+        "reports read of a run are the rows whose `layer` is missing, those of its output.",
     ]
     titles = {"run": "Of the run", "checkpoint": "Of the checkpoint", "score": "Of the score"}
     for of, title in titles.items():

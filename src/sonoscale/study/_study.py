@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sonoscale.study._plan_result import StudyPlan
     from sonoscale.study._status import Status
 
-__all__ = ["EncoderStudy", "ImportedStudy", "Study", "study"]
+__all__ = ["Study", "study"]
 
 
 @in_one_line
@@ -89,6 +89,8 @@ def study(
         config = load_config(model_of_file(path), path, set)
         if folder is None or set:
             _check(config)
+    from sonoscale.study._given_study import EncoderStudy, ImportedStudy
+
     where = Path(out) if out is not None else folder or Path("results") / config.name
     place = Path(cache) if cache is not None else default_cache()
     kinds = {EncoderStudyConfig: EncoderStudy, ImportedStudyConfig: ImportedStudy}
@@ -226,6 +228,7 @@ class Study(Result):
         values: Mapping[str, Sequence[Any]] | None = None,
         seeds: Iterable[int] = (),
         budgets: Iterable[int] = (),
+        flops: Iterable[float] = (),
     ) -> Added:
         """Add values, seeds and budgets, see `sonoscale.study.add`.
 
@@ -234,7 +237,7 @@ class Study(Result):
         """
         from sonoscale.study._add import add
 
-        return add(self.folder, values=values, seeds=seeds, budgets=budgets)
+        return add(self.folder, values=values, seeds=seeds, budgets=budgets, flops=flops)
 
     def report(self) -> Any:
         """Write the page and the figures into the folder, as `sonoscale.report` does, and return their paths.
@@ -344,158 +347,3 @@ class Study(Result):
         if not file.is_file():
             raise SonoscaleError(f"{file} is missing: no run of this study is finished; run it first")
         return file
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class EncoderStudy(Study):
-    """A study of existing encoders, of which nothing is trained. Made by `study`, of a file with `encoders`.
-
-    Attributes:
-        config: which encoders, on what.
-        folder: where its files are, as of a `Study`.
-        cache: folder of embeddings, shared by studies.
-        begun_with: the ledger of the same study in another place.
-    """
-
-    config: EncoderStudyConfig
-
-    def planned(self) -> list[PlannedRun]:
-        """None: nothing is trained."""
-        return []
-
-    def plan(self, **options: Any) -> StudyPlan:
-        """Refused: nothing is trained.
-
-        Raises:
-            SonoscaleError: always.
-        """
-        raise SonoscaleError(f"{self.config.name}: is of existing encoders, and trains none: there is nothing to plan")
-
-    def run(
-        self,
-        *,
-        executor: str = "local",
-        workers: int | None = None,
-        device: str = "auto",
-        retries: int = 1,
-        progress: Watcher | Callable[[str], object] | None = None,
-        **how: Any,
-    ) -> EncoderStudy:
-        """Measure, score and fit; what is finished is reused, so that the same call resumes.
-
-        Encoders are measured one after the other by this process; several calls, also on other machines that share
-        the folder, share them. One that fails is in `failures`, is tried again by the next call, and does not stop the
-        others.
-
-        Arguments:
-            executor: `local`.
-            workers: threads that decode. None: as the configuration says, or one per core.
-            device: `auto` (a GPU if there is one), `cpu` or `cuda`.
-            retries: has no effect here.
-            progress: is notified, as of a `Study`.
-            how: no option is taken.
-
-        Raises:
-            SonoscaleError: bad input, a full disk, another executor.
-        """
-        from sonoscale.study._encoders_study import run_encoders
-
-        check_arguments(EncoderStudy.run, locals())
-        if executor != "local" or how:
-            raise SonoscaleError(
-                f"executor = {executor!r}, options {sorted(how)}: existing encoders are measured by the calling "
-                "process, without options; call it on several machines to share them"
-            )
-        if workers is not None and workers < 1:
-            raise SonoscaleError(f"workers = {workers}: give at least one thread")
-        run_encoders(
-            self.config, self.folder, self.cache, begun_with=self.begun_with, workers=workers or self.config.workers,
-            device=device, watcher=progress if isinstance(progress, Watcher) else Lines(progress),
-        )  # fmt: skip
-        return self
-
-    def add(self, **_: Any) -> Added:
-        """Refused: name further encoders in the file, and run it again.
-
-        Raises:
-            SonoscaleError: always.
-        """
-        raise SonoscaleError(f"{self.config.name}: is of existing encoders: name more in its file, and run it again")
-
-    @property
-    def headline(self) -> str:
-        """How many encoders, and how far it is."""
-        families = len({one.family for one in self.config.encoders})
-        return (
-            f"Study {self.config.name}: {len(self.config.encoders)} encoders of {families} families, "
-            f"{self._finished()} of them measured, in {self.folder}"
-        )
-
-    def rows(self) -> list[dict[str, Any]]:
-        """One row per encoder that is measured, or per encoder of the file where none is."""
-        if not (self.folder / "ledger.parquet").is_file():
-            return [{"label": one.name, "family": one.family} for one in self.config.encoders]
-        names = ("label", "family", "params", "train_hours", "rankme", "quality")
-        columns = [self.runs()[name].tolist() for name in names]
-        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class ImportedStudy(Study):
-    """A table of runs that somebody else has trained. Made by `sonoscale.study.import_ledger`.
-
-    Attributes:
-        config: where it is from.
-        folder: where its files are, as of a `Study`.
-        cache: not used.
-        begun_with: not used.
-    """
-
-    config: ImportedStudyConfig
-
-    def planned(self) -> list[PlannedRun]:
-        """None: nothing is trained here."""
-        return []
-
-    def plan(self, **_: Any) -> StudyPlan:
-        """Refused: nothing is trained here.
-
-        Raises:
-            SonoscaleError: always.
-        """
-        raise self._refused()
-
-    def run(self, **_: Any) -> ImportedStudy:
-        """Refused: nothing is trained here.
-
-        Raises:
-            SonoscaleError: always.
-        """
-        raise self._refused()
-
-    def add(self, **_: Any) -> Added:
-        """Refused: add rows to the table, and import it again.
-
-        Raises:
-            SonoscaleError: always.
-        """
-        raise self._refused()
-
-    def _refused(self) -> SonoscaleError:
-        return SonoscaleError(
-            f"{self.folder}: was imported from {self.config.imported}, and has no runs to train: change that table and "
-            "import it again, or report this study"
-        )
-
-    @property
-    def headline(self) -> str:
-        """How many runs, and of what."""
-        runs = self.runs()
-        return f"Study {self.config.name}: {runs.counts}, imported from {self.config.imported}, in {self.folder}"
-
-    def rows(self) -> list[dict[str, Any]]:
-        """One row per run and checkpoint."""
-        runs = self.runs()
-        names = ("label", "family", "seed", "step", "params", "flops", "rankme", "quality")
-        columns = [runs[name].tolist() for name in names]
-        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]

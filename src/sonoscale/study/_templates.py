@@ -10,6 +10,7 @@ QUESTIONS = {
     "objectives": "which objective is best for the same compute?",
     "isoflop": "IsoFLOP slices: which width is best for each budget of compute?",
     "run": "an existing run as the base: what would have happened with other widths, data and learning rates?",
+    "continue": "an existing run trained further: how fast, on how much audio, with how many layers frozen?",
 }
 """Question -> what it asks."""
 
@@ -42,6 +43,8 @@ tasks:
 _LAST = """\
 protocols: [linear, knn, few-shot]    # by which each task is scored, each by those for its kind
 readouts: [frequency+std]    # what a probe reads of the tokens, also mean, mean+std, frequency; quality is the first's
+layers: false          # true: rank and scores of every layer too; or which, 0 the first
+estimators: []         # of ranks, besides rankme and rankme_centred: such as participation_ratio
 """
 
 _TEXTS = {
@@ -152,6 +155,23 @@ sweep:
   data.clips: $clips
   train.lr: {range: [$lr_low, $lr_high], n: 3, scale: log}
 seeds: 2               # the existing run is one of these, if its seed is among them and it lies in the study's runs/
+
+$tasks
+$last""",
+    "continue": """\
+# Does it pay to train $run further: how fast, on how much audio, with how many layers frozen?
+name: $name
+description: >-
+  Continued pre-training. Every run begins with the weights of an existing one.
+
+# The sections are those of that run: name other audio under data to adapt it to that. The encoder's shape is fixed.
+$sections
+design: one-at-a-time
+sweep:
+  train.lr: {range: [$lr_low, $lr_high], n: 3, scale: log}
+  train.frozen_layers: $frozen    # the last: all, which is the encoder as it was, to hold the others against
+  data.clips: $clips
+seeds: 2
 
 $tasks
 $last""",

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from sonoscale.claims import Claim, ClaimLostError, claim
 from sonoscale.files import write_json
 from sonoscale.study._failures import forget_failures, is_disk_full, note_failure, reason_of
-from sonoscale.study._prepare import RunJob, TaskJob
+from sonoscale.study._prepare import RunJob, TaskJob, layer_key
 
 __all__ = ["Attempt", "Outcome", "attempt", "execute", "is_finished", "read_probe"]
 
@@ -178,6 +178,7 @@ def _train(job: RunJob, report: Progress, mine: Claim | None, device: str) -> No
         fabric=fabric,
         claim=mine,
         continues=job.continues,
+        initial=job.initial,
         progress=lambda done, total, loss: report("train", done, total, loss),
     )
 
@@ -206,9 +207,31 @@ def _probe(job: RunJob, report: Progress, mine: Claim | None, device: str) -> No
         for pair in pairs:
             key = task.keys[pair]
             write_json(_file(job.folder, key), {"task": task.name, "key": key, "steps": results[pair]})
+    _probe_layers(job, load, report, mine)
     if mine is not None:
         mine.check()
     write_ranks(job, load)
+
+
+def _probe_layers(job: RunJob, load: Callable[[int], Any], report: Progress, mine: Claim | None) -> None:
+    """Score the layers that are asked for, of every checkpoint, on every task."""
+    from sonoscale.study._quality import score_layers
+
+    budgets = job.plan.config.budgets
+    missing = [(task, layers) for task in job.tasks if (layers := _layers_missing(job, task))]
+    for i, (task, layers) in enumerate(missing):
+        files = {(pair, layer): layer_key(key, layer) for pair, key in task.keys.items() for layer in layers}
+        results = {place: _kept(job, key) for place, key in files.items()}
+        for j, step in enumerate(budgets):
+            wanted = [layer for layer in layers if any(str(step) not in results[pair, layer] for pair in task.keys)]
+            for place, result in score_layers(task, load(step), wanted).items() if wanted else ():
+                results[place][str(step)] = result
+            report("probe", i * len(budgets) + j + 1, len(missing) * len(budgets), float("nan"))
+        if mine is not None:
+            mine.check()
+        for (pair, layer), key in files.items():
+            content = {"task": task.name, "key": key, "layer": layer, "steps": results[pair, layer]}
+            write_json(_file(job.folder, key), content)
 
 
 def is_finished(job: RunJob) -> bool:
@@ -247,7 +270,17 @@ def _to_probe(job: RunJob) -> bool:
     """Whether a score, or a rank, is not known yet, for which the checkpoints are needed."""
     from sonoscale.study._quality import ranks_missing
 
-    return any(_missing(job, task) for task in job.tasks) or ranks_missing(job)
+    return any(_missing(job, task) or _layers_missing(job, task) for task in job.tasks) or ranks_missing(job)
+
+
+def _layers_missing(job: RunJob, task: TaskJob) -> list[int]:
+    """Layers on which a checkpoint was not scored yet."""
+    steps = set(map(str, job.plan.config.budgets))
+    return [
+        layer
+        for layer in job.layers
+        if not all(steps <= set(read_probe(job.folder, layer_key(key, layer)) or {}) for key in task.keys.values())
+    ]
 
 
 def _missing(job: RunJob, task: TaskJob) -> list[tuple[str, str]]:
