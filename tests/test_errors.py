@@ -75,3 +75,10 @@ def test_a_public_function_keeps_its_name_and_signature():
     assert fit.__name__ == "fit"
     assert list(inspect.signature(fit).parameters)[:2] == ["source", "x"]
     assert fit.__globals__["__name__"] == "sonoscale.laws._fit"  # or its example would not be run
+
+
+def test_what_a_damaged_file_holds_does_not_fill_the_screen():
+    path = "/".join(["folder"] * 100)
+    assert str(SonoscaleError(f"{path}: no such file")) == f"{path}: no such file"
+    said = str(SonoscaleError(f"a.json: rate = {'x' * 10_000} must be a number"))
+    assert said == f"a.json: rate = {'x' * 200}...{'x' * 50} must be a number"

@@ -15,8 +15,8 @@ FLOORS = ["audio", "corpora", "encoders", "measure", "pretrain", "probe", "study
 ALONE = ["rank", "laws"]  # import no floor, and any floor may import them
 COUNTED = "laws/plan/_base_costs.py"  # the one file of `laws` that may reach above: exact costs, inside one function
 GROUND = {
-    "_callable", "_lazy", "_streams", "_text", "_yaml", "arguments", "claims", "config", "digests", "errors", "extras",
-    "files", "memory", "own_code", "processes", "provenance", "results", "__version__",
+    "_callable", "_figure", "_lazy", "_streams", "_text", "_yaml", "arguments", "claims", "config", "digests", "errors",
+    "extras", "files", "memory", "own_code", "processes", "provenance", "results", "__version__",
 }  # fmt: skip
 
 

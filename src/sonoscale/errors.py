@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import functools
 import os
+import re
 import types
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
@@ -16,8 +17,12 @@ class SonoscaleError(Exception):
     """A problem with the user's input or machine, in one line.
 
     The message names the offending file, key or value, and what would be right. The command line prints the
-    message alone and exits with status 1; anything else that escapes is a defect of Sonoscale.
+    message alone and exits with status 1; anything else that escapes is a defect of Sonoscale. A word of 1,000
+    characters and more, such as the content of a damaged file, is shown by its ends.
     """
+
+    def __init__(self, message: str = "", *more: object) -> None:
+        super().__init__(re.sub(r"\S{1000,}", lambda word: f"{word[0][:200]}...{word[0][-50:]}", message), *more)
 
 
 class SonoscaleWarning(UserWarning):

@@ -80,6 +80,16 @@ class Result:
 
         return need("pandas", what="a data frame").DataFrame(self.rows())
 
+    def to_figure(self, path: str | PathLike[str]) -> None:
+        """Draw the result, as `plot` does, into a .png, .pdf or .svg file, atomically.
+
+        Raises:
+            SonoscaleError: this result has no figure; another ending; matplotlib is not installed.
+        """
+        from sonoscale._figure import write_plot
+
+        write_plot(self, Path(path))
+
     def __repr__(self) -> str:
         rows = self.rows()
         if not rows:

@@ -25,11 +25,13 @@ from pathlib import Path
 
 sys.path.insert(0, os.fspath(Path(__file__).parents[1] / "helpers"))
 
+from counts import keep
+from fuzz_commands import commands
 from fuzz_data import DATA
 from fuzz_runs import RUNS
 from sonoscale.errors import SonoscaleError, SonoscaleWarning
 
-READERS = DATA | RUNS
+READERS = DATA | RUNS | {"arguments of commands": commands}
 SECONDS, BYTES = 30, 1 << 30
 
 
@@ -41,6 +43,7 @@ class Tally:
     refused: int = 0  # one line
     failed: list[str] = field(default_factory=list)
     slowest: float = 0.0
+    slowest_case: int = 0
     megabytes: float = 0.0
 
 
@@ -52,8 +55,8 @@ def _too_long(*_: object) -> None:
     raise _TooLongError
 
 
-def attacked(name: str, cases: int, seed: int = 0) -> Tally:
-    """Run the cases of one reader in this process."""
+def attacked(name: str, cases: int, seed: int = 0, first: int = 0) -> Tally:
+    """Run the cases of one reader in this process, from the case `first` on."""
     tally = Tally()
     signal.signal(signal.SIGALRM, _too_long)
     with tempfile.TemporaryDirectory() as top:
@@ -65,7 +68,7 @@ def attacked(name: str, cases: int, seed: int = 0) -> Tally:
         limit = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() + BYTES
         resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
         held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        for case in range(cases):
+        for case in range(first, first + cases):
             shutil.rmtree(arena, ignore_errors=True)
             (arena / "inside").mkdir(parents=True)
             rng = random.Random(f"{name} {seed} {case}")
@@ -92,7 +95,8 @@ def attacked(name: str, cases: int, seed: int = 0) -> Tally:
                 tally.failed.append(f"case {case}: {said}")
             finally:
                 signal.alarm(0)
-            tally.slowest = max(tally.slowest, time.monotonic() - started)
+            if (took := time.monotonic() - started) > tally.slowest:
+                tally.slowest, tally.slowest_case = took, case
             if [f for f in arena.iterdir() if f.name != "inside"]:
                 tally.failed.append(f"case {case}: wrote outside its folder")
         made = {f for f in Path(top).rglob("*") if arena not in f.parents and f != arena and "cache" not in f.parts}
@@ -116,17 +120,21 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--cases", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--first", type=int, default=0, help="the number of the first case")
     parser.add_argument("--one", help="one reader, in this process; prints JSON")
+    parser.add_argument("--out", type=Path, help="a JSON file to which the counts are added")
     parser.add_argument("readers", nargs="*")
     given = parser.parse_args()
     if given.one:
-        print(json.dumps(vars(attacked(given.one, given.cases, given.seed))))
+        print(json.dumps(vars(attacked(given.one, given.cases, given.seed, given.first))))
         return
     print(f"{'reader':20} {'cases':>6} {'read':>6} {'one line':>9} {'failed':>7} {'slowest':>9} {'memory':>8}")
     for name in given.readers or READERS:
         t = attacked_apart(name, given.cases, given.seed)
         counts = f"{given.cases:6} {t.right:6} {t.refused:9} {len(t.failed):7}"
         print(f"{name:20} {counts} {t.slowest:8.2f}s {t.megabytes:6.0f}MB", flush=True)
+        if given.out:
+            keep(given.out, "readers", name, {"cases": given.cases, "seed": given.seed, **vars(t)})
         causes = Counter(line.partition(": ")[2] for line in t.failed)
         for cause, count in causes.most_common(8):
             example = next(line for line in t.failed if line.endswith(cause))

@@ -28,10 +28,16 @@ import numpy as np
 import soundfile
 
 from commands import Command
+from counts import keep
 from fuzz_runs import RUN_TABLE, STUDY
 
 GONE = 10.0
-"""Seconds after which nothing of a command that was ended may run."""
+"""Seconds after which nothing of a command that was ended may run, where each process has a core of its own."""
+
+
+def patience() -> float:
+    """`GONE` on this machine as it is: longer where more processes want to run than there are cores."""
+    return GONE * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 @dataclass
@@ -40,11 +46,17 @@ class Kind:
 
     Attributes:
         arguments: of `sonoscale`, where `OUT` stands for a folder of the trial's own and `IN` for that of its inputs.
-        result: of that folder, what must be equal.
+        result: of that folder, what must be equal; `stdout.txt` in it is what the command has printed at the end.
+        needs: folders of the inputs that other commands make: `run`, `study`.
+        done: what the command says if it was ended when its result was there already, and does not do again.
+        works_on: one of these that the command writes into, and of which it is therefore given a copy, in `OUT`.
     """
 
     arguments: list[str]
     result: Callable[[Path], Any]
+    needs: tuple[str, ...] = ()
+    works_on: str | None = None
+    done: str | None = None
 
 
 @dataclass
@@ -52,6 +64,7 @@ class Tally:
     """How the trials of one command ended."""
 
     trials: int = 0
+    signals: int = 0
     ended_before: int = 0  # the signal came too late
     failed: list[str] = field(default_factory=list)
 
@@ -65,8 +78,14 @@ def inputs(base: Path) -> None:
         tone = np.sin(np.arange(16_000) * (0.05 + 0.1 * (i % 4)))
         soundfile.write(base / "audio" / f"{i:03d}.wav", 0.1 * tone + 0.02 * rng.standard_normal(16_000), 16_000)
         lines.append(f"{i:03d}.wav,{'abcd'[i % 4]},{['train', 'valid', 'test'][i // 4 % 3]}")
+    (base / "more").mkdir()
+    for i in range(400):
+        soundfile.write(base / "more" / f"{i:03d}.flac", 0.1 * rng.standard_normal(44_100), 44_100)
     (base / "audio" / "metadata.csv").write_text("\n".join(lines))
     (base / "runs.csv").write_text(RUN_TABLE)
+    rows = [(n, s, 0.1 * n**0.3 + rng.normal() * 0.02) for n in np.geomspace(1e4, 1e7, 12).tolist() for s in (0, 1)]
+    lines = [f"{n:.6g},{rank * 10:.6f},{rank + rng.normal() * 0.02:.6f},c{n:.6g},{s}" for n, s, rank in rows]
+    (base / "audit.csv").write_text("\n".join(["params,rankme,score,config,seed", *lines]) + "\n")
     np.save(base / "e.npy", rng.standard_normal((60_000, 64)).astype(np.float32))
     (base / "study.yaml").write_text(STUDY)
     run = {
@@ -111,6 +130,16 @@ def without(content: Any, *names: str) -> Any:
     return [without(each, *names) for each in content] if isinstance(content, list) else content
 
 
+def reported(folder: Path) -> Any:
+    """What a report holds: its results, and which figures there are."""
+    from sonoscale.report._load import load_study
+
+    study = folder / "study"
+    load_study(study)
+    laws = without(json.loads((study / "laws.json").read_text()), "provenance", "versions", "seconds")
+    return laws, (study / "report.html").stat().st_size, sorted(contents(study / "figures"))
+
+
 KINDS: dict[str, Kind] = {
     "measure, encoder": Kind(
         ["measure", "logmel:16", "IN/audio", "--json", "OUT/o.json", "--save-embeddings", "OUT/e.npy"],
@@ -126,7 +155,7 @@ KINDS: dict[str, Kind] = {
             (s["encoder"], s["score"], s["low"], s["high"]) for s in json.loads((out / "o.json").read_text())["scores"]
         ],
     ),
-    "data pack": Kind(["data", "pack", "IN/audio", "--out", "OUT/pack", "--shard-mb", "1"], packed),
+    "data pack": Kind(["data", "pack", "IN/more", "--out", "OUT/pack", "--shard-mb", "1"], packed),
     "data fetch": Kind(
         ["data", "fetch", "toy", "--recipes", "IN/recipes.yaml", "--out", "OUT"], lambda out: contents(out, "**/*.bin")
     ),
@@ -139,7 +168,42 @@ KINDS: dict[str, Kind] = {
          "1", "--retries", "5"],
         ledger,
     ),
-    "export": Kind(["export", "IN/run", "--to", "xares", "--out", "OUT/export"], lambda out: contents(out / "export")),
+    "export": Kind(
+        ["export", "IN/run", "--to", "xares", "--out", "OUT/export"],
+        lambda out: contents(out / "export"), ("run",), done="is there already",
+    ),
+    "export, ONNX": Kind(
+        ["export", "IN/run", "--to", "onnx", "--out", "OUT/export"],
+        lambda out: sorted(contents(out / "export")), ("run",), done="is there already",
+    ),
+    "data describe": Kind(
+        ["data", "describe", "IN/audio", "--json", "OUT/o.json", "--out", "OUT/o.html"],
+        lambda out: (without(json.loads((out / "o.json").read_text()), "provenance"), (out / "o.html").stat().st_size),
+    ),
+    "data check": Kind(["data", "check", "IN/audio"], lambda out: (out / "stdout.txt").read_text()),
+    "data preview": Kind(["data", "preview", "--out", "OUT/p"], lambda out: contents(out / "p")),
+    "study report": Kind(["study", "report", "OUT/study"], reported, ("study",), "study"),
+    "figures": Kind(
+        ["figures", "OUT/study", "--kinds", "svg,png"],
+        lambda out: sorted(contents(out / "study" / "figures-paper")), ("study",), "study",
+    ),
+    "study add": Kind(
+        ["study", "add", "OUT/study", "--seed", "1"],
+        lambda out: contents(out / "study", "*.yaml"), ("study",), "study", "nothing to add",
+    ),
+    "study export": Kind(
+        ["study", "export", "OUT/study", "OUT/t.csv"], lambda out: (out / "t.csv").read_bytes(), ("study",), "study"
+    ),
+    "audit": Kind(
+        ["audit", "IN/audit.csv", "--rank", "rankme", "--y", "score", "--clusters", "config", "--json", "OUT/o.json",
+         "--out", "OUT/o.html", "--plot", "OUT/o.png"],
+        lambda out: (without(json.loads((out / "o.json").read_text()), "provenance"), sorted(contents(out, "*.*"))),
+    ),
+    "plan": Kind(
+        ["plan", "IN/runs.csv", "--params", "1e7", "--hours", "1e3", "--y", "loss", "--clusters", "config", "--json",
+         "OUT/o.json", "--out", "OUT/o.html"],
+        lambda out: (without(json.loads((out / "o.json").read_text()), "versions"), sorted(contents(out, "*.*"))),
+    ),
     "fit": Kind(
         ["fit", "IN/runs.csv", "--x", "params,hours", "--y", "loss", "--clusters", "config", "--form", "chinchilla",
          "--bootstrap", "4000", "--json", "OUT/o.json"],
@@ -218,6 +282,42 @@ def hidden(folder: Path) -> list[str]:
     return sorted(str(name) for name in names)
 
 
+def prepare(need: str, base: Path, top: Path) -> None:
+    """Make a run or a study among the inputs, unless it is there."""
+    if (base / need).exists():
+        return
+    command = start(KINDS["pretrain" if need == "run" else "study run"], base, top)
+    _, said = command.communicate(600)
+    assert command.returncode == 0, said
+    (file,) = top.glob("runs/*/record.json" if need == "run" else "study/ledger.parquet")
+    shutil.copytree(file.parent, base / need)
+
+
+def place_for(kind: Kind, base: Path, out: Path) -> None:
+    """An empty folder, with a copy of what the command writes into."""
+    out.mkdir()
+    if kind.works_on:
+        shutil.copytree(base / kind.works_on, out / kind.works_on)
+
+
+def result_of(kind: Kind, out: Path, shown: str) -> Any:
+    (out / "stdout.txt").write_text(shown.replace(str(out), "OUT"))
+    return kind.result(out)
+
+
+def first_difference(found: Any, right: Any, at: str = "") -> str:
+    """Where two results differ first."""
+    if isinstance(found, dict) and isinstance(right, dict):
+        if set(found) != set(right):
+            return f"{at}: only one has {sorted(set(found) ^ set(right))[:3]}"
+        pairs: Any = [(f"{at}/{key}", found[key], right[key]) for key in found]
+    elif isinstance(found, (list, tuple)) and isinstance(right, (list, tuple)) and len(found) == len(right):
+        pairs = [(f"{at}/{i}", one, other) for i, (one, other) in enumerate(zip(found, right, strict=True))]
+    else:
+        return f"{at}: {repr(found)[:80]} for {repr(right)[:80]}"
+    return next(first_difference(one, other, place) for place, one, other in pairs if one != other)
+
+
 def killed(name: str, trials: int, seed: int = 0, base: Path | None = None) -> Tally:
     """Trials of one command, by SIGINT, SIGTERM and SIGKILL in turn."""
     kind, tally, rng = KINDS[name], Tally(), random.Random(f"{name} {seed}")
@@ -227,40 +327,38 @@ def killed(name: str, trials: int, seed: int = 0, base: Path | None = None) -> T
             base = top / "in"
             inputs(base)
         stack.enter_context(dripping_server(base))
-        if name == "export" and not (base / "run").exists():
-            command = start(KINDS["pretrain"], base, top / "first")
-            _, said = command.communicate(300)
-            assert command.returncode == 0, said
-            (run,) = (file.parent for file in (top / "first" / "runs").glob("*/record.json"))
-            shutil.copytree(run, base / "run")
-        (top / "whole").mkdir()
+        for need in kind.needs:
+            prepare(need, base, top / "first")
+        place_for(kind, base, top / "whole")
         started = time.monotonic()
         command = start(kind, base, top / "whole")
-        _, said = command.communicate(300)
+        shown, said = command.communicate(300)
         assert command.returncode == 0, said
-        took, right = time.monotonic() - started, kind.result(top / "whole")
+        took, right = time.monotonic() - started, result_of(kind, top / "whole", shown)
         allowed = hidden(top / "whole")
         for trial in range(trials):
             number = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)[trial % 3]
             out = top / f"{trial}"
-            out.mkdir()
+            place_for(kind, base, out)
             tally.trials += 1
             for _ in range(rng.choice([1, 1, 2])):
                 command = start(kind, base, out)
                 time.sleep(rng.uniform(0.05, 1.0) * took)
                 if command.poll() is None:
                     command.send_signal(number)
-                else:
+                    tally.signals += 1
+                else:  # the first, undisturbed one was slower
                     tally.ended_before += 1
+                    took *= 0.7
                 problem = ended(command, number)
-                if problem:
+                if problem and not (kind.done and kind.done in problem):
                     tally.failed.append(f"trial {trial}, {number.name}: {problem}")
             command = start(kind, base, out)
-            _, said = command.communicate(300)
-            if command.returncode:
+            shown, said = command.communicate(300)
+            if command.returncode and not (kind.done and kind.done in said):
                 tally.failed.append(f"trial {trial}, {number.name}: again: {said.strip()[-300:]}")
-            elif kind.result(out) != right:
-                tally.failed.append(f"trial {trial}, {number.name}: another result")
+            elif (found := result_of(kind, out, shown)) != right:
+                tally.failed.append(f"trial {trial}, {number.name}: another result: {first_difference(found, right)}")
             elif left := sorted(set(hidden(out)) - set(allowed)):
                 tally.failed.append(f"trial {trial}, {number.name}: left {left[:3]}")
             shutil.rmtree(out, ignore_errors=True)
@@ -269,18 +367,23 @@ def killed(name: str, trials: int, seed: int = 0, base: Path | None = None) -> T
 
 def ended(command: Command, number: int) -> str:
     """What is wrong with how a command has ended; empty if nothing."""
-    until = time.monotonic() + GONE
+    until = time.monotonic() + patience()
     while of_session(command.pid) and time.monotonic() < until:
         time.sleep(0.05)
     if left := of_session(command.pid):
+        which = []
         for pid in left:
             with contextlib.suppress(OSError):
+                said = Path("/proc", str(pid), "cmdline").read_bytes().replace(b"\0", b" ").decode()[-60:]
+                which.append(f"{'the command' if pid == command.pid else said}")
                 os.kill(pid, signal.SIGKILL)
-        return f"{len(left)} process(es) run after {GONE:.0f} s"
-    _, said = command.communicate(GONE)
+        return f"{', '.join(which)}: {len(left)} process(es) run after {patience():.0f} s"
+    _, said = command.communicate(120)  # it has ended; the process that forked it says so when it comes to it
     lines = said.strip().splitlines()
     status = command.returncode
     if status == 0 or (number == signal.SIGKILL and status == -number):
+        return ""
+    if status == -number and not said:  # before the command handles signals, or when it has done all
         return ""
     if status in (130, 143) and len([line for line in lines if line.startswith("error: ")]) == 1 and len(lines) <= 2:
         return ""
@@ -292,14 +395,21 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--trials", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="a JSON file to which the counts are added")
     parser.add_argument("commands", nargs="*")
     given = parser.parse_args()
-    print(f"{'command':20} {'trials':>6} {'too late':>9} {'failed':>7}")
-    for name in given.commands or KINDS:
-        tally = killed(name, given.trials, given.seed)
-        print(f"{name:20} {tally.trials:6} {tally.ended_before:9} {len(tally.failed):7}", flush=True)
-        for line in tally.failed[:8]:
-            print(f"    {line}", flush=True)
+    print(f"{'command':20} {'trials':>6} {'signals':>8} {'too late':>9} {'failed':>7}")
+    with tempfile.TemporaryDirectory() as top:
+        base = Path(top, "in")
+        inputs(base)
+        for name in given.commands or KINDS:
+            t = killed(name, given.trials, given.seed, base)
+            counts = f"{t.trials:6} {t.signals:8} {t.ended_before:9} {len(t.failed):7}"
+            print(f"{name:20} {counts}", flush=True)
+            if given.out:
+                keep(given.out, "commands", name, {"seed": given.seed, **vars(t)})
+            for line in t.failed[:8]:
+                print(f"    {line}", flush=True)
 
 
 if __name__ == "__main__":

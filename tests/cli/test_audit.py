@@ -58,7 +58,7 @@ def test_too_few_runs_are_a_verdict_and_no_error(runs, sonoscale):
     result = sonoscale("audit", runs / "few.csv", "--rank", "rankme")
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith("Insufficient data:")
-    assert "8 are the least" in result.stdout
+    assert "at least 8 are needed" in result.stdout
 
 
 @pytest.mark.parametrize(

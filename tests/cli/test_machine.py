@@ -1,7 +1,9 @@
 """A machine that refuses: standard output that is full, closed or read no further, and limits of files and memory."""
 
+import importlib.metadata
 import json
 import resource
+import signal
 import subprocess
 import sys
 
@@ -66,3 +68,53 @@ def test_no_more_files_no_more_memory_and_a_folder_in_the_place_of_a_file(tmp_pa
     (tmp_path / "runs.csv").mkdir()
     with pytest.raises(SonoscaleError, match=r"runs\.csv"):
         sonoscale.fit(tmp_path / "runs.csv", ["params"])
+
+
+def test_ctrl_c_while_the_command_is_imported_is_one_line():
+    code = (
+        "import os, signal, sys\n"
+        "class Ends:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'typer': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Ends())\n"
+        "from sonoscale.__main__ import run\n"
+        "run()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, "--version"], capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "error: interrupted before it began\n")
+
+
+def test_the_command_that_is_installed_is_that_one():
+    (entry,) = importlib.metadata.entry_points(group="console_scripts", name="sonoscale")
+    assert callable(entry.load())
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_a_signal_after_everything_is_done_ends_the_process_without_a_traceback(number):
+    code = (
+        "import atexit, os, signal, sys\n"
+        f"atexit.register(lambda: os.kill(os.getpid(), signal.{number}))\n"
+        "from sonoscale.__main__ import run\n"
+        "run()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, "--version"], capture_output=True, text=True, timeout=100)
+    assert done.stdout.startswith("sonoscale ")
+    assert (done.returncode, done.stderr) == (-getattr(signal, number), "")
+
+
+def test_an_end_that_somebody_elses_code_has_caught_is_one_line_all_the_same(table):
+    code = (
+        "import contextlib, os, signal, sys\n"
+        "class Catches:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'sonoscale.laws':\n"
+        "            with contextlib.suppress(BaseException): os.kill(os.getpid(), signal.SIGTERM)\n"
+        "            raise AttributeError('partially initialised')\n"
+        "sys.meta_path.insert(0, Catches())\n"
+        "from sonoscale.__main__ import run\n"
+        "run()\n"
+    )
+    command = [sys.executable, "-c", code, "fit", str(table), "--x", "params"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.stderr == "error: terminated: what was written is kept; the same command begins again\n"
+    assert done.returncode == 143

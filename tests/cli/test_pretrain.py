@@ -86,7 +86,7 @@ def told_in_the_folder(folder):
     return {
         (f"{row['phase']}/{name}", row["step"]): row[name]
         for row in pq.read_table(folder / "metrics.parquet").to_pylist()
-        for name in ("loss", "lr", "rankme", "rankme_centred")
+        for name in ("loss", "lr", "grad_norm", "heldout_loss", "rankme", "rankme_centred")
         if row[name] is not None
     }
 
@@ -99,9 +99,14 @@ def test_each_measurement_is_told_once_however_often_the_run_was_killed(pretrain
     reported = told_to_tensorboard(tmp_path / "out" / "tensorboard" / folder.name)
     assert len(reported) == len(dict(reported))
     assert dict(reported) == pytest.approx(told_in_the_folder(folder))
-    assert {"trunk/loss", "trunk/rankme", "branch-4/lr", "branch-8/rankme_centred"} < {
-        name for (name, _), _ in reported
-    }
+    assert {
+        "trunk/loss",
+        "trunk/rankme",
+        "trunk/grad_norm",
+        "trunk/heldout_loss",
+        "branch-4/lr",
+        "branch-8/rankme_centred",
+    } < {name for (name, _), _ in reported}
 
 
 def test_what_a_run_that_is_begun_anew_had_told_is_forgotten(pretrain, killed_at, tmp_path):

@@ -233,6 +233,8 @@ def test_what_a_crash_left_half_written_does_not_count(source, tmp_path):
         pack_corpus(source, out, shard_mb=1, progress=stop)
     with (out / "shard-00000.bin").open("ab") as stream:
         stream.write(b"written, but not in the journal")
+    for name in ("index.parquet", "sonoscale-pack.json"):  # by a process that is no more
+        (out / f".4194999-{name}").write_bytes(b"half")
     (out / "shard-00001.bin").write_bytes(b"begun too early")
     with (out / ".journal.jsonl").open("ab") as stream:
         stream.write(b'{"handled": 16, "clips": [')

@@ -230,3 +230,14 @@ def test_without_transformers(save, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(SonoscaleError, match=r"pip install 'sonoscale\[hf\]'"):
         load_encoder(spec)
+
+
+@pytest.mark.parametrize("key", ["num_hidden_layers", "num_adapter_layers", "tdnn_layers"])
+def test_a_configuration_that_promises_more_layers_than_anybody_has_is_refused_before_they_are_built(
+    save, tmp_path, key
+):
+    spec = make_wave_model(save, tmp_path, "Wav2Vec2")
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {key: 2**31}))
+    with pytest.raises(SonoscaleError, match=rf"config\.json: {key} = 2147483648: must be at most 4096"):
+        load_encoder(spec)

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from sonoscale.laws import compare, fit_loglinear, fit_two_stage
+from sonoscale.errors import SonoscaleError
+from sonoscale.laws import compare, fit, fit_loglinear, fit_two_stage
+from sonoscale.results import Result
 
 pyplot = pytest.importorskip("matplotlib.pyplot")
 N, D = (grid.ravel() for grid in np.meshgrid(np.geomspace(1e6, 1e8, 5), np.geomspace(10.0, 1000.0, 4)))
@@ -46,3 +48,20 @@ def test_the_second_stage_over_its_runs():
     np.testing.assert_allclose(ax.collections[0].get_offsets()[:, 0], RUNS["rankme"])
     x, y = ax.lines[0].get_data()
     np.testing.assert_allclose(y, law.quality_law.predict(x).value)
+
+
+def test_a_name_of_a_file_is_no_axes_and_a_file_is_written_all_the_same(tmp_path):
+    law = fit(RUNS, ["params"], y="accuracy", form="power", bootstrap=80)
+    for result in (law, compare(RUNS, ["params"], y="accuracy", bootstrap=80)):
+        with pytest.raises(SonoscaleError, match=r"ax = 'law\.png': plot draws on Axes .*; to_figure\('result\.png'\)"):
+            result.plot("law.png")
+        result.to_figure(tmp_path / "law.png")
+        assert (tmp_path / "law.png").read_bytes()[:4] == b"\x89PNG"
+    before = pyplot.get_fignums()
+    law.to_figure(str(tmp_path / "law.svg"))
+    assert "<svg" in (tmp_path / "law.svg").read_text()
+    assert pyplot.get_fignums() == before
+    with pytest.raises(SonoscaleError, match=r"law\.jpg: must end in \.png, \.pdf or \.svg"):
+        law.to_figure(tmp_path / "law.jpg")
+    with pytest.raises(SonoscaleError, match="Result has no figure"):
+        Result().to_figure(tmp_path / "runs.png")

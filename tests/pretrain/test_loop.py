@@ -118,7 +118,11 @@ def test_run_folder_holds_what_it_should(finished):
     assert {row["phase"] for row in ranks} == {"trunk", "branch-12", "branch-24"}
     losses = [row["step"] for row in metrics if row["loss"] is not None and row["phase"] == "trunk"]
     assert losses == list(range(1, 20))  # the last budget of 24 decays over its last 5 steps
+    assert all((row["heldout_loss"] is None) == (row["rankme"] is None) for row in metrics)
+    assert all(row["grad_norm"] > 0 for row in metrics if row["loss"] is not None)
     budget = record["budgets"][-1]
+    assert metrics[-1]["heldout_loss"] == budget["loss"]
+    assert ranks[0]["heldout_loss"] > budget["loss"]
     assert budget["hours_seen"] == pytest.approx(24 * 16 * 1.92 / 3600)
     assert budget["clips_seen"] == 24 * 16
     spectra = np.load(folder / "spectra.npz")

@@ -14,6 +14,7 @@ from sonoscale.claims import claimed
 from sonoscale.corpora import FileCorpus
 from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain import WaveStore, read_record, unfinished_run
+from sonoscale.pretrain._record import check_written
 from sonoscale.pretrain._run_folder import RunFolder
 
 
@@ -152,3 +153,13 @@ def test_a_batch_in_parts_trains_what_it_trains_as_one(train_tiny, undisturbed, 
         torch.testing.assert_close(
             mine, value, rtol=0, atol=1e-5, msg=lambda reported, name=name: f"{name}: {reported}"
         )
+
+
+@pytest.mark.parametrize("loss", ["..", "1e999", [1.0], 2**70, b"1"])
+def test_a_measurement_in_a_state_that_is_no_number_is_found_when_it_is_read(loss):
+    row = {"step": 1, "phase": "trunk", "loss": 0.5, "lr": 1e-3, "rankme": None}
+    written = {"rows": [row, {**row, "loss": float("nan")}], "spectra": {}, "budgets": [], "warnings": []}
+    check_written(written)
+    row["loss"] = loss
+    with pytest.raises(ValueError, match=r"loss|number that is none"):
+        check_written(written)

@@ -14,6 +14,7 @@ from sonoscale.measure import Measured, MeasuredDifference, Measurement
 from sonoscale.measure._measured import short_names
 from sonoscale.rank import SpectralSketch, compare_sketches, extrapolate, measure_all, rankme
 from sonoscale.report._measure_page import measure_page_html, write_measurement_page
+from sonoscale.report._measure_terminal import _alike
 
 NAMES = ["rankme", "rankme_centred", "alpha_req"]
 EVIL = '<script>evil("&")</script>'
@@ -250,3 +251,13 @@ def test_one_page_is_written_and_a_failure_leaves_the_old_one(tmp_path, everythi
 )
 def test_short_names_are_all_different(names, short):
     assert short_names(names) == short
+
+
+def test_a_warning_that_all_rows_share_but_for_its_numbers_is_given_once():
+    rng = np.random.default_rng(0)
+    records = [rankme(5 * i + rng.standard_normal((40 + i, 16))) for i in range(1, 4)]
+    energy, under = sorted(_alike(records).values(), reverse=True)
+    assert re.match(r"the mean holds 9\d\.\d to 99\.\d% of the energy", energy)
+    assert under == "n = 41 to 43 is under 8 * dim = 128: not yet what many clips would show (ranks come out low)"
+    assert _alike(records[:1]) == {}
+    assert _alike([*records, rankme(rng.standard_normal((400, 16)))]) == {}

@@ -168,3 +168,16 @@ def test_what_is_added_must_be_valid(finished, tmp_path):
     with pytest.raises(SonoscaleError, match=r"encoder.widht"):
         add(out, values={"encoder.widht": [8]})
     assert (out / "study.yaml").read_text() == text
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["{", "[" * 5000, "[]", '{"attempts": ["lost"]}', '{"attempts": [{"reason": []}]}', '{"attempts": [{}]}',
+     '{"failed": true, "attempts": [{"reason": "error"}], "seed": "a"}'],
+)  # fmt: skip
+def test_a_damaged_note_of_a_failure_is_as_if_there_were_none(tmp_path, content):
+    assert note_failure(tmp_path, "0" * 12, "width=8", 0, "error", "it failed", retries=1)
+    (file,) = tmp_path.glob("*/*.json")
+    file.write_text(content)
+    assert read_failures(tmp_path) == {}
+    assert note_failure(tmp_path, "0" * 12, "width=8", 0, "error", "it failed", retries=1)  # may be tried again

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sonoscale.cli._console import console
-from sonoscale.cli._laws import Clusters, HigherIsBetter, Json, Omit, Runs, Seed, Unit, check_json, names, print_table
-from sonoscale.cli._plot import Out, Plot, check_out, check_plot, save_page, save_plot
+from sonoscale.cli._laws import Clusters, HigherIsBetter, Omit, Runs, Seed, Unit, names, print_table
+from sonoscale.cli._plot import Json, Out, Plot, check_files, draw_files
 
 if TYPE_CHECKING:
     from sonoscale.laws.audit import Audit, GroupAudits
@@ -52,9 +52,7 @@ def audit(
     from sonoscale.laws.audit import audit_groups
     from sonoscale.provenance import provenance
 
-    check_json(json, table)
-    check_plot(plot, json, table)
-    check_out(out, [json, plot], table)
+    check_files(table, json, plot, out)
     options: dict[str, Any] = {
         "rank": rank, "covariates": names(covariates), "baselines": names(baselines) or (), "warmup": warmup,
         "layer": layer, "margin": margin, "reliability": reliability, "level": level, "seed": seed, "y": y,
@@ -62,26 +60,25 @@ def audit(
         "higher_is_better": higher_is_better,
     }  # fmt: skip
     found: Audit | GroupAudits
-    if names(group):
-        found = audit_groups(table, group=names(group) or (), **options)
-        console.print(f"{found.headline}.", style="bold", markup=False)
+    found = audit_groups(table, group=names(group) or (), **options) if names(group) else audit_runs(table, **options)
+    if json:
+        write_json(json, found.as_dict() | {"table": str(table), "provenance": provenance("numpy", "scipy")})
+    _print(found)
+    draw_files(found, json, plot, out)
+
+
+def _print(found: Audit | GroupAudits) -> None:
+    from rich.text import Text
+
+    from sonoscale.laws.audit import GroupAudits
+
+    if isinstance(found, GroupAudits):
+        console.print(Text(f"{found.headline}.", style="bold"))
         print_table(found.rows(), whole=True)
         console.print()
         for note in found.notes:
-            console.print(f"note  {note}", style="dim", markup=False)
-    else:
-        found = audit_runs(table, **options)
-        _print(found)
-    save_plot(found, plot)
-    save_page(found, out)
-    if json:
-        write_json(json, found.as_dict() | {"table": str(table), "provenance": provenance("numpy", "scipy")})
-        console.print(f"everything  {json}", soft_wrap=True, markup=False)
-
-
-def _print(found: Audit) -> None:
-    from rich.text import Text
-
+            console.print(Text(f"note  {note}", style="dim"))
+        return
     words, _, reason = found.headline.partition(". ")
     console.print(Text(f"{words}.", style="bold"))
     robust = []

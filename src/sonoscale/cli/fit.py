@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sonoscale.cli._console import console, progress_bars
-from sonoscale.cli._laws import Clusters, HigherIsBetter, Json, Omit, Runs, Seed, Unit, check_json, names, print_table
-from sonoscale.cli._plot import Out, Plot, check_out, check_plot, save_page, save_plot
+from sonoscale.cli._laws import Clusters, HigherIsBetter, Omit, Runs, Seed, Unit, names, print_table
+from sonoscale.cli._plot import Json, Out, Plot, check_files, draw_files
 from sonoscale.errors import SonoscaleError
 
 if TYPE_CHECKING:
@@ -60,9 +60,7 @@ def fit(
     from sonoscale.files import write_json
     from sonoscale.provenance import provenance
 
-    check_json(json, table)
-    check_plot(plot, json, table)
-    check_out(out, [json, plot], table)
+    check_files(table, json, plot, out)
     points = [_point(text) for text in at or []]
     with progress_bars() as bars:
         task = bars.add_task("fitting", total=None)
@@ -75,9 +73,6 @@ def fit(
             unit=unit,  # pyright: ignore[reportArgumentType]
         )  # fmt: skip
     predictions = found.predict_rows(points)
-    _print(found, predictions)
-    save_plot(found, plot)
-    save_page(found, out)
     if json:
         options = {
             "huber": huber, "fix": _numbers(fix), "tie": tie or [], "bootstrap": bootstrap, "seed": seed,
@@ -85,7 +80,8 @@ def fit(
         }  # fmt: skip
         content = found.as_dict() | options | {"at": predictions, "provenance": provenance("numpy", "scipy")}
         write_json(json, content)
-        console.print(f"everything  {json}", soft_wrap=True, markup=False)
+    _print(found, predictions)
+    draw_files(found, json, plot, out)
 
 
 def _numbers(texts: Sequence[str] | None) -> dict[str, float]:

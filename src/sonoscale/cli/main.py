@@ -48,28 +48,30 @@ def _main(
 
 def run() -> None:
     """Entry point: every foreseen error is one line on stderr and a non-zero exit status."""
-    signal.signal(signal.SIGINT, _interrupt)
-    signal.signal(signal.SIGTERM, _terminate)
+    _signals.clear()
+    signal.signal(signal.SIGINT, _end)
+    signal.signal(signal.SIGTERM, _end)
     output = guard_output()
     warnings.showwarning = _show_warning
     try:
         app()
     except SystemExit as ended:
+        _let_go()
         output.flush()
         if ended.code or not output.told:
             raise
         _fail(output.told, 1)
     except SonoscaleError as error:
         _fail(_with_options(str(error)), 1)
-    except _Interrupted:
-        _fail(f"interrupted: {_kept()}", 130)
-    except _Terminated:
-        _fail(f"terminated: {_kept()}", 143)
+    except _Ended:
+        _fail(*_how_it_ended())
     except ModuleNotFoundError as error:
         if (lacking := missing(error, " ".join(["sonoscale", *sys.argv[1:2]]))) is None:
             raise
         _fail(str(lacking), 1)
     except Exception as error:
+        if _signals:  # somebody else's code has caught the end, and failed of it
+            _fail(*_how_it_ended())
         if (said := foreseen(error)) is None:
             raise
         _fail(_with_options(str(said)), 1)
@@ -93,20 +95,23 @@ def _kept() -> str:
     return "whatever was finished is kept; the same command resumes"
 
 
-class _Interrupted(BaseException):
-    """Ctrl-C. Not a KeyboardInterrupt, which the command-line library would end without a word."""
+class _Ended(BaseException):
+    """Ctrl-C, or SIGTERM as schedulers send it. Not a KeyboardInterrupt, which the command-line library would end
+    without a word."""
 
 
-class _Terminated(BaseException):
-    """SIGTERM, as schedulers send it."""
+_signals: list[int] = []
+"""Those that were received."""
 
 
-def _interrupt(*_: object) -> None:
-    raise _Interrupted
+def _end(number: int, _: object) -> None:
+    _signals.append(number)
+    raise _Ended
 
 
-def _terminate(*_: object) -> None:
-    raise _Terminated
+def _how_it_ended() -> tuple[str, int]:
+    what, status = ("interrupted", 130) if _signals[0] == signal.SIGINT else ("terminated", 143)
+    return f"{what}: {_kept()}", status
 
 
 def _with_options(message: str) -> str:
@@ -135,6 +140,13 @@ _OPTIONS = {"higher_is_better": "--higher-is-better or --lower-is-better"} | {
 }
 
 
+def _let_go() -> None:
+    """All is done: a signal ends what is left of the process, and is raised nowhere."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def _fail(message: str, status: int) -> None:
+    _let_go()
     print(f"error: {visible(message)}", file=sys.stderr)
     sys.exit(status)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sonoscale.cli._laws import Clusters, HigherIsBetter, Json, Omit, Runs, Seed, Unit, check_json, names, print_table
-from sonoscale.cli._plot import Out, Plot, check_out, check_plot, save_page, save_plot
+from sonoscale.cli._laws import Clusters, HigherIsBetter, Omit, Runs, Seed, Unit, names, print_table
+from sonoscale.cli._plot import Json, Out, Plot, check_files, draw_files
 from sonoscale.errors import SonoscaleError
 
 if TYPE_CHECKING:
@@ -59,9 +59,7 @@ def plan(
     from sonoscale.provenance import versions
     from sonoscale.results import plain
 
-    check_json(json, table)
-    check_plot(plot, json, table)
-    check_out(out, [json, plot], table)
+    check_files(table, json, plot, out)
     if unit not in (None, "fraction", "percent", "none"):
         raise SonoscaleError(f"unit must be one of fraction, percent, none, not {unit!r}")
     found = make_plan(
@@ -84,10 +82,7 @@ def plan(
                 _print(one)
     else:
         _print(found)
-    save_plot(found, plot)
-    save_page(found, out)
-    if json:
-        console.print(f"\neverything  {json}", soft_wrap=True, markup=False)
+    draw_files(found, json, plot, out)
 
 
 def _limits(texts: Sequence[str]) -> dict[str, float]:

@@ -15,10 +15,10 @@ from sonoscale.config import config_hash
 from sonoscale.corpora._base import Corpus, sound_wave
 from sonoscale.corpora._pack_index import finish_pack, plain
 from sonoscale.corpora._pack_journal import Journal, Progressed
-from sonoscale.corpora._packed import META_FILE, STEP, VERSION, PackedCorpus, is_pack, shard_name
+from sonoscale.corpora._packed import INDEX_FILE, META_FILE, STEP, VERSION, PackedCorpus, is_pack, shard_name
 from sonoscale.corpora._parallel import map_chunks
 from sonoscale.errors import SonoscaleError
-from sonoscale.files import make_folder
+from sonoscale.files import make_folder, remove_partial
 from sonoscale.processes import only_one_process
 
 __all__ = ["PackedCorpus", "TooManyBrokenError", "pack_corpus"]
@@ -96,6 +96,8 @@ def pack_corpus(
     with only_one_process(out, "packs into"):
         if is_pack(out):  # another process was faster
             return _finished(out, settings)
+        for file in (INDEX_FILE, META_FILE):  # killed while it wrote them
+            remove_partial(out / file)
         journal = Journal.open(out, settings)
         state = journal.state
         allowed = max_broken * (len(corpus) + len(known.skipped))

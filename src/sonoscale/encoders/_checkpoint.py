@@ -13,7 +13,7 @@ from sonoscale.encoders._config import EncoderConfig
 from sonoscale.errors import SonoscaleError
 from sonoscale.files import check_zip, digest, read_json
 
-__all__ = ["checkpoint_content", "checkpoint_encoder", "checkpoint_path"]
+__all__ = ["checkpoint_content", "checkpoint_encoder", "checkpoint_path", "run_title"]
 
 
 def checkpoint_path(run: Path) -> Path:
@@ -28,6 +28,25 @@ def checkpoint_path(run: Path) -> Path:
     if (run / "config.json").is_file():
         raise SonoscaleError(f"{run}: no run folder, but one of transformers: write hf:{run}")
     raise SonoscaleError(f"{run}: no such run folder or checkpoint file")
+
+
+def run_title(path: str | Path) -> str | None:
+    """The name that a run of ours was given and that of its folder, as tables show it: `small (3f2a19c0)`.
+
+    Arguments:
+        path: of the run folder, or of a checkpoint in it.
+
+    Returns:
+        None where there is no such run, or it has no name.
+    """
+    run, part = Path(path), ""
+    if run.suffix == ".pt":
+        run, part = run.parent, "" if run.name == "checkpoint.pt" else f", {run.stem}"
+    try:
+        name = read_json(run / "record.json")["name"]
+    except (SonoscaleError, KeyError, TypeError):
+        return None
+    return f"{name} ({run.absolute().name}{part})" if name and isinstance(name, str) else None
 
 
 def checkpoint_content(path: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ def load_hf(rest: str, spec: str, device: torch.device) -> HFEncoder:
     source, options = _source(rest, spec)
     with _quiet(transformers):
         config = _pretrained(transformers.AutoConfig, "configuration", source, options, spec)
+        _check_layers(config.to_dict(), spec)
         extractor = _pretrained(transformers.AutoFeatureExtractor, "feature extractor", source, options, spec)
         if not hasattr(extractor, "sampling_rate"):
             raise SonoscaleError(f"{spec}: {type(extractor).__name__} extracts no features of audio")
@@ -104,6 +106,24 @@ def _pretrained(auto: Any, what: str, source: str, options: dict[str, Any], spec
         elif what == "feature extractor":
             hint = "; save it beside the model with feature_extractor.save_pretrained"
         raise SonoscaleError(f"{spec}: cannot load the {what}: {one_line(error)}{hint}") from error
+
+
+MOST_LAYERS = 4096
+"""Of a part of a model; one that promises more would be built for ever."""
+
+
+def _check_layers(config: Any, spec: str) -> None:
+    """Refuse more layers than any model has, before each of them is built."""
+    for key, value in config.items():
+        if isinstance(value, dict):
+            _check_layers(value, spec)
+        elif _LAYERS.search(str(key)):
+            for count in value if isinstance(value, (list, tuple)) else [value]:
+                if isinstance(count, int) and count > MOST_LAYERS:
+                    raise SonoscaleError(f"{spec}: config.json: {key} = {count}: must be at most {MOST_LAYERS}")
+
+
+_LAYERS = re.compile(r"(layers?|blocks?|depths?|stages?)$")
 
 
 def _audio_part(model: Any) -> Any:

@@ -8,8 +8,8 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from sonoscale._figure import new_axes
 from sonoscale.errors import SonoscaleError, in_one_line
-from sonoscale.extras import need
 from sonoscale.laws._correlation import Correlation, spearman
 from sonoscale.laws._data import as_names, check_draws, constant_column, shortfall
 from sonoscale.laws._fit_form import fit_form
@@ -98,11 +98,9 @@ class Comparison(Result):
         """
         if not self.fits:
             raise SonoscaleError(f"{self.headline}: there is nothing to draw")
-        pyplot = need("matplotlib.pyplot", what="a figure")
         known = sorted((one for one in self.fits if np.isfinite(one.loo_rmse)), key=lambda one: one.loo_rmse)
         names = list(dict.fromkeys(one.x_name for one in self.fits))
-        if ax is None:
-            ax = pyplot.subplots(figsize=(6.4, 1.2 + 0.35 * len(known)), layout="tight")[1]
+        ax = new_axes(ax, figsize=(6.4, 1.2 + 0.35 * len(known)), layout="tight")
         places = range(len(known))
         ax.barh(places, [one.loo_rmse for one in known], color=[f"C{names.index(one.x_name) % 10}" for one in known])
         ax.set_yticks(places, [f"{one.x_name}, {one.form.name}" for one in known])

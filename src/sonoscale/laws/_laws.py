@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sonoscale._figure import new_axes
 from sonoscale.errors import SonoscaleError
-from sonoscale.extras import need
 from sonoscale.laws._data import as_column
 from sonoscale.laws._estimate import Estimate, Prediction, unidentified
 from sonoscale.laws._fitted import Fit
@@ -357,8 +357,7 @@ class Laws(Result):
         Raises:
             SonoscaleError: matplotlib is not installed.
         """
-        pyplot = need("matplotlib.pyplot", what="a figure")
-        ax = pyplot.subplots()[1] if ax is None else ax
+        ax = new_axes(ax)
         for i, law in enumerate(one for one in self.groups if one.error is None):
             _draw(ax, law, self.runs.y, f"C{i % 10}")
         ax.set_xscale("log")

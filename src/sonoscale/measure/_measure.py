@@ -328,7 +328,7 @@ def _measure_encoders(
             batch_seconds=wanted.batch_seconds, sample=SAMPLE if wanted.baselines else 0, min_seconds=min_seconds,
             processes=wanted.executor == "local", equal_n=wanted.equal_n,
         )  # fmt: skip
-        shown, options = short_names([_named(spec) for spec in wanted.specs]), wanted.options()
+        shown, options = short_names([_title(spec) for spec in wanted.specs]), wanted.options()
         found: list[Measured] = []
 
         def so_far(differences: Sequence[MeasuredDifference] = ()) -> Measurement:
@@ -413,6 +413,13 @@ def _loaded(spec: Any, device: str, precision: Precision) -> Any:
             "write python:module:factory, or give it these"
         )
     return spec
+
+
+def _title(spec: Any) -> str:
+    """As tables show it: a run of ours by the name that it was given, if any."""
+    from sonoscale.encoders._checkpoint import run_title
+
+    return (run_title(spec) if isinstance(spec, (str, Path)) else None) or _named(spec)
 
 
 def _named(spec: Any) -> str:

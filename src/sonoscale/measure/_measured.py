@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from sonoscale._figure import new_axes
 from sonoscale.errors import SonoscaleError
 from sonoscale.rank import (
     ClipsNeeded,
@@ -272,9 +273,7 @@ class Measurement(Result):
         Raises:
             SonoscaleError: matplotlib is not installed.
         """
-        from sonoscale.extras import need
-
-        axes = need("matplotlib.pyplot", extra="report", what="a plot").subplots()[1]
+        axes = new_axes()
         for one in self.measured:
             values = one.sketch.spectrum()
             values = values[values > 0]

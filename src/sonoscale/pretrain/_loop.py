@@ -25,7 +25,7 @@ from sonoscale.pretrain._objective import build_objective, prepare_for_speed
 from sonoscale.pretrain._optimiser import make_optimiser, set_lr
 from sonoscale.pretrain._prefetch import Prefetch
 from sonoscale.pretrain._run_folder import RunFolder
-from sonoscale.pretrain._runtime import Runtime, WholeModel, cuts_models, runtime_of
+from sonoscale.pretrain._runtime import Runtime, WholeModel, cuts_models, runtime_of, whole
 from sonoscale.pretrain._schedule import Segment, make_schedule
 from sonoscale.pretrain._state import Training, stop_requests
 from sonoscale.pretrain._waves import WaveStore, as_log_mels
@@ -123,7 +123,7 @@ def train_run(
                 loss = model(frames[rows], {name: each[rows] for name, each in draw.items()})
                 fabric.backward(loss / config.train.accumulate)
             now.add_loss(loss.detach() / config.train.accumulate)
-        torch.nn.utils.clip_grad_norm_(objective.parameters(), config.train.grad_clip)
+        now.grad_norm = torch.nn.utils.clip_grad_norm_(objective.parameters(), config.train.grad_clip)
         wrapped.step()
         objective.after_step(step)
         now.end_step(step + 1)
@@ -139,18 +139,22 @@ def train_run(
             run.discard()  # it would go wrong again
             raise
         now.lowest = min(now.lowest, loss)
-        run.log(phase=segment.phase, **seen(step), loss=loss, lr=now.lr)
-        log({f"{segment.phase}/loss": loss, f"{segment.phase}/lr": now.lr}, step)
+        values = {"loss": loss, "lr": now.lr, "grad_norm": float(whole(now.grad_norm))}
+        run.log(phase=segment.phase, **seen(step), **values)
+        log({f"{segment.phase}/{name}": value for name, value in values.items()}, step)
         if progress:
             progress(schedule.before(now.segment, step), schedule.steps, loss)
 
-    def measure(phase: str, step: int) -> RankReading:
-        reading = read_rank(monitor, kept.now(), heldout, step=step, encoder_id=f"{folder.name}@{step}")
+    def measure(phase: str, step: int) -> tuple[RankReading, float]:
+        """Rank and loss on the held-out clips."""
+        model = kept.now()
+        reading = read_rank(monitor, model, heldout, step=step, encoder_id=f"{folder.name}@{step}")
         run.warn(check_rank(reading, step=step))
-        run.log_rank(phase, step, reading, seen(step))
-        ranks = {"rankme": reading.uncentred.value, "rankme_centred": reading.centred.value}
-        log({f"{phase}/{name}": value for name, value in ranks.items()}, step)
-        return reading
+        loss = heldout_loss(model, heldout, config)
+        values = {"heldout_loss": loss, "rankme": reading.uncentred.value, "rankme_centred": reading.centred.value}
+        run.log_heldout(phase, step, reading, values, seen(step))
+        log({f"{phase}/{name}": value for name, value in values.items()}, step)
+        return reading, loss
 
     def seen(step: int) -> dict[str, float]:
         examples = step * config.train.batch_size
@@ -192,9 +196,8 @@ def train_run(
                     saved, stop.due = time.monotonic(), False
                     stop.obey()
             if segment.budget is not None:
-                reading, finished = measure(segment.phase, segment.stop), kept.now()
-                loss = heldout_loss(finished, heldout, config)
-                run.finish_budget(segment.stop, finished, reading, loss, seen(segment.stop))
+                reading, loss = measure(segment.phase, segment.stop)
+                run.finish_budget(segment.stop, kept.now(), reading, loss, seen(segment.stop))
                 now.return_to_trunk()
             now.segment += 1
         run.keep_trunk(now.state())

@@ -77,6 +77,7 @@ class _Record(_Model):
 
 
 class _Row(_Model):
+    __pydantic_extra__: dict[str, float | None]
     step: _Count
     phase: str
 
@@ -97,9 +98,8 @@ def check_written(written: Any) -> None:
         ValueError: it is not.
     """
     _Written.model_validate(written)
-    numbers = (int, float, str, type(None))
-    if not all(isinstance(value, numbers) for row in written["rows"] for value in row.values()):
-        raise ValueError("a row of measurements holds more than numbers")
+    if any(isinstance(value, int) and abs(value) > 2**53 for row in written["rows"] for value in row.values()):
+        raise ValueError("a row of measurements holds a number that is none")
     if not all(isinstance(each, Tensor) and each.ndim == 1 for each in written["spectra"].values()):
         raise ValueError("a spectrum is none")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sonoscale._figure import new_axes
 from sonoscale.pretrain._flops import Cost
 from sonoscale.results import Result, plain
 
@@ -75,10 +76,7 @@ class Run(Result):
         Returns:
             The axes.
         """
-        from sonoscale.extras import need
-
-        plt = need("matplotlib.pyplot", extra="report", what="a figure")
-        axes, columns = plt.subplots()[1] if ax is None else ax, self.metrics()
+        axes, columns = new_axes(ax), self.metrics()
         for phase in dict.fromkeys(columns["phase"]):
             points = [
                 (step, rank)

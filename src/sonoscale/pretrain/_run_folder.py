@@ -32,16 +32,13 @@ from sonoscale.provenance import versions
 if TYPE_CHECKING:
     from sonoscale.pretrain._runtime import Runtime
 
+LOGGED = ("loss", "lr", "grad_norm", "heldout_loss", "rankme", "rankme_centred")
+"""Metrics that loggers are given too."""
+
+_COSTS = ("clips_seen", "hours_seen", "flops_encoder", "flops", "seconds")
 _METRICS = pa.schema(
-    [("step", pa.int64()), ("phase", pa.string())]
-    + [
-        (name, pa.float64())
-        for name in (
-            "loss", "lr", "rankme", "rankme_centred", "clips_seen", "hours_seen", "flops_encoder", "flops",
-            "seconds",
-        )
-    ]
-)  # fmt: skip
+    [("step", pa.int64()), ("phase", pa.string()), *((name, pa.float64()) for name in (*LOGGED, *_COSTS))]
+)
 
 
 class RunFolder:
@@ -134,10 +131,11 @@ class RunFolder:
         """Some training steps."""
         self._rows.append(row)
 
-    def log_rank(self, phase: str, step: int, reading: RankReading, seen: dict[str, float]) -> None:
-        """One rank measurement; the first and the last spectrum are kept."""
-        ranks = {"rankme": reading.uncentred.value, "rankme_centred": reading.centred.value}
-        self._rows.append({"phase": phase, **seen, **ranks})
+    def log_heldout(
+        self, phase: str, step: int, reading: RankReading, values: dict[str, float], seen: dict[str, float]
+    ) -> None:
+        """Rank and loss on held-out clips; the first and the last spectrum are kept."""
+        self._rows.append({"phase": phase, **seen, **values})
         if step == 0 or (phase != "trunk" and step == self.config.budgets[-1]):
             self._spectra[f"step_{step}"] = torch.from_numpy(reading.spectrum)
             self._spectra[f"step_{step}_centred"] = torch.from_numpy(reading.spectrum_centred)
@@ -145,7 +143,7 @@ class RunFolder:
     def log_again(self, log: Callable[[dict[str, float], int], Any]) -> None:
         """Give `log` what an interrupted run had measured up to the state that it resumes from."""
         for row in self._rows:
-            found = {name: row[name] for name in ("loss", "lr", "rankme", "rankme_centred") if name in row}
+            found = {name: row[name] for name in LOGGED if name in row}
             log({f"{row['phase']}/{name}": value for name, value in found.items()}, row["step"])
 
     def finish_budget(

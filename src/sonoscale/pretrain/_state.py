@@ -40,6 +40,7 @@ class Training:
         smooth: the loss, smoothed over steps; a tensor, so that nobody waits for the device.
         lowest: it has been.
         lr: learning rate of the last step.
+        grad_norm: of all gradients of the last step, before it was clipped; a tensor.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Training:
         self.segment, self.step, self.measured = 0, 0, -1
         self.smooth = torch.full((), float("nan"), dtype=torch.float64, device=device)
         self.lowest, self.lr = float("inf"), 0.0
+        self.grad_norm = torch.zeros(())
         self._loss: Tensor | None = None
         self._trunk: dict[str, Any] | None = None
         self._before, self._started = 0.0, time.monotonic()

@@ -242,7 +242,7 @@ def _loaded(spec: Spec, device: str) -> Encoder:
 
 
 def _name(spec: Spec) -> str:
-    return spec if isinstance(spec, str) else spec.identity  # pyright: ignore[reportAttributeAccessIssue]
+    return spec.removesuffix(":") if isinstance(spec, str) else spec.identity  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _task_name(task: Any) -> str:

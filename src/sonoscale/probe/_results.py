@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from sonoscale._figure import new_axes
 from sonoscale.probe._interval import ends
 from sonoscale.results import Result
 
@@ -241,11 +242,7 @@ class ProbeResults(Result):
         Returns:
             the axes.
         """
-        from sonoscale.extras import need
-
-        if ax is None:
-            size = (7, 1 + 0.3 * len(self.scores))
-            ax = need("matplotlib.pyplot", what="a figure").subplots(figsize=size, layout="constrained")[1]
+        ax = new_axes(ax, figsize=(7, 1 + 0.3 * len(self.scores)), layout="constrained")
         labels = []
         for place, each in enumerate(self.scores):
             found = each.result
@@ -421,6 +418,10 @@ def _short(value: float, digits: int = 3) -> str:
 
 
 def _name(encoder: str) -> str:
-    """Of a run, its folder and not where that lies."""
+    """Of a run, its name and its folder, and not where that lies."""
+    from sonoscale.encoders._checkpoint import run_title
+
     kind, colon, rest = encoder.rpartition(":") if encoder.startswith("untrained:") else ("", "", encoder)
+    if (title := run_title(rest)) is not None:
+        return f"{kind}{colon}{title}"
     return f"{kind}{colon}{Path(rest).name}" if Path(rest).exists() else encoder.removesuffix(":")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sonoscale._figure import new_axes
 from sonoscale.arguments import check_arguments
 from sonoscale.errors import SonoscaleError, in_one_line
 from sonoscale.files import read_json, replacing, write_json
@@ -106,9 +107,7 @@ class RankRecord(Result):
         Raises:
             SonoscaleError: matplotlib is not installed.
         """
-        from sonoscale.extras import need
-
-        axes = need("matplotlib.pyplot", extra="report", what="a plot").subplots()[1] if ax is None else ax
+        axes = new_axes(ax)
         most = min(self.n, self.dim)
         if math.isfinite(self.low) and math.isfinite(self.high):
             axes.plot([self.low / most, self.high / most], [self.estimator] * 2, color="C0", linewidth=2)

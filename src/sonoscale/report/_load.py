@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -278,7 +277,7 @@ def _read_run(folder: Path, name: str) -> Run:
         try:
             with np.load(where / "spectra.npz", allow_pickle=False) as arrays:
                 spectra = {key: np.asarray(arrays[key], np.float64).ravel() for key in arrays.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except Exception as error:  # whatever a damaged archive brings about
             raise _unreadable(where / "spectra.npz", error) from error
     return Run(name, phases, spectra)
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from pathlib import Path
+import re
+from collections.abc import Iterator, Sequence
 
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from sonoscale.measure import Measured, Measurement
-from sonoscale.measure._measured import common_warnings
 from sonoscale.rank import RankRecord
 from sonoscale.rank._record import number
 
@@ -24,9 +23,8 @@ def measured_lines(one: Measured, level: float) -> Iterator[RenderableType]:
     of = f"\non {one.corpus}" if one.corpus else ""
     clips = f" clips of {(one.seconds or 0) / sketch.n:.2f} s on average" if one.corpus and sketch.n else ""
     about = f"n = {sketch.n:,}{clips}, dim = {sketch.dim:,} (n/dim = {sketch.n / sketch.dim:.3g}), {sketch.dtype}"
-    table = _table(
-        f"{one.identity}{of}\n{about}, {sketch.mean_energy():.1%} of the energy in the mean", "estimator", level
-    )
+    named = one.identity if one.name in one.identity else f"{one.name}: {one.identity}"
+    table = _table(f"{named}{of}\n{about}, {sketch.mean_energy():.1%} of the energy in the mean", "estimator", level)
     for record in one.records:
         _add(table, record.estimator, record, one.common_warnings())
     for name, reason in one.undefined.items():
@@ -40,12 +38,12 @@ def measured_lines(one: Measured, level: float) -> Iterator[RenderableType]:
         if rows:
             part = _table(title, column, level)
             part.add_column("n", justify="right")
-            common = common_warnings([record for _, record in rows])
+            common = _alike([record for _, record in rows])
             for name, record in rows:
-                _add(part, name, record, common, f"{record.n:,}")
+                _add(part, name, record, {w for w in record.warnings if _kind(w) in common}, f"{record.n:,}")
             yield part
-            if common - one.common_warnings():
-                yield Text("\n".join(f"warning  {w} (all rows)" for w in sorted(common - one.common_warnings())))
+            if said := sorted(set(common.values()) - one.common_warnings()):
+                yield Text("\n".join(f"warning  {warning} (all rows)" for warning in said))
     yield Text("\n".join([*one.remarks(), ""]))
 
 
@@ -62,7 +60,7 @@ def encoder_table(measurement: Measurement) -> Table:
             cells += [number(record.value), Text(record.span)] if record else ["-", ""]
         pace = (one.wall_seconds or 0) / one.seconds * 3600 if one.seconds else math.nan
         table.add_row(
-            Text(one.identity), *cells, f"{n:,}", f"{dim:,}", f"{n / dim:.3g}", f"{len(one.skipped):,}", f"{pace:.3g}"
+            Text(one.name), *cells, f"{n:,}", f"{dim:,}", f"{n / dim:.3g}", f"{len(one.skipped):,}", f"{pace:.3g}"
         )
     return table
 
@@ -72,10 +70,7 @@ def difference_table(measurement: Measurement) -> Table:
     table = Table(title="differences", title_justify="left", title_style="", show_edge=False, pad_edge=False)
     for column in ("estimator", "first", "second", "second - first", "interval", "significant", "how"):
         table.add_column(column, justify="right" if column in ("second - first", "interval") else "left")
-    names = [one.identity for one in measurement.measured]
-    short = {name: Path(name).name for name in names}
-    if len(set(short.values())) < len(set(names)):
-        short = {name: name for name in names}
+    short = {one.identity: one.name for one in measurement.measured}
     for each in measurement.differences:
         found, cells = each.difference, ("-", "", "", each.reason)
         if found:
@@ -84,6 +79,31 @@ def difference_table(measurement: Measurement) -> Table:
             cells = (f"{found.value:+.4g}", span, "yes" if found.significant else "no", how)
         table.add_row(each.estimator, Text(short[each.first]), Text(short[each.second]), *map(Text, cells))
     return table
+
+
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+
+
+def _kind(warning: str) -> str:
+    """A warning without its numbers."""
+    return _NUMBER.sub("#", warning)
+
+
+def _alike(records: Sequence[RankRecord]) -> dict[str, str]:
+    """Warnings that several records share but for their numbers, by kind; numbers that differ as the first to the last.
+
+    What one record alone warns of is shared by none.
+    """
+    if len(records) < 2:
+        return {}
+    by_kind = [{_kind(warning): warning for warning in record.warnings} for record in records]
+    shared = {}
+    for kind in set.intersection(*map(set, by_kind)):
+        numbers = zip(*(_NUMBER.findall(each[kind]) for each in by_kind), strict=True)
+        said = [sorted(set(found), key=lambda text: float(text.replace(",", ""))) for found in numbers]
+        spans = iter(found[0] if len(found) == 1 else f"{found[0]} to {found[-1]}" for found in said)
+        shared[kind] = _NUMBER.sub(lambda _, spans=spans: next(spans), by_kind[0][kind])
+    return shared
 
 
 def _table(title: str, first: str, level: float, value: str = "value") -> Table:

@@ -44,7 +44,7 @@ class PlannedRun:
     @property
     def config_id(self) -> str:
         """Digest of the configuration as it is written, without the seed."""
-        return config_hash(self.config.model_dump(mode="json", exclude={"seed": True}))
+        return config_hash(self.config.model_dump(mode="json", exclude={"seed", "name"}))
 
 
 def expand(study: StudyConfig) -> list[PlannedRun]:
@@ -87,7 +87,8 @@ def expand(study: StudyConfig) -> list[PlannedRun]:
                     seeds += [seed for seed in more.seeds if seed not in seeds]
             digest = PlannedRun(first, label, axis).config_id
             for replicate, seed in enumerate(seeds):
-                config = first if seed == first.seed else first.model_copy(update={"seed": seed})
+                name = f"{label[:68]}, seed {seed}"  # for people, see `RunConfig`
+                config = first.model_copy(update={"seed": seed, "name": name})
                 planned = PlannedRun(config, label, axis, family.name if family else None, replicate)
                 runs.setdefault((digest, seed), planned)
     _check_depth(study.layers, runs.values())

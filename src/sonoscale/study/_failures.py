@@ -102,8 +102,8 @@ def read_failures(folder: Path, runs: Iterable[str] | None = None) -> dict[str, 
         if content.get("failed") and content.get("attempts"):
             last = content["attempts"][-1]
             found[file.stem] = Failure(
-                str(content.get("label")), int(content.get("seed") or 0), str(last.get("error")),
-                str(last.get("reason")), len(content["attempts"]), file.stem,
+                str(content.get("label")), content["seed"], str(last.get("error")),
+                last["reason"], len(content["attempts"]), file.stem,
             )  # fmt: skip
     return found
 
@@ -117,11 +117,16 @@ def forget_failures(folder: Path, runs: Iterable[str]) -> None:
 
 
 def _read(file: Path) -> dict[str, Any]:
+    """What is kept of a run that failed; nothing if it is not readable, as if it were the first time."""
     try:
         content = json.loads(file.read_text())
-    except (OSError, ValueError):  # none yet, or not readable: as if it were the first time
+    except (OSError, ValueError, RecursionError):
         return {}
-    return content if isinstance(content, dict) else {}
+    attempts = content.get("attempts") if isinstance(content, dict) else None
+    known = isinstance(attempts, list) and all(
+        isinstance(one, dict) and isinstance(one.get("reason"), str) for one in attempts
+    )
+    return content if known and isinstance(content.get("seed"), int) else {}
 
 
 def _line(error: BaseException) -> str:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sonoscale._figure import new_axes
 from sonoscale.arguments import check_arguments
 from sonoscale.config import load_config
 from sonoscale.errors import SonoscaleError, in_one_line
-from sonoscale.extras import need
 from sonoscale.files import default_cache
 from sonoscale.results import Result
 from sonoscale.study._config import StudyConfig
@@ -293,7 +293,7 @@ class Study(Result):
         Raises:
             SonoscaleError: no run is finished, or there is no such column.
         """
-        axes = need("matplotlib.pyplot", extra="report", what="a figure").subplots()[1]
+        axes = new_axes()
         runs = self.runs()
         for axis in sorted(set(runs["axis"].tolist())):
             of = runs["axis"] == axis

@@ -59,7 +59,7 @@ def test_the_linear_test_alone_would_take_a_bend_for_rank(make, gathered):
 def test_too_few_runs(make, count):
     found = audited(make(count, 0, extra=9.0), rank="rank", y="quality", bootstrap=80, permutations=80)
     assert found.verdict == "insufficient_data"
-    assert f"{count} independent configurations, and 8 are the least" in found.reason
+    assert f"{count} independent configurations; at least 8 are needed" in found.reason
     assert found.needed_assumed > 20
 
 

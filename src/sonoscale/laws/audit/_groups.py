@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Unpack
 
+from sonoscale._figure import new_axes
 from sonoscale.errors import SonoscaleError, in_one_line
-from sonoscale.extras import need
 from sonoscale.laws._estimate import Estimate
 from sonoscale.laws._read import Reading, Source, as_runs
 from sonoscale.laws.audit._audit import RELIABILITY, audit
@@ -120,11 +120,8 @@ class GroupAudits(Result):
         Returns:
             The axes.
         """
-        plt = need("matplotlib.pyplot", what="a figure")
-
         known = [(one.label, one.verdict, _beyond(one.audit)) for one in self.groups if one.audit is not None]
-        if ax is None:
-            ax = plt.subplots(figsize=(6.4, 1.2 + 0.35 * len(known)), layout="tight")[1]
+        ax = new_axes(ax, figsize=(6.4, 1.2 + 0.35 * len(known)), layout="tight")
         for place, (_, verdict, found) in enumerate(known):
             colour = f"C{[*VERDICTS].index(verdict)}" if verdict else "0.5"
             if found is not None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sonoscale.extras import need
+from sonoscale._figure import check_axes, new_axes
 from sonoscale.laws._estimate import Estimate
 from sonoscale.laws._runs import RunTable
 from sonoscale.laws._target import Target
@@ -304,15 +304,15 @@ class Audit(Result):
         Returns:
             The axes of the first panel.
         """
-        plt = need("matplotlib.pyplot", what="a figure")
-
+        check_axes(ax)
         points = self.points
         rank = np.exp(points.rank)
         quality = points.quality if self.target.higher_is_better else -points.quality
         both = ax is None and isinstance(self.adjusted, Adjusted) and bool(points.names)
         if ax is None:
             width = 9.6 if both else 6.0
-            axes = plt.subplots(1, 2 if both else 1, figsize=(width, 4.2), layout="tight", squeeze=False)[1][0]
+            panels = {"ncols": 2 if both else 1, "squeeze": False}
+            axes = new_axes(figsize=(width, 4.2), layout="tight", **panels)[0]
         else:
             axes = np.array([ax])
         drawn = self._scatter(axes[0], rank, quality)

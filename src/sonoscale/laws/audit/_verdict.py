@@ -103,7 +103,7 @@ def decide(
         )
 
     if count < least or marginal is None or adjusted is None:
-        return ruled("insufficient_data", f"there are {count} independent configurations, and {least} are the least")
+        return ruled("insufficient_data", f"there are {count} independent configurations; at least {least} are needed")
     for name, floor in floors.items():
         if isinstance(floor, SeedFloor) and floor.p is not None and floor.p > alpha:
             return ruled(

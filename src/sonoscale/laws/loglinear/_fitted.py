@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sonoscale._figure import new_axes
 from sonoscale.errors import SonoscaleError
-from sonoscale.extras import need
 from sonoscale.laws._bootstrap import expanded_interval
 from sonoscale.laws._estimate import Estimate, Prediction
 from sonoscale.laws._runs import RunTable
@@ -203,10 +203,8 @@ class LogLinear(Result):
         Raises:
             SonoscaleError: matplotlib is not installed.
         """
-        pyplot = need("matplotlib.pyplot", what="a figure")
         shown = {name: one for name, one in self.coefficients.items() if name != "intercept"}
-        if ax is None:
-            ax = pyplot.subplots(figsize=(6.4, 1.2 + 0.35 * len(shown)), layout="tight")[1]
+        ax = new_axes(ax, figsize=(6.4, 1.2 + 0.35 * len(shown)), layout="tight")
         for place, one in enumerate(shown.values()):
             ax.plot([one.low, one.high], [place, place], color="C0")
             ax.plot(one.value, place, "o", color="C0")

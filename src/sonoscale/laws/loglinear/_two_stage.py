@@ -10,8 +10,8 @@ from typing import Any, Literal, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
+from sonoscale._figure import new_axes
 from sonoscale.errors import SonoscaleError
-from sonoscale.extras import need
 from sonoscale.laws._bootstrap import expanded_interval
 from sonoscale.laws._data import as_names, canonical_order, check_draws
 from sonoscale.laws._estimate import Prediction
@@ -142,8 +142,7 @@ class TwoStage(Result):
         Raises:
             SonoscaleError: matplotlib is not installed.
         """
-        pyplot = need("matplotlib.pyplot", what="a figure")
-        ax = pyplot.subplots(layout="tight")[1] if ax is None else ax
+        ax = new_axes(ax, layout="tight")
         runs = self.runs.fitted
         rank = np.asarray(runs[self.through], dtype=np.float64)
         line = np.geomspace(rank.min(), rank.max(), 100)

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from sonoscale.extras import need
+from sonoscale._figure import new_axes
+from sonoscale.errors import SonoscaleError
 from sonoscale.laws._estimate import Estimate
 from sonoscale.laws._runs import RunTable
 from sonoscale.laws._target import Target
@@ -251,7 +252,7 @@ class Allocation(Plan):
 
     def plot(self, ax: Any = None) -> Any:
         """The expected y along N at several budgets, and the plan; on a Matplotlib Axes, which is returned."""
-        axes = _axes(ax)
+        axes = new_axes(ax)
         for curve in self.isoflops:
             axes.plot(curve.n, curve.y, label=f"{curve.flops:.2g} FLOPs")
         axes.fill_between(self.isoflops[-1].n, self.isoflops[-1].low, self.isoflops[-1].high, alpha=0.2)
@@ -385,7 +386,7 @@ class Designed(Plan):
 
     def plot(self, ax: Any = None) -> Any:
         """The best candidates with their intervals, best first; on a Matplotlib Axes, which is returned."""
-        axes = _axes(ax)
+        axes = new_axes(ax)
         shown = self.choice.shown
         y = np.array([[one.y.value, one.y.low, one.y.high] for one in shown])
         axes.errorbar(
@@ -446,9 +447,10 @@ class GroupPlans(Result):
 
     def plot(self) -> Any:
         """The figure of each plan, side by side; on Matplotlib Axes, which are returned."""
-        plt = need("matplotlib.pyplot", what="a figure")
         made = [(labels, one) for labels, one in zip(self.groups, self.plans, strict=True) if not isinstance(one, str)]
-        _, axes = plt.subplots(1, len(made), squeeze=False, figsize=(6 * len(made), 5))
+        if not made:
+            raise SonoscaleError(f"{self.headline} There is nothing to draw")
+        axes = new_axes(ncols=len(made), squeeze=False, figsize=(6 * len(made), 5))
         for (labels, one), ax in zip(made, axes[0], strict=True):
             one.plot(ax).set_title(", ".join(f"{name} = {value}" for name, value in labels.items()))
         return axes[0]
@@ -472,13 +474,6 @@ def _check_table(check: Check, y: str) -> tuple[str, Rows]:
             row |= {f"plan's {name}": value for name, value in one.best.items()} | {"it expects": one.best_y}
         rows.append(row)
     return title, rows
-
-
-def _axes(ax: Any) -> Any:
-    if ax is not None:
-        return ax
-    plt = need("matplotlib.pyplot", what="a figure")
-    return plt.subplots()[1]
 
 
 def _design(values: Mapping[str, Any]) -> str:
