@@ -125,6 +125,7 @@ def effects_figure(results: StudyResults, encoders: Encoders) -> Figure:
 
     shown = [one for one in encoders.design if one.few and one.key != "axis"]
     swept = one_at_a_time(encoders)
+    families = encoders.families if swept else None
     known = [row[key] for row in encoders.configurations for key in ("quality", "quality_low", "quality_high")
              if row.get(key) is not None]  # fmt: skip
     ends = alt.Scale(domain=[min(known), max(known)], nice=True, zero=False) if known else alt.Scale()
@@ -145,9 +146,12 @@ def effects_figure(results: StudyResults, encoders: Encoders) -> Figure:
             base = base.transform_filter(
                 alt.FieldOneOfPredicate(field="axis", oneOf=[axis, "base"])  # data never become an expression
             )
+            if families is not None:
+                of = sorted({row[families.key] for row in encoders.configurations if row["axis"] == axis})
+                base = base.transform_filter(alt.FieldOneOfPredicate(field=families.key, oneOf=of))
         y = alt.Y("quality:Q", title="quality", scale=ends)
         tips = _tooltip(encoders, one.key, "quality")
-        other = None if swept else next((v for v in shown if v is not one and v.levels <= MOST_LINES), None)
+        other = families if swept else next((v for v in shown if v is not one and v.levels <= MOST_LINES), None)
         split: dict[str, Any] = {}
         shape: dict[str, Any] = {}
         if other is not None:
@@ -171,9 +175,10 @@ def effects_figure(results: StudyResults, encoders: Encoders) -> Figure:
         layers = (line, bars, marks) if swept or split else (line, bars, marks, mean)
         panels.append(Panel(alt.layer(*layers), one.title, about, height=190))
     panels = panels[:MOST_EFFECTS]
-    split_up = not swept and len(shown) > 1
+    split_up = families is not None if swept else len(shown) > 1
     how = "where nothing else differs from the base" if swept else "over all configurations"
-    drawn = "lines are means, in colour those of another variable's values" if split_up else "the bar is the mean"
+    coloured = "each family's" if swept else "those of another variable's values"
+    drawn = f"lines are means, in colour {coloured}" if split_up else "the bar is the mean"
     return Figure(
         name="effects",
         title="Quality by each variable of the design",
@@ -188,15 +193,19 @@ def effects_figure(results: StudyResults, encoders: Encoders) -> Figure:
 
 
 def one_at_a_time(encoders: Encoders) -> dict[str, set[str]]:
-    """Swept variable -> keys of what differs between its configurations and the base; empty for any other design."""
+    """Swept variable -> keys of what differs between its configurations and their base; empty for any other design.
+
+    Each family has a base of its own.
+    """
     rows = encoders.configurations
-    bases = [row for row in rows if row["axis"] == "base"]
+    bases = {row.get("family"): row for row in rows if row["axis"] == "base"}
     axes = {row["axis"] for row in rows} - {"base"}
-    if len(bases) != 1 or not axes or "several" in axes:
+    several = sum(row["axis"] == "base" for row in rows) > len(bases)
+    if several or not axes or "several" in axes or any(row.get("family") not in bases for row in rows):
         return {}
     return {
         axis: {one.key for one in encoders.design
-               if any(row[one.key] != bases[0][one.key] for row in rows if row["axis"] == axis)}
+               if any(row[one.key] != bases[row.get("family")][one.key] for row in rows if row["axis"] == axis)}
         for axis in axes
     }  # fmt: skip
 
@@ -339,7 +348,7 @@ def legend_of(encoders: Encoders, one: Variable) -> dict[str, Any]:
     """A legend in as many columns as there is room for."""
     import altair as alt
 
-    if not one.few:
+    if not one.few and one.kind == "number":
         return {"legend": alt.Legend(gradientLength=160, format=format_of(one))}
     longest = max((len(str(value)) for value in order_of(encoders, one)), default=1)
     columns = {"expr": f"max(1, floor(width / {round(6.4 * min(longest, 34)) + 40}))"}

@@ -105,15 +105,21 @@ class Encoders:
         left = sum((one - sum(group) / len(group)) ** 2 for group in groups.values() for one in group)
         return 1.0 - (left / (len(known) - len(groups))) / (total / (len(known) - 1))
 
+    @property
+    def families(self) -> Variable | None:
+        """The families of a study of several."""
+        one = self.variables.get("family")
+        return one if one is not None and one.few and one.levels > 1 else None
+
     @cached_property
     def colour(self) -> Variable | None:
-        """What colours show unless a reader chooses otherwise: the swept variable where one was swept at a time, else
-        what explains most."""
+        """What colours show unless a reader chooses otherwise: the swept variable where one was swept at a time, or the
+        families where these are too many, else what explains most."""
         axis = self.variables.get("axis")
         if self.by:
             return self.variables.get(self.by)
         if axis is not None and axis.levels > 2 and not any(row["axis"] == "several" for row in self.rows):
-            return axis
+            return axis if axis.few or self.families is None else self.families
         few = [one for one in self.design if one.few and one.key != "axis"]
         return few[0] if few else axis
 

@@ -16,9 +16,8 @@ from scipy import stats
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws.plan import Allocation, Designed, PowerCost
 from sonoscale.laws.plan._base_costs import base_costs
-from sonoscale.laws.plan._candidates import DesignCost, grid, ladder, plain_item
+from sonoscale.laws.plan._candidates import DesignCost, amounts, base_value, grid, ladder, ladders, plain_item
 from sonoscale.laws.plan._design import _silent
-from sonoscale.laws.plan._design_steps import base_value
 from sonoscale.laws.plan._evidence import TOO_FAR
 from sonoscale.laws.plan._plan import AMOUNTS
 from sonoscale.laws.plan._surface import ALPHA, BETA, A, B, E
@@ -94,8 +93,10 @@ def _design(plan: Designed, cost: DesignCost) -> dict[str, Any] | None:
     amount = next((name for name in AMOUNTS if name in design), None)
     if amount is None:
         return None
-    known = np.unique(design[amount]).astype(np.float64)
-    shapes = grid({name: ladder(values) for name, values in design.items() if name != amount})
+    known = amounts(design[amount]).astype(np.float64)
+    silent = _silent(law, design)
+    shaped = {name: values for name, values in design.items() if name != amount}
+    shapes = grid(ladders(shaped, [name for name in silent if name != amount]))
     size = len(next(iter(shapes.values()))) if shapes else 1
     if size > MOST_SHAPES:
         return None
@@ -138,7 +139,7 @@ def _design(plan: Designed, cost: DesignCost) -> dict[str, Any] | None:
         "beta": _packed(beta),
         "moved": _packed(law._factor * (law._draws - beta)),
         "errors": _packed(law._errors[law._resamples.rows]),
-        "silent": _silent(law, design),
+        "silent": silent,
         "floor": plan.choice.floor or 0.0,
         "flops_tried": [float(np.nanmin(spent)), float(np.nanmax(spent))],
         "sliders": sliders,

@@ -10,8 +10,7 @@ import pytest
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws import RunTable, read_runs
 from sonoscale.laws.plan import plan_design
-from sonoscale.laws.plan._candidates import ladder
-from sonoscale.laws.plan._design_steps import base_value
+from sonoscale.laws.plan._candidates import base_value, ladder
 
 
 def cost(columns):

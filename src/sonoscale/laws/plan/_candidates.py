@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,12 +17,13 @@ from sonoscale.laws.loglinear import LogLinear
 from sonoscale.results import plain
 
 __all__ = [
-    "Candidate", "Choice", "Columns", "DesignCost", "affordable", "choose", "differences", "grid", "ladder",
-    "plain_item", "price_of",
+    "Candidate", "Choice", "Columns", "DesignCost", "affordable", "amounts", "base_value", "choose", "differences",
+    "grid", "ladder", "ladders", "plain_item", "price_of", "usual_value",
 ]  # fmt: skip
 
 Array = NDArray[np.float64]
 Columns = dict[str, NDArray[Any]]
+_MOST_AMOUNTS = 24
 DesignCost = Callable[[Mapping[str, NDArray[Any]]], Mapping[str, Array]]
 
 _MOST = 20_000  # candidates, before the amounts of data
@@ -48,13 +50,55 @@ def ladder(values: NDArray[Any], *, beyond: bool = True) -> NDArray[Any]:
     return np.unique(np.concatenate([known.astype(np.float64), found]))
 
 
+def ladders(design: Columns, silent: Sequence[str], *, as_tried: str | None = None) -> Columns:
+    """What to try of each variable; where that makes too many designs, of those without a shown effect the usual value.
+
+    Arguments:
+        design: the variables as they are in the data.
+        silent: those without a shown effect.
+        as_tried: one of which nothing above the largest is tried.
+    """
+    found = {name: ladder(values, beyond=name != as_tried) for name, values in design.items()}
+    if _count(found) > _MOST:
+        found |= {name: np.array([usual_value(design[name])], dtype=found[name].dtype) for name in silent}
+    if _count(found) > _MOST:
+        found |= {name: amounts(values) for name, values in design.items() if name not in silent}
+    return found
+
+
+def amounts(values: NDArray[Any]) -> NDArray[Any]:
+    """The different values, of very many some that are spread among them, with the smallest and the largest."""
+    known = np.unique(values)
+    if len(known) <= _MOST_AMOUNTS:
+        return known
+    return known[np.unique(np.linspace(0, len(known) - 1, _MOST_AMOUNTS).round().astype(np.intp))]
+
+
+def _count(values: Columns) -> int:
+    return math.prod(len(one) for one in values.values())
+
+
+def base_value(values: NDArray[Any]) -> Any:
+    """The base of a sweep: the value of a third of the rows or more and of twice as many as any other, or None."""
+    distinct, often = np.unique(values, return_counts=True)
+    most, *others = np.sort(often)[::-1]
+    return distinct[often.argmax()] if 3 * most >= len(values) and most >= 2 * max(others, default=0) else None
+
+
+def usual_value(values: NDArray[Any], allowed: NDArray[Any] | None = None) -> Any:
+    """The value that most rows have, of those that are allowed (all, if none of these is in the data)."""
+    kept = values if allowed is None else values[np.isin(values, allowed)]
+    distinct, often = np.unique(kept if len(kept) else values, return_counts=True)
+    return distinct[often.argmax()]
+
+
 def grid(ladders: Mapping[str, NDArray[Any]]) -> Columns:
     """All combinations, as columns.
 
     Raises:
         SonoscaleError: Where there are too many to be tried.
     """
-    count = int(np.prod([len(values) for values in ladders.values()]))
+    count = _count(ladders)
     if count > _MOST:
         each = ", ".join(f"{name} ({len(values)})" for name, values in ladders.items())
         raise SonoscaleError(f"{count:,} designs are more than {_MOST:,}: leave out a variable of {each}")

@@ -23,15 +23,19 @@ from sonoscale.laws.plan._candidates import (
     Columns,
     DesignCost,
     affordable,
+    amounts,
+    base_value,
     choose,
     differences,
     grid,
     ladder,
+    ladders,
     plain_item,
     price_of,
+    usual_value,
 )
 from sonoscale.laws.plan._cost import Array
-from sonoscale.laws.plan._design_steps import base_value, design_doublings, design_next_runs, usual_value
+from sonoscale.laws.plan._design_steps import design_doublings, design_next_runs
 from sonoscale.laws.plan._evidence import TOO_FAR, Check, HeldRun, Reach, check_reach, edges_of
 from sonoscale.laws.plan._results import Designed
 
@@ -142,7 +146,8 @@ def plan_design(
         if budget.side == "above":
             notes += check_reach([budget], force=force)
 
-    everything, costs = _candidates(design, amount, cost, limits)
+    silent = _silent(law, design)
+    everything, costs = _candidates(design, silent, amount, cost, limits)
     kept, near = _within(design, everything, costs, limits, force)
     notes += near
     candidates = {name: values[kept] for name, values in everything.items()}
@@ -151,7 +156,6 @@ def plan_design(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # how far outside a candidate lies is reported by its reach
         choice = choose(law, candidates, costs, floor, shown, target.higher_is_better)
-        silent = _silent(law, design)
         plan = _settled(
             law, choice.best, silent, design, candidates, amount, cost, limits, floor, target.higher_is_better
         )  # fmt: skip
@@ -299,16 +303,17 @@ def _scale(values: Array, target: Target) -> tuple[float, Literal["log", "logit"
 
 
 def _candidates(
-    design: Columns, amount: str | None, cost: DesignCost | None, limits: Mapping[str, float]
+    design: Columns, silent: Sequence[str], amount: str | None, cost: DesignCost | None, limits: Mapping[str, float]
 ) -> tuple[Columns, dict[str, Array]]:
     """All candidates and what they cost."""
-    shapes = grid({name: ladder(values) for name, values in design.items() if name != amount})
+    shaped = {name: values for name, values in design.items() if name != amount}
+    shapes = grid(ladders(shaped, [name for name in silent if name != amount]))
     if amount is None:
         everything = shapes
     elif cost is None:
-        everything = grid({name: ladder(values) for name, values in design.items()})
+        everything = grid(ladders(design, silent))
     else:
-        everything = affordable(shapes, amount, np.unique(design[amount]).astype(np.float64), cost, limits)
+        everything = affordable(shapes, amount, amounts(design[amount]).astype(np.float64), cost, limits)
     if not everything or not len(next(iter(everything.values()))):
         raise SonoscaleError(f"no design can be built, or none is within the budgets at any {amount} that was tried")
     return everything, {} if cost is None else {k: np.asarray(v) for k, v in cost(everything).items()}

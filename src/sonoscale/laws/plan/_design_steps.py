@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._runs import numbered
 from sonoscale.laws.loglinear import LogLinear
-from sonoscale.laws.plan._candidates import Columns, DesignCost, grid, ladder, plain_item
+from sonoscale.laws.plan._candidates import Columns, DesignCost, grid, ladders, plain_item, usual_value
 from sonoscale.laws.plan._evidence import Doubling
 from sonoscale.laws.plan._next import NextRuns, choose_runs, covariance_of, repeats_of, resampled_errors
 from sonoscale.laws.plan._surface import estimate_of
 
-__all__ = ["base_value", "design_doublings", "design_next_runs", "usual_value"]
+__all__ = ["design_doublings", "design_next_runs"]
 
 
 def design_doublings(
@@ -71,10 +71,7 @@ def design_next_runs(
     Raises:
         SonoscaleError: Where no candidate costs as little as `most`.
     """
-    ladders = {name: ladder(values, beyond=name != amount) for name, values in design.items()}
-    if np.prod([len(values) for values in ladders.values()]) > 20_000:
-        ladders = {name: np.unique(values) for name, values in design.items()}
-    candidates = grid(ladders)
+    candidates = grid(ladders(design, silent, as_tried=amount))
     flops = np.full(len(next(iter(candidates.values()))), np.nan)
     if cost is not None:
         flops = np.asarray(cost(candidates).get("flops", flops))
@@ -100,20 +97,6 @@ def design_next_runs(
         most=most, before=before, after=after,
         of=f"{law._scale.text.format(law.y)} at the plan",
     )  # fmt: skip
-
-
-def base_value(values: NDArray[Any]) -> Any:
-    """The base of a sweep: the value of a third of the rows or more and of twice as many as any other, or None."""
-    distinct, often = np.unique(values, return_counts=True)
-    most, *others = np.sort(often)[::-1]
-    return distinct[often.argmax()] if 3 * most >= len(values) and most >= 2 * max(others, default=0) else None
-
-
-def usual_value(values: NDArray[Any], allowed: NDArray[Any] | None = None) -> Any:
-    """The value that most rows have, of those that are allowed (all, if none of these is in the data)."""
-    kept = values if allowed is None else values[np.isin(values, allowed)]
-    distinct, often = np.unique(kept if len(kept) else values, return_counts=True)
-    return distinct[often.argmax()]
 
 
 def _middle(values: NDArray[Any]) -> Any:

@@ -15,6 +15,8 @@ from sonoscale.laws._data import as_names, check_draws
 from sonoscale.laws._names import SIZES, find_sizes
 from sonoscale.laws._read import Reading, Source, as_runs
 from sonoscale.laws._runs import RunTable, missing
+from sonoscale.laws.loglinear._diagnose import dependent_terms
+from sonoscale.laws.loglinear._terms import make_terms, term_matrix
 from sonoscale.laws.plan._allocation import plan_allocation
 from sonoscale.laws.plan._base_costs import base_costs
 from sonoscale.laws.plan._design import plan_design
@@ -200,6 +202,11 @@ class _Options:
         if not chosen:
             chosen, gaps = _varying(runs, (*_SWEPT, *([] if amount is None else [amount])))
             notes += [f"{', '.join(gaps)}: left out of the design, since some runs have none"] if gaps else []
+            chosen, settled = _apart(runs, chosen)
+            notes += [
+                f"{name}: left out of the design, since in these runs it goes with {', '.join(others)}"
+                for name, others in settled.items()
+            ]
             amount = amount if amount in chosen else None
             if not chosen:
                 raise SonoscaleError("no column of a design differs between these runs: name some (design)")
@@ -254,6 +261,23 @@ def _with_examples(runs: RunTable) -> RunTable:
     if columns["step"].dtype.kind not in "iuf" or columns["batch_size"].dtype.kind not in "iuf":
         return runs
     return replace(runs, columns={**columns, "examples_seen": columns["step"] * columns["batch_size"]})
+
+
+def _apart(runs: RunTable, names: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, list[str]]]:
+    """These columns without those that the columns before them determine, and which these are.
+
+    In sweeps of several families the learning rate or the backbone may differ between families alone.
+    """
+    kept: list[str] = []
+    settled: dict[str, list[str]] = {}
+    for name in names:
+        terms, _ = make_terms(runs.columns, [*kept, name], None, [], rows=runs.rows)
+        dependent = dependent_terms(term_matrix(terms, runs.columns, len(runs)), terms)
+        if dependent:
+            settled[name] = [one for one in kept if any(one in term for term in dependent)]
+        else:
+            kept.append(name)
+    return tuple(kept), settled
 
 
 def _varying(runs: RunTable, names: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
