@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +86,7 @@ def retrain(folder: Path, number: int, *, seed: int, workers: int | None, watche
     return found
 
 
-def _values(rows: list[Mapping[str, Any]]) -> dict[tuple[Any, ...], float]:
+def _values(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[Any, ...], float]:
     """What is compared, by checkpoint; what was read out by readout and layer too, a score by task and protocol."""
     found = {}
     for row in rows:
