@@ -98,8 +98,19 @@ class Tab:
             time.sleep(0.03)
 
     def show(self, css: str) -> None:
-        """Scroll to an element; where it is a chart, wait until it is drawn."""
-        self.run(f"document.querySelector({css!r}).scrollIntoView({{block: 'center', behavior: 'instant'}})")
+        """Scroll to an element and wait until it stays there; where it is a chart, until it is drawn.
+
+        Charts above it that are drawn as they come near may move it.
+        """
+        scroll = f"document.querySelector({css!r}).scrollIntoView({{block: 'center', behavior: 'instant'}})"
+        self.run(scroll)
+        place, since = self.at(css), time.monotonic()
+        end = since + 10
+        while time.monotonic() < min(since + 0.15, end):
+            time.sleep(0.03)
+            if self.at(css) != place:
+                self.run(scroll)
+                place, since = self.at(css), time.monotonic()
         if self.run(f"document.querySelector({css!r}).classList.contains('chart')"):
             self.wait(f"document.querySelector({css!r}).dataset.drawn && !document.querySelector({css!r}).dataset.busy")
 

@@ -286,3 +286,31 @@ def test_a_spectrum_is_written_as_png(sketches: dict[str, SpectralSketch], tmp_p
     write_figure(spectrum_figure(sketches), tmp_path / "s.png")
     assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
     assert [p.name for p in tmp_path.iterdir()] == ["s.png"]
+
+
+def test_families_that_vary_one_thing_each_have_panels_of_their_own_against_their_bases() -> None:
+    from sonoscale.report._chart_quality import legend_of, one_at_a_time
+    from sonoscale.report._encoders import Variable
+
+    words = {"kind": "word", "role": "design", "log": False}
+    axes = ["base", *(f"key{i}" for i in range(13))]
+    rows = []
+    for family, width in (("a", 64), ("b", 96)):
+        for i, axis in enumerate(axes):
+            rows.append({
+                "of": "configuration", "final": True, "family": family, "axis": axis, "quality": 0.5 + 0.01 * i,
+                "width": 2 * width if axis == "key0" else width, "rate": 3 if axis == "key1" else 1,
+            })  # fmt: skip
+    design = {
+        "axis": Variable("axis", "axis", "swept variable", levels=14, **words),  # pyright: ignore[reportArgumentType]
+        "family": Variable("family", "family", "family", levels=2, **words),  # pyright: ignore[reportArgumentType]
+        "width": Variable("width", "width", "width", "number", "design", True, 4),
+        "rate": Variable("rate", "rate", "rate", "number", "design", True, 2),
+    }
+    several = Encoders(rows, design)
+    found = one_at_a_time(several)
+    assert found["key0"] == {"width"}
+    assert found["key1"] == {"rate"}
+    assert several.colour is design["family"]
+    assert "gradientLength" not in legend_of(several, design["axis"])["legend"].to_dict()
+    assert one_at_a_time(Encoders([*rows, rows[0] | {"rate": 9}], design)) == {}  # two bases in one family

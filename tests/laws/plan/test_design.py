@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+import sonoscale as so
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws import RunTable, read_runs
 from sonoscale.laws.plan import plan_design
@@ -215,12 +216,15 @@ def test_what_is_tried():
     np.testing.assert_allclose(ladder(np.array([0.5, 8.0])), [0.5, 2.0, 8.0, 128.0])
 
 
-def test_too_many_designs_are_refused():
+def test_too_many_designs_are_refused_where_each_variable_has_an_effect():
     rng = np.random.default_rng(0)
-    names = [f"x{i}" for i in range(6)]
-    table = {name: rng.choice([1.0, 2.0, 4.0, 8.0], 60) for name in names} | {"quality": rng.uniform(0.2, 0.8, 60)}
+    names = [f"x{i}" for i in range(8)]
+    table = {name: rng.choice([1.0, 2.0, 4.0, 8.0], 200) for name in names}
+    sums = sum(np.log(values) for values in table.values())
     with pytest.raises(SonoscaleError, match="designs are more than 20,000: leave out a variable of x0"):
-        plan_design(table, y="quality", x=names, bootstrap=100)
+        plan_design(table | {"quality": 1 / (1 + np.exp(4 - 0.4 * sums))}, y="quality", x=names, bootstrap=100)
+    noise = table | {"quality": rng.uniform(0.2, 0.8, 200)}  # none has: each stays as it usually is
+    assert set(plan_design(noise, y="quality", x=names, bootstrap=100).no_effect) >= set(names[1:5])
 
 
 def test_the_name_of_the_quality_says_which_way_a_design_improves():
@@ -315,6 +319,31 @@ def test_a_setting_without_a_shown_effect_stays_at_the_base_of_a_sweep():
 )
 def test_the_base_of_a_sweep(values, base):
     assert base_value(np.array(values)) == base
+
+
+def test_of_a_study_variables_that_others_settle_are_left_out_and_many_values_are_thinned():
+    """Two families with rates of their own, many variables, and budgets that end at different numbers of examples."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for i in range(120):
+        latent = i % 2
+        at = {
+            "run": f"r{i}", "config": f"c{i}", "step": 100 + i, "objective": ("mae", "latent")[latent],
+            "lr": (1e-3, 2e-3)[latent], "width": int(rng.choice([16, 32, 48, 64, 96, 128])),
+            "depth": int(rng.choice([1, 2, 3, 4, 6])), "patch_mels": int(rng.choice([8, 16, 32, 64])),
+            "patch_frames": int(rng.choice([1, 2, 4, 8])), "batch_size": int(rng.choice([16, 32, 64])),
+            "clip_seconds": float(rng.choice([0.5, 1.0, 2.0])), "examples_seen": 1000 + 37 * i,
+        }  # fmt: skip
+        z = 0.4 * np.log(at["width"]) - 0.2 * np.log(at["patch_mels"]) + 0.3 * np.log(at["examples_seen"]) - 3
+        rows.append(at | {"quality": 1 / (1 + np.exp(-z - 0.05 * rng.normal()))})
+    table = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    found = so.plan({**table, "objective": table["objective"].astype(object)}, y="quality", clusters="config",
+                    limits={"examples_seen": 4000}, bootstrap=100)  # fmt: skip
+    assert any(note.startswith("lr: left out of the design, since in these runs it goes with objective") for note in
+               found.warnings)  # fmt: skip
+    assert "lr" not in found.best
+    assert found.best["width"] >= 128
+    assert found.best["patch_mels"] == 8
 
 
 def test_nothing_is_headlined_where_nothing_is_shown():
