@@ -246,3 +246,22 @@ def test_families_load_from_folders_made_from_their_configs(tmp_path):
         encoder = load_encoder(f"hf:{folder}")
         assert encoder.embed(0.1 * torch.randn(2, 8000)).shape == (2, 16)
         assert count_params(encoder) == sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("code", "params"),
+    [
+        (BANDS, 7),
+        (BANDS.replace("params = 8000, 9, 7", "params = 8000, 9, 'many'"), None),
+        (
+            BANDS.replace(
+                ", params = 8000, 9, 7", " = 8000, 9\n    def __init__(self): self.net = torch.nn.Linear(3, 2)"
+            ),
+            8,
+        ),
+    ],
+    ids=["said", "no number", "counted"],
+)
+def test_parameters_of_an_encoder_in_a_file_of_python(tmp_path, code, params):
+    (tmp_path / "bands.py").write_text(code)
+    assert count_params(load_encoder(f"python:{tmp_path / 'bands.py'}:Bands")) == params

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -239,6 +240,8 @@ def count_params(encoder: Any) -> int | None:
 
     adapter = getattr(encoder, "_adapter", encoder)
     inside = [adapter, *vars(adapter).values()] if hasattr(adapter, "__dict__") else [adapter]
+    of_user = [one.__self__ for one in inside if inspect.ismethod(one)]  # of `python:`, whose methods the adapter has
+    inside += [part for one in of_user for part in (one, *vars(one).values())]
     modules = [one for one in inside if isinstance(one, torch.nn.Module)]
     if modules:
         sizes = {id(p): p.numel() for module in modules for p in module.parameters()}

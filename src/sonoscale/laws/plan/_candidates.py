@@ -74,7 +74,7 @@ def amounts(values: NDArray[Any]) -> NDArray[Any]:
     return known[np.unique(np.linspace(0, len(known) - 1, _MOST_AMOUNTS).round().astype(np.intp))]
 
 
-def _count(values: Columns) -> int:
+def _count(values: Mapping[str, NDArray[Any]]) -> int:
     return math.prod(len(one) for one in values.values())
 
 
