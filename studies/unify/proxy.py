@@ -171,7 +171,7 @@ def across_models(ledger: Path, seed: int) -> Answer:
         rows.append(row)
         try:
             found = so.audit({"family": family, "rank": rank, "quality": y, "params": runs["params"][mask]},
-                             rank="rank", y="quality", clusters="family", seed=seed)  # fmt: skip
+                             rank="rank", y="quality", clusters="family", omit=True, seed=seed)  # fmt: skip
             verdicts.append({"encoders": name, "verdict": found.verdict, "reason": found.reason})
         except so.SonoscaleError as error:
             verdicts.append({"encoders": name, "verdict": "", "reason": str(error)})
