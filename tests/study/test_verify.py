@@ -20,6 +20,8 @@ def test_trained_again_the_numbers_are_the_same_and_a_changed_ledger_is_found_ou
     monkeypatch.setenv("SONOSCALE_CACHE", str(cache))
     out = tmp_path / "out"
     shutil.copytree(finished[0], out)
+    (out / "verify").mkdir()
+    (out / "verify" / "mine.txt").write_text("mine")  # a folder of somebody else's
     before = {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
     lines = []
     found = verify(out, retrain=1, workers=1, progress=lines.append)

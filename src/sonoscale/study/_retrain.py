@@ -18,6 +18,9 @@ __all__ = ["retrain"]
 COLUMNS = ("loss", "rankme", "rankme_centred", "rankme_readout", "score")
 """What is compared."""
 
+PLACE = ".retrained"
+"""In the study's folder, for as long as runs are trained again; hidden, so that it is nobody else's."""
+
 
 def retrain(folder: Path, number: int, *, seed: int, workers: int | None, watcher: Watcher) -> list[dict[str, Any]]:
     """Train and probe some finished runs again, beside the study, and compare them with its ledger.
@@ -53,7 +56,7 @@ def retrain(folder: Path, number: int, *, seed: int, workers: int | None, watche
     if not (folder / LEDGER).is_file():
         raise SonoscaleError(f"{folder}: no ledger.parquet to compare with; run the study first")
     before = read_ledger(folder / LEDGER).by_run()
-    place = folder.absolute() / "verify"
+    place = folder.absolute() / PLACE
     where = _execute.open_executor("local", workers=workers or of.config.workers, device="cpu", folder=place)
     config = resolved(of.config, folder, where.device)
     cores = min(workers or available_cores(), available_cores())
@@ -76,7 +79,13 @@ def retrain(folder: Path, number: int, *, seed: int, workers: int | None, watche
     for job in chosen:
         old, new = (_values(rows[job.folder.name]) for rows in (before, again))
         for column in COLUMNS:
-            both = [key for key in old.keys() & new.keys() if key[-1] == column]
+            there = {key for key in old if key[-1] == column}
+            both = there & new.keys()
+            if len(both) < len(there):
+                raise SonoscaleError(
+                    f"{place / 'runs' / job.folder.name}: lacks {len(there) - len(both)} of the {len(there)} values of "
+                    f"{column} in the ledger: the study asks for less than when it was run"
+                )
             if both:
                 found.append({
                     "run": job.folder.name, "label": job.plan.label, "seed": job.plan.config.seed, "column": column,
