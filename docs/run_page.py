@@ -23,21 +23,22 @@ def blocks(page: str) -> list[tuple[str, str]]:
     return _BLOCK.findall(re.sub(r"<!--.*?-->", "", page, flags=re.DOTALL))
 
 
-def run_page(path: Path, folder: Path) -> None:
-    """Run a page in a folder.
+def run_page(path: Path, folder: Path, commands: Path = Path(sys.executable).parent) -> None:
+    """Run a page in a folder, with `sonoscale` and `python` of the folder `commands`.
 
     Raises:
         RuntimeError: a block fails; the message has its text and what it printed.
     """
-    env = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    env = os.environ | {"PATH": f"{commands}{os.pathsep}{os.environ['PATH']}"}
     for language, text in blocks(path.read_text()):
         if file := _FILE.match(text):
             (folder / file[1]).parent.mkdir(parents=True, exist_ok=True)
             (folder / file[1]).write_text(text[file.end() :])
             continue
-        command = {"bash": ["bash", "-euo", "pipefail", "-c", text], "python": [sys.executable, "-c", text]}.get(
-            language
-        )
+        command = {
+            "bash": ["bash", "-euo", "pipefail", "-c", text],
+            "python": [str(commands / "python"), "-c", text],
+        }.get(language)
         if command is None:
             continue
         done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)

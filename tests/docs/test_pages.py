@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from page_commands import page_commands
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(p for folder in ("howto", "extend") for p in (ROOT / "docs" / folder).glob("*.md"))
 sys.path.insert(0, str(ROOT / "docs" / "generate"))
@@ -30,10 +32,11 @@ _spec.loader.exec_module(run_page)
 
 @pytest.mark.e2e
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
-def test_every_block_runs(page: Path, tmp_path: Path) -> None:
+def test_every_block_runs(page: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     for module in NEEDS.get(page.stem, ()):
         pytest.importorskip(module)
-    run_page.run_page(page, tmp_path)
+    with page_commands(tmp_path_factory.mktemp("commands")) as commands:
+        run_page.run_page(page, tmp_path, commands)
 
 
 @pytest.mark.e2e

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import types
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,7 @@ _server.set_forkserver_preload(
 )  # fmt: skip
 
 
-def _main(arguments: list[str], environment: dict[str, str], folder: str, out: str, err: str, session: bool) -> None:
-    if session:
-        os.setsid()
+def _main(program: str, arguments: list[str], environment: dict[str, str], folder: str, out: str, err: str) -> None:
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
@@ -37,10 +36,44 @@ def _main(arguments: list[str], environment: dict[str, str], folder: str, out: s
     sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
     multiprocessing.process._parent_process = None  # type: ignore[attr-defined]  # a command, not somebody's worker
-    sys.argv = ["sonoscale", *arguments]
-    from sonoscale.cli.main import run
+    sys.argv = [program, *arguments]
+    if program == "python":
+        _python(*arguments)
+    else:
+        from sonoscale.cli.main import run
 
-    run()
+        run()
+
+
+def _in_session(*arguments: Any) -> None:
+    os.setsid()
+    _main(*arguments)
+
+
+def _python(*arguments: str) -> None:
+    """`python -c TEXT` and `python FILE`, as the interpreter does them."""
+    main = sys.modules["__main__"] = types.ModuleType("__main__")
+    sys.argv = list(arguments)
+    if arguments[0] == "-c":
+        sys.argv[1:2] = []
+        sys.path.insert(0, "")
+        code = compile(arguments[1], "<string>", "exec")
+    else:
+        main.__file__ = arguments[0]
+        sys.path.insert(0, str(Path(arguments[0]).resolve().parent))
+        code = compile(Path(arguments[0]).read_bytes(), arguments[0], "exec")
+    exec(code, main.__dict__)
+
+
+def start(
+    program: str, arguments: list[str], env: dict[str, str], folder: str, out: str, err: str, session: bool = False
+) -> Any:
+    """The process of `sonoscale` or `python`, with files for what it prints."""
+    process = _server.Process(
+        target=_in_session if session else _main, args=(program, arguments, env, folder, out, err)
+    )
+    process.start()
+    return process
 
 
 class Command:
@@ -56,10 +89,8 @@ class Command:
         self._folder = tempfile.TemporaryDirectory()
         self.args = list(map(str, arguments))
         out, err = (str(Path(self._folder.name, name)) for name in ("out", "err"))
-        self._process = _server.Process(
-            target=_main, args=(self.args, dict(os.environ if env is None else env), str(Path.cwd()), out, err, session)
-        )
-        self._process.start()
+        environment = dict(os.environ if env is None else env)
+        self._process = start("sonoscale", self.args, environment, str(Path.cwd()), out, err, session)
         self.pid: int = self._process.pid or 0
 
     @property

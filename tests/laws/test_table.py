@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sonoscale.errors import SonoscaleError
+from sonoscale.laws._checksum import CONTENT, content_digest
 from sonoscale.laws._table import as_table, read_table
 
 
@@ -115,3 +116,26 @@ def test_refuses_parquet_without_rows_or_with_one_name_twice(tmp_path):
     pq.write_table(pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["x", "x"]), tmp_path / "b.parquet")
     with pytest.raises(SonoscaleError, match="2 columns are called 'x'"):
         read_table(tmp_path / "b.parquet")
+
+
+def test_texts_of_many_row_groups_are_read_and_checked(tmp_path):
+    n = 10_000
+    columns = {
+        "few": [f"x{i % 7}" if i % 5 else None for i in range(n)],
+        "many": [f"é{i}" for i in range(n)],
+        "none": pa.array([None] * n, pa.string()),
+        "number": list(range(n)),
+    }
+    table = pa.table(columns)
+    table = table.replace_schema_metadata({CONTENT: content_digest(table).encode()})
+    pq.write_table(table, tmp_path / "runs.parquet", row_group_size=333)
+    read = read_table(tmp_path / "runs.parquet")
+    assert {name: read[name].tolist() for name in ("few", "many", "number")} == table.select(
+        ["few", "many", "number"]
+    ).to_pydict()
+    assert np.isnan(read["none"]).all()
+    columns["many"][4321] = columns["many"][4322]
+    changed = pa.table(columns).replace_schema_metadata(table.schema.metadata)
+    pq.write_table(changed, tmp_path / "changed.parquet", row_group_size=333)
+    with pytest.raises(SonoscaleError, match=r"changed\.parquet: damaged"):
+        read_table(tmp_path / "changed.parquet")

@@ -8,10 +8,30 @@ from typing import Any
 
 from sonoscale.errors import SonoscaleError
 
-__all__ = ["CONTENT", "check_content", "content_digest"]
+__all__ = ["CONTENT", "check_content", "content_digest", "read_checked"]
 
 CONTENT = b"sonoscale.content"
 """Key of the digest in the metadata of a Parquet file."""
+
+_ROWS = 4096
+"""So many texts at a time are written out of those that a file keeps once."""
+
+
+def read_checked(file: Path) -> Any:
+    """An Arrow table out of a Parquet file, compared with the digests in it; text as dictionaries, which take less.
+
+    Raises:
+        SonoscaleError: its content is not what was written.
+        pyarrow.ArrowException, OSError: it cannot be read.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pq.read_schema(file)
+    texts = [field.name for field in schema if pa.types.is_string(field.type)]
+    table = pq.ParquetFile(file, page_checksum_verification=True, read_dictionary=texts).read()
+    check_content(table, file)
+    return table
 
 
 def content_digest(table: Any) -> str:
@@ -30,11 +50,19 @@ def content_digest(table: Any) -> str:
 
     found = hashlib.sha256(str(table.num_rows).encode())
     for name, column in zip(table.column_names, table.columns, strict=True):
-        found.update(f"{name}:{column.type};".encode())
+        coded = pa.types.is_dictionary(column.type)
+        found.update(f"{name}:{column.type.value_type if coded else column.type};".encode())
         values = column.combine_chunks()
         values = pa.concat_arrays(values.chunks) if isinstance(values, pa.ChunkedArray) else values
         found.update(values.is_null().to_numpy(zero_copy_only=False).tobytes())
-        if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+        if coded:
+            parts = [values.slice(at, _ROWS) for at in range(0, len(values), _ROWS)]
+            texts = (part.cast(column.type.value_type).fill_null("") for part in parts)  # as long as one is needed
+            sizes = [pc.call_function("binary_length", [text]).to_numpy(zero_copy_only=False) for text in texts]
+            found.update(b"".join(size.tobytes() for size in sizes))
+            for part in parts:
+                found.update(_text_bytes(part.cast(column.type.value_type).fill_null("")))
+        elif pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
             text = values.fill_null("")
             found.update(pc.call_function("binary_length", [text]).to_numpy(zero_copy_only=False).tobytes())
             found.update(_text_bytes(text))

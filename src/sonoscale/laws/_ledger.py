@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,12 +13,13 @@ from sonoscale.errors import SonoscaleError
 from sonoscale.laws._table import as_table
 
 if TYPE_CHECKING:
-    from sonoscale.laws._quality import QualityRule
+    from sonoscale.laws._quality import Quality, QualityRule
 
 __all__ = [
     "LEDGER",
     "is_ledger",
     "last_layer",
+    "last_layer_rows",
     "ledger_runs",
     "ledger_scores",
     "listed",
@@ -73,14 +74,45 @@ def ledger_scores(ledger: Mapping[str, Sequence[Any] | NDArray[Any]]) -> list[st
     return score_names(list(zip(*columns, strict=True)))
 
 
-def last_layer(ledger: Mapping[str, Sequence[Any] | NDArray[Any]]) -> dict[str, list[Any]]:
-    """The rows of a ledger that are of encoders' outputs, and not of layers before."""
-    columns = {name: listed(values) for name, values in ledger.items()}
-    layers = columns.get("layer", [])
-    if all(one is None or one != one for one in layers):
-        return columns
-    rows = [row for row, one in enumerate(layers) if one is None or one != one]
-    return {name: [values[row] for row in rows] for name, values in columns.items()}
+def last_layer(ledger: Mapping[str, Sequence[Any] | NDArray[Any]]) -> Mapping[str, list[Any]]:
+    """The rows of a ledger that are of encoders' outputs, and not of layers before; columns are made when asked for."""
+    return _Listed(ledger, last_layer_rows(ledger))
+
+
+def last_layer_rows(ledger: Mapping[str, Sequence[Any] | NDArray[Any]]) -> NDArray[np.intp] | None:
+    """Which rows of a ledger are of encoders' outputs; None for all."""
+    layers = ledger.get("layer", ())
+    if isinstance(layers, np.ndarray) and layers.dtype.kind == "f":
+        kept = np.isnan(layers)
+    else:
+        kept = np.array([one is None or one != one for one in listed(layers)], dtype=bool)
+    return None if kept.all() else np.flatnonzero(kept)
+
+
+class _Listed(Mapping[str, list[Any]]):
+    """Columns as lists, each made when it is first asked for: of a long ledger, most never are."""
+
+    def __init__(self, columns: Mapping[str, Sequence[Any] | NDArray[Any]], rows: NDArray[np.intp] | None) -> None:
+        self.columns, self.rows = columns, rows
+        self._made: dict[str, list[Any]] = {}
+
+    def __getitem__(self, name: str) -> list[Any]:
+        if name not in self._made:
+            values = listed(self.columns[name])
+            self._made[name] = values if self.rows is None else [values[row] for row in self.rows]
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    def at(self, name: str, rows: Sequence[int]) -> Sequence[Any] | NDArray[Any]:
+        """Some cells of a column, the column as it was given."""
+        values = self.columns[name]
+        places = rows if self.rows is None else self.rows[rows]
+        return values[places] if isinstance(values, np.ndarray) else [values[place] for place in places]
 
 
 def readouts_of(ledger: Mapping[str, Sequence[Any] | NDArray[Any]]) -> list[Any]:
@@ -90,7 +122,10 @@ def readouts_of(ledger: Mapping[str, Sequence[Any] | NDArray[Any]]) -> list[Any]
 
 
 def ledger_runs(
-    ledger: Mapping[str, Sequence[Any] | NDArray[Any]], *, rule: QualityRule | None = None
+    ledger: Mapping[str, Sequence[Any] | NDArray[Any]],
+    *,
+    rule: QualityRule | None = None,
+    quality: Quality | None = None,
 ) -> dict[str, NDArray[Any]]:
     """One row per run and checkpoint.
 
@@ -99,6 +134,7 @@ def ledger_runs(
             no such column).
         rule: how quality is made of scores; None for the rule in the ledger, or the plain mean of all where there is
             none. What it decides is in `sonoscale.laws.quality`.
+        quality: what the rule decided, where that is known already.
 
     Returns:
         Column name -> values, ordered by label, seed and step where there are these: the columns that do not depend
@@ -111,7 +147,7 @@ def ledger_runs(
     """
     from sonoscale.laws._quality import quality_of
 
-    columns, arrays = last_layer(ledger), _as_given(ledger)
+    columns = _Listed(ledger, last_layer_rows(ledger))
     names, readouts = [f"score:{name}" for name in ledger_scores(columns)], readouts_of(columns)
     points: dict[tuple[Any, Any], list[int]] = {}
     for row, point in enumerate(zip(columns["run"], columns["step"], strict=True)):
@@ -120,19 +156,14 @@ def ledger_runs(
     order = sorted(points.values(), key=lambda rows: places[rows[0]])
     first = [rows[0] for rows in order]
     scored = list(dict.fromkeys(names))
-    weights = {f"score:{name}": weight for name, weight in quality_of(columns, rule).weights.items()}
-    found: dict[str, Any] = {
-        name: arrays[name][first] if name in arrays else [values[row] for row in first]
-        for name, values in columns.items()
-        if name not in _PER_TASK
-    }
-    judged = [next((row for row in rows if readouts[row] == readouts[0]), None) for rows in order]
+    judged = quality if quality is not None else quality_of(ledger, rule)
+    weights = {f"score:{name}": weight for name, weight in judged.weights.items()}
+    found: dict[str, Any] = {name: columns.at(name, first) for name in columns if name not in _PER_TASK}
+    read = [next((row for row in rows if readouts[row] == readouts[0]), None) for rows in order]
     for name in found.keys() & set(_OF_READOUT):
-        found[name] = [None if row is None else columns[name][row] for row in judged]
+        found[name] = [None if row is None else columns[name][row] for row in read]
     scores: dict[str, list[float]] = {name: [math.nan] * len(order) for name in scored}
-    values = (
-        arrays["score"].astype(np.float64).tolist() if "score" in arrays else [number(one) for one in columns["score"]]
-    )
+    values = [number(one) for one in columns["score"]]
     for place, rows in enumerate(order):
         for row in rows:
             score, known = values[row], scores[names[row]][place]
@@ -147,13 +178,6 @@ def ledger_runs(
         for place in range(len(order))
     ]
     return as_table(found | scores)
-
-
-def _as_given(ledger: Mapping[str, Sequence[Any] | NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Columns that are arrays of numbers already, where no row is left out."""
-    if any(one is not None and one == one for one in listed(ledger.get("layer", ()))):
-        return {}
-    return {n: values for n, values in ledger.items() if isinstance(values, np.ndarray) and values.dtype.kind in "bif"}
 
 
 def _places(columns: Mapping[str, list[Any]]) -> list[tuple[Any, ...]]:

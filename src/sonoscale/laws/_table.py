@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws._checksum import check_content
+from sonoscale.laws._checksum import read_checked
 
-__all__ = ["as_point", "as_table", "frame_columns", "read_table"]
+__all__ = ["arrow_columns", "as_point", "as_table", "frame_columns", "read_table"]
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _NUMBERS = (bool, int, float, np.number, Decimal, Fraction)
@@ -79,7 +79,7 @@ def frame_columns(frame: Any) -> dict[str, NDArray[Any]] | None:
         SonoscaleError: For two columns of one name.
     """
     if hasattr(frame, "column_names") and hasattr(frame, "to_pydict"):  # Arrow
-        names, listed = list(frame.column_names), [column.to_pylist() for column in frame.columns]
+        names, listed = list(frame.column_names), [_arrow_array(column) for column in frame.columns]
     elif hasattr(frame, "get_columns") and hasattr(frame, "to_dicts"):  # Polars
         names, listed = list(frame.columns), [column.to_list() for column in frame.get_columns()]
     elif hasattr(frame, "iloc") and hasattr(frame, "columns"):  # pandas
@@ -228,23 +228,28 @@ def _number(cell: str) -> int | float | None:
 
 def _read_parquet(file: Path) -> dict[str, NDArray[Any]]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        table = pq.ParquetFile(file, page_checksum_verification=True).read()
+        table = read_checked(file)
     except (OSError, pa.ArrowException) as error:
         raise SonoscaleError(f"{file}: not readable as Parquet ({str(error).splitlines()[0]})") from error
-    check_content(table, file)
     names = table.column_names
     for name in names:
         if names.count(name) > 1:
             raise SonoscaleError(f"{file}: {names.count(name)} columns are called {name!r}")
     if table.num_rows == 0 or not names:
         raise SonoscaleError(f"{file}: no rows")
-    return {name: _arrow_array(pa, table.column(name)) for name in names}
+    return arrow_columns(table)
 
 
-def _arrow_array(pa: Any, column: Any) -> NDArray[Any]:
+def arrow_columns(table: Any) -> dict[str, NDArray[Any]]:
+    """The columns of an Arrow table, of names that differ, as `read_table` gives them; equal texts are one object."""
+    return {name: _arrow_array(table.column(name)) for name in table.column_names}
+
+
+def _arrow_array(column: Any) -> NDArray[Any]:
+    import pyarrow as pa
+
     kind = column.type
     if pa.types.is_decimal(kind):
         column = column.cast(pa.float64())
@@ -252,8 +257,9 @@ def _arrow_array(pa: Any, column: Any) -> NDArray[Any]:
         return column.cast(pa.int64()).to_numpy()
     if pa.types.is_floating(column.type):
         return column.cast(pa.float64()).to_numpy()  # nulls become NaN
-    if pa.types.is_string(kind) and column.null_count < len(column):
-        coded = column.dictionary_encode().combine_chunks()
+    coded = pa.types.is_dictionary(kind) and pa.types.is_string(kind.value_type)
+    if (coded or pa.types.is_string(kind)) and column.null_count < len(column):
+        coded = (column.unify_dictionaries() if coded else column.dictionary_encode()).combine_chunks()
         coded = coded if isinstance(coded, pa.DictionaryArray) else coded.chunk(0)
         texts = np.array([*coded.dictionary.to_pylist(), None], dtype=object)  # each kept once
         return texts[coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)]

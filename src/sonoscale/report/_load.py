@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from sonoscale._yaml import parse_yaml
 from sonoscale.errors import SonoscaleError
-from sonoscale.laws._checksum import check_content
+from sonoscale.laws._checksum import read_checked
 from sonoscale.laws._ledger import last_layer, ledger_runs, ledger_scores
 from sonoscale.laws._quality import quality_of
+from sonoscale.laws._table import arrow_columns
 from sonoscale.report._model import (
+    Cells,
     Curve,
     Failure,
     Fit,
@@ -112,8 +114,10 @@ def _parse_ledger(table: pa.Table, path: Path) -> _Ledger:
     bare = [name for name in ("run", "seed", "step", "task") if table.column(name).null_count]
     if bare:
         raise SonoscaleError(f"{path} has a row without a value in {', '.join(bare)}")
-    ledger = last_layer(table.to_pydict())
-    runs = {name: values.tolist() for name, values in ledger_runs(ledger).items()}
+    columns = arrow_columns(table)
+    ledger = last_layer(columns)
+    quality = quality_of(columns)
+    runs = ledger_runs(columns, quality=quality)
     tasks = [name.removeprefix("score:") for name in runs if name.startswith("score:")]
     names = ledger_scores(ledger)
     metrics: dict[str, str] = {}
@@ -121,7 +125,6 @@ def _parse_ledger(table: pa.Table, path: Path) -> _Ledger:
     for name, metric, level in zip(names, _column(ledger, "metric"), _column(ledger, "chance"), strict=True):
         metrics.setdefault(name, str(metric or ""))
         chance.setdefault(name, _number(level))
-    quality = quality_of(ledger)
     about = {
         one.name: {
             "chance": one.chance, "floor_untrained": one.floor_untrained, "floor_logmel": one.floor_logmel,
@@ -130,43 +133,49 @@ def _parse_ledger(table: pa.Table, path: Path) -> _Ledger:
         }
         for one in quality.scores
     }  # fmt: skip
-    rows = [dict(zip(runs, values, strict=True)) for values in zip(*runs.values(), strict=True)]
-    last: dict[str, int] = {}
-    for row in rows:
-        last[row["run"]] = max(row["step"], last.get(row["run"], row["step"]))
-    places = {run: place for place, run in enumerate(dict.fromkeys(ledger["run"]))}
-    rows.sort(key=lambda row: (places[row["run"]], row["step"]))
-    points = tuple(_point(row, tasks, last[row["run"]]) for row in rows)
+    points = _points(runs, tasks, list(dict.fromkeys(ledger["run"])))
     protocols, readouts = (
         tuple(dict.fromkeys(str(one) for one in _column(ledger, name) if one)) for name in ("protocol", "readout")
     )
     rule = " ".join([f"{quality.rule.words[:1].upper()}{quality.rule.words[1:]}.", *quality.notes])
-    return _Ledger(points, tuple(tasks), chance, metrics, about, rule, protocols, readouts or ("mean",))
+    return _Ledger(tuple(points), tuple(tasks), chance, metrics, about, rule, protocols, readouts or ("mean",))
 
 
 def _column(ledger: Mapping[str, list[Any]], name: str) -> list[Any]:
     return ledger.get(name) or [None] * len(ledger["run"])
 
 
-def _point(row: Mapping[str, Any], tasks: list[str], last: int) -> Point:
-    final = row.get("is_final")
-    return Point(
-        run=str(row["run"]),
-        config=str(row.get("config") or row["label"]),
-        label=str(row["label"]),
-        axis=str(row["axis"] or "base"),
-        seed=int(row["seed"]),
-        step=int(row["step"]),
-        is_final=row["step"] == last if final is None else bool(final),
-        values={
-            name: float(value)
-            for name, value in row.items()
-            if isinstance(value, int | float) and not isinstance(value, bool) and not name.startswith("score:")
-        },
-        scores={task: float(row[f"score:{task}"]) for task in tasks},
-        quality=float(row["quality"]),
-        words={name: str(value) for name, value in row.items() if isinstance(value, str) and name not in _IDS},
-    )
+def _points(runs: Mapping[str, NDArray[Any]], tasks: Sequence[str], order: Sequence[str]) -> list[Point]:
+    """A point for each row, run by run in that order, and of each run by step."""
+    steps, names = runs["step"].tolist(), runs["run"].tolist()
+    last: dict[str, int] = {}
+    for name, step in zip(names, steps, strict=True):
+        last[name] = max(step, last.get(name, step))
+    places = {run: place for place, run in enumerate(order)}
+    numbers = {name: values for name, values in runs.items() if values.dtype.kind in "iufO"}
+    numbers = {name: values for name, values in numbers.items() if not name.startswith("score:")}
+    words = {name: values for name, values in runs.items() if values.dtype.kind == "O" and name not in _IDS}
+    scores = {task: runs[f"score:{task}"].tolist() for task in tasks}
+    quality, seeds = runs["quality"].tolist(), runs["seed"].tolist()
+    labels, axes = runs["label"].tolist(), runs["axis"].tolist()
+    configs = runs["config"].tolist() if "config" in runs else labels
+    final = runs["is_final"].tolist() if "is_final" in runs else [None] * len(names)
+    return [
+        Point(
+            run=str(names[row]),
+            config=str(configs[row] or labels[row]),
+            label=str(labels[row]),
+            axis=str(axes[row] or "base"),
+            seed=int(seeds[row]),
+            step=int(steps[row]),
+            is_final=steps[row] == last[names[row]] if final[row] is None else bool(final[row]),
+            values=Cells(numbers, row, float),
+            words=Cells(words, row, str),
+            scores={task: float(values[row]) for task, values in scores.items()},
+            quality=float(quality[row]),
+        )
+        for row in sorted(range(len(names)), key=lambda row: (places[names[row]], steps[row]))
+    ]
 
 
 def _parse_laws(raw: Mapping[str, Any], path: Path) -> Laws:
@@ -334,9 +343,7 @@ def _read_text(path: Path) -> str:
 
 def _read_parquet(path: Path) -> pa.Table:
     try:
-        table = pq.read_table(path, page_checksum_verification=True)
-        check_content(table, path)
-        return table
+        return read_checked(path)
     except FileNotFoundError as error:
         raise _absent(path) from error
     except (pa.ArrowException, OSError) as error:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "Cells",
     "Curve",
     "Failure",
     "Fit",
@@ -25,6 +26,7 @@ __all__ = [
     "TwoStage",
 ]
 
+T = TypeVar("T")
 NAN = math.nan
 
 
@@ -135,6 +137,33 @@ class Laws:
         """The fits of the study's quality on `x`, the best first."""
         fits = [fit for fit in self.fits if fit.x == x and fit.y == self.y]
         return sorted(fits, key=lambda fit: fit.form != self.best.get(x))
+
+
+class Cells(Mapping[str, T]):
+    """The numbers, or the words, in one row of a table of columns, without a copy of them.
+
+    Arguments:
+        columns: name -> values [n], shared by all rows.
+        row: which.
+        kind: `float`, for the numbers of the row, or `str`.
+    """
+
+    __slots__ = ("_columns", "_kind", "_row")
+
+    def __init__(self, columns: Mapping[str, NDArray[Any]], row: int, kind: Callable[[Any], T]) -> None:
+        self._columns, self._row, self._kind = columns, row, kind
+
+    def __getitem__(self, name: str) -> T:
+        value = self._columns[name][self._row]
+        if isinstance(value, bool | np.bool_) or isinstance(value, str) != (self._kind is str) or value is None:
+            raise KeyError(name)
+        return self._kind(value)
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._columns if name in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 @dataclass(frozen=True)

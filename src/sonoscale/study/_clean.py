@@ -128,10 +128,11 @@ def clean(
 def _best(ledger: Any, best: int) -> set[str]:
     """Runs of the highest quality at their last checkpoint; those without one last."""
     from sonoscale.laws._ledger import ledger_runs
+    from sonoscale.laws._table import arrow_columns
 
     if not best:
         return set()
-    runs = ledger_runs(ledger.to_pydict())
+    runs = ledger_runs(arrow_columns(ledger))
     quality: dict[str, float] = {}
     for run, step, value in sorted(zip(*(runs[name].tolist() for name in ("run", "step", "quality")), strict=True)):
         quality[run] = value if value == value else float("-inf")  # of the largest step

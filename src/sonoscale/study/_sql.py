@@ -89,8 +89,9 @@ def runs_table(ledger: pa.Table) -> pa.Table:
     import pyarrow as pa
 
     from sonoscale.laws._ledger import ledger_runs
+    from sonoscale.laws._table import arrow_columns
 
-    columns = ledger_runs(ledger.to_pydict())
+    columns = ledger_runs(arrow_columns(ledger))
     return pa.table({name: pa.array(values.tolist(), from_pandas=True) for name, values in columns.items()})
 
 
