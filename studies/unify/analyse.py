@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from answers import Answer, answers
 from figures import draw
-from proxy import across_models
+from others import across_models, best_encoder
 from table import STRATA, Table, load
 
 from sonoscale.files import write_json, write_text
@@ -37,6 +37,7 @@ TITLES = {
     "H10": "Would the planner have chosen well?",
     "H11": "Is the two-stage law better than the direct one?",
     "across models": "The same of encoders that others trained (not registered)",
+    "best": "The best encoder of the study, beside those of others (descriptive)",
 }
 PLANNED = {"variables": 96, "compute": 6, "compute-mae": 2, "isoflop": 30, "procedural": 9}
 """Runs that were registered."""
@@ -59,6 +60,7 @@ def main() -> None:
     others = options.ledgers / "third-party.parquet"
     if others.is_file():
         found["across models"] = across_models(others, options.seed)
+        found["best"] = best_encoder(table, others)
     pictures = draw(table, found, options.out / "figures")
     facts = provenance("numpy", "scipy", "pyarrow") | {"seed": options.seed}
     text = findings(table, found, pictures, facts)

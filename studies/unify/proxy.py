@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from table import Table
 import sonoscale as so
 from sonoscale.laws import reliability, spearman
 
-__all__ = ["across_models", "h4", "h5", "h6", "h7"]
+__all__ = ["h4", "h5", "h6", "h7"]
 
 
 def h4(table: Table, seed: int) -> Answer:
@@ -152,43 +151,3 @@ def h7(table: Table, seed: int) -> Answer:
         f"token mean has {rows[0]['all']:.2f}."
     )
     return Answer("H7", said, "descriptive", {"Spearman's correlation with quality, final checkpoints": rows})
-
-
-def across_models(ledger: Path, seed: int) -> Answer:
-    """The same questions to encoders that others trained, one row per encoder."""
-    runs = so.read_runs(ledger, higher_is_better=True)
-    rows, verdicts = [], []
-    trained = runs["weights"].astype(str) == "trained"
-    for name, mask in (("all", np.ones(len(trained), bool)), ("trained by others", trained)):
-        rank, y, family = (runs[column][mask] for column in (RANK, "quality", "family"))
-        row: dict[str, Any] = {"encoders": name, "number": int(mask.sum())}
-        for label, column in (("rank", RANK), ("centred rank", "rankme_centred"), ("parameters", "params")):
-            x = runs[column][mask].astype(float)
-            good = np.isfinite(x)
-            if good.sum() > 3:
-                found = spearman(x[good], y[good], clusters=family[good].tolist(), seed=seed)
-                row |= {label: found.value, f"{label} low": found.low, f"{label} high": found.high}
-        rows.append(row)
-        try:
-            found = so.audit({"family": family, "rank": rank, "quality": y, "params": runs["params"][mask]},
-                             rank="rank", y="quality", clusters="family", omit=True, seed=seed)  # fmt: skip
-            verdicts.append({"encoders": name, "verdict": found.verdict, "reason": found.reason})
-        except so.SonoscaleError as error:
-            verdicts.append({"encoders": name, "verdict": "", "reason": str(error)})
-    first = rows[0]
-    if "rank" not in first:
-        raise so.SonoscaleError(f"{first['number']} encoders are too few")
-    said = (
-        f"Over {first['number']} encoders Spearman's correlation of rank and quality is {first['rank']:.2f} "
-        f"[{first['rank low']:.2f}, {first['rank high']:.2f}]; the audit says {verdicts[0]['verdict'] or 'nothing'}. "
-        "Layer by layer in ten public models of music: [layers](../../docs/layers.md)."
-    )
-    names = runs["label"].astype(str)
-    each = [
-        {"encoder": names[i], "weights": runs["weights"][i], "params": runs["params"][i], "rank": runs[RANK][i],
-         "centred rank": runs["rankme_centred"][i], "quality": runs["quality"][i]}
-        for i in np.argsort(-runs["quality"])
-    ]  # fmt: skip
-    return Answer("across models", said, "descriptive", {
-        "Encoders": each, "Spearman's correlation with quality": rows, "Verdicts of the audit": verdicts,
-    })  # fmt: skip

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import sonoscale as so
 from sonoscale.laws import Quality, QualityRule, RunTable, quality
 
-__all__ = ["DOMAINS", "STRATA", "Table", "load"]
+__all__ = ["DOMAINS", "STRATA", "Table", "load", "weighted_mean"]
 
 STRATA = ("variables", "compute", "compute-mae", "isoflop", "procedural")
 """Ledgers by the name of their study file; the first is the main one, whose scores decide what quality is."""
@@ -98,14 +98,14 @@ def load(ledgers: Mapping[str, Path], layers: Path | None = None) -> Table:
         parts.append({name: values[new] for name, values in columns.items()})
     columns = _joined(parts)
     scores = {name: columns[name] for name in columns if name.startswith("score:")}
-    columns["quality"] = _mean(scores, {f"score:{name}": weight for name, weight in rule.weights.items()})
-    columns["plain"] = _mean(scores, dict.fromkeys(scores, 1.0))
+    columns["quality"] = weighted_mean(scores, {f"score:{name}": weight for name, weight in rule.weights.items()})
+    columns["plain"] = weighted_mean(scores, dict.fromkeys(scores, 1.0))
     for domain, tasks in DOMAINS.items():
         weights = {f"score:{name}": weight for name, weight in rule.weights.items() if name.split(":")[0] in tasks}
-        columns[f"quality:{domain}"] = _mean(scores, weights)
+        columns[f"quality:{domain}"] = weighted_mean(scores, weights)
     for protocol in ("knn", "few-shot", "linear"):
         named = [name for name in scores if name.split(":")[2].startswith(protocol)]
-        columns[f"by:{protocol}"] = _mean(scores, dict.fromkeys(named, 1.0))
+        columns[f"by:{protocol}"] = weighted_mean(scores, dict.fromkeys(named, 1.0))
     if layers is not None and layers.is_file():
         columns |= _of_layers(layers, columns["run"], columns["is_final"].astype(bool))
     return Table(columns, rule)
@@ -141,7 +141,7 @@ def _joined(parts: Sequence[dict[str, Array]]) -> dict[str, Array]:
     return joined
 
 
-def _mean(scores: Mapping[str, Array], weights: Mapping[str, float]) -> Array:
+def weighted_mean(scores: Mapping[str, Array], weights: Mapping[str, float]) -> Array:
     """Weighted, missing where one of the scores is; all missing where there are no weights."""
     total = sum(weights.values())
     if not total:

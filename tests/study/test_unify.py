@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 from sklearn.linear_model import LinearRegression
@@ -17,9 +18,10 @@ sys.path.insert(0, str(FOLDER))
 from answers import answers  # noqa: E402
 from fitting import left_out, paired  # noqa: E402
 from law_of_rank import h1, h2, h3  # noqa: E402
+from others import best_encoder  # noqa: E402
 from planning import h10  # noqa: E402
 from proxy import h5, h6, h7  # noqa: E402
-from table import Table  # noqa: E402
+from table import Table, load  # noqa: E402
 
 FAMILIES = ("contrastive", "latent", "mae")
 
@@ -143,3 +145,21 @@ def test_a_question_that_the_runs_cannot_answer_is_undecided():
     found = answers(made_up(0.25).where(np.arange(132) < 12), 0)
     assert found["H8"].decided == "undecided"
     assert found["H8"].said.startswith("Cannot be answered from these runs: ")
+
+
+def test_the_best_encoder_is_listed_with_means_of_the_ledgers_themselves():
+    ledgers = FOLDER / "ledgers"
+    table = load({"variables": ledgers / "variables.parquet"})
+    found = best_encoder(table, ledgers / "third-party.parquet")
+    (rows,) = found.tables.values()
+    rows = {row["encoder"]: row for row in rows}
+    (ours,) = (name for name in rows if "best of this study" in name)
+    assert rows[ours]["quality"] == table.final()["quality"].max()
+    for name, file, keys in (
+        ("silero_vad", "third-party", {"label": "silero_vad"}),
+        (ours, "variables", {"run": found.said.split("`")[1], "is_final": True}),
+    ):
+        cells = pq.read_table(ledgers / f"{file}.parquet").to_pylist()
+        scores = [row["score"] for row in cells if row["task"] == "esc10" and keys.items() <= row.items()]
+        assert len(scores) == 3
+        assert rows[name]["esc10"] == pytest.approx(sum(scores) / 3)
