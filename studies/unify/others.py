@@ -77,11 +77,12 @@ def best_encoder(table: Table, ledger: Path) -> Answer:
     rows.sort(key=lambda row: -row["quality"])
     better = [row["encoder"] for row in trained if row["quality"] > final["quality"][top]]
     size, cost, quality = (final[column][top] for column in ("params", "flops", "quality"))
+    named = f" ({', '.join(better)})" if better else ""
     said = (
         f"Run `{final['run'][top]}` ({name}), {size / 1e6:.2g} million parameters, {cost:.2g} operations: quality "
         f"{quality:.3f}, rank {final[RANK][top]:.1f}; the mean of its configuration's {int(seeds.sum())} seed(s) is "
         f"{final['quality'][seeds].mean():.3f}. It is the best of {len(final)} by these very scores. Of {len(trained)} "
-        f"encoders that others trained, {len(better)} score higher{' (' * bool(better)}{', '.join(better)}{')' * bool(better)}. Theirs "
+        f"encoders that others trained, {len(better)} score higher{named}. Theirs "
         f"are of the embedding that each gives, {min(dims)} to {max(dims)} numbers, ours of the readout frequency+std."
     )
     return Answer("best", said, f"{quality:.3f}", {"Mean of three protocols by task, and quality": rows})
