@@ -44,7 +44,7 @@ def _write_pages(*_: Any) -> None:
 def _make_reports(gallery: Any) -> None:
     """The pages of the gallery, `gallery/NAME.html` in the site; made anew where a ledger is newer."""
     pages = HERE / "reference" / "pages" / "gallery"
-    newest = max(file.stat().st_mtime for file in (HERE / "gallery").glob("*.parquet"))
+    newest = max(file.stat().st_mtime for file in map(gallery.ledger, gallery.STUDIES) if file.is_file())
     made = [pages / f"{report.name}.html" for report in gallery.reports()]
     if all(page.is_file() and page.stat().st_mtime > newest for page in made):
         return

@@ -1,7 +1,7 @@
 """The pictures of reports in these pages: `make picture`, after `make demo` and the studies of `studies/gallery/`.
 
 Makes the reports of the gallery from the studies in `results/` (those that have not run: from their kept ledgers),
-keeps the ledgers in `docs/gallery/`, and the first screen of each page as `docs/gallery/NAME.png`; of the demo
+keeps the ledgers in `docs/gallery/`, and the first screen of each page as `docs/gallery/NAME.png`; of the first
 also `docs/report.png`, which the README shows, its dark theme and its look on a phone. With names, some of them only.
 """
 
@@ -19,7 +19,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests" / "helpers"), str(ROOT / "docs" / "generate")]
 
-from reports import LEDGERS, STUDIES, face, gallery, make_pages, reports  # noqa: E402
+from reports import LEDGERS, STUDIES, face, gallery, ledger, make_pages, reports  # noqa: E402
 
 from browser import Tab, browse  # noqa: E402
 
@@ -31,9 +31,9 @@ def main(names: list[str]) -> None:
     """Pictures of these reports; none given: of all."""
     LEDGERS.mkdir(exist_ok=True)
     for name in STUDIES:
-        ledger = ROOT / "results" / name / "ledger.parquet"
-        if ledger.is_file() and (not names or name in names):
-            shutil.copyfile(ledger, LEDGERS / f"{name}.parquet")
+        made = ROOT / "results" / name / "ledger.parquet"
+        if made.is_file() and ledger(name).parent == LEDGERS and (not names or name in names):
+            shutil.copyfile(made, ledger(name))
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "results").mkdir()
         for name in STUDIES:

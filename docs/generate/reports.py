@@ -1,4 +1,4 @@
-"""The gallery: reports of every kind, each with the command that makes it, from the ledgers in `docs/gallery/`."""
+"""The gallery: reports of every kind, each with the command that makes it, from ledgers that are kept."""
 
 from __future__ import annotations
 
@@ -14,11 +14,19 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent.parent
 LEDGERS = HERE / "gallery"
 STUDIES = {
+    "unify": "studies/unify/variables.yaml",
     "quickstart": "studies/quickstart.yaml",
     "objectives": "studies/gallery/objectives.yaml",
     "three-axes": "studies/gallery/three-axes.yaml",
 }
-"""Study -> its file; the ledger of each is kept in `docs/gallery/`."""
+"""Study -> its file."""
+
+
+def ledger(name: str) -> Path:
+    """Where the ledger of a study is kept."""
+    if name == "unify":
+        return HERE.parent / "studies" / "unify" / "ledgers" / "variables.parquet"
+    return LEDGERS / f"{name}.parquet"
 
 
 @dataclass(frozen=True)
@@ -42,8 +50,8 @@ class Report:
     page: str
 
 
-def _study(name: str, title: str, text: str) -> Report:
-    run = f"sonoscale study run {STUDIES[name]}"
+def _study(name: str, title: str, text: str, options: str = "") -> Report:
+    run = f"sonoscale study run {STUDIES[name]}{options}"
     return Report(name, title, text, (run,), (f"sonoscale study report results/{name}",), f"results/{name}/report.html")
 
 
@@ -52,6 +60,14 @@ def _made(name: str, title: str, text: str, *commands: str) -> Report:
 
 
 ALL = (
+    _study(
+        "unify",
+        "Does rank unify the variables of audio scaling?",
+        "The largest study in this repository: three objectives, two backbones and eleven variables, on real audio. "
+        "[Its questions](../studies/unify/REGISTRATION.md) were registered first; [its "
+        "findings](../studies/unify/FINDINGS.md) answer them.",
+        " --set data.root=FOLDER --out results/unify",
+    ),
     _study(
         "quickstart",
         "A study, one variable at a time",
@@ -107,13 +123,13 @@ ALL = (
 
 
 def reports() -> list[Report]:
-    """Those that can be made: of a study that has run, and so has a ledger in `docs/gallery/`."""
-    return [one for one in ALL if one.name not in STUDIES or (LEDGERS / f"{one.name}.parquet").is_file()]
+    """Those that can be made: of a study that has run, and so has a ledger."""
+    return [one for one in ALL if one.name not in STUDIES or ledger(one.name).is_file()]
 
 
 def face() -> str:
-    """The report that the README shows: that of the demo, once it has run."""
-    return next(name for name in ("quickstart", "three-axes") if (LEDGERS / f"{name}.parquet").is_file())
+    """The report that the README shows."""
+    return next(name for name in STUDIES if ledger(name).is_file())
 
 
 def make_pages(folder: Path, names: Sequence[str] = (), said: Callable[[str], object] = lambda line: None) -> None:
@@ -129,9 +145,9 @@ def make_pages(folder: Path, names: Sequence[str] = (), said: Callable[[str], ob
     """
     for name in STUDIES:
         place = folder / "results" / name / "ledger.parquet"
-        if not place.is_file() and (LEDGERS / f"{name}.parquet").is_file():
+        if not place.is_file() and ledger(name).is_file():
             place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(LEDGERS / f"{name}.parquet", place)
+            shutil.copyfile(ledger(name), place)
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE.parent / "src"), os.environ.get("PYTHONPATH", "")])}
     env.setdefault("OMP_NUM_THREADS", "1")  # as many processes as cores
 
@@ -154,7 +170,7 @@ def gallery() -> str:
     parts = [
         "# Gallery\n",
         "*Written by `make picture`, which takes the pictures in Chromium. When the site is built, each page is made "
-        "too, from the ledgers in `docs/gallery/` alone, which is why those have no training curves.*\n",
+        "too, from kept ledgers alone, which is why those have no training curves.*\n",
     ]
     for report in reports():
         if not (LEDGERS / f"{report.name}.png").is_file():

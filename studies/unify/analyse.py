@@ -10,6 +10,7 @@ import argparse
 import math
 import time
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,10 @@ TITLES = {
 PLANNED = {"variables": 96, "compute": 6, "compute-mae": 2, "isoflop": 30, "procedural": 9}
 """Runs that were registered."""
 
+README = HERE.parents[1] / "README.md"
+CLAIM = ("<!-- findings, written by studies/unify/analyse.py -->", "<!-- end of findings -->")
+"""Between these lines of the README stands what the study found."""
+
 OF_SCORES = (
     "score", "reliability", "low", "high", "floor_logmel", "floor_untrained", "best", "gain", "weight",
 )  # fmt: skip
@@ -67,16 +72,47 @@ def main() -> None:
     write_text(options.out / "FINDINGS.md", text)
     plain = {name: {"decided": a.decided, "said": a.said, "tables": a.tables} for name, a in found.items()}
     write_json(options.out / "findings.json", {"provenance": facts, "answers": plain})
+    if options.out == HERE and is_complete(table):
+        before, _, rest = README.read_text().partition(CLAIM[0])
+        write_text(README, f"{before}{CLAIM[0]}\n{claim(table, found)}\n{CLAIM[1]}{rest.partition(CLAIM[1])[2]}")
     print(
         f"{len(table)} checkpoints of {len(set(table['run']))} runs -> {options.out / 'FINDINGS.md'} in "
         f"{time.perf_counter() - started:.0f} s"
     )
 
 
+def is_complete(table: Table) -> bool:
+    """Whether all registered runs are finished."""
+    return all(len(set(table.of(name)["run"])) == number for name, number in PLANNED.items())
+
+
+def claim(table: Table, found: dict[str, Answer]) -> str:
+    """What the README says of it."""
+    law = found["H1"].tables["The law over all runs"][0]
+    one = found["H2"].tables["One law or many"][0]
+    verdict = found["H4"].tables["Verdict of the audit"][0]["verdict"].replace("_", " ")
+    lost = {row["chosen_by"]: row["lost"] for row in found["H10"].tables["Quality lost by each way to choose"]}
+    hours = sum(table.final()["seconds"]) / 3600
+    runs, configs = (len(set(table[name])) for name in ("run", "config"))
+    unified = {"yes": "rank unifies", "no": "rank does not unify"}.get(
+        found["H2"].decided, "it is open if rank unifies"
+    )
+    words = (
+        f"**What it found.** In [a study whose questions were registered first](studies/unify/FINDINGS.md), of {runs} "
+        f"encoders pre-trained on audio ({configs} configurations, {len(table)} checkpoints, {hours:.0f} hours on one "
+        f"core), {unified} the variables of scaling: over all of them quality goes as rank to the power "
+        f"{law['exponent']:.3f} [{law['low']:.3f}, {law['high']:.3f}]; one law for all misses "
+        f"{one['error_of_one']:.1%}, one for each variable {one['error_of_each']:.1%}; as a proxy, rank is {verdict} "
+        f"(audit). To choose by the largest rank costs {lost['rank']:.3f} of quality, by a law of the smaller budgets "
+        f"{lost['the law of the smaller budgets']:.3f}."
+    )
+    return "\n".join(wrap(words, 120, break_long_words=False, break_on_hyphens=False))
+
+
 def findings(table: Table, found: dict[str, Answer], pictures: dict[str, str], facts: dict[str, Any]) -> str:
     """The page."""
     runs = {name: len(set(table.of(name)["run"])) for name in STRATA}
-    complete = all(runs[name] == PLANNED[name] for name in STRATA)
+    complete = is_complete(table)
     final = table.final()
     flops = sum(final["flops"])
     lines = [
