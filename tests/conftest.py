@@ -8,13 +8,6 @@ import pytest
 # Started by tests in processes of their own, and no modules to look for examples in.
 collect_ignore_glob = ["*_worker.py"]
 
-# Files that share what is slow to set up once in a process: librosa compiles for 15 s in a new environment.
-TOGETHER = {
-    "tests/audio/test_logmel.py": "librosa",
-    "tests/encoders/test_baseline.py": "librosa",
-    "tests/pretrain/test_waves.py": "librosa",
-}
-
 # A file whose tests share nothing and take long: each is a group of its own.
 APART = "tests/docs/test_pages.py"
 
@@ -27,7 +20,6 @@ LONGEST = [
     "torch.distributed",
     "tests/study/test_encoders.py",
     "tests/cli/test_bad_input.py",
-    "librosa",
     "tests/pretrain/test_contrastive_distributed.py",
     "tests/encoders/test_hf.py",
     "tests/encoders/test_backbones.py",
@@ -47,7 +39,7 @@ def group_of(node: str) -> str:
     if test and "]" not in marked:
         return marked
     file = node.split("::")[0]
-    return node if file == APART else TOGETHER.get(file, file)
+    return node if file == APART else file
 
 
 @pytest.hookimpl(trylast=True)

@@ -1,24 +1,20 @@
 """What an encoder must beat."""
 
-import librosa
 import numpy as np
 import pytest
 import torch
 
+from mels import power_mels
 from sonoscale.audio import LogMel
 from sonoscale.encoders import AudioEncoder, EncoderConfig, load_encoder
 from sonoscale.errors import SonoscaleError
 
 
-def test_log_mel_statistics_are_those_of_librosa():
+def test_log_mel_statistics_are_those_of_another_library():
     wave = 0.1 * np.random.default_rng(0).standard_normal(32_000).astype(np.float32)
     for spec, bands in (("logmel:", 64), ("logmel:40", 40)):
         encoder = load_encoder(spec)
-        power = librosa.feature.melspectrogram(
-            y=wave.astype(np.float64), sr=16_000, n_fft=512, win_length=400, hop_length=160, n_mels=bands,
-            window="hann", center=False, power=2.0,
-        )  # fmt: skip
-        expected = np.log(power + LogMel.FLOOR)
+        expected = np.log(power_mels(wave, bands) + LogMel.FLOOR)
         found = encoder.embed(torch.from_numpy(wave)[None])[0].numpy()
         np.testing.assert_allclose(found[:bands], expected.mean(axis=1), atol=1e-4)
         np.testing.assert_allclose(found[bands:], expected.std(axis=1), atol=1e-4)
