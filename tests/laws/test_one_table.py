@@ -174,3 +174,12 @@ def test_runs_that_differ_in_x_are_not_taken_for_seeds():
 def test_an_option_that_there_is_not():
     with pytest.raises(SonoscaleError, match="no option 'clusterss'; did you mean 'clusters'"):
         fit({"x": [1, 2, 3], "loss": [3, 2, 1]}, "x", clusterss="a")  # pyright: ignore[reportCallIssue]
+
+
+def test_a_table_has_columns_as_a_data_frame_has_them():
+    table = read_runs(runs())
+    assert "hours" in table
+    assert "days" not in table
+    assert 0 not in table
+    assert list(table) == ["params", "hours", "rankme", "accuracy"]
+    assert len(table) == 24

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -65,6 +65,13 @@ class RunTable:
     def __getitem__(self, name: str) -> NDArray[Any]:
         self.need(name)
         return self.columns[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.columns
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of the columns, as those of a data frame."""
+        return iter(self.columns)
 
     @property
     def filled(self) -> tuple[str, ...]:

@@ -60,11 +60,12 @@ def curves_of(results: StudyResults) -> list[dict[str, Any]]:
 def quality_figure(results: StudyResults, encoders: Encoders) -> Figure:
     """Quality against RankMe: a point for each configuration and budget, the law and its band."""
     fits = [fit for fit in results.laws.of("rankme") if fit.curve]
-    seeds = len(results.seeds)
+    seeds = sorted({row["n"] for row in encoders.configurations})
+    several = plural(seeds[0], "seed") if len(seeds) == 1 else f"seeds ({seeds[0]} to {seeds[-1]})"
     caption = (
-        f"Each point is a configuration at one budget, the mean of its {plural(seeds, 'seed')}, with bars from the "
-        "lowest to the highest seed; small points are earlier budgets, joined by a line."
-        if seeds > 1
+        f"Each point is a configuration at one budget, the mean of its {several}, with bars from the lowest to the "
+        "highest seed; small points are earlier budgets, joined by a line."
+        if seeds[-1] > 1
         else "Each point is an encoder at one budget; small points are earlier budgets, joined by a line."
     )
     if fits:
