@@ -37,8 +37,8 @@ TITLES = {
     "H9": "Compute-optimal parameters and examples",
     "H10": "Would the planner have chosen well?",
     "H11": "Is the two-stage law better than the direct one?",
-    "across models": "The same of encoders that others trained (not registered)",
-    "best": "The best encoder of the study, beside those of others (descriptive)",
+    "across models": "And encoders that others trained? (not registered)",
+    "best": "The best encoder of the study, beside those of others (not registered)",
 }
 PLANNED = {"variables": 96, "compute": 6, "compute-mae": 2, "isoflop": 30, "procedural": 9}
 """Runs that were registered."""
@@ -64,7 +64,7 @@ def main() -> None:
     found = answers(table, options.seed)
     others = options.ledgers / "third-party.parquet"
     if others.is_file():
-        found["across models"] = across_models(others, options.seed)
+        found["across models"] = across_models(table, others, options.seed)
         found["best"] = best_encoder(table, others)
     pictures = draw(table, found, options.out / "figures")
     facts = provenance("numpy", "scipy", "pyarrow") | {"seed": options.seed}
@@ -82,53 +82,61 @@ def main() -> None:
 
 
 def is_complete(table: Table) -> bool:
-    """Whether all registered runs are finished."""
-    return all(len(set(table.of(name)["run"])) == number for name, number in PLANNED.items())
+    """Whether all registered runs are finished, or have failed: those are not replaced."""
+    failed = [row["stratum"] for row in table.failed]
+    return all(table.trained.get(name, 0) + failed.count(name) >= number for name, number in PLANNED.items())
 
 
 def claim(table: Table, found: dict[str, Answer]) -> str:
     """What the README says of it."""
     law = found["H1"].tables["The law over all runs"][0]
-    one = found["H2"].tables["One law or many"][0]
+    within = found["H1"].tables["By family, and one exponent with a constant for each (exploratory)"][-1]
+    one, same = found["H2"].tables["One law or many"]
     verdict = found["H4"].tables["Verdict of the audit"][0]["verdict"].replace("_", " ")
     lost = {row["chosen_by"]: row["lost"] for row in found["H10"].tables["Quality lost by each way to choose"]}
-    hours = sum(table.final()["seconds"]) / 3600
-    runs, configs = (len(set(table[name])) for name in ("run", "config"))
-    unified = {"yes": "rank unifies", "no": "rank does not unify"}.get(
-        found["H2"].decided, "it is open if rank unifies"
+    hours = table.spent["seconds"] / 3600
+    configs, runs = len(set(table["config"])), sum(table.trained.values())
+    decided = {found[name].decided for name in ("H1", "H2")}
+    unified = (
+        "rank unifies"
+        if decided == {"yes"}
+        else "rank does not unify"
+        if "no" in decided
+        else "it is open if rank unifies"
     )
     words = (
         f"**What it found.** In [a study whose questions were registered first](studies/unify/FINDINGS.md), of {runs} "
         f"encoders pre-trained on audio ({configs} configurations, {len(table)} checkpoints, {hours:.0f} hours on one "
-        f"core), {unified} the variables of scaling: over all of them quality goes as rank to the power "
-        f"{law['exponent']:.3f} [{law['low']:.3f}, {law['high']:.3f}]; one law for all misses "
-        f"{one['error_of_one']:.1%}, one for each variable {one['error_of_each']:.1%}; as a proxy, rank is {verdict} "
-        f"(audit). To choose by the largest rank costs {lost['rank']:.3f} of quality, by a law of the smaller budgets "
-        f"{lost['the law of the smaller budgets']:.3f}."
+        f"core), {unified} the variables of scaling. Over all of them quality goes as rank to the power "
+        f"{law['exponent']:.3f} [{law['low']:.3f}, {law['high']:.3f}], and the audit finds rank as a proxy {verdict}; "
+        f"within a family of encoders the power is {within['exponent']:.3f} [{within['low']:.3f}, "
+        f"{within['high']:.3f}]. One law misses {one['error_of_one']:.1%}, one with a constant for each family "
+        f"{same['error_of_one']:.1%}, one for each variable {one['error_of_each']:.1%}. To choose the largest rank "
+        f"costs {lost['rank']:.3f} of quality, to choose at random {lost['chance']:.3f}."
     )
     return "\n".join(wrap(words, 120, break_long_words=False, break_on_hyphens=False))
 
 
 def findings(table: Table, found: dict[str, Answer], pictures: dict[str, str], facts: dict[str, Any]) -> str:
     """The page."""
-    runs = {name: len(set(table.of(name)["run"])) for name in STRATA}
+    runs = {name: table.trained.get(name, 0) for name in STRATA}
     complete = is_complete(table)
-    final = table.final()
-    flops = sum(final["flops"])
     lines = [
         "# Does rank unify the variables of audio scaling? Findings",
         "",
         "Written by `python studies/unify/analyse.py` from the ledgers in this folder, by the rules of "
-        "[REGISTRATION.md](REGISTRATION.md).",
+        "[REGISTRATION.md](REGISTRATION.md); `python studies/unify/rerun.py DATA` trains everything again.",
         "",
-        f"**{'Final' if complete else 'Interim'}**: {len(final)} of {sum(PLANNED.values())} registered runs are "
-        "finished, "
-        f"{len(set(table['config']))} configurations, {len(table)} checkpoints, {flops:.2g} operations on the paths to "
-        f"the last checkpoints, {sum(final['seconds']) / 3600:.1f} hours of training on one core."
+        f"**{'Final' if complete else 'Interim'}**: {sum(runs.values())} of {sum(PLANNED.values())} registered runs "
+        f"are finished and {len(table.failed)} have failed. {len(set(table['config']))} configurations, {len(table)} "
+        f"checkpoints ({len(table.repeats)} more were trained a second time, in another stratum, and count once), "
+        f"{table.spent['flops']:.2g} operations on the paths to the last checkpoints, "
+        f"{table.spent['seconds'] / 3600:.1f} hours of training on one core."
         + ("" if complete else " Nothing below is a result of the study before all are finished."),
         "",
         rows_table([{"stratum": name, "finished": runs[name], "registered": PLANNED[name]} for name in STRATA]),
         "",
+        *(["Failed:", "", rows_table(table.failed), ""] if table.failed else []),
         "## Answers",
         "",
         rows_table([{"": name, "question": TITLES[name], "answer": a.decided} for name, a in found.items()]),

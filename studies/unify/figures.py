@@ -24,7 +24,9 @@ def draw(table: Table, found: dict[str, Answer], folder: Path) -> dict[str, str]
     make_folder(folder)
     charts = {
         "H1": scatter(table.final()), "H2": exponents(found["H2"]), "H3": bars_left_out(found["H3"]),
-        "H5": None, "H6": early(found["H6"]), "H8": compute(table), "H10": lost(found["H10"]),
+        "H4": by_family(table.of("variables").final()), "H5": replicates(table.of("variables").final()),
+        "H6": early(found["H6"]), "H7": correlations(found["H7"]), "H8": compute(table), "H9": slices(table),
+        "H10": lost(found["H10"]), "H11": routes(found["H11"]),
     }  # fmt: skip
     names = {}
     for question, chart in charts.items():
@@ -86,7 +88,7 @@ def bars_left_out(answer: Answer) -> Any:
     laws = ["rank", "params", "flops", "mean"]
     rows = [
         {"left_out": row["left_out"], "by": by, "error": row[by]}
-        for table in answer.tables.values() for row in table for by in laws
+        for row in _first(answer) for by in laws
     ]  # fmt: skip
     if not rows:
         return None
@@ -101,8 +103,105 @@ def bars_left_out(answer: Answer) -> Any:
     )  # fmt: skip
 
 
+def _first(answer: Answer) -> list[dict[str, Any]]:
+    """The rows of its first table, if it has one."""
+    return next(iter(answer.tables.values()), [])
+
+
+def by_family(final: Table) -> Any:
+    """Rank and quality, a panel for each family, in which sizes differ less."""
+    rows = [
+        {"rank": r, "quality": q, "family": f, "width": w}
+        for r, q, f, w in zip(final["rankme"], final["quality"], final["family"], final["width"], strict=True)
+        if np.isfinite(q)
+    ]
+    return (
+        alt.Chart(_data(rows), width=190, height=200)
+        .mark_point(filled=True, size=40, opacity=0.8)
+        .encode(
+            x=alt.X("rank:Q", scale=alt.Scale(type="log", nice=False, padding=8), title="RankMe of the token mean"),
+            y=alt.Y("quality:Q", scale=alt.Scale(zero=False)),
+            color=alt.Color("width:Q", scale=alt.Scale(type="log", scheme="viridis")),
+        )
+        .facet(column=alt.Column("family:N", title=None))
+        .resolve_scale(x="independent")
+    )  # fmt: skip
+
+
+def replicates(final: Table) -> Any:
+    """Rank of each seed of the configurations that have several."""
+    sizes = {config: int(np.sum(final["config"] == config)) for config in set(final["config"])}
+    rows = [
+        {"rank": r, "of": f"{f}: {label}"}
+        for r, c, f, label in zip(final["rankme"], final["config"], final["family"], final["label"], strict=True)
+        if sizes[c] > 1
+    ]
+    if not rows:
+        return None
+    return (
+        alt.Chart(_data(rows), width=420)
+        .mark_point(filled=True, size=45, opacity=0.8)
+        .encode(
+            x=alt.X("rank:Q", scale=alt.Scale(type="log", nice=False, padding=8), title="RankMe, each seed"),
+            y=alt.Y("of:N", title=None, axis=alt.Axis(labelLimit=320)),
+        )
+    )  # fmt: skip
+
+
+def correlations(answer: Answer) -> Any:
+    rows = [row for row in _first(answer) if row.get("all") == row.get("all")]
+    if not rows:
+        return None
+    order = [row["of"] for row in rows]
+    base = alt.Chart(_data(rows), width=420).encode(y=alt.Y("of:N", sort=order, title=None))
+    rule = base.mark_rule(strokeWidth=2).encode(
+        x=alt.X("low:Q", title="correlation with quality: over all with 95% interval (dot), within families (cross)"),
+        x2="high:Q",
+    )
+    cross = base.mark_point(shape="cross", size=70, color=COLOURS[1]).encode(x="within:Q")
+    return rule + base.mark_point(filled=True, size=60).encode(x="all:Q") + cross
+
+
+def slices(table: Table) -> Any:
+    """Quality against parameters, a line for each slice of equal compute."""
+    part = table.of("isoflop", "variables")
+    mine = set(table.of("isoflop")["config"])
+    rows = []
+    for budget in (1e12, 4e12, 1.6e13):
+        here = part.where(np.isin(part["config"], list(mine)) & (np.abs(np.log(part["flops"] / budget)) < 0.05))
+        rows += [
+            {"params": p, "quality": q, "family": f, "operations": f"{budget:.2g}"}
+            for p, q, f in zip(here["params"], here["quality"], here["family"], strict=True) if np.isfinite(q)
+        ]  # fmt: skip
+    if not rows:
+        return None
+    base = alt.Chart(_data(rows)).encode(
+        x=alt.X("params:Q", scale=alt.Scale(type="log", nice=False, padding=8), axis=alt.Axis(format=".2s")),
+        color=alt.Color("operations:N", scale=alt.Scale(range=COLOURS)),
+    )
+    points = base.mark_point(filled=True, size=45).encode(y=alt.Y("quality:Q", scale=alt.Scale(zero=False)))
+    line = base.mark_line().encode(y=alt.Y("mean(quality):Q", scale=alt.Scale(zero=False), title="quality"))
+    return alt.layer(line, points, data=_data(rows)).properties(width=250, height=220).facet(
+        column=alt.Column("family:N", title=None)
+    )  # fmt: skip
+
+
+def routes(answer: Answer) -> Any:
+    rows = [row for row in _first(answer) if row.get("loo_error") is not None]
+    if not rows:
+        return None
+    return (
+        alt.Chart(_data(rows), width=420)
+        .mark_bar()
+        .encode(
+            y=alt.Y("route:N", title=None, axis=alt.Axis(labelLimit=320)),
+            x=alt.X("loo_error:Q", title="error of quality, configurations left out"),
+        )
+    )
+
+
 def early(answer: Answer) -> Any:
-    rows = [row for table in answer.tables.values() for row in table]
+    rows = [row for row in _first(answer) if row["of"] == "quality"]
     if not rows:
         return None
     return (
@@ -149,7 +248,7 @@ def compute(table: Table) -> Any:
 
 
 def lost(answer: Answer) -> Any:
-    rows = [row for table in answer.tables.values() for row in table]
+    rows = _first(answer)
     if not rows:
         return None
     order = [row["chosen_by"] for row in rows]

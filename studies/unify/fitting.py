@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 from table import Table
 
 import sonoscale as so
 from sonoscale.laws import fit_form
 
-__all__ = ["DRAWS", "FEWEST", "RANK", "Answer", "exponent_row", "known", "left_out", "line", "paired", "power", "root"]
+__all__ = [
+    "DRAWS",
+    "FEWEST",
+    "RANK",
+    "Answer",
+    "common_slope",
+    "exponent_row",
+    "known",
+    "left_out",
+    "left_out_of",
+    "line",
+    "over_seeds",
+    "paired",
+    "power",
+    "root",
+    "within",
+]
 
 Array = NDArray[Any]
 RANK = "rankme"
@@ -50,6 +68,53 @@ def line(x: Array, y: Array) -> Callable[[Array], Array]:
         return lambda new: np.full(len(new), np.exp(np.log(y).mean()))
     slope, offset = np.polyfit(np.log(x), np.log(y), 1)
     return lambda new: np.exp(offset + slope * np.log(new))
+
+
+def within(values: Array, groups: Array) -> Array:
+    """log values less the mean of their group [n]."""
+    logs = np.log(values.astype(float))
+    return logs - np.array([logs[groups == group].mean() for group in groups])
+
+
+def common_slope(x: Array, y: Array, groups: Array, clusters: Array, seed: int) -> dict[str, Any]:
+    """One exponent of y in x with a constant for each group, and its 95% interval over configurations."""
+    u, v = within(x, groups), within(y, groups)
+    names, codes = np.unique(clusters.astype(str), return_inverse=True)
+    draws = np.random.default_rng(seed).integers(len(names), size=(DRAWS, len(names)))
+    sums = np.array([np.bincount(codes, weights=w, minlength=len(names)) for w in (u * v, u * u)])
+    slopes = sums[0][draws].sum(1) / sums[1][draws].sum(1)
+    low, high = np.percentile(slopes, (2.5, 97.5))
+    return {
+        "configurations": len(names), "rows": len(x), "exponent": float((u @ v) / (u @ u)), "low": float(low),
+        "high": float(high),
+    }  # fmt: skip
+
+
+def over_seeds(x: Array, y: Array, runs: Array) -> dict[str, Any]:
+    """The exponent of each run's own checkpoints: their mean, and Student's 95% interval over runs."""
+    slopes = np.array([
+        np.polyfit(np.log(x[runs == run].astype(float)), np.log(y[runs == run].astype(float)), 1)[0]
+        for run in dict.fromkeys(runs) if np.sum(runs == run) > 2
+    ])  # fmt: skip
+    if len(slopes) < 2:
+        raise so.SonoscaleError(f"{len(slopes)} runs have several checkpoints: an interval needs 2")
+    half = stats.t.ppf(0.975, len(slopes) - 1) * slopes.std(ddof=1) / math.sqrt(len(slopes))
+    mean = float(slopes.mean())
+    return {"runs": len(slopes), "rows": len(x), "exponent": mean, "low": mean - half, "high": mean + half}
+
+
+def left_out_of(x: Array, y: Array, groups: Array, clusters: Array) -> Array:
+    """log y less its prediction by one exponent and a constant for each group, fitted without its cluster [n]."""
+    missed = np.full(len(y), np.nan)
+    for cluster in dict.fromkeys(clusters):
+        here = clusters == cluster
+        u, v = within(x[~here], groups[~here]), within(y[~here], groups[~here])
+        slope = (u @ v) / (u @ u)
+        for row in np.flatnonzero(here):
+            own = ~here & (groups == groups[row])
+            logs = np.log(x[own].astype(float)), np.log(y[own].astype(float))
+            missed[row] = np.log(y[row]) - logs[1].mean() - slope * (np.log(x[row]) - logs[0].mean())
+    return missed
 
 
 def left_out(x: Array | None, y: Array, groups: Array) -> Array:

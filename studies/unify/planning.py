@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from fitting import DRAWS, RANK, Answer, exponent_row, known
+from fitting import DRAWS, FEWEST, RANK, Answer, Array, exponent_row, known, over_seeds
+from law_of_rank import of_compute, trunks
+from scipy import stats
 from table import Table
 
 import sonoscale as so
@@ -19,26 +23,25 @@ LEVELS = (0.5, 0.8, 0.95)
 
 def h8(table: Table, seed: int) -> Answer:
     """Laws of the smaller compute, and the largest."""
-    part = table.of("compute", "compute-mae")
-    if not len(part):
+    if not len(table.of("compute", "compute-mae")):
         raise so.SonoscaleError("no run of the stratum of compute has finished")
-    top = part["flops"].max()
-    rows = []
+    rows: list[dict[str, Any]] = []
+    totals: list[dict[str, Any]] = []
     for y in ("quality", RANK, "loss"):
-        for family in sorted(set(part["family"])):
-            of = part.where(part["family"] == family)
+        of_y = []
+        for family, of in of_compute(table).items():
+            top = max(of["flops"])
             held = of["flops"] > top / 10 * 1.05
-            if held.sum() < 2 or (~held).sum() < 4:
+            runs = len(set(trunks(of)[held]))
+            if not set(of["stratum"]) & {"compute", "compute-mae"} or held.sum() < 2 or (~held).sum() < 4:
                 continue
             row: dict[str, Any] = {
-                "of": y.replace(RANK, "rank"),
-                "family": family,
-                "fitted": int((~held).sum()),
-                "predicted": int(held.sum()),
-            }
+                "of": y.replace(RANK, "rank"), "family": family, "fitted": int((~held).sum()),
+                "predicted": int(held.sum()), "of_runs": runs,
+            }  # fmt: skip
             for level in LEVELS:
-                runs = of.runs("flops", y=y, held_out=held, clusters=())
-                law = so.fit(runs, "flops", level=level, seed=seed).groups[0]
+                table_of = of.runs("flops", y=y, held_out=held, clusters=())
+                law = so.fit(table_of, "flops", level=level, seed=seed).groups[0]
                 if law.error or law.observed is None or law.prediction is None:
                     row["why"] = law.error
                     break
@@ -47,16 +50,41 @@ def h8(table: Table, seed: int) -> Answer:
                 )
                 row["rmse_log"] = law.rmse_log
             rows.append(row)
-    if not rows:
+            of_y += [row] if "inside_0.95" in row else []
+        if of_y:
+            totals.append({"of": y.replace(RANK, "rank")} | _coverage(of_y))
+    if not totals:
         raise so.SonoscaleError("no run of 1e13 operations and more has finished")
-    total = sum(row["predicted"] for row in rows if "inside_0.95" in row)
-    inside = {level: sum(row.get(f"inside_{level:g}", 0) for row in rows) for level in LEVELS}
-    said = (
-        f"Of {total} predicted values of the largest decade, "
-        + ", ".join(f"{count} lie in the {level:.0%} interval" for level, count in inside.items())
+    states = [row["verdict"] for row in totals]
+    decided = "no" if "no" in states else "yes" if set(states) == {"yes"} else "undecided"
+    said = " ".join(
+        f"Of {row['predicted']} values of {row['of']} in the largest decade, of {row['runs']} runs, "
+        + ", ".join(f"{row[f'share_{level:g}']:.0%} lie in the {level:.0%} interval" for level in LEVELS)
         + "."
+        for row in totals
     )
-    return Answer("H8", said, "answered", {"Prediction of the largest decade from the smaller ones": rows})
+    return Answer("H8", said, decided, {
+        "Coverage of the intervals": totals, "Prediction of the largest decade from the smaller ones": rows,
+    })  # fmt: skip
+
+
+def _coverage(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Shares of the values in each interval, with a binomial interval as if each run were one value.
+
+    Values of one run miss together, so that the runs are what is independent, at the most.
+    """
+    predicted, runs = (sum(row[name] for row in rows) for name in ("predicted", "of_runs"))
+    found: dict[str, Any] = {"predicted": predicted, "runs": runs}
+    within = []
+    for level in LEVELS:
+        share = sum(row[f"inside_{level:g}"] for row in rows) / predicted
+        hits = share * runs
+        low = float(stats.beta.ppf(0.025, hits, runs - hits + 1)) if hits > 0 else 0.0
+        high = float(stats.beta.ppf(0.975, hits + 1, runs - hits)) if hits < runs else 1.0
+        found |= {f"share_{level:g}": share, f"low_{level:g}": low, f"high_{level:g}": high}
+        within.append(low <= level <= high)
+    verdict = "yes" if all(within) else "no"
+    return found | {"verdict": verdict if runs >= FEWEST or verdict == "no" else "undecided"}
 
 
 def h9(table: Table, seed: int) -> Answer:
@@ -72,12 +100,16 @@ def h9(table: Table, seed: int) -> Answer:
         )
         main = by_size.of("variables").final()
         hours = by_data.where(by_data["axis"] != "encoder.width").final()
+        by_size, by_data = by_budget(by_size), by_budget(by_data)
         for y in ("quality", RANK, "loss"):
             name = f"{family}: {y.replace(RANK, 'rank')}"
-            for x, part in (("params", main), ("train_hours", hours), ("flops", of.where(of["axis"] == "base"))):
+            for x, part in (("params", main), ("train_hours", hours)):
                 exponents.append(
                     _said({"law": f"{name} ~ {x}"}, lambda x=x, y=y, part=part: _exponent(part, x, y, seed))
                 )
+            longest = of_compute(table).get(family)
+            if longest is not None:
+                exponents.append(_said({"law": f"{name} ~ flops"}, lambda y=y, part=longest: _of_compute(part, y)))
             if y == RANK:
                 continue
             split.append(_said({"of": name}, lambda y=y, part=by_size: _split(part, y, seed)))
@@ -100,6 +132,15 @@ def h9(table: Table, seed: int) -> Answer:
     })  # fmt: skip
 
 
+def by_budget(table: Table) -> Table:
+    """The table with each budget of a configuration as one of its own, as laws of parameters and examples take it.
+
+    Budgets of one run share its trunk, so that intervals are too narrow where a seed is good or bad for long.
+    """
+    own = [f"{c} {s}" for c, s in zip(table["config"], table["step"], strict=True)]
+    return replace(table, columns=table.columns | {"config": np.array(own, dtype=object)})
+
+
 def _said(row: dict[str, Any], ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """A row with what was found, or why nothing was."""
     try:
@@ -109,11 +150,16 @@ def _said(row: dict[str, Any], ask: Callable[[], dict[str, Any]]) -> dict[str, A
 
 
 def _exponent(part: Table, x: str, y: str, seed: int) -> dict[str, Any]:
-    part = known(part, x, y, of="run" if x == "flops" else "config")
-    clusters = part["run" if x == "flops" else "config"]  # of compute there is one configuration, in several runs
-    found = exponent_row("", part[x].astype(float), part[y].astype(float), clusters, seed)
+    part = known(part, x, y)
+    found = exponent_row("", part[x].astype(float), part[y].astype(float), part["config"], seed)
     del found["of"]
     return found
+
+
+def _of_compute(part: Table, y: str) -> dict[str, Any]:
+    """The exponent of compute of one configuration, over its runs."""
+    part = part.where(np.isfinite(part[y].astype(float)))
+    return over_seeds(part["flops"].astype(float), part[y].astype(float), trunks(part))
 
 
 def _split(part: Table, y: str, seed: int) -> dict[str, Any]:
@@ -148,7 +194,7 @@ def h10(table: Table, seed: int) -> Answer:
     mean = {
         c: {
             name: float(np.mean(final[name][final["config"] == c].astype(float)))
-            for name in (RANK, "rankme_centred", "loss", "params", "quality")
+            for name in (RANK, "rankme_centred", "relative_loss", "params", "quality")
         }
         for c in configs
     }
@@ -156,51 +202,96 @@ def h10(table: Table, seed: int) -> Answer:
     columns = ("width", "depth", "clip_seconds", "batch_size", "train_clips", "flops")
     columns = [name for name in columns if len(set(small[name].astype(float))) > 1]
     law = fit_loglinear(
-        small.runs(*columns, "objective", "backbone"),
-        [*columns, "objective"],
-        y_scale="logit",
-        bootstrap=100,
+        small.runs(*columns, "objective", "backbone"), [*columns, "objective"], y_scale="logit", bootstrap=100,
         seed=seed,
-    )
+    )  # fmt: skip
     at = {name: np.array([final[name][final["config"] == c][0] for c in configs]) for name in (*columns, "objective")}
-    predicted = np.asarray(law.predict({name: values.tolist() for name, values in at.items()}).value, dtype=float)
-    truth = np.array([mean[c]["quality"] for c in configs])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # to extrapolate is what is asked
+        predicted = law.predict({name: values.tolist() for name, values in at.items()}).value
     early: dict[Any, float] = {}
     for c in configs:
         rows = small.where(small["config"] == c)
         early[c] = float(rows["by:few-shot"][np.argmax(rows["step"])]) if len(rows) else np.nan
     ways = {
-        "the law of the smaller budgets": predicted,
+        "the law of the smaller budgets": np.asarray(predicted, dtype=float),
         "rank": np.array([mean[c][RANK] for c in configs]),
         "centred rank": np.array([mean[c]["rankme_centred"] for c in configs]),
-        "loss (of unlike objectives)": -np.array([mean[c]["loss"] for c in configs]),
+        "loss (relative to its scale)": -np.array([mean[c]["relative_loss"] for c in configs]),
         "parameters": np.array([mean[c]["params"] for c in configs]),
         "few-shot at half the compute": np.array([early[c] for c in configs]),
     }
-    rng = np.random.default_rng(seed)
-    draws = rng.integers(len(configs), size=(DRAWS, len(configs)))
-    rows = []
-    for name, values in ways.items():
-        lost = np.array([truth[d].max() - truth[d][np.nanargmax(values[d])] for d in draws])
-        low, high = np.percentile(lost, (2.5, 97.5))
-        rows.append(
-            {
-                "chosen_by": name,
-                "lost": float(truth.max() - truth[np.nanargmax(values)]),
-                "low": float(low),
-                "high": float(high),
-            }
-        )
-    lost = np.array([truth[d].max() - truth[d].mean() for d in draws])
-    low, high = np.percentile(lost, (2.5, 97.5))
-    rows.append(
-        {"chosen_by": "chance", "lost": float(truth.max() - truth.mean()), "low": float(low), "high": float(high)}
-    )
+    truth = np.array([mean[c]["quality"] for c in configs])
+    rows = [{"chosen_by": name} | _regret(values, truth, seed) for name, values in ways.items()]
+    rows.append({"chosen_by": "chance"} | _regret(None, truth, seed))
     by = {row["chosen_by"]: row["lost"] for row in rows}
+    slices = _of_slices(table, seed)
     said = (
-        f"Against the best of {len(configs)} configurations at the largest budget, the choice by the law of the "
-        f"smaller budgets loses {by['the law of the smaller budgets']:.3f} of quality, by rank {by['rank']:.3f}, by "
-        "parameters "
+        f"Among {len(configs)} configurations at the largest budget that all have, and against the best of them, the "
+        f"choice by the law of their own smaller budgets loses {by['the law of the smaller budgets']:.3f} of quality, "
+        f"by rank {by['rank']:.3f}, by loss {by['loss (relative to its scale)']:.3f}, by parameters "
         f"{by['parameters']:.3f}, at random {by['chance']:.3f}."
     )
-    return Answer("H10", said, "answered", {"Quality lost by each way to choose": rows})
+    for row in slices:
+        if "plan" in row:
+            said += (
+                f" Of five widths at {row['flops']:.2g} operations ({row['family']}), the plan fitted on the smaller "
+                f"slices loses {row['plan']:.3f}, the largest rank {row['rank']:.3f}, the lowest loss "
+                f"{row['loss']:.3f}, the most parameters {row['parameters']:.3f}, chance {row['chance']:.3f}."
+            )
+    return Answer("H10", said, "answered", {
+        "Quality lost by each way to choose": rows, "The planner on slices of equal compute": slices,
+    })  # fmt: skip
+
+
+def _regret(values: Array | None, truth: Array, seed: int) -> dict[str, float]:
+    """Quality of the best less that of the choice, and 95% of it over resampled sets of configurations.
+
+    Equal values are chosen among at random, and None stands for chance.
+    """
+    rng = np.random.default_rng(seed)
+
+    def lost(of: Array) -> float:
+        if values is None:
+            return float(truth[of].max() - truth[of].mean())
+        best = values[of] == np.nanmax(values[of])
+        return max(0.0, float(truth[of].max() - truth[of][best].mean()))
+
+    low, high = np.percentile([lost(rng.integers(len(truth), size=len(truth))) for _ in range(DRAWS)], (2.5, 97.5))
+    return {"lost": lost(np.arange(len(truth))), "low": float(low), "high": float(high)}
+
+
+def _of_slices(table: Table, seed: int) -> list[dict[str, Any]]:
+    """What `so.plan`, fitted on the smaller slices of equal compute, would have chosen among the widths of the last."""
+    found = []
+    for family in sorted(set(table.of("isoflop")["family"])):
+        mine = set(table.of("isoflop")["config"][table.of("isoflop")["family"] == family])
+        of = known(table.of("isoflop", "variables"), "quality", RANK)
+        of = of.where(np.isin(of["config"], list(mine)))
+        budgets = of["flops"].astype(float)
+        top = budgets.max()
+        large = of.where(budgets > 0.95 * top)
+        small = by_budget(of.where(budgets < 0.5 * top))
+        row: dict[str, Any] = {"family": family, "flops": float(top), "widths": len(large)}
+        found.append(row)
+        if len(large) < 3:
+            row["why"] = "too few widths have finished"
+            continue
+        truth = large["quality"].astype(float)
+        for name, values in (
+            ("rank", large[RANK]), ("loss", -large["relative_loss"].astype(float)), ("parameters", large["params"]),
+            ("chance", None),
+        ):  # fmt: skip
+            row[name] = _regret(None if values is None else values.astype(float), truth, seed)["lost"]
+        try:
+            plan = so.plan(
+                small.runs("params", "examples_seen", "flops"), flops=float(top), n="params", d="examples_seen",
+                flops_column="flops", seed=seed, bootstrap=300, force=True,
+            )  # fmt: skip
+        except so.SonoscaleError as error:
+            row["why"] = str(error)
+            continue
+        near = int(np.argmin(np.abs(np.log(large["params"].astype(float) / plan.best["params"]))))
+        row |= {"plan": float(truth.max() - truth[near]), "planned_params": plan.best["params"],
+                "chosen_width": large["width"][near], "best_width": large["width"][int(truth.argmax())]}  # fmt: skip
+    return found

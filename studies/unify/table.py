@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +39,18 @@ class Table:
         columns: name -> one value per run and checkpoint. Besides those of a ledger: `stratum`, `quality` (by the rule
             of the main stratum), `plain` (the plain mean of all scores), `quality:DOMAIN`, and `score:TASK:PROTOCOL`.
         quality: what the rule made of the scores of the main stratum.
+        trained: stratum -> finished runs, before what two of them have in common was counted once.
+        failed: runs that did not finish, with their reasons.
+        spent: `flops` and `seconds` on the paths to the last checkpoints of all finished runs.
+        repeats: checkpoints that two strata trained, from the same configuration and seed: how the second differs.
     """
 
     columns: dict[str, Array]
     quality: Quality
+    trained: dict[str, int] = field(default_factory=dict)
+    failed: list[dict[str, Any]] = field(default_factory=list)
+    spent: dict[str, float] = field(default_factory=dict)
+    repeats: list[dict[str, Any]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.columns["run"])
@@ -79,7 +89,10 @@ class Table:
 
 
 def load(ledgers: Mapping[str, Path], layers: Path | None = None) -> Table:
-    """Read ledgers; a run of two strata counts once, in the first.
+    """Read ledgers as one table.
+
+    A configuration is all that a run was made of but its seed and its budgets, so that two strata may have one in
+    common; a checkpoint that both have (the same configuration, seed and step) counts once, in the first.
 
     Arguments:
         ledgers: stratum -> file, the main one first.
@@ -88,14 +101,16 @@ def load(ledgers: Mapping[str, Path], layers: Path | None = None) -> Table:
     """
     main = next(iter(ledgers.values()))
     rule = quality(pq.read_table(main).to_pydict(), rule=QualityRule())
-    parts = []
-    seen: set[str] = set()
+    parts, trained, failed = [], {}, []
     for stratum, path in ledgers.items():
         columns = dict(so.read_runs(path).columns)
-        new = np.array([run not in seen for run in columns["run"]])
-        seen |= set(columns["run"])
-        columns["stratum"] = np.full(len(new), stratum, dtype=object)
-        parts.append({name: values[new] for name, values in columns.items()})
+        columns["stratum"] = np.full(len(columns["run"]), stratum, dtype=object)
+        columns["config"] = np.array([_design(text) for text in columns["configuration"]], dtype=object)
+        parts.append(columns)
+        trained[stratum] = len(set(columns["run"]))
+        about = json.loads((pq.read_schema(path).metadata or {}).get(b"sonoscale", b"{}"))
+        for one in about.get("failed") or ():
+            failed.append({"stratum": stratum, "run": one.get("label"), "seed": one.get("seed"), "why": one["error"]})
     columns = _joined(parts)
     scores = {name: columns[name] for name in columns if name.startswith("score:")}
     columns["quality"] = weighted_mean(scores, {f"score:{name}": weight for name, weight in rule.weights.items()})
@@ -103,12 +118,55 @@ def load(ledgers: Mapping[str, Path], layers: Path | None = None) -> Table:
     for domain, tasks in DOMAINS.items():
         weights = {f"score:{name}": weight for name, weight in rule.weights.items() if name.split(":")[0] in tasks}
         columns[f"quality:{domain}"] = weighted_mean(scores, weights)
+        for task in tasks:
+            named = [name for name in scores if name.split(":")[1] == task]
+            columns[f"task:{task}"] = weighted_mean(scores, dict.fromkeys(named, 1.0))
     for protocol in ("knn", "few-shot", "linear"):
         named = [name for name in scores if name.split(":")[2].startswith(protocol)]
         columns[f"by:{protocol}"] = weighted_mean(scores, dict.fromkeys(named, 1.0))
+    columns["relative_loss"] = _relative(columns)
     if layers is not None and layers.is_file():
         columns |= _of_layers(layers, columns["run"], columns["is_final"].astype(bool))
-    return Table(columns, rule)
+    last = columns["is_final"].astype(bool)
+    spent = {name: float(columns[name][last].astype(float).sum()) for name in ("flops", "seconds")}
+    first, repeats = _once(columns)
+    return Table({name: values[first] for name, values in columns.items()}, rule, trained, failed, spent, repeats)
+
+
+def _design(configuration: str) -> str:
+    """A configuration's own name: of its settings without seed and budgets."""
+    settings = json.loads(configuration)
+    del settings["seed"]
+    settings.pop("name", None)
+    for name in ("budgets", "flops", "rank_points"):
+        settings["train"].pop(name, None)
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _relative(columns: Mapping[str, Array]) -> Array:
+    """Held-out loss over the geometric mean of those on its scale: of the same loss and, of contrasts, batch."""
+    scale = np.array([
+        f"{of} {batch if objective == 'contrastive' else ''}" for of, objective, batch in
+        zip(columns["loss_of"], columns["objective"], columns["batch_size"], strict=True)
+    ])  # fmt: skip
+    logs = np.log(columns["loss"].astype(float))
+    means = {one: np.nanmean(logs[scale == one]) for one in set(scale)}
+    return np.exp(logs - np.array([means[one] for one in scale]))
+
+
+def _once(columns: Mapping[str, Array]) -> tuple[Array, list[dict[str, Any]]]:
+    """The rows that repeat no earlier one, and by how much those that do differ."""
+    first: dict[tuple[Any, ...], int] = {}
+    repeats = []
+    for row, key in enumerate(zip(columns["config"], columns["seed"], columns["step"], strict=True)):
+        at = first.setdefault(key, row)
+        if at != row:
+            repeats.append({
+                "family": columns["family"][row], "width": columns["width"][row], "step": key[2],
+                "strata": f"{columns['stratum'][at]}, {columns['stratum'][row]}",
+                **{name: float(abs(columns[name][row] - columns[name][at])) for name in ("rankme", "loss", "quality")},
+            })  # fmt: skip
+    return np.array(sorted(first.values())), repeats
 
 
 def _of_layers(path: Path, runs: Array, final: Array) -> dict[str, Array]:
