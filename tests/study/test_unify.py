@@ -171,7 +171,8 @@ def test_a_family_that_follows_the_law_of_the_others_is_predicted_best_by_rank()
     assert h3(shifted, 0).decided == "undecided"  # neither rank nor anything else knows of the step
     flat = made_up(0.25)
     mine = flat["family"] == "mae"
-    flat.columns["quality"][mine] = np.exp(np.log(flat["quality"][~mine]).mean())
+    level = np.log(flat["quality"][~mine]).mean()
+    flat.columns["quality"][mine] = np.exp(level + 1e-4 * np.random.default_rng(0).normal(size=mine.sum()))
     found = h3(flat, 0)
     assert found.decided == "no"
     rows = {row["left_out"]: row for row in next(iter(found.tables.values()))}
