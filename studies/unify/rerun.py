@@ -38,10 +38,11 @@ def main() -> None:
             words += ["--set", f"data.root={data}"]
         if code := subprocess.run(words, cwd=data if name == "procedural" else None, check=False).returncode:
             sys.exit(code)
+    names = {str(data): "data", str(results): "results", str(HERE.parents[1]): "."}
     for name in STRATA:
         file = results / name / "ledger.parquet"
         if file.is_file():
-            publish(file, HERE / "ledgers" / file.with_stem(name).name, {str(data): "data", str(results): "results"})
+            publish(file, HERE / "ledgers" / file.with_stem(name).name, names)
     for script in (["layers.py", str(results / "variables")], ["analyse.py"]) if not options.publish else ():
         subprocess.run([sys.executable, str(HERE / script[0]), *script[1:]], check=True)
 
