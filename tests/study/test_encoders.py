@@ -15,6 +15,7 @@ from sonoscale.encoders import load_encoder
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws import quality, read_runs
 from sonoscale.rank import rankme
+from sonoscale.report._load import load_study
 from sonoscale.study import EncoderStudy, plan, status, study, verify
 from sonoscale.study._encoders_job import count_params
 from sonoscale.study._schema import COLUMNS
@@ -138,7 +139,20 @@ def test_quality_laws_and_report_are_of_the_outputs(finished, zoo):
     assert laws["audit"]["rankme"]["verdict"] == "insufficient_data"
     page = (out / "report.html").read_text()
     assert "whisper-24" in page
+    assert "Layer by layer" in page
+    assert (out / "figures" / "layers.png").stat().st_size > 0
     assert "gone" in page
+
+
+def test_layers_of_the_report_are_those_of_the_ledger(finished, zoo):
+    points = [point for point in load_study(finished[0]).layers if point.label == "hubert-24"]
+    assert [point.layer for point in points] == [0, 1, 2]
+    rows = [row for row in study(finished[0]).ledger.to_pylist() if row["label"] == "hubert-24"]
+    for point in points:
+        mine = [row for row in rows if row["layer"] == (None if point.layer == 2 else point.layer)]
+        assert len(mine) == 4
+        assert point.score == pytest.approx(sum(row["score"] for row in mine) / 4)
+        assert point.rank == pytest.approx(mine[0]["rankme" if point.layer == 2 else "rankme_readout"])
 
 
 def test_failures_have_reasons(finished, zoo):

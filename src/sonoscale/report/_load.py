@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from sonoscale._yaml import parse_yaml
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws._checksum import read_checked
-from sonoscale.laws._ledger import last_layer, ledger_runs, ledger_scores
+from sonoscale.laws._ledger import last_layer, last_layer_rows, ledger_runs, ledger_scores, readouts_of
 from sonoscale.laws._quality import quality_of
 from sonoscale.laws._table import arrow_columns
 from sonoscale.report._model import (
@@ -26,6 +27,7 @@ from sonoscale.report._model import (
     Fit,
     Interval,
     Laws,
+    LayerPoint,
     Point,
     Route,
     Run,
@@ -37,6 +39,7 @@ from sonoscale.report._model import (
 __all__ = ["load_study"]
 
 _IDS = ("run", "config", "label", "axis")
+_OF_LAYERS = ("run", "config", "label", "step", "layer", "score", "rankme", "rankme_readout")
 _REQUIRED = ("run", "label", "axis", "seed", "step", "task", "protocol", "score")
 
 
@@ -87,6 +90,7 @@ def load_study(folder: Path) -> StudyResults:
         protocols=ledger.protocols,
         readouts=ledger.readouts,
         settings=config,
+        layers=ledger.layers,
     )
 
 
@@ -102,6 +106,7 @@ class _Ledger:
     rule: str
     protocols: tuple[str, ...]
     readouts: tuple[str, ...]
+    layers: tuple[LayerPoint, ...]
 
 
 def _parse_ledger(table: pa.Table, path: Path) -> _Ledger:
@@ -138,11 +143,42 @@ def _parse_ledger(table: pa.Table, path: Path) -> _Ledger:
         tuple(dict.fromkeys(str(one) for one in _column(ledger, name) if one)) for name in ("protocol", "readout")
     )
     rule = " ".join([f"{quality.rule.words[:1].upper()}{quality.rule.words[1:]}.", *quality.notes])
-    return _Ledger(tuple(points), tuple(tasks), chance, metrics, about, rule, protocols, readouts or ("mean",))
+    return _Ledger(
+        tuple(points), tuple(tasks), chance, metrics, about, rule, protocols, readouts or ("mean",), _layers(columns)
+    )
 
 
 def _column(ledger: Mapping[str, list[Any]], name: str) -> list[Any]:
     return ledger.get(name) or [None] * len(ledger["run"])
+
+
+def _layers(columns: Mapping[str, NDArray[Any]]) -> tuple[LayerPoint, ...]:
+    """Each layer of each configuration at its largest budget, on the readout of quality; none where none was probed."""
+    if last_layer_rows(columns) is None:
+        return ()
+    table = {name: values.tolist() for name, values in columns.items() if name in _OF_LAYERS}
+    readouts = readouts_of(columns)
+    last: dict[str, int] = {}
+    depth: dict[str, int] = {}
+    for run, step, layer in zip(table["run"], table["step"], table["layer"], strict=True):
+        last[run] = max(step, last.get(run, step))
+        if layer is not None and layer == layer:
+            depth[run] = max(int(layer) + 1, depth.get(run, 0))
+    found: dict[tuple[str, int], list[int]] = {}
+    configs = table.get("config") or table["label"]
+    for row, run in enumerate(table["run"]):
+        layer = table["layer"][row]
+        if run in depth and table["step"][row] == last[run] and readouts[row] == readouts[0]:
+            place = depth[run] if layer is None or layer != layer else int(layer)
+            found.setdefault((str(configs[row]), place), []).append(row)
+    nothing = [None] * len(readouts)
+    read, whole = (table.get(name, nothing) for name in ("rankme_readout", "rankme"))
+    points = []
+    for (config, place), rows in sorted(found.items()):
+        ranks = [_number(whole[row] if _number(read[row]) != _number(read[row]) else read[row]) for row in rows]
+        scores = [_number(table["score"][row]) for row in rows]
+        points.append(LayerPoint(config, str(table["label"][rows[0]]), place, fmean(ranks), fmean(scores)))
+    return tuple(points)
 
 
 def _points(runs: Mapping[str, NDArray[Any]], tasks: Sequence[str], order: Sequence[str]) -> list[Point]:

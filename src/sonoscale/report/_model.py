@@ -18,6 +18,7 @@ __all__ = [
     "Fit",
     "Interval",
     "Laws",
+    "LayerPoint",
     "Point",
     "Route",
     "Run",
@@ -192,6 +193,24 @@ class Point:
 
 
 @dataclass(frozen=True)
+class LayerPoint:
+    """One layer of a configuration at its largest budget: a mean over its seeds.
+
+    Attributes:
+        config, label: of the configuration.
+        layer: counted from 0, that of the patches; the last is the output.
+        rank: of what is probed.
+        score: the plain mean over tasks and protocols.
+    """
+
+    config: str
+    label: str
+    layer: int
+    rank: float
+    score: float
+
+
+@dataclass(frozen=True)
 class Trajectory:
     """The measured training history of one phase ("trunk" or "branch-<budget>") of one run."""
 
@@ -260,6 +279,7 @@ class StudyResults:
         quality_rule: how quality is made of scores, in sentences.
         protocols, readouts: By which the scores were made.
         settings: The study's configuration, as it was read.
+        layers: Of a study that probed the layers before the output too, all of them.
     """
 
     folder: Path
@@ -279,6 +299,7 @@ class StudyResults:
     protocols: tuple[str, ...] = ()
     readouts: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    layers: tuple[LayerPoint, ...] = ()
 
     @property
     def final_points(self) -> tuple[Point, ...]:

@@ -20,6 +20,7 @@ from sonoscale.report._chart_evidence import (
     held_out_figure,
     isoflop_figure,
 )
+from sonoscale.report._chart_layers import layers_figure, layers_words
 from sonoscale.report._chart_quality import alternatives_figure, effects_figure, quality_figure
 from sonoscale.report._chart_tasks import tasks_figure
 from sonoscale.report._chart_training import spectra_figure, trajectories_figure
@@ -64,6 +65,7 @@ def _figures(results: StudyResults, plan: Allocation | Designed | str, encoders:
         *([isoflop_figure(plan.as_dict())] if isinstance(plan, Allocation) else []),
         held_out_figure(held_out_rows(plan, results), "quality", f"the law of the design ({law})", encoders),
         tasks_figure(results, encoders),
+        *([layers_figure(results, encoders)] if results.layers else []),
         trajectories_figure(results, encoders),
         spectra_figure(results, encoders),
     ]
@@ -128,6 +130,11 @@ def study_page(results: StudyResults, plan: Allocation | Designed | str) -> Page
             ),
         ),
         Section("scores", "Tasks", (figures["tasks"], tables["tasks"], tables["correlations"])),
+        *(
+            [Section("by-layer", "Layers", (paragraphs([layers_words(results)]), figures["layers"]))]
+            if results.layers
+            else []
+        ),
         Section("training", "Training", (figures["trajectories"], figures["spectra"])),
         Section("runs", "Runs", (_failures(results), Grid(tables["runs"], keys))),
         Section(
