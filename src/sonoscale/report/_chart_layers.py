@@ -43,13 +43,20 @@ def layers_figure(results: StudyResults, encoders: Encoders) -> Figure:
          "rank": float(f"{point.rank:.4g}")} | about[point.config]
         for point in results.layers if point.config in set(kept)
     ]  # fmt: skip
+    deepest = max((row["layer"] for row in rows), default=0)
+    places = list(range(0, deepest + 1, max(1, round(deepest / 12))))
     panels = []
     for column, title in (("score", "mean score"), ("rank", "RankMe of what is probed")):
         chart = (
             alt.Chart(alt.NamedData("layers"))
             .mark_line(point=True, strokeWidth=1.3)
             .encode(
-                x=alt.X("layer:Q", title="layer (0: patches)", axis=alt.Axis(tickMinStep=1, format="d")),
+                x=alt.X(
+                    "layer:Q",
+                    title="layer (0: what goes into the first)",
+                    axis=alt.Axis(values=places, format="d"),
+                    scale=alt.Scale(nice=False, padding=12),
+                ),
                 y=alt.Y(f"{column}:Q", title=title, scale=alt.Scale(zero=False)),
                 color=colour_of(encoders, encoders.colour, legend=column == "score"),
                 detail="config:N",

@@ -198,7 +198,7 @@ class LayerPoint:
 
     Attributes:
         config, label: of the configuration.
-        layer: counted from 0, that of the patches; the last is the output.
+        layer: counted from 0, what goes into the first; the last is the output.
         rank: of what is probed.
         score: the plain mean over tasks and protocols.
     """
