@@ -25,7 +25,12 @@ html_title = "Sonoscale"
 html_copy_source = False
 html_extra_path = ["reference/pages"]
 (HERE / "reference" / "pages").mkdir(parents=True, exist_ok=True)  # filled below; a fresh checkout lacks it
-PAGES = {"CHANGELOG.md": "project/changelog.md", "CONTRIBUTING.md": "project/contributing.md"}
+PAGES = {
+    "CHANGELOG.md": "project/changelog.md",
+    "CONTRIBUTING.md": "project/contributing.md",
+    "studies/unify/FINDINGS.md": "project/unify.md",
+    "studies/unify/REGISTRATION.md": "project/unify-registration.md",
+}
 """Files of the repository that are pages of the site."""
 _LINK = re.compile(r"\]\(((?:\.\./)*)([^)#\s:]+)(#[^)]*)?\)")
 
@@ -77,6 +82,10 @@ def _links(app: Any, page: str, source: list[str]) -> None:
             return match[0]
         if not target.exists():
             raise FileNotFoundError(f"{page}: {match[1]}{match[2]} does not exist")
+        if target.suffix == ".png":
+            (path.parent / match[2]).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(target, path.parent / match[2])
+            return match[0]
         name = str(target.relative_to(ROOT))
         inside = PAGES.get(name, name.removeprefix("docs/") if name.startswith("docs/") else None)
         up = "../" * page.count("/")

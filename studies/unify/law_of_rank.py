@@ -306,4 +306,5 @@ def h11(table: Table, seed: int) -> Answer:
         part.runs(RANK, "params", "flops", "examples_seen", "train_hours", "family", family="family"),
         ["params", "flops", "examples_seen", "train_hours"], through=RANK, bootstrap=300, seed=seed,
     )  # fmt: skip
-    return Answer("H11", found.verdict, "answered", {"Routes": found.rows()})
+    said = f"{found.verdict[:1].upper()}{found.verdict[1:]}."
+    return Answer("H11", said, "answered", {"Routes": found.rows()})

@@ -239,6 +239,8 @@ def h10(table: Table, seed: int) -> Answer:
                 f"slices loses {row['plan']:.3f}, the largest rank {row['rank']:.3f}, the lowest loss "
                 f"{row['loss']:.3f}, the most parameters {row['parameters']:.3f}, chance {row['chance']:.3f}."
             )
+        elif "why" in row:
+            said += f" For {row['family']} there is no plan: {row['why']}."
     return Answer("H10", said, "answered", {
         "Quality lost by each way to choose": rows, "The planner on slices of equal compute": slices,
     })  # fmt: skip
