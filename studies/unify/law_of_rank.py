@@ -307,4 +307,12 @@ def h11(table: Table, seed: int) -> Answer:
         ["params", "flops", "examples_seen", "train_hours"], through=RANK, bootstrap=300, seed=seed,
     )  # fmt: skip
     said = f"{found.verdict[:1].upper()}{found.verdict[1:]}."
-    return Answer("H11", said, "answered", {"Routes": found.rows()})
+    rows = found.rows()
+    for row in rows:
+        if row["route"] == "direct with rank":
+            said += (
+                f" Beside the design, measured rank gains {row['gain']:+.4f} [{row['gain_low']:+.4f}, "
+                f"{row['gain_high']:+.4f}]; so rank knows something that the design does not."
+                if row["gain_low"] > 0 else ""
+            )  # fmt: skip
+    return Answer("H11", said, "answered", {"Routes": rows})
