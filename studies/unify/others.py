@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,12 @@ def best_encoder(table: Table, ledger: Path) -> Answer:
         f"encoders that others trained, {len(better)} score higher{named}. Theirs "
         f"are of the embedding that each gives, {min(dims)} to {max(dims)} numbers, ours of the readout frequency+std."
     )
+    exported = ledger.with_name("best.json")
+    if exported.is_file() and (found := json.loads(exported.read_text()))["run"] == final["run"][top]:
+        said += (
+            f" Exported for transformers and scored again as its users would (`export_best.py`), its {len(found['scores'])} "
+            f"scores are at most {found['apart']:.2g} from those of the ledger."
+        )
     return Answer("best", said, f"{quality:.3f}", {"Mean of three protocols by task, and quality": rows})
 
 
