@@ -101,8 +101,8 @@ def best_encoder(table: Table, ledger: Path) -> Answer:
     exported = ledger.with_name("best.json")
     if exported.is_file() and (found := json.loads(exported.read_text()))["run"] == final["run"][top]:
         said += (
-            f" Exported for transformers and scored again as its users would (`export_best.py`), its {len(found['scores'])} "
-            f"scores are at most {found['apart']:.2g} from those of the ledger."
+            f" Exported for transformers and scored again as its users would (`export_best.py`), its "
+            f"{len(found['scores'])} scores are at most {found['apart']:.2g} from those of the ledger."
         )
     return Answer("best", said, f"{quality:.3f}", {"Mean of three protocols by task, and quality": rows})
 
