@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from answers import Answer, answers
-from figures import draw
+from figures import TWINS, draw
 from others import across_models, best_encoder
 from table import STRATA, Table, load
 
@@ -37,6 +37,7 @@ TITLES = {
     "H9": "Compute-optimal parameters and examples",
     "H10": "Would the planner have chosen well?",
     "H11": "Is the two-stage law better than the direct one?",
+    "control": "What does audio without end change? (the control on synthesised audio)",
     "across models": "And encoders that others trained? (not registered)",
     "best": "The best encoder of the study, beside those of others (not registered)",
 }
@@ -60,8 +61,12 @@ def main() -> None:
     options = parser.parse_args()
     started = time.perf_counter()
     ledgers = {name: options.ledgers / f"{name}.parquet" for name in STRATA}
-    table = load({name: path for name, path in ledgers.items() if path.is_file()}, options.ledgers / "layers.parquet")
+    table = load(
+        {name: path for name, path in ledgers.items() if path.is_file()}, options.ledgers / "layers.parquet",
+        options.ledgers / "ranks-on-pool.parquet",
+    )  # fmt: skip
     found = answers(table, options.seed)
+    found["control"] = control(table)
     others = options.ledgers / "third-party.parquet"
     if others.is_file():
         found["across models"] = across_models(table, others, options.seed)
@@ -87,6 +92,36 @@ def is_complete(table: Table) -> bool:
     return all(table.trained.get(name, 0) + failed.count(name) >= number for name, number in PLANNED.items())
 
 
+def control(table: Table) -> Answer:
+    """Quality and rank of the control, beside the same configurations on real audio."""
+    rows: list[dict[str, Any]] = []
+    for family, width in TWINS:
+        for budget in (1e12, 4e12, 1.6e13):
+            row: dict[str, Any] = {"family": family, "width": width, "operations": budget}
+            for audio in ("real", "synthesised"):
+                strata = ("procedural",) if audio == "synthesised" else ("variables", "isoflop")
+                of = table.of(*strata)
+                of = of.where(
+                    (of["family"] == family) & (of["width"] == width) & np.isin(of["axis"], ("base", "encoder.width"))
+                    & (np.abs(np.log(of["flops"].astype(float) / budget)) < 0.05)
+                )  # fmt: skip
+                row[f"runs_{audio}"] = len(of)
+                if len(of):
+                    row[f"quality_{audio}"] = float(np.nanmean(of["quality"].astype(float)))
+                    row[f"rank_{audio}"] = float(np.nanmean(of["rankme"].astype(float)))
+            rows.append(row)
+    both = [row for row in rows if row["runs_real"] and row["runs_synthesised"]]
+    said = "Not answered: no run of the control has finished."
+    if both:
+        gap = [row["quality_synthesised"] - row["quality_real"] for row in both]
+        said = (
+            f"On synthesised audio, of which no run repeats much, quality is {min(gap):+.3f} to {max(gap):+.3f} from "
+            f"that "
+            f"on the pool, at {len(both)} points; ranks are of the clips of the pool for both."
+        )
+    return Answer("control", said, "descriptive", {"Means over seeds": rows})
+
+
 def claim(table: Table, found: dict[str, Answer]) -> str:
     """What the README says of it."""
     law = found["H1"].tables["The law over all runs"][0]
@@ -94,8 +129,8 @@ def claim(table: Table, found: dict[str, Answer]) -> str:
     one, same = found["H2"].tables["One law or many"]
     verdict = found["H4"].tables["Verdict of the audit"][0]["verdict"].replace("_", " ")
     lost = {row["chosen_by"]: row["lost"] for row in found["H10"].tables["Quality lost by each way to choose"]}
-    hours = table.spent["seconds"] / 3600
-    configs, runs = len(set(table["config"])), sum(table.trained.values())
+    luck = found["H10"].tables["Rank's loss less that of chance"][0]
+    configs, runs = len(set(table["config"])), len(table.final())
     decided = {found[name].decided for name in ("H1", "H2")}
     unified = (
         "rank unifies"
@@ -105,14 +140,17 @@ def claim(table: Table, found: dict[str, Answer]) -> str:
         else "it is open if rank unifies"
     )
     words = (
-        f"**What it found.** In [a study whose questions were registered first](studies/unify/FINDINGS.md), of {runs} "
-        f"encoders pre-trained on audio ({configs} configurations, {len(table)} checkpoints, {hours:.0f} hours on one "
-        f"core), {unified} the variables of scaling. Over all of them quality goes as rank to the power "
-        f"{law['exponent']:.3f} [{law['low']:.3f}, {law['high']:.3f}], and the audit finds rank as a proxy {verdict}; "
-        f"within a family of encoders the power is {within['exponent']:.3f} [{within['low']:.3f}, "
-        f"{within['high']:.3f}]. One law misses {one['error_of_one']:.1%}, one with a constant for each family "
+        f"**What it found.** In [a study whose questions were registered first](studies/unify/FINDINGS.md), over "
+        f"{runs} "
+        f"encoders pre-trained on audio ({configs} configurations, {len(table)} checkpoints, "
+        f"{table.spent['flops']:.2g} "
+        f"operations), {unified} the variables of scaling. Over all of them quality goes as rank to the power "
+        f"{law['exponent']:.3f} [{law['low']:.3f}, {law['high']:.3f}], and the audit calls rank as a proxy {verdict}; "
+        f"with a constant for each objective the power is {within['exponent']:.3f} [{within['low']:.3f}, "
+        f"{within['high']:.3f}]. One law misses {one['error_of_one']:.1%}, one with these constants "
         f"{same['error_of_one']:.1%}, one for each variable {one['error_of_each']:.1%}. To choose the largest rank "
-        f"costs {lost['rank']:.3f} of quality, to choose at random {lost['chance']:.3f}."
+        f"costs {lost['rank']:.3f} of quality, to choose at random {lost['chance']:.3f} (difference "
+        f"{luck['difference']:+.3f} [{luck['low']:+.3f}, {luck['high']:+.3f}])."
     )
     return "\n".join(wrap(words, 120, break_long_words=False, break_on_hyphens=False))
 
@@ -131,7 +169,7 @@ def findings(table: Table, found: dict[str, Answer], pictures: dict[str, str], f
         f"are finished and {len(table.failed)} have failed. {len(set(table['config']))} configurations, {len(table)} "
         f"checkpoints ({len(table.repeats)} more were trained a second time, in another stratum, and count once), "
         f"{table.spent['flops']:.2g} operations on the paths to the last checkpoints, "
-        f"{table.spent['seconds'] / 3600:.1f} hours of training on one core."
+        f"{table.spent['seconds'] / 3600:.1f} hours by the clocks of the runs, pauses of the machine included."
         + ("" if complete else " Nothing below is a result of the study before all are finished."),
         "",
         rows_table([{"stratum": name, "finished": runs[name], "registered": PLANNED[name]} for name in STRATA]),

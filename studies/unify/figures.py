@@ -15,6 +15,8 @@ from sonoscale.files import make_folder, write_bytes, write_text
 
 __all__ = ["draw"]
 
+TWINS = (("contrast", 64), ("latent", 96), ("mae", 96))
+"""Families and widths of the control on synthesised audio, which real audio has too."""
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]
 """Of Okabe and Ito: distinguishable for colour-blind readers."""
 
@@ -216,20 +218,27 @@ def early(answer: Answer) -> Any:
 
 
 def compute(table: Table) -> Any:
-    part = table.of("compute", "compute-mae", "procedural")
+    """Quality and rank against compute, of the longest runs, and of the control on other audio with its real twins."""
+    every = table.of("compute", "compute-mae", "procedural")
+    twins = set(TWINS)
+    part = table.where(
+        np.isin(table["config"], list(set(every.of("compute", "compute-mae")["config"])))
+        | (table["stratum"] == "procedural")
+        | np.array([(f, w) in twins for f, w in zip(table["family"], table["width"], strict=True)])
+        & np.isin(table["axis"], ("base", "encoder.width")) & np.isin(table["stratum"], ("variables", "isoflop"))
+    )  # fmt: skip
     rows = [
         {
-            "flops": f,
-            "value": float(v),
-            "of": name,
-            "family": family,
-            "audio": "synthesised" if s == "procedural" else "real",
+            "flops": f, "value": float(v), "of": name, "audio": "synthesised" if s == "procedural" else "real",
+            "runs": f"{family}, width {width:g}",
         }
         for name, column in (("quality", "quality"), ("rank", "rankme"))
-        for f, v, family, s in zip(part["flops"], part[column], part["family"], part["stratum"], strict=True)
+        for f, v, family, s, width in zip(
+            part["flops"], part[column], part["family"], part["stratum"], part["width"], strict=True
+        )
         if np.isfinite(v)
-    ]
-    if not rows:
+    ]  # fmt: skip
+    if not rows or not len(every):
         return None
     return (
         alt.Chart(_data(rows), width=250, height=220)
@@ -240,7 +249,7 @@ def compute(table: Table) -> Any:
                 axis=alt.Axis(format=".0e", tickCount=4),
             ),
             y=alt.Y("value:Q", scale=alt.Scale(zero=False), title=None),
-            color=alt.Color("family:N", scale=alt.Scale(range=COLOURS)), shape="audio:N",
+            color=alt.Color("runs:N", scale=alt.Scale(range=COLOURS)), shape="audio:N",
         )
         .facet(column=alt.Column("of:N", title=None))
         .resolve_scale(y="independent")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,9 @@ __all__ = [
     "FEWEST",
     "RANK",
     "Answer",
+    "by_budget",
     "common_slope",
+    "comparable_loss",
     "exponent_row",
     "known",
     "left_out",
@@ -77,15 +79,26 @@ def within(values: Array, groups: Array) -> Array:
 
 
 def common_slope(x: Array, y: Array, groups: Array, clusters: Array, seed: int) -> dict[str, Any]:
-    """One exponent of y in x with a constant for each group, and its 95% interval over configurations."""
-    u, v = within(x, groups), within(y, groups)
+    """One exponent of y in x with a constant for each group, and its 95% interval over configurations.
+
+    The constants are fitted anew in each draw; a draw in which nothing varies within the groups has no exponent.
+    """
+    u, v = (np.log(values.astype(float)) for values in (x, y))
     names, codes = np.unique(clusters.astype(str), return_inverse=True)
     draws = np.random.default_rng(seed).integers(len(names), size=(DRAWS, len(names)))
-    sums = np.array([np.bincount(codes, weights=w, minlength=len(names)) for w in (u * v, u * u)])
-    slopes = sums[0][draws].sum(1) / sums[1][draws].sum(1)
-    low, high = np.percentile(slopes, (2.5, 97.5))
+    counts = np.stack([np.bincount(draw, minlength=len(names)) for draw in draws])[:, codes]  # [draws, rows]
+    weights = np.vstack([np.ones(len(u)), counts])
+    covariance, variance = np.zeros(len(weights)), np.zeros(len(weights))
+    for group in dict.fromkeys(groups):
+        mine = groups == group
+        w, p, q = weights[:, mine], u[mine], v[mine]
+        total = np.maximum(w.sum(1), 1e-12)
+        covariance += w @ (p * q) - (w @ p) * (w @ q) / total
+        variance += w @ (p * p) - (w @ p) ** 2 / total
+    slopes = np.divide(covariance, variance, out=np.full(len(weights), np.nan), where=variance > 1e-9)
+    low, high = np.nanpercentile(slopes[1:], (2.5, 97.5))
     return {
-        "configurations": len(names), "rows": len(x), "exponent": float((u @ v) / (u @ u)), "low": float(low),
+        "configurations": len(names), "rows": len(x), "exponent": float(slopes[0]), "low": float(low),
         "high": float(high),
     }  # fmt: skip
 
@@ -98,9 +111,35 @@ def over_seeds(x: Array, y: Array, runs: Array) -> dict[str, Any]:
     ])  # fmt: skip
     if len(slopes) < 2:
         raise so.SonoscaleError(f"{len(slopes)} runs have several checkpoints: an interval needs 2")
-    half = stats.t.ppf(0.975, len(slopes) - 1) * slopes.std(ddof=1) / math.sqrt(len(slopes))
-    mean = float(slopes.mean())
-    return {"runs": len(slopes), "rows": len(x), "exponent": mean, "low": mean - half, "high": mean + half}
+    error = slopes.std(ddof=1) / math.sqrt(len(slopes))
+    half, mean = stats.t.ppf(0.975, len(slopes) - 1) * error, float(slopes.mean())
+    return {
+        "runs": len(slopes), "rows": len(x), "exponent": mean, "low": mean - half, "high": mean + half,
+        "error": float(error),
+    }  # fmt: skip
+
+
+def by_budget(table: Table) -> Table:
+    """The table with each budget of a configuration as one of its own, as laws of parameters and examples take it.
+
+    Budgets of one run share its trunk, so that intervals are too narrow where a seed is good or bad for long.
+    """
+    own = [f"{c} {s}" for c, s in zip(table["config"], table["step"], strict=True)]
+    return replace(table, columns=table.columns | {"config": np.array(own, dtype=object)})
+
+
+def comparable_loss(part: Table) -> Array:
+    """Held-out loss over its geometric mean on its scale [n]; NaN on scales of fewer than 3 configurations.
+
+    Of rows that are at one budget.
+    """
+    scale, logs = part["loss_scale"], np.log(part["loss"].astype(float))
+    found = np.full(len(part), np.nan)
+    for one in set(scale):
+        here = (scale == one) & np.isfinite(logs)
+        if len(set(part["config"][here])) >= 3:
+            found[here] = np.exp(logs[here] - logs[here].mean())
+    return found
 
 
 def left_out_of(x: Array, y: Array, groups: Array, clusters: Array) -> Array:

@@ -51,10 +51,10 @@ def across_models(table: Table, ledger: Path, seed: int) -> Answer:
             verdicts.append({"encoders": name, "verdict": "", "reason": str(error)})
     first, second = rows
     said = (
-        f"{first['number']} encoders that others trained, in {first['number']} packages, decide nothing (the audit: "
-        f"{verdicts[0]['reason']}). With random weights and log-mel statistics, {second['number']} encoders, "
+        f"Over {first['number']} encoders that others trained the audit says: {verdicts[0]['reason']}. With random "
+        f"weights and log-mel statistics, {second['number']} encoders, "
         f"Spearman's correlation of rank and quality is {second['rank']:.2f} [{second['rank low']:.2f}, "
-        f"{second['rank high']:.2f}], which is mostly trained against untrained. Layer by layer in ten public models "
+        f"{second['rank high']:.2f}]. Layer by layer in ten public models "
         "of music: [layers](../../docs/layers.md)."
     )
     names = runs["label"].astype(str)
@@ -72,7 +72,7 @@ def best_encoder(table: Table, ledger: Path) -> Answer:
     """The run of the highest quality, beside the encoders of others, all by the weights of this study."""
     final = table.final()
     top = int(np.argmax(np.where(np.isfinite(final["quality"]), final["quality"], -np.inf)))
-    seeds = final["config"] == final["config"][top]
+    seeds = (final["config"] == final["config"][top]) & (final["step"] == final["step"][top])
     name = f"{final['label'][top]}, {final['stratum'][top]}, seed {int(final['seed'][top])}"
     rows = [_scores(f"**best of this study** ({name})", final.columns, top, table)]
     runs = so.read_runs(ledger, higher_is_better=True)
@@ -82,7 +82,7 @@ def best_encoder(table: Table, ledger: Path) -> Answer:
         for i in range(len(runs))
     ]
     trained = [row for row, kind in zip(others, weights, strict=True) if kind == "trained"]
-    dims = [int(dim) for dim in runs["dim"]]
+    dims = [int(dim) for dim in runs["dim"][weights == "trained"]]
     floor = {row.name: row.floor_logmel for row in table.quality.scores}
     logmel = {f"score:{name}": [value] for name, value in floor.items()}
     rows.append(_scores("log-mel statistics, frequency+std", logmel, 0, table))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from fitting import DRAWS, FEWEST, RANK, Answer, Array, exponent_row, known, over_seeds
+from fitting import DRAWS, FEWEST, RANK, Answer, Array, by_budget, exponent_row, known, over_seeds
 from law_of_rank import of_compute, trunks
 from scipy import stats
 from table import Table
@@ -118,27 +117,20 @@ def h9(table: Table, seed: int) -> Answer:
                 by_data, ["params", "examples_seen", "train_clips"], y, "data_constrained", name, seed
             )
     planned = [row for row in split if "said" in row]
+    vague = {row["of"] for row in chinchilla if row.get("note")}
     found = {
-        row["of"]: row for row in chinchilla
-        if row.get("parameter") == "alpha" and row["low"] > 0 and not row["note"]
+        row["of"] for row in chinchilla
+        if row.get("parameter") == "alpha" and row["low"] > 0 and row["of"] not in vague
     }  # fmt: skip
     said = (
         f"{len(planned)} of {len(split)} pairs of family and quantity give a split between parameters and examples; "
-        f"Chinchilla's exponent of parameters is above zero in {len(found)} of {len(split)}."
+        f"Chinchilla's exponent of parameters is above zero in {len(found)} of {len(split)}, of which "
+        f"{len(vague)} have a parameter that the runs do not identify."
     )
     return Answer("H9", said, "answered" if planned else "undecided", {
         "Power laws of one variable (of parameters and hours: at 4e12 operations)": exponents,
         "Split of 1e15 operations": split, "Chinchilla's law": chinchilla, "The law for repeated data": repeated,
     })  # fmt: skip
-
-
-def by_budget(table: Table) -> Table:
-    """The table with each budget of a configuration as one of its own, as laws of parameters and examples take it.
-
-    Budgets of one run share its trunk, so that intervals are too narrow where a seed is good or bad for long.
-    """
-    own = [f"{c} {s}" for c, s in zip(table["config"], table["step"], strict=True)]
-    return replace(table, columns=table.columns | {"config": np.array(own, dtype=object)})
 
 
 def _said(row: dict[str, Any], ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -167,10 +159,11 @@ def _split(part: Table, y: str, seed: int) -> dict[str, Any]:
         part.runs("params", "examples_seen", "flops", y=y), flops=1e15, n="params", d="examples_seen",
         flops_column="flops", seed=seed, bootstrap=300, force=True,
     )  # fmt: skip
-    return {
-        "params": found.best["params"], "examples": found.best["examples_seen"],
-        "said": found.headline.splitlines()[0],
-    }  # fmt: skip
+    row: dict[str, Any] = {"params": found.best["params"], "examples": found.best["examples_seen"]}
+    for name, one in (("exponent_of_params", "a"), ("exponent_of_examples", "b")):
+        end = getattr(found, one, None)
+        row[name] = "" if end is None else f"{end.value:.2f} [{end.low:.2f}, {end.high:.2f}]"
+    return row | {"said": found.headline.splitlines()[0], "warnings": "; ".join(getattr(found, "warnings", ()))}
 
 
 def _parameters(part: Table, x: list[str], y: str, form: str, name: str, seed: int) -> list[dict[str, Any]]:
@@ -194,7 +187,7 @@ def h10(table: Table, seed: int) -> Answer:
     mean = {
         c: {
             name: float(np.mean(final[name][final["config"] == c].astype(float)))
-            for name in (RANK, "rankme_centred", "relative_loss", "params", "quality")
+            for name in (RANK, "rankme_centred", "params", "quality")
         }
         for c in configs
     }
@@ -217,7 +210,6 @@ def h10(table: Table, seed: int) -> Answer:
         "the law of the smaller budgets": np.asarray(predicted, dtype=float),
         "rank": np.array([mean[c][RANK] for c in configs]),
         "centred rank": np.array([mean[c]["rankme_centred"] for c in configs]),
-        "loss (relative to its scale)": -np.array([mean[c]["relative_loss"] for c in configs]),
         "parameters": np.array([mean[c]["params"] for c in configs]),
         "few-shot at half the compute": np.array([early[c] for c in configs]),
     }
@@ -225,25 +217,67 @@ def h10(table: Table, seed: int) -> Answer:
     rows = [{"chosen_by": name} | _regret(values, truth, seed) for name, values in ways.items()]
     rows.append({"chosen_by": "chance"} | _regret(None, truth, seed))
     by = {row["chosen_by"]: row["lost"] for row in rows}
+    luck = _difference_to_chance(ways["rank"], truth, seed)
     slices = _of_slices(table, seed)
     said = (
         f"Among {len(configs)} configurations at the largest budget that all have, and against the best of them, the "
         f"choice by the law of their own smaller budgets loses {by['the law of the smaller budgets']:.3f} of quality, "
-        f"by rank {by['rank']:.3f}, by loss {by['loss (relative to its scale)']:.3f}, by parameters "
-        f"{by['parameters']:.3f}, at random {by['chance']:.3f}."
+        f"by rank {by['rank']:.3f}, by parameters {by['parameters']:.3f}, at random {by['chance']:.3f}; rank's loss "
+        f"less that of chance is {luck['difference']:+.3f} [{luck['low']:+.3f}, {luck['high']:+.3f}]. Losses of unlike "
+        "objectives do not compare; among those of one scale, see the table."
     )
     for row in slices:
         if "plan" in row:
             said += (
-                f" Of five widths at {row['flops']:.2g} operations ({row['family']}), the plan fitted on the smaller "
-                f"slices loses {row['plan']:.3f}, the largest rank {row['rank']:.3f}, the lowest loss "
-                f"{row['loss']:.3f}, the most parameters {row['parameters']:.3f}, chance {row['chance']:.3f}."
+                f" Of {row['widths']} widths at {row['flops']:.2g} operations ({row['family']}), the plan fitted on "
+                f"the "
+                f"smaller slices loses {row['plan']:.3f}, the largest rank {row['rank']:.3f}, the lowest loss "
+                f"{row['loss']:.3f}, the most parameters {row['parameters']:.3f}, chance {row['chance']:.3f} (one "
+                f"seed: "
+                "no interval)."
             )
         elif "why" in row:
             said += f" For {row['family']} there is no plan: {row['why']}."
     return Answer("H10", said, "answered", {
-        "Quality lost by each way to choose": rows, "The planner on slices of equal compute": slices,
+        "Quality lost by each way to choose": rows, "Rank's loss less that of chance": [luck],
+        "By loss, among the configurations whose losses are on one scale": _by_loss(final, seed),
+        "The planner on slices of equal compute": slices,
     })  # fmt: skip
+
+
+def _difference_to_chance(values: Array, truth: Array, seed: int) -> dict[str, float]:
+    """What the choice of the largest value loses more than chance, and 95% of it over sets of configurations."""
+    rng = np.random.default_rng(seed)
+
+    def difference(of: Array) -> float:
+        return float(truth[of].mean() - truth[of][values[of] == values[of].max()].mean())
+
+    draws = [difference(rng.integers(len(truth), size=len(truth))) for _ in range(DRAWS)]
+    low, high = np.percentile(draws, (2.5, 97.5))
+    return {"difference": difference(np.arange(len(truth))), "low": float(low), "high": float(high)}
+
+
+def _by_loss(final: Table, seed: int) -> list[dict[str, Any]]:
+    """Quality lost by the lowest loss, the largest rank, the most parameters and chance, on the scale of most runs."""
+    found = []
+    for family in sorted(set(final["family"])):
+        of = final.where(final["family"] == family)
+        scales = [str(one) for one in of["loss_scale"]]
+        common = of.where(np.array([one == max(sorted(set(scales)), key=scales.count) for one in scales]))
+        configs = sorted(set(common["config"]))
+        if len(configs) < FEWEST:
+            continue
+        mean = {
+            name: np.array([common[name][common["config"] == c].astype(float).mean() for c in configs])
+            for name in ("loss", RANK, "params", "quality")
+        }
+        row: dict[str, Any] = {"family": family, "configurations": len(configs)}
+        ways = (("loss", -mean["loss"]), ("rank", mean[RANK]), ("parameters", mean["params"]), ("chance", None))
+        for name, values in ways:
+            lost = _regret(values, mean["quality"], seed)
+            row[name] = f"{lost['lost']:.3f} [{lost['low']:.3f}, {lost['high']:.3f}]"
+        found.append(row)
+    return found
 
 
 def _regret(values: Array | None, truth: Array, seed: int) -> dict[str, float]:
@@ -281,7 +315,7 @@ def _of_slices(table: Table, seed: int) -> list[dict[str, Any]]:
             continue
         truth = large["quality"].astype(float)
         for name, values in (
-            ("rank", large[RANK]), ("loss", -large["relative_loss"].astype(float)), ("parameters", large["params"]),
+            ("rank", large[RANK]), ("loss", -large["loss"].astype(float)), ("parameters", large["params"]),
             ("chance", None),
         ):  # fmt: skip
             row[name] = _regret(None if values is None else values.astype(float), truth, seed)["lost"]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
 import numpy as np
-from fitting import DRAWS, FEWEST, RANK, Answer, Array, known
+from fitting import DRAWS, FEWEST, RANK, Answer, Array, by_budget, comparable_loss, known
 from scipy import stats
 from table import Table
 
@@ -16,7 +17,7 @@ from sonoscale.laws import reliability, spearman
 __all__ = ["h4", "h5", "h6", "h7"]
 
 Row = dict[str, Any]
-SIZES = ("params", "examples_seen", "train_hours", "flops", "relative_loss")
+SIZES = ("params", "examples_seen", "train_hours", "flops")
 EVIDENCE = ("within families", "given all", "beyond any common", "an unrecorded covariate")
 """Of an audit's rows, those that the registered question asks for."""
 
@@ -25,36 +26,50 @@ def h4(table: Table, seed: int) -> Answer:
     """Beyond parameters, data, compute and loss."""
     verdicts: list[Row] = []
     evidence: list[Row] = []
-    final = known(table.final(), RANK, "quality")
+    final = by_budget(known(table.final(), RANK, "quality"))
     main = final.of("variables")
     parts = {"all strata": final, "main stratum": main}
     parts |= {f"main stratum, {family}": main.where(main["family"] == family) for family in sorted(set(main["family"]))}
-    said, decided = "", "undecided"
+    loss = comparable_loss(main)
+    compared = replace(main, columns=main.columns | {"comparable_loss": loss}).where(np.isfinite(loss))
+    parts["main stratum, loss too, where losses are on one scale"] = compared
+    found: dict[str, Any] = {}
     for name, part in parts.items():
-        alone = len(set(part["family"])) == 1
-        columns = [column for column in SIZES if np.ptp(np.log(part[column].astype(float))) > 0.05]
+        alone = len(set(part["family"])) < 2
+        columns = [column for column in (*SIZES, "comparable_loss") if column in part.columns]
+        columns = [column for column in columns if np.ptp(np.log(part[column].astype(float))) > 0.05]
         try:
-            found = so.audit(
+            audit = so.audit(
                 part.runs(RANK, "rankme_centred", *columns, "family", **({} if alone else {"family": "family"})),
                 rank=RANK, covariates=columns, baselines=["rankme_centred"], seed=seed,
             )  # fmt: skip
-        except so.SonoscaleError as error:
+        except (so.SonoscaleError, ValueError) as error:
             verdicts.append({"over": name, "reason": str(error)})
             continue
+        found[name] = audit
         verdicts.append({
-            "over": name, "configurations": found.n_clusters, "verdict": found.verdict, "reason": found.reason,
-            "caveats": "; ".join(found.caveats),
+            "over": name, "configurations": audit.n_clusters, "covariates": ", ".join(columns),
+            "verdict": audit.verdict, "reason": audit.reason, "caveats": "; ".join(audit.caveats),
         })  # fmt: skip
-        for row in found.rows():
+        for row in audit.rows():
             if str(row["evidence"]).startswith("Spearman") or any(w in str(row["evidence"]) for w in EVIDENCE):
                 evidence.append({"over": name} | {k: row[k] for k in ("evidence", "value", "low", "high", "p")})
-        if not said:
-            decided = {"supported": "yes", "insufficient_data": "undecided"}.get(found.verdict, "no")
-            said = found.headline.splitlines()[0]
-            said += f" Against that: {'; '.join(found.caveats)}." if found.caveats else ""
-    if not said:
+    if "all strata" not in found:
         raise so.SonoscaleError(verdicts[0]["reason"])
-    return Answer("H4", said, decided, {"Verdict of the audit": verdicts, "What it rests on": evidence})
+    first, last = found["all strata"], found.get(list(parts)[-1])
+    said = first.headline.splitlines()[0]
+    said += f" Against that: {'; '.join(first.caveats)}." if first.caveats else ""
+    for row in evidence:
+        if row["over"] == "all strata" and row["evidence"].startswith("partial correlation, given all, linear"):
+            value, low, high = (row[n] for n in ("value", "low", "high"))
+            said += f" At equal covariates the partial correlation is {value:.2f} [{low:.2f}, {high:.2f}]"
+        if row["over"] == "all strata" and "unrecorded" in row["evidence"]:
+            said += f"; an unrecorded covariate would have to explain {row['value']:.0%} of both to undo it."
+    if last is not None:
+        said += f" With loss too, on the {last.n_clusters} configurations whose losses compare: {last.words}."
+    return Answer(
+        "H4", said, first.verdict.replace("_", " "), {"Verdict of the audit": verdicts, "What it rests on": evidence}
+    )
 
 
 def h5(table: Table, seed: int) -> Answer:
@@ -69,9 +84,10 @@ def h5(table: Table, seed: int) -> Answer:
     for over, mask in parts:
         for name, column in (
             ("log rank", np.log(part[RANK])), ("log centred rank", np.log(part["rankme_centred"])),
-            ("quality", part["quality"]), ("log loss", np.log(part["relative_loss"].astype(float))),
+            ("quality", part["quality"]), ("log loss (within its scale)", np.log(comparable_loss(part))),
         ):  # fmt: skip
-            found = reliability(column[mask], point[mask])
+            good = mask & np.isfinite(column.astype(float))
+            found = reliability(column[good], point[good])
             rows.append({
                 "of": name, "over": over, "share_between": found.value, "low": found.low, "high": found.high,
                 "configurations": found.configs, "runs": found.runs, "sd_between": found.between_sd,
@@ -97,7 +113,7 @@ def h5(table: Table, seed: int) -> Answer:
 
 
 EARLY = (
-    ("rank", RANK), ("centred rank", "rankme_centred"), ("loss", "relative_loss"),
+    ("rank", RANK), ("centred rank", "rankme_centred"), ("loss, within its scale", "loss"),
     ("k-NN, all labels", "by:knn"), ("few-shot, 8 labels a class", "by:few-shot"),
 )  # fmt: skip
 ENDS = {"quality": "quality", "linear probe": "by:linear"}
@@ -122,20 +138,22 @@ def h6(table: Table, seed: int) -> Answer:
                 continue
             end = np.array([finals[r] for r in here["run"]])
             share = float(np.median([f / most[r] for f, r in zip(here["flops"], here["run"], strict=True)]))
-            early = {name: here[c].astype(float) * (-1 if name == "loss" else 1) for name, c in EARLY}
+            early = {name: here[c].astype(float) if c != "loss" else -comparable_loss(here) for name, c in EARLY}
             for name, x in early.items():
-                rho = spearman(x, end, clusters=here["config"].tolist(), seed=seed)
+                good = np.isfinite(x)
+                if len(set(here["config"][good])) < FEWEST:
+                    continue
+                rho = spearman(x[good], end[good], clusters=here["config"][good].tolist(), seed=seed)
                 row = {"of": target, "share_of_compute": share, "predictor": name, "spearman": rho.value,
-                       "low": rho.low, "high": rho.high, "runs": len(end)}  # fmt: skip
+                       "low": rho.low, "high": rho.high, "runs": int(good.sum())}  # fmt: skip
                 for family in sorted(set(here["family"])):
-                    mask = here["family"] == family
-                    row[family] = float(stats.spearmanr(x[mask], end[mask])[0]) if np.ptp(x[mask]) else float("nan")
+                    mask = good & (here["family"] == family)
+                    row[family] = _rho(x[mask], end[mask]) if mask.sum() > 3 and np.ptp(x[mask]) else float("nan")
                 rows.append(row)
-            for name in early.keys() - {"rank"}:
-                for over, inside in (("all", False), ("within families", True)):
+                for over, inside in (("all", False), ("within families", True)) if name != "rank" else ():
                     differences.append(
                         {"of": target, "share_of_compute": share, "rank_less": name, "over": over}
-                        | _difference(early["rank"], early[name], end, here, inside, seed)
+                        | _difference(early["rank"][good], x[good], end[good], here.where(good), inside, seed)
                     )
     if not rows:
         raise so.SonoscaleError("too few finished runs")
@@ -150,7 +168,7 @@ def h6(table: Table, seed: int) -> Answer:
     said = (
         f"At {first[0]['share_of_compute']:.0%} of the compute, Spearman's correlation with the final quality is "
         + ", ".join(f"{row['spearman']:.2f} for {row['predictor']}" for row in first)
-        + f". Much of rank's is between families: it is {by_family}. Within families rank's less few-shot's is "
+        + f". Within families rank's is {by_family}, and less few-shot's on average "
         f"{inside['difference']:+.2f} [{inside['low']:+.2f}, {inside['high']:+.2f}]."
     )
     return Answer("H6", said, "answered", {
@@ -194,7 +212,7 @@ RANKS = (
 )  # fmt: skip
 OTHERS = (
     ("parameters", "params"), ("examples", "examples_seen"), ("hours of audio", "train_hours"),
-    ("loss (within its scale)", "relative_loss"),
+    ("loss (within its scale)", "loss"),
 )  # fmt: skip
 
 
@@ -218,7 +236,7 @@ def h7(table: Table, seed: int) -> Answer:
 
 
 def _correlations(name: str, column: str, part: Table, seed: int) -> Row:
-    x = part[column].astype(float) * (-1 if "loss" in column else 1)
+    x = part[column].astype(float) if column != "loss" else -comparable_loss(part)
     good = np.isfinite(x)
     x, here = x[good], part.where(good)
     row: Row = {"of": name, "runs": len(x)}

@@ -28,6 +28,8 @@ DOMAINS = {
 }
 """Tasks of each domain."""
 
+RANKS = ("rankme", "rankme_centred", "rankme_readout", "rankme_centred_readout")
+
 Array = NDArray[Any]
 
 
@@ -88,7 +90,7 @@ class Table:
         )
 
 
-def load(ledgers: Mapping[str, Path], layers: Path | None = None) -> Table:
+def load(ledgers: Mapping[str, Path], layers: Path | None = None, pool: Path | None = None) -> Table:
     """Read ledgers as one table.
 
     A configuration is all that a run was made of but its seed and its budgets, so that two strata may have one in
@@ -98,6 +100,8 @@ def load(ledgers: Mapping[str, Path], layers: Path | None = None) -> Table:
         ledgers: stratum -> file, the main one first.
         layers: the ranks of layers, as `layers.py` writes them: of last checkpoints, the columns `rankme_first` (of the
             patches), `rankme_middle` and `rankme_largest` (of any layer).
+        pool: the ranks of the procedural stratum on the clips of the others, as `ranks_on_pool.py` writes them; without
+            it that stratum has no ranks.
     """
     main = next(iter(ledgers.values()))
     rule = quality(pq.read_table(main).to_pydict(), rule=QualityRule())
@@ -124,7 +128,13 @@ def load(ledgers: Mapping[str, Path], layers: Path | None = None) -> Table:
     for protocol in ("knn", "few-shot", "linear"):
         named = [name for name in scores if name.split(":")[2].startswith(protocol)]
         columns[f"by:{protocol}"] = weighted_mean(scores, dict.fromkeys(named, 1.0))
-    columns["relative_loss"] = _relative(columns)
+    columns["loss_scale"] = _scales(columns)
+    synthesised = columns["stratum"] == "procedural"
+    if pool is not None and pool.is_file():
+        _on_pool(columns, pool)
+    else:
+        for name in RANKS:
+            columns[name] = np.where(synthesised, np.nan, columns[name].astype(float))
     if layers is not None and layers.is_file():
         columns |= _of_layers(layers, columns["run"], columns["is_final"].astype(bool))
     last = columns["is_final"].astype(bool)
@@ -143,15 +153,28 @@ def _design(configuration: str) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _relative(columns: Mapping[str, Array]) -> Array:
-    """Held-out loss over the geometric mean of those on its scale: of the same loss and, of contrasts, batch."""
-    scale = np.array([
-        f"{of} {batch if objective == 'contrastive' else ''}" for of, objective, batch in
-        zip(columns["loss_of"], columns["objective"], columns["batch_size"], strict=True)
-    ])  # fmt: skip
-    logs = np.log(columns["loss"].astype(float))
-    means = {one: np.nanmean(logs[scale == one]) for one in set(scale)}
-    return np.exp(logs - np.array([means[one] for one in scale]))
+SCALE = ("loss_of", "mask_ratio", "patch_mels", "patch_frames", "n_mels", "clip_seconds")
+"""Settings that a held-out loss is on the scale of; of a contrast the batch too, which is what it chooses among."""
+
+
+def _scales(columns: Mapping[str, Array]) -> Array:
+    """The scale of each row's loss, in words: rows of one scale compare."""
+    parts = [columns[name] for name in SCALE if name in columns]
+    return np.array([
+        f"{' '.join(map(str, of))}{f' batch {batch:g}' if objective == 'contrastive' else ''} "
+        f"{'synthesised' if stratum == 'procedural' else 'pool'}"
+        for *of, objective, batch, stratum in
+        zip(*parts, columns["objective"], columns["batch_size"], columns["stratum"], strict=True)
+    ], dtype=object)  # fmt: skip
+
+
+def _on_pool(columns: dict[str, Array], pool: Path) -> None:
+    """Put ranks on the clips of the pool in the place of those on synthesised clips."""
+    ranks = {(row["run"], row["step"]): row for row in pq.read_table(pool).to_pylist()}
+    for row in np.flatnonzero(columns["stratum"] == "procedural"):
+        found = ranks.get((columns["run"][row], columns["step"][row]), {})
+        for name in RANKS:
+            columns[name][row] = found.get(name, np.nan)
 
 
 def _once(columns: Mapping[str, Array]) -> tuple[Array, list[dict[str, Any]]]:
