@@ -102,7 +102,7 @@ def control(table: Table) -> Answer:
                 strata = ("procedural",) if audio == "synthesised" else ("variables", "isoflop")
                 of = table.of(*strata)
                 of = of.where(
-                    (of["family"] == family) & (of["width"] == width) & np.isin(of["axis"], ("base", "encoder.width"))
+                    (of["family"] == family) & (of["width"] == width) & (np.isin(of["axis"], ("base", "encoder.width")) | (of["stratum"] == "isoflop"))
                     & (np.abs(np.log(of["flops"].astype(float) / budget)) < 0.05)
                 )  # fmt: skip
                 row[f"runs_{audio}"] = len(of)

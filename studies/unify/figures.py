@@ -225,7 +225,8 @@ def compute(table: Table) -> Any:
         np.isin(table["config"], list(set(every.of("compute", "compute-mae")["config"])))
         | (table["stratum"] == "procedural")
         | np.array([(f, w) in twins for f, w in zip(table["family"], table["width"], strict=True)])
-        & np.isin(table["axis"], ("base", "encoder.width")) & np.isin(table["stratum"], ("variables", "isoflop"))
+        & ((table["stratum"] == "isoflop")
+           | (table["stratum"] == "variables") & np.isin(table["axis"], ("base", "encoder.width")))
     )  # fmt: skip
     rows = [
         {
