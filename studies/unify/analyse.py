@@ -101,10 +101,9 @@ def control(table: Table) -> Answer:
             for audio in ("real", "synthesised"):
                 strata = ("procedural",) if audio == "synthesised" else ("variables", "isoflop")
                 of = table.of(*strata)
-                of = of.where(
-                    (of["family"] == family) & (of["width"] == width) & (np.isin(of["axis"], ("base", "encoder.width")) | (of["stratum"] == "isoflop"))
-                    & (np.abs(np.log(of["flops"].astype(float) / budget)) < 0.05)
-                )  # fmt: skip
+                widths = np.isin(of["axis"], ("base", "encoder.width")) | (of["stratum"] == "isoflop")
+                same = (of["family"] == family) & (of["width"] == width) & widths
+                of = of.where(same & (np.abs(np.log(of["flops"].astype(float) / budget)) < 0.05))
                 row[f"runs_{audio}"] = len(of)
                 if len(of):
                     row[f"quality_{audio}"] = float(np.nanmean(of["quality"].astype(float)))
