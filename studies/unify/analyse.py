@@ -115,8 +115,7 @@ def control(table: Table) -> Answer:
         gap = [row["quality_synthesised"] - row["quality_real"] for row in both]
         said = (
             f"On synthesised audio, of which no run repeats much, quality is {min(gap):+.3f} to {max(gap):+.3f} from "
-            f"that "
-            f"on the pool, at {len(both)} points; ranks are of the clips of the pool for both."
+            f"that on the pool, at {len(both)} points; ranks are of the clips of the pool for both."
         )
     return Answer("control", said, "descriptive", {"Means over seeds": rows})
 
