@@ -43,7 +43,7 @@ def layers_figure(results: StudyResults, encoders: Encoders) -> Figure:
          "rank": float(f"{point.rank:.4g}")} | about[point.config]
         for point in results.layers if point.config in set(kept)
     ]  # fmt: skip
-    deepest = max((row["layer"] for row in rows), default=0)
+    deepest = max((point.layer for point in results.layers), default=0)
     places = list(range(0, deepest + 1, max(1, round(deepest / 12))))
     panels = []
     for column, title in (("score", "mean score"), ("rank", "RankMe of what is probed")):
