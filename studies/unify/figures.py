@@ -177,7 +177,7 @@ def slices(table: Table) -> Any:
         ]  # fmt: skip
     if not rows:
         return None
-    base = alt.Chart(_data(rows)).encode(
+    base = alt.Chart().encode(
         x=alt.X("params:Q", scale=alt.Scale(type="log", nice=False, padding=8), axis=alt.Axis(format=".2s")),
         color=alt.Color("operations:N", scale=alt.Scale(range=COLOURS)),
     )
