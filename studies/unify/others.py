@@ -57,7 +57,7 @@ def across_models(table: Table, ledger: Path, seed: int) -> Answer:
         f"{second['rank high']:.2f}]. Layer by layer in ten public models "
         "of music: [layers](../../docs/layers.md)."
     )
-    names = runs["label"].astype(str)
+    names: list[str] = [str(label) for label in runs["label"]]
     each = [
         {"encoder": names[i], "weights": PACKAGES.get(names[i], kinds[i]), "params": runs["params"][i],
          "rank": runs[RANK][i], "centred rank": runs["rankme_centred"][i], "quality": quality[i]}

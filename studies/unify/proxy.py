@@ -248,6 +248,6 @@ def _correlations(name: str, column: str, part: Table, seed: int) -> Row:
     each = {}
     for family in sorted(set(here["family"])):
         mask = here["family"] == family
-        each[family] = float(stats.spearmanr(x[mask], here["quality"][mask])[0]) if np.ptp(x[mask]) else float("nan")
+        each[family] = _rho(x[mask], here["quality"][mask]) if np.ptp(x[mask]) else float("nan")
     known_ones = [value for value in each.values() if value == value]
     return row | {"within": float(np.mean(known_ones)) if known_ones else float("nan")} | each
