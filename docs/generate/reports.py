@@ -63,7 +63,7 @@ ALL = (
     _study(
         "unify",
         "Does rank unify the variables of audio scaling?",
-        "The largest study in this repository: three objectives, two backbones and eleven variables, on real audio. "
+        "The largest study in this repository: three objectives, each varied one variable at a time, on real audio. "
         "[Its questions](../studies/unify/REGISTRATION.md) were registered first; [its "
         "findings](../studies/unify/FINDINGS.md) answer them.",
         " --set data.root=FOLDER --out results/unify",

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from sonoscale.errors import SonoscaleError
 from sonoscale.laws import read_runs
-from sonoscale.report._load import load_study
+from sonoscale.laws._table import arrow_columns
+from sonoscale.report._chart_layers import layers_words
+from sonoscale.report._load import _layers, load_study
 
 
 def edit_ledger(folder: Path, change) -> None:
@@ -130,3 +134,17 @@ def test_a_ledger_without_rows_or_columns_is_refused(study: Path) -> None:
 def test_a_file_in_place_of_the_folder_is_refused(study: Path) -> None:
     with pytest.raises(SonoscaleError, match="not a folder"):
         load_study(study / "study.yaml")
+
+
+def test_a_layer_without_a_rank_does_not_get_that_of_the_output():
+    columns = arrow_columns(pa.table({
+        "run": ["a"] * 3, "config": ["c"] * 3, "label": ["l"] * 3, "step": [5] * 3, "task": ["t"] * 3,
+        "layer": pa.array([None, 0, 1], pa.int64()), "score": [0.7, 0.5, 0.8], "rankme": [9.0] * 3,
+        "rankme_readout": pa.array([None, None, 3.0], pa.float64()),
+    }))  # fmt: skip
+    first, second, output = _layers(columns)
+    assert (output.layer, output.rank, output.score) == (2, 9.0, 0.7)
+    assert (second.rank, second.score) == (3.0, 0.8)
+    assert first.rank != first.rank
+    words = layers_words(SimpleNamespace(layers=(first, second, output)))  # pyright: ignore[reportArgumentType]
+    assert words.startswith("Of 1 configurations the output is the best layer in 0; the layer of the largest rank is")

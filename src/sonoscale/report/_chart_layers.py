@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from sonoscale.report._chart_quality import colour_of
@@ -19,7 +20,8 @@ def layers_words(results: StudyResults) -> str:
     """Where the best layer lies, and whether rank finds it, in a sentence."""
     by: dict[str, list[Any]] = {}
     for point in results.layers:
-        by.setdefault(point.config, []).append(point)
+        if math.isfinite(point.score) and math.isfinite(point.rank):
+            by.setdefault(point.config, []).append(point)
     best = {config: max(of, key=lambda point: point.score) for config, of in by.items()}
     last = sum(best[config].layer == max(point.layer for point in of) for config, of in by.items())
     ranked = sum(max(of, key=lambda point: point.rank) is best[config] for config, of in by.items())
@@ -27,6 +29,10 @@ def layers_words(results: StudyResults) -> str:
         f"Of {len(by)} configurations the output is the best layer in {last}; the layer of the largest rank is the "
         f"best in {ranked}."
     )
+
+
+def _short(value: float) -> float | None:
+    return float(f"{value:.4g}") if math.isfinite(value) else None
 
 
 def layers_figure(results: StudyResults, encoders: Encoders) -> Figure:
@@ -39,8 +45,8 @@ def layers_figure(results: StudyResults, encoders: Encoders) -> Figure:
             about[row["config"]][encoders.colour.key] = row.get(encoders.colour.key)
     kept = [config for config in dict.fromkeys(point.config for point in results.layers) if config in about][:MOST]
     rows = [
-        {"config": point.config, "label": point.label, "layer": point.layer, "score": float(f"{point.score:.4g}"),
-         "rank": float(f"{point.rank:.4g}")} | about[point.config]
+        {"config": point.config, "label": point.label, "layer": point.layer, "score": _short(point.score),
+         "rank": _short(point.rank)} | about[point.config]
         for point in results.layers if point.config in set(kept)
     ]  # fmt: skip
     deepest = max((point.layer for point in results.layers), default=0)

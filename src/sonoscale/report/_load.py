@@ -175,7 +175,11 @@ def _layers(columns: Mapping[str, NDArray[Any]]) -> tuple[LayerPoint, ...]:
     read, whole = (table.get(name, nothing) for name in ("rankme_readout", "rankme"))
     points = []
     for (config, place), rows in sorted(found.items()):
-        ranks = [_number(whole[row] if _number(read[row]) != _number(read[row]) else read[row]) for row in rows]
+        output = [table["layer"][row] is None or table["layer"][row] != table["layer"][row] for row in rows]
+        ranks = [
+            _number(whole[row] if last and math.isnan(_number(read[row])) else read[row])  # the mean has it once
+            for row, last in zip(rows, output, strict=True)
+        ]
         scores = [_number(table["score"][row]) for row in rows]
         points.append(LayerPoint(config, str(table["label"][rows[0]]), place, fmean(ranks), fmean(scores)))
     return tuple(points)
