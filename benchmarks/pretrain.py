@@ -34,8 +34,8 @@ from sonoscale.config import validate
 from sonoscale.corpora import FeatureStore, ProceduralData, build_features
 from sonoscale.encoders import _conv, _vit
 from sonoscale.pretrain import Batches, RunConfig, build_for_training, set_lr, training_cost
-from sonoscale.pretrain._runtime import OneProcess, keep_freed_memory
-from sonoscale.processes import available_cores
+from sonoscale.pretrain._runtime import OneProcess
+from sonoscale.processes import available_cores, keep_freed_memory
 from sonoscale.provenance import provenance
 
 BATCH, CLIPS = 64, 512

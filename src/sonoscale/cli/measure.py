@@ -80,7 +80,7 @@ def measure(
     precision: Annotated[Precision, _encoders(help="Of the forward pass; pooling is in fp32.")] = Precision.FP32,
     batch_seconds: Annotated[float, _encoders(min=0.01, help="Audio in a batch; less needs less memory.")] = 64.0,
     workers: Annotated[
-        int | None, _encoders(min=1, help="Threads that decode (default: a quarter of the cores; all beside a GPU).")
+        int | None, _encoders(min=1, help="Threads or processes that decode (default: one for each core).")
     ] = None,
     executor: Annotated[Executor, _encoders(help="Here, or on Ray.")] = Executor.LOCAL,
     embeddings: Annotated[list[Path] | None, _files(help=".npy, .npz, .parquet, .safetensors, .pt, .h5.")] = None,

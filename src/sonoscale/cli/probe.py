@@ -39,7 +39,7 @@ def probe(
     json: Annotated[Path | None, typer.Option(help="Write all scores to this .json file.")] = None,
     cache: Annotated[Path | None, typer.Option(help="Folder of embeddings.", envvar="SONOSCALE_CACHE")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
-    workers: Annotated[int | None, typer.Option(min=1, help="Threads that decode.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads or processes that decode.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of what protocols and intervals draw.")] = 0,
 ) -> None:
     """Score frozen encoders on labelled tasks, by the field's protocols, with intervals and baselines."""

@@ -160,8 +160,8 @@ class CheckedEncoder:
                 f"{self.spec}: a clip of {samples} samples is longer than the {self.max_samples} "
                 f"({self.max_samples / rate:.3f} s at {rate} Hz) that the encoder takes; cut it"
             )
-        bad = ~torch.isfinite(wave).all(dim=1)
-        if bad.any():
+        if not _finite(wave):
+            bad = ~torch.isfinite(wave).all(dim=1)
             raise SonoscaleError(
                 f"{self.spec}: clip {int(bad.nonzero()[0])} of {len(wave)} has NaN or infinite samples"
             )
@@ -196,10 +196,15 @@ class CheckedEncoder:
         if tuple(out.shape) != shape:
             right = ", ".join(f"{size} {name}" for size, name in zip(shape, names, strict=True))
             raise SonoscaleError(f"{self.spec}: {what} gave a shape of {list(out.shape)}, not {list(shape)} ({right})")
-        clips = torch.isfinite(out).transpose(0, batch_axis).flatten(1).all(dim=1)
-        if not clips.all():
+        if not _finite(out):
+            clips = torch.isfinite(out).transpose(0, batch_axis).flatten(1).all(dim=1)
             bad = int((~clips).nonzero()[0])
             raise SonoscaleError(f"{self.spec}: {what} gave NaN or infinity for clip {bad} of {len(clips)}")
+
+
+def _finite(values: Tensor) -> bool:
+    """Whether all are, by the extremes, which are NaN if any is: several times as fast as asking each."""
+    return not values.numel() or bool(torch.isfinite(torch.stack(torch.aminmax(values.detach()))).all())
 
 
 def identity_at(identity: str, precision: Precision) -> str:

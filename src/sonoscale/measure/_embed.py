@@ -50,7 +50,7 @@ def embed_corpus(
         encoder: see `Encoder`; the corpus is at its rate.
         corpus: what to embed.
         layers: with every layer.
-        workers: threads that decode.
+        workers: threads, or processes, that decode.
         batch_seconds: about the audio in a batch.
         progress: called with how many clips are done with, and of how many.
 
@@ -77,26 +77,26 @@ def embed_corpus(
             f"{encoder.identity}: takes {encoder.sample_rate} Hz, and the audio is opened at {corpus.sample_rate} Hz"
         )
     pieces = _Pieces(corpus, encoder)
-    run = Forward(encoder, pieces, layers)
     rows = np.zeros((encoder.layers or 1 if layers else 1, len(corpus), encoder.dim))
     parts_done, forward_seconds, rate, done = np.zeros(len(corpus), dtype=np.int64), 0.0, encoder.sample_rate, 0
     found = pieces.cut(clips(pieces, range(len(corpus)), workers=workers))
-    for where, waves in batches(
-        found, batch_samples=round(batch_seconds * rate), held_samples=round(4 * batch_seconds * rate)
-    ):
-        started = time.perf_counter()
-        stack, failed = run(where, waves)
-        forward_seconds += time.perf_counter() - started
-        if failed:
-            place, reason = failed[0]
-            raise SonoscaleError(f"{pieces.name(int(where[place]))}: {reason}")
-        run.check(waves, stack)
-        which = where % len(corpus)
-        for i, clip in enumerate(which):
-            rows[:, clip] += stack[:, i] / pieces.parts[clip]
-            parts_done[clip] += 1
-        done += int((parts_done[np.unique(which)] == pieces.parts[np.unique(which)]).sum())
-        progress(done, len(corpus))
+    with Forward(encoder, pieces, layers) as run:
+        for where, waves in batches(
+            found, batch_samples=round(batch_seconds * rate), held_samples=round(4 * batch_seconds * rate)
+        ):
+            started = time.perf_counter()
+            stack, failed = run(where, waves)
+            forward_seconds += time.perf_counter() - started
+            if failed:
+                place, reason = failed[0]
+                raise SonoscaleError(f"{pieces.name(int(where[place]))}: {reason}")
+            run.check(waves, stack)
+            which = where % len(corpus)
+            for i, clip in enumerate(which):
+                rows[:, clip] += stack[:, i] / pieces.parts[clip]
+                parts_done[clip] += 1
+            done += int((parts_done[np.unique(which)] == pieces.parts[np.unique(which)]).sum())
+            progress(done, len(corpus))
     return Embedded(rows.astype(np.float32), pieces.padded, int((pieces.parts > 1).sum()), forward_seconds)
 
 

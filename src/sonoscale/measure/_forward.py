@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import torch
 from sonoscale.corpora import AudioCorpus
 from sonoscale.encoders import Encoder
 from sonoscale.errors import SonoscaleError, SonoscaleWarning
+from sonoscale.processes import keep_freed_memory
 
 ALONE, ALONE_HALF = 1e-3, 5e-2
 """Largest difference between a clip's embedding in a batch and alone that is rounding, in float32 and in half
@@ -28,30 +30,49 @@ SLOW = 120.0
 """Seconds in one batch after which it is said that an encoder has not returned."""
 
 
-@contextmanager
-def _said_if_slow(encoder: Encoder, waves: np.ndarray) -> Iterator[None]:
-    """An encoder that never returns cannot be stopped from here, but the user can be told."""
+class _Watch:
+    """An encoder that never returns cannot be stopped from here, but the user can be told; by one thread for all
+    batches, as starting one takes longer than a small batch.
+    """
 
-    def say() -> None:
-        seconds = waves.size / encoder.sample_rate
-        warnings.warn(
-            f"{encoder.identity}: has not returned for {SLOW:g} s from a batch of {len(waves)} clips, {seconds:.0f} s "
-            "of audio; if it hangs, interrupt, and give smaller batches (batch_seconds)",
-            SonoscaleWarning,
-            stacklevel=2,
-        )
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder, self._ended = encoder, threading.Event()
+        self._batch: tuple[float, tuple[int, ...]] | None = None
+        self._thread = threading.Thread(target=self._look, daemon=True)
 
-    timer = threading.Timer(SLOW, say)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    @contextmanager
+    def over(self, waves: np.ndarray) -> Iterator[None]:
+        self._batch = (time.monotonic(), waves.shape)
+        try:
+            yield
+        finally:
+            self._batch = None
+
+    def _look(self) -> None:
+        told = None
+        while not self._ended.wait(SLOW / 4):
+            batch = self._batch
+            if batch is None or batch is told or time.monotonic() - batch[0] < SLOW:
+                continue
+            told, (clips, samples) = batch, batch[1]
+            warnings.warn(
+                f"{self._encoder.identity}: has not returned for {SLOW:g} s from a batch of {clips} clips, "
+                f"{clips * samples / self._encoder.sample_rate:.0f} s of audio; if it hangs, interrupt, and give "
+                "smaller batches (batch_seconds)",
+                SonoscaleWarning,
+                stacklevel=2,
+            )
 
 
 class Forward:
-    """The encoder on batches of a corpus.
+    """The encoder on batches of a corpus, in a `with` block.
 
     Arguments:
         encoder: see `Encoder`.
@@ -65,6 +86,15 @@ class Forward:
         self._encoder, self._corpus, self._layers = encoder, corpus, layers
         self._unmixed, self._agree = False, not layers
         self._taken = self._refused = 0
+        self._watch = _Watch(encoder)
+
+    def __enter__(self) -> Forward:
+        keep_freed_memory()
+        self._watch.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._watch.stop()
 
     def __call__(self, where: np.ndarray, waves: np.ndarray) -> tuple[np.ndarray, list[tuple[int, str]]]:
         """The embeddings of a batch, float32 `[layers, clips, dim]`, and the places and reasons of clips without one.
@@ -77,7 +107,7 @@ class Forward:
             SonoscaleError: the encoder takes none of several clips, or the batch but each clip alone.
         """
         try:
-            with _said_if_slow(self._encoder, waves):
+            with self._watch.over(waves):
                 stack = forward(self._encoder, waves, self._layers)
         except SonoscaleError as error:
             return self._one_by_one(where, waves, error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     Specs = str | PathLike[str] | Encoder | Sequence[str | PathLike[str] | Encoder]
 
+MOST_WORKERS = 16
+"""Decoding beyond that is more than one process can take in."""
 DEFAULT = ("rankme", "rankme_centred", "rankme_standardised")
 
 Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
@@ -93,8 +95,8 @@ def measure(
         device: `auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:1`.
         precision: of the forward pass: `fp32`, `bf16`, `fp16`.
         batch_seconds: seconds of audio in a batch.
-        workers: threads or processes that decode; by default a quarter of the cores, all of them beside a GPU; where
-            the encoder has the cores too, all but one at most.
+        workers: threads or, if it takes long, processes of low priority that decode; by default one for each core, at
+            most 16 (a quarter of the cores for each task of a cluster).
         executor: `local`, or `ray` for a cluster.
         key: which array of the files.
         method, nan_policy: as for `SpectralSketch` (files only).
@@ -319,32 +321,30 @@ def _measure_encoders(
     from sonoscale.measure._facts import lengths_for_all
     from sonoscale.measure._sketches import Pass
 
-    with _cores_shared_out(replace(wanted, device=_device(wanted))) as wanted:
-        facts, only = _look(wanted)
-        max_seconds, min_seconds = lengths_for_all(facts, wanted.max_seconds)
-        wanted = replace(wanted, max_seconds=max_seconds, min_seconds=min_seconds)
-        how = Pass(
-            wanted.blocks, wanted.layers, wanted.group, workers=wanted.workers or 1,
-            batch_seconds=wanted.batch_seconds, sample=SAMPLE if wanted.baselines else 0, min_seconds=min_seconds,
-            processes=wanted.executor == "local", equal_n=wanted.equal_n,
-        )  # fmt: skip
-        shown, options = short_names([_title(spec) for spec in wanted.specs]), wanted.options()
-        found: list[Measured] = []
+    wanted = replace(wanted, device=_device(wanted), workers=wanted.workers or _workers(wanted.executor))
+    facts, only = _look(wanted)
+    max_seconds, min_seconds = lengths_for_all(facts, wanted.max_seconds)
+    wanted = replace(wanted, max_seconds=max_seconds, min_seconds=min_seconds)
+    how = Pass(
+        wanted.blocks, wanted.layers, wanted.group, workers=wanted.workers or 1,
+        batch_seconds=wanted.batch_seconds, sample=SAMPLE if wanted.baselines else 0, min_seconds=min_seconds,
+        processes=wanted.executor == "local", equal_n=wanted.equal_n,
+    )  # fmt: skip
+    shown, options = short_names([_title(spec) for spec in wanted.specs]), wanted.options()
+    found: list[Measured] = []
 
-        def so_far(differences: Sequence[MeasuredDifference] = ()) -> Measurement:
-            return Measurement(
-                list(found), wanted.estimators[0], differences, wanted.audio, wanted.group or "", options
-            )
+    def so_far(differences: Sequence[MeasuredDifference] = ()) -> Measurement:
+        return Measurement(list(found), wanted.estimators[0], differences, wanted.audio, wanted.group or "", options)
 
-        for spec, fact, name in zip(wanted.specs, facts, shown, strict=True):
-            found.append(replace(_measured(spec, fact, only, wanted, how, progress), name=name))
-            _report(so_far(), out, each)
-        if len(found) == 1:
-            return so_far()
-        measurement = so_far(compare_encoders(found, wanted.estimators, level=wanted.level))
-        if out:
-            measurement.write(out)
-        return measurement
+    for spec, fact, name in zip(wanted.specs, facts, shown, strict=True):
+        found.append(replace(_measured(spec, fact, only, wanted, how, progress), name=name))
+        _report(so_far(), out, each)
+    if len(found) == 1:
+        return so_far()
+    measurement = so_far(compare_encoders(found, wanted.estimators, level=wanted.level))
+    if out:
+        measurement.write(out)
+    return measurement
 
 
 def _device(wanted: _Wanted) -> str:
@@ -358,22 +358,13 @@ def _device(wanted: _Wanted) -> str:
     return find_device(wanted.device)
 
 
-@contextlib.contextmanager
-def _cores_shared_out(wanted: _Wanted) -> Iterator[_Wanted]:
-    """Cores for decoding and for the encoder, apart: threads of both on one core stall each other."""
-    import torch
-
+def _workers(executor: str) -> int:
+    """Threads or processes that decode: as many as there are cores, as they yield to the encoder; few for each task of
+    a cluster, which cannot know what else its machine does.
+    """
     from sonoscale.processes import available_cores
 
-    cores, on_cpu, before = available_cores(), wanted.device == "cpu", torch.get_num_threads()
-    workers = wanted.workers or (max(1, cores // 4) if on_cpu else cores)
-    if on_cpu:
-        workers = min(workers, max(1, cores - 1))  # a core at least is the encoder's
-        torch.set_num_threads(max(1, cores - workers))
-    try:
-        yield replace(wanted, workers=workers)
-    finally:
-        torch.set_num_threads(before)
+    return min(available_cores(), MOST_WORKERS) if executor == "local" else max(1, available_cores() // 4)
 
 
 def _look(wanted: _Wanted) -> tuple[list[Any], Any]:

@@ -30,7 +30,7 @@ class Pass:
         layers: sketch every layer, not the output alone.
         group: a column of the corpus's rows: one sketch per value, besides the whole.
         crop_seconds: embed only so much of the beginning of each clip; None for all of it.
-        workers: threads that decode, or processes.
+        workers: threads that decode, or processes of low priority where it takes long.
         processes: whether decoding may be left to processes, where it takes long.
         equal_n: measure groups on equally many clips each, of the larger ones on a random part.
         group_clips: which clips those are, bool `[clips]` of the corpus; None for all.
@@ -131,7 +131,6 @@ def sketch_clips(
         SonoscaleError: the encoder refuses all clips of a batch, returns what is no embedding, mixes the clips of a
             batch, gives no layers, or layers of which the last is not the output.
     """
-    run = Forward(encoder, corpus, how.layers)
     rate, dim = encoder.sample_rate, encoder.dim
     made = Sketches(
         SpectralSketch(dim, blocks=how.blocks),
@@ -153,27 +152,28 @@ def sketch_clips(
             else:
                 yield clip
 
-    for where, waves in batches(
-        prepared(), batch_samples=round(how.batch_seconds * rate), held_samples=round(how.held_seconds * rate)
-    ):
-        if made.too_many_skipped(how):
-            break
-        started = time.perf_counter()
-        stack, failed = run(where, waves)
-        made.forward_seconds += time.perf_counter() - started
-        if failed:
-            for i, reason in failed:
-                skip(int(where[i]), reason)
-            where, waves = (np.delete(each, [i for i, _ in failed], axis=0) for each in (where, waves))
-            if not len(where):
-                continue
-        else:
-            run.check(waves, stack)
-        _take(made, corpus, where, assigned[where], stack, how, waves.shape[1] / rate)
-        if emit:
-            emit(where, stack[-1])
-        if progress:
-            progress(len(where))
+    with Forward(encoder, corpus, how.layers) as run:
+        for where, waves in batches(
+            prepared(), batch_samples=round(how.batch_seconds * rate), held_samples=round(how.held_seconds * rate)
+        ):
+            if made.too_many_skipped(how):
+                break
+            started = time.perf_counter()
+            stack, failed = run(where, waves)
+            made.forward_seconds += time.perf_counter() - started
+            if failed:
+                for i, reason in failed:
+                    skip(int(where[i]), reason)
+                where, waves = (np.delete(each, [i for i, _ in failed], axis=0) for each in (where, waves))
+                if not len(where):
+                    continue
+            else:
+                run.check(waves, stack)
+            _take(made, corpus, where, assigned[where], stack, how, waves.shape[1] / rate)
+            if emit:
+                emit(where, stack[-1])
+            if progress:
+                progress(len(where))
     return made
 
 

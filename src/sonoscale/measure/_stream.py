@@ -2,42 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import statistics
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 
 from sonoscale.corpora import AudioCorpus
 from sonoscale.errors import SonoscaleError
-from sonoscale.processes import WorkerPool, worker_pool
+from sonoscale.measure._decoders import UNKNOWN, Clip, DecodingProcesses
 
-
-@dataclass(frozen=True)
-class Clip:
-    """One clip: its index in the corpus, and its wave or why there is none."""
-
-    index: int
-    wave: np.ndarray | None  # float32 [samples]
-    reason: str = ""
-
-
-UNKNOWN = 30.0
-"""Seconds that a clip whose length is not known counts for."""
 MOST_AHEAD = 1024
 """Clips decoded ahead, however short."""
-
-
-WORTH = 20.0
-"""Seconds of decoding ahead from which processes, which need some to start, are worth it."""
+WORTH = 2.0
+"""Seconds of decoding of each worker from which processes, which need some to start, are worth it."""
+START = 1.0
+"""Seconds that threads go on while processes start."""
 TRIED = 64
 """Clips decoded by threads before that is asked."""
-CHUNK_SECONDS = 64.0
-"""About the audio that a process decodes at a time."""
 
 
 def clips(
@@ -51,9 +37,10 @@ def clips(
     """Decode clips ahead of their use, and give them in order.
 
     By threads at first: decoding and resampling happen in libraries that let go of the interpreter, and nothing has to
-    be started or copied. What takes long is then handed to processes, as threads still wait for one another, and for
-    the encoder, whenever they are in the interpreter. The bound on what waits is in seconds, for it to hold several
-    batches of short clips, and little memory when they are long.
+    be started or copied. What takes long is then left to processes of low priority. Threads would wait for one another
+    and for the encoder whenever they are in the interpreter, and would take cores from the threads of the encoder,
+    which stand still together when one of them does; such processes have what the encoder leaves. The bound on what
+    waits is in seconds, for it to hold several batches of short clips, and little memory when they are long.
 
     Arguments:
         corpus: what to read from.
@@ -74,15 +61,23 @@ def clips(
             spent.append(time.perf_counter() - started)
 
     waiting: deque[tuple[Future[Clip], float]] = deque()
-    total, handed_over = 0.0, len(indices)
-    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
+    total, by_threads = 0.0, len(indices)
+    with contextlib.ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(workers, thread_name_prefix="decode"))
+        others: Iterable[Clip] = ()
         try:
             for place, index in enumerate(indices):
+                if place == by_threads:
+                    break
                 if processes and place % TRIED == TRIED - 1 and len(spent) >= TRIED // 2:
-                    if statistics.fmean(spent) * (len(indices) - place) > WORTH * workers and can_be_sent(corpus):
-                        handed_over = place
-                        break
-                    processes = place < 8 * TRIED  # it was asked often enough
+                    mean = statistics.fmean(spent)
+                    if mean * (len(indices) - place) > WORTH * workers and can_be_sent(corpus):
+                        by_threads = place + 1 + round(START * workers / mean)
+                        rest = indices[by_threads:]
+                        others = stack.enter_context(DecodingProcesses(corpus, rest, workers, ahead_seconds))
+                        processes = False
+                    else:
+                        processes = place < 8 * TRIED  # it was asked often enough
                 seconds = corpus.seconds(index) or UNKNOWN
                 waiting.append((pool.submit(read, index), seconds))
                 total += seconds
@@ -92,11 +87,10 @@ def clips(
                     yield future.result()
             while waiting:
                 yield waiting.popleft()[0].result()
+            yield from others
         finally:
             for future, _ in waiting:
                 future.cancel()
-    if handed_over < len(indices):
-        yield from _by_processes(corpus, indices[handed_over:], workers, ahead_seconds)
 
 
 def can_be_sent(corpus: AudioCorpus) -> bool:
@@ -106,48 +100,6 @@ def can_be_sent(corpus: AudioCorpus) -> bool:
     except Exception:  # whatever its class makes of it
         return False
     return True
-
-
-def _by_processes(corpus: AudioCorpus, indices: Sequence[int], workers: int, ahead_seconds: float) -> Iterator[Clip]:
-    """The same clips by other processes, several at a time."""
-    most = min(CHUNK_SECONDS, ahead_seconds / (2 * workers))
-    waiting: deque[tuple[list[int], Future[list[Clip]]]] = deque()
-    with worker_pool(workers, doing="decoding audio") as pool:
-        for chunk in _chunks(corpus, indices, most):
-            waiting.append((chunk, pool.submit(_read_part, corpus.part(chunk))))
-            while len(waiting) > 2 * workers:
-                yield from _numbered(*waiting.popleft(), pool)
-        while waiting:
-            yield from _numbered(*waiting.popleft(), pool)
-
-
-def _numbered(chunk: list[int], future: Future[list[Clip]], pool: WorkerPool) -> Iterator[Clip]:
-    for index, clip in zip(chunk, pool.result(future), strict=True):
-        yield Clip(index, clip.wave, clip.reason)
-
-
-def _chunks(corpus: AudioCorpus, indices: Sequence[int], most: float) -> Iterator[list[int]]:
-    """Clips of about `most` seconds together, at most 256 and at least one."""
-    chunk: list[int] = []
-    total = 0.0
-    for index in indices:
-        chunk.append(index)
-        total += corpus.seconds(index) or UNKNOWN
-        if total >= most or len(chunk) == 256:
-            yield chunk
-            chunk, total = [], 0.0
-    if chunk:
-        yield chunk
-
-
-def _read_part(part: AudioCorpus) -> list[Clip]:
-    found = []
-    for index in range(len(part)):
-        try:
-            found.append(Clip(index, part.wave(index)))
-        except SonoscaleError as error:
-            found.append(Clip(index, None, str(error)))
-    return found
 
 
 def batches(found: Iterable[Clip], *, batch_samples: int, held_samples: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

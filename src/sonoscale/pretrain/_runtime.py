@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import ctypes
 import os
-import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
@@ -18,6 +16,7 @@ from torch import Tensor, nn
 from sonoscale.encoders import find_device
 from sonoscale.errors import SonoscaleError
 from sonoscale.pretrain._objective import Objective
+from sonoscale.processes import keep_freed_memory
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -177,26 +176,6 @@ def cpu_multiplies_bf16() -> bool:
     """Whether this CPU has instructions for products in bfloat16 (AVX512-BF16, AMX) and PyTorch uses them."""
     asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return torch.backends.mkldnn.is_available() and any(getattr(torch.cpu, each, bool)() for each in asked)
-
-
-def keep_freed_memory() -> None:
-    """Let this process keep the memory that it frees, where the C library is glibc: a tenth of a step on the CPU.
-
-    By default each large tensor goes back to the system and comes again as pages to be zeroed. The most memory that
-    the process has had is then what it has to its end. Settings of the user (MALLOC_MMAP_THRESHOLD_ and its kin)
-    and other allocators remain.
-    """
-    if sys.platform != "linux" or any(name.startswith("MALLOC_") for name in os.environ):
-        return
-    try:
-        set_option = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
-        return
-    set_option(_M_MMAP_THRESHOLD, 1 << 30)
-    set_option(_M_TRIM_THRESHOLD, 2**31 - 1)
-
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 def processes(devices: int | None) -> tuple[int, int]:

@@ -31,7 +31,7 @@ def content_hashes(
     Arguments:
         corpus: whose clips.
         cache: folder to keep the hashes in.
-        workers: threads that decode.
+        workers: threads, or processes, that decode.
         progress: called with the number of clips done, and of how many.
     """
     file = cache / f"content-{config_hash([_FORMAT, corpus.identity], 16)}.npz" if cache else None

@@ -72,7 +72,7 @@ def probe(
         cache: folder of embeddings to find or keep; None to keep none. Hashes of what was trained on are kept in any
             case, by default where the commands keep theirs.
         device: cpu, cuda, cuda:1, or auto for CUDA where there is any.
-        workers: threads that decode; by default one for each core.
+        workers: threads, or processes, that decode; by default one for each core.
         seed: of what protocols and intervals draw.
         progress: called with what is being done, how much of it is, and of how much.
         report: called with the results so far after each encoder and task.

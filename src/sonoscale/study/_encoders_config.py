@@ -75,7 +75,7 @@ class EncoderStudyConfig(Config):
     estimators: tuple[str, ...] = ()  # of ranks, besides rankme and rankme_centred: further columns of the ledger
     quality: QualityConfig = QualityConfig()  # the rule by which quality is made of scores
     law: LawConfig = LawConfig()
-    workers: int | None = Field(default=None, ge=1)  # threads that decode; by default one per core
+    workers: int | None = Field(default=None, ge=1)  # threads, or processes, that decode; by default one per core
 
     @model_validator(mode="after")
     def _check(self) -> EncoderStudyConfig:

@@ -39,7 +39,7 @@ def run_encoders(
         out: its folder.
         cache: of embeddings.
         begun_with: the ledger of the same study in another place.
-        workers: threads that decode.
+        workers: threads, or processes, that decode.
         device: auto, cpu or cuda.
         watcher: is notified.
     """

@@ -79,7 +79,7 @@ class EncoderStudy(_GivenStudy):
 
         Arguments:
             executor: `local`.
-            workers: threads that decode. None: as the configuration says, or one per core.
+            workers: threads, or processes, that decode. None: as the configuration says, or one per core.
             device: `auto` (a GPU if there is one), `cpu` or `cuda`.
             retries: has no effect here.
             progress: is notified, as of a `Study`.
