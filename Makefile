@@ -12,6 +12,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := $(VENV)/.demo
 WORKERS ?= auto
+# Modules are compiled when they are first imported: most never are.
+QUIETLY := --quiet --disable-pip-version-check --no-compile
 
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder \
 	--doctest-modules tests src/sonoscale
@@ -88,12 +90,12 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(DEMO): pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,report,procedural]'
+	$(BIN)/python -m pip install $(QUIETLY) -c constraints.txt -e '.[train,report,procedural]'
 	touch $@
 
 $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
+	$(BIN)/python -m pip install $(QUIETLY) -c constraints.txt -e '.[all,dev]'
 	# What ranks are compared with in the tests. Without what they ask for: they would bring torchvision.
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	$(BIN)/python -m pip install $(QUIETLY) --no-deps \
 		reptrix==0.1.0 monai==1.6.1 lightly==1.6.0
 	touch $@

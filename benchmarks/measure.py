@@ -32,10 +32,10 @@ from sonoscale.measure import Measured, Pass, measure_encoder
 from sonoscale.measure._stream import clips
 from sonoscale.processes import available_cores, share_cores
 
-# Channels and strides of the convolutions, width and layers of the transformer. Beside the small model's forward pass
-# decoding WAV takes about as long and decoding FLAC longer; the large one's takes longer than either.
 FEW = 1000
 """Clips on the disk; more are names of these."""
+# Channels and strides of the convolutions, width and layers of the transformer. Beside the small model's forward pass
+# decoding WAV takes about as long and decoding FLAC longer; the large one's takes longer than either.
 MODELS = {"small": (16, (20, 4, 4), 48, 1), "large": (32, (5, 2, 2, 2, 2, 2, 2), 128, 2)}
 TRIVIAL = """
 import torch

@@ -187,10 +187,10 @@ def single_threaded() -> None:
     """
     import threadpoolctl
 
+    # Importing them for this would take a second, and perhaps nothing here uses them.
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)
-    else:  # importing it takes a second, and perhaps nothing here uses it
-        os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
     threadpoolctl.threadpool_limits(1)
 
 

@@ -1,9 +1,11 @@
 """Clips come in order and the same, whoever decodes them."""
 
 import multiprocessing
+import os
+import pickle
+import sys
 import time
 from multiprocessing.shared_memory import SharedMemory
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,10 @@ import soundfile
 
 from sonoscale.corpora import open_corpus, take
 from sonoscale.encoders import load_encoder
+from sonoscale.errors import SonoscaleError
 from sonoscale.measure import _decoders, _stream, embed_corpus
 from sonoscale.measure._stream import clips
+from sonoscale.processes import worker_pool
 
 
 @pytest.fixture
@@ -43,6 +47,14 @@ def no_process_is_left() -> bool:
             return True
         time.sleep(0.1)
     return False
+
+
+def all_are_gone(names: list[str]) -> bool:
+    """Blocks of shared memory."""
+    for name in names:
+        with pytest.raises(FileNotFoundError):
+            SharedMemory(name)
+    return True
 
 
 @pytest.mark.parametrize("indices", [range(40), [*range(39, -1, -1), 3, 3]])
@@ -86,12 +98,12 @@ def test_embeddings_are_the_same(corpus, handed_over, monkeypatch):
 @pytest.mark.parametrize("room", [0, 1, 3])
 def test_where_shared_memory_is_scarce_the_waves_come_through_the_pipe(corpus, handed_over, monkeypatch, room):
     """Blocks for no, one or some chunks at a time, as in a container with little of it."""
-    reserved = []
+    asked = []
 
     def reserve(memory, size):
-        if len(reserved) == room:
+        asked.append(memory.name)
+        if len(asked) > room:
             raise OSError(28, "No space left on device")
-        reserved.append(memory.name)
 
     monkeypatch.setattr(_decoders, "_reserve", reserve)
     by_threads = list(clips(corpus, range(40), workers=2, processes=False))
@@ -99,8 +111,8 @@ def test_where_shared_memory_is_scarce_the_waves_come_through_the_pipe(corpus, h
         assert (mine.index, mine.wave is None, mine.reason) == (theirs.index, theirs.wave is None, theirs.reason)
         if mine.wave is not None:
             np.testing.assert_array_equal(mine.wave, theirs.wave)
-    assert len(reserved) == room
-    assert not [name for name in reserved if Path("/dev/shm", name.lstrip("/")).exists()]
+    assert len(asked) == room + 1  # and no further one after that which was refused
+    assert all_are_gone(asked)
 
 
 def test_waves_longer_than_the_header_says_do_not_leave_their_block(corpus, monkeypatch):
@@ -119,14 +131,107 @@ def test_a_reader_that_stops_leaves_no_shared_memory(corpus):
 
     def interrupted() -> None:
         with _decoders.DecodingProcesses(corpus, range(30), workers=2, ahead_seconds=2.0) as decoded:
-            names.extend(memory.name for _, _, memory in decoded._waiting if memory)
+            names.extend(memory.name for *_, memory in decoded._waiting if memory)
             next(iter(decoded))
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert len(names) == 4
-    for name in names:
-        with pytest.raises(FileNotFoundError):
-            SharedMemory(name)
+    assert all_are_gone(names)
     assert no_process_is_left()
+
+
+def test_an_encoder_that_fails_leaves_no_process_though_its_error_is_kept(corpus, handed_over):
+    class Failing:
+        sample_rate, dim, layers, min_samples, max_samples, identity = 16_000, 1, None, 1, None, "failing"
+        batches = 0
+
+        def embed(self, wave):
+            self.batches += 1
+            if self.batches > 12:
+                raise SonoscaleError("no more")
+            return wave.mean(dim=1, keepdim=True)
+
+    encoder: Any = Failing()
+    with pytest.raises(SonoscaleError, match="no more") as kept:
+        embed_corpus(encoder, take(corpus, range(33)), workers=2, batch_seconds=0.1)
+    assert kept.tb is not None
+    assert no_process_is_left()
+
+
+def test_a_killed_process_is_named(corpus):
+    def read() -> None:
+        with _decoders.DecodingProcesses(corpus, range(33), workers=1, ahead_seconds=1.0) as decoded:
+            for _ in decoded:
+                for process in multiprocessing.active_children():
+                    process.kill()
+
+    with pytest.raises(SonoscaleError, match="a worker process was killed while decoding audio"):
+        read()
+
+
+@pytest.mark.parametrize(
+    "wave", [np.arange(8.0), np.ones((1, 2), "f4"), np.ones(0, "f4"), np.arange(6, dtype="f4")[::2]]
+)
+def test_a_process_leaves_whatever_a_corpus_gives(wave):
+    """Also what no corpus should: the encoder is to see it, and complain."""
+    memory = SharedMemory(create=True, size=4096)
+    try:
+        part: Any = Given(wave)
+        (left,) = _decoders._decode(part, memory.name)
+        found = left.wave if left.place is None else _decoders._place(memory, *left.place).copy()
+        assert found is not None
+        assert found.dtype == wave.dtype
+        np.testing.assert_array_equal(found, wave)
+        _decoders._attached.pop(memory.name).close()
+    finally:
+        memory.close()
+        memory.unlink()
+
+
+class Given:
+    """A corpus of one clip."""
+
+    sample_rate = 16_000
+
+    def __init__(self, wave: np.ndarray) -> None:
+        self._wave = wave
+
+    def __len__(self) -> int:
+        return 1
+
+    def wave(self, index: int) -> np.ndarray:
+        return self._wave
+
+
+def test_a_process_says_that_there_is_no_wave_though_the_reason_is_empty():
+    class Silent(Given):
+        def wave(self, index: int) -> np.ndarray:
+            raise SonoscaleError("")
+
+    part: Any = Silent(np.zeros(1))
+    assert _decoders._decode(part, None) == [_decoders._Left()]
+
+
+def test_processes_have_a_lower_priority():
+    with worker_pool(1, doing="asking", setup=_decoders._yield_to_others) as pool:
+        niceness = pool.result(pool.submit(os.getpriority, os.PRIO_PROCESS, 0))
+    assert niceness == min(19, os.getpriority(os.PRIO_PROCESS, 0) + _decoders.NICENESS)
+
+
+def test_a_class_of_a_script_stays_with_threads(corpus, handed_over, monkeypatch):
+    """A new process would have to run the script, or the notebook, to find it."""
+    monkeypatch.setattr(type(corpus), "__module__", "__main__")
+    monkeypatch.setattr(sys.modules["__main__"], type(corpus).__name__, type(corpus), raising=False)
+    assert pickle.dumps(corpus)
+    assert len(list(clips(corpus, range(40), workers=2))) == 40
+    assert not multiprocessing.active_children()
+
+
+def test_where_processes_cannot_be_had_threads_go_on(corpus, handed_over, monkeypatch):
+    def refuse(*arguments: object, **options: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(_decoders, "worker_pool", refuse)
+    assert [clip.index for clip in clips(corpus, range(40), workers=2)] == list(range(40))

@@ -16,7 +16,6 @@ from sonoscale._text import visible
 from sonoscale.cli import audit, data, export, fit, measure, plan, pretrain, probe, study, tasks
 from sonoscale.errors import SonoscaleError, SonoscaleWarning, foreseen
 from sonoscale.extras import missing
-from sonoscale.processes import share_cores
 
 app = typer.Typer(
     help="Label-free scaling laws for audio encoders.",
@@ -50,7 +49,6 @@ def _main(
 def run() -> None:
     """Entry point: every foreseen error is one line on stderr and a non-zero exit status."""
     _signals.clear()
-    share_cores()
     signal.signal(signal.SIGINT, _end)
     signal.signal(signal.SIGTERM, _end)
     output = guard_output()

@@ -120,7 +120,9 @@ def measure(
             raise SonoscaleError(f"{path}: must end in {' or '.join(suffixes)}, in a folder that exists")
     from sonoscale.files import check_outputs
     from sonoscale.measure._measure import DEFAULT
+    from sonoscale.processes import share_cores
 
+    share_cores()
     options: dict[str, Any] = {
         "estimators": [*(estimator or DEFAULT), *(["all"] if all_ else [])], "baselines": baselines, "json": json,
         "level": level, "tolerance": tolerance, "blocks": blocks,

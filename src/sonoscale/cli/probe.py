@@ -48,7 +48,10 @@ def probe(
 
     from sonoscale.cli._console import console, progress_bars
     from sonoscale.files import check_outputs, default_cache
-    from sonoscale.probe import probe
+    from sonoscale.processes import share_cores
+
+    share_cores()
+    from sonoscale.probe import probe  # with torch, which reads what that has set
 
     check_outputs([json], [Path(one) for one in task])
     found: list[ProbeResults] = []

@@ -21,6 +21,8 @@ UNKNOWN = 30.0
 """Seconds that a clip whose length is not known counts for."""
 CHUNK_SECONDS = 64.0
 """About the audio that a process decodes at a time."""
+MOST_BYTES = 256_000_000
+"""Of shared memory."""
 NICENESS = 10
 """By how much decoding yields to the encoder, whose threads would wait for one another on a core that it holds."""
 
@@ -36,10 +38,9 @@ class Clip:
 
 @dataclass(frozen=True)
 class _Left:
-    """What a process has left of one clip: a place in the memory, or the wave where that is full, or a reason."""
+    """What a process has left of one clip: a place in the memory, or the wave or, where there is none, why."""
 
-    start: int = 0
-    samples: int = 0
+    place: tuple[int, int] | None = None  # first sample, and samples
     wave: np.ndarray | None = None
     reason: str = ""
 
@@ -47,8 +48,8 @@ class _Left:
 class DecodingProcesses:
     """Clips of a corpus by processes of low priority, in order; they begin at once, and end with the block.
 
-    The waves come through shared memory: a pipe would take as long as decoding does. Where there is none, or too
-    little (containers often have 64 MB of it), the rest comes through the pipe.
+    The waves come through shared memory: a pipe would take as long as decoding does. Where there is too little of it
+    (containers often have 64 MB), the rest comes through the pipe.
 
     Arguments:
         corpus: what to read from; can be pickled.
@@ -58,16 +59,17 @@ class DecodingProcesses:
 
     Raises:
         SonoscaleError: while iterating, a process was killed.
+        OSError, ImportError: entering it, there is nothing here by which processes could be synchronised.
     """
 
     def __init__(self, corpus: AudioCorpus, indices: Sequence[int], workers: int, ahead_seconds: float) -> None:
-        self._corpus, self._workers = corpus, workers
+        self._corpus, self._workers, self._ahead = corpus, workers, ahead_seconds
         most = min(CHUNK_SECONDS, ahead_seconds / (2 * workers))
         self._chunks = deque(_chunks(corpus, indices, most))
         seconds = max((length for _, length in self._chunks), default=0.0)
-        samples = round(min(seconds, CHUNK_SECONDS + UNKNOWN) * corpus.sample_rate) + 64  # rates that do not divide
+        samples = round(seconds * corpus.sample_rate) + 64  # rates that do not divide
         self._bytes = samples * np.dtype(np.float32).itemsize
-        self._waiting: deque[tuple[list[int], Future[list[_Left]], SharedMemory | None]] = deque()
+        self._waiting: deque[tuple[list[int], float, Future[list[_Left]], SharedMemory | None]] = deque()
         self._free: list[SharedMemory] = []
         self._stack = contextlib.ExitStack()
         self._pool: WorkerPool | None = None
@@ -75,11 +77,11 @@ class DecodingProcesses:
     def __enter__(self) -> DecodingProcesses:
         with contextlib.ExitStack() as stack:
             # Outermost, so that it is removed when no process uses it any more.
-            self._free = stack.enter_context(_shared_memory(2 * self._workers + 1, self._bytes))
+            count = min(2 * self._workers + 1, MOST_BYTES // self._bytes)
+            self._free = stack.enter_context(_shared_memory(count, self._bytes))
             pool = worker_pool(self._workers, doing="decoding audio", setup=_yield_to_others)
             self._pool = stack.enter_context(pool)
-            for _ in range(2 * self._workers):
-                self._submit()
+            self._submit()
             self._stack = stack.pop_all()
         return self
 
@@ -92,22 +94,26 @@ class DecodingProcesses:
         assert self._pool is not None
         while self._waiting:
             self._submit()
-            chunk, future, memory = self._waiting.popleft()
+            chunk, _, future, memory = self._waiting.popleft()
             for index, left in zip(chunk, self._pool.result(future), strict=True):
-                wave = left.wave
-                if memory is not None and wave is None and not left.reason:
-                    wave = _place(memory, left.start, left.samples).copy()
+                wave = left.wave if memory is None or left.place is None else _place(memory, *left.place).copy()
                 yield Clip(index, wave, left.reason)
             if memory is not None:
                 self._free.append(memory)
 
     def _submit(self) -> None:
-        """Hand a chunk out, if there is one."""
-        if self._chunks and self._pool is not None:
-            chunk, _ = self._chunks.popleft()
+        """Hand out chunks: one for each process, and more as long as they are short."""
+        assert self._pool is not None
+        while self._chunks and len(self._waiting) <= 2 * self._workers:
+            chunk, seconds = self._chunks[0]
+            ahead = seconds + sum(length for _, length, _, _ in self._waiting)
+            if len(self._waiting) >= self._workers and ahead > self._ahead * (1 + 1 / self._workers):
+                break
+            self._chunks.popleft()
             memory = self._free.pop() if self._free else None
             name = None if memory is None else memory.name
-            self._waiting.append((chunk, self._pool.submit(_decode, self._corpus.part(chunk), name), memory))
+            future = self._pool.submit(_decode, self._corpus.part(chunk), name)
+            self._waiting.append((chunk, seconds, future, memory))
 
 
 @contextlib.contextmanager
@@ -164,11 +170,11 @@ def _decode(part: AudioCorpus, name: str | None) -> list[_Left]:
         except SonoscaleError as error:
             found.append(_Left(reason=str(error)))
             continue
-        if memory is None or at + len(wave) > room:
+        if memory is None or at + len(wave) > room or wave.dtype != np.float32 or wave.ndim != 1:
             found.append(_Left(wave=wave))
             continue
         _place(memory, at, len(wave))[:] = wave
-        found.append(_Left(at, len(wave)))
+        found.append(_Left((at, len(wave))))
         at += len(wave)
     return found
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,10 +80,10 @@ def embed_corpus(
     pieces = _Pieces(corpus, encoder)
     rows = np.zeros((encoder.layers or 1 if layers else 1, len(corpus), encoder.dim))
     parts_done, forward_seconds, rate, done = np.zeros(len(corpus), dtype=np.int64), 0.0, encoder.sample_rate, 0
-    found = pieces.cut(clips(pieces, range(len(corpus)), workers=workers))
-    with Forward(encoder, pieces, layers) as run:
+    decoded = clips(pieces, range(len(corpus)), workers=workers)
+    with closing(decoded) as stream, Forward(encoder, pieces, layers) as run:
         for where, waves in batches(
-            found, batch_samples=round(batch_seconds * rate), held_samples=round(4 * batch_seconds * rate)
+            pieces.cut(stream), batch_samples=round(batch_seconds * rate), held_samples=round(4 * batch_seconds * rate)
         ):
             started = time.perf_counter()
             stack, failed = run(where, waves)
@@ -100,10 +101,11 @@ def embed_corpus(
     return Embedded(rows.astype(np.float32), pieces.padded, int((pieces.parts > 1).sum()), forward_seconds)
 
 
-def readable_clips(corpus: Corpus, *, workers: int = 1) -> Iterator[tuple[int, np.ndarray | None]]:
+def readable_clips(corpus: Corpus, *, workers: int = 1) -> Generator[tuple[int, np.ndarray | None], None, None]:
     """Every clip with its wave, float32 `[samples]`, or None where it cannot be read; decoded ahead, in order."""
-    for clip in clips(_Pieces(corpus), range(len(corpus)), workers=workers):
-        yield clip.index, clip.wave
+    with closing(clips(_Pieces(corpus), range(len(corpus)), workers=workers)) as stream:
+        for clip in stream:
+            yield clip.index, clip.wave
 
 
 class _Pieces:

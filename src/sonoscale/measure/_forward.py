@@ -6,7 +6,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import ModuleType
 
 import numpy as np
@@ -38,14 +38,17 @@ class _Watch:
     def __init__(self, encoder: Encoder) -> None:
         self._encoder, self._ended = encoder, threading.Event()
         self._batch: tuple[float, tuple[int, ...]] | None = None
-        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
+        self._ended.clear()
+        self._thread = threading.Thread(target=self._look, daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         self._ended.set()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
 
     @contextmanager
     def over(self, waves: np.ndarray) -> Iterator[None]:
@@ -62,13 +65,14 @@ class _Watch:
             if batch is None or batch is told or time.monotonic() - batch[0] < SLOW:
                 continue
             told, (clips, samples) = batch, batch[1]
-            warnings.warn(
-                f"{self._encoder.identity}: has not returned for {SLOW:g} s from a batch of {clips} clips, "
-                f"{clips * samples / self._encoder.sample_rate:.0f} s of audio; if it hangs, interrupt, and give "
-                "smaller batches (batch_seconds)",
-                SonoscaleWarning,
-                stacklevel=2,
-            )
+            with suppress(SonoscaleWarning):  # where warnings are errors, which would end this thread
+                warnings.warn(
+                    f"{self._encoder.identity}: has not returned for {SLOW:g} s from a batch of {clips} clips, "
+                    f"{clips * samples / self._encoder.sample_rate:.0f} s of audio; if it hangs, interrupt, and give "
+                    "smaller batches (batch_seconds)",
+                    SonoscaleWarning,
+                    stacklevel=2,
+                )
 
 
 class Forward:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -142,8 +143,8 @@ def sketch_clips(
         if progress:
             progress(1)
 
-    def prepared() -> Iterator[Clip]:
-        for clip in clips(corpus, indices, workers=how.workers, processes=how.processes):
+    def prepared(stream: Iterator[Clip]) -> Iterator[Clip]:
+        for clip in stream:
             if made.too_many_skipped(how):
                 return
             clip = _prepared(clip, encoder, corpus, how)
@@ -152,9 +153,10 @@ def sketch_clips(
             else:
                 yield clip
 
-    with Forward(encoder, corpus, how.layers) as run:
+    decoded = clips(corpus, indices, workers=how.workers, processes=how.processes)
+    with closing(decoded) as stream, Forward(encoder, corpus, how.layers) as run:
         for where, waves in batches(
-            prepared(), batch_samples=round(how.batch_seconds * rate), held_samples=round(how.held_seconds * rate)
+            prepared(stream), batch_samples=round(how.batch_seconds * rate), held_samples=round(how.held_seconds * rate)
         ):
             if made.too_many_skipped(how):
                 break

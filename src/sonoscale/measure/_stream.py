@@ -7,7 +7,7 @@ import pickle
 import statistics
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -33,7 +33,7 @@ def clips(
     workers: int,
     ahead_seconds: float = 256.0,
     processes: bool = True,
-) -> Iterator[Clip]:
+) -> Generator[Clip, None, None]:
     """Decode clips ahead of their use, and give them in order.
 
     By threads at first: decoding and resampling happen in libraries that let go of the interpreter, and nothing has to
@@ -74,7 +74,10 @@ def clips(
                     if mean * (len(indices) - place) > WORTH * workers and can_be_sent(corpus):
                         by_threads = place + 1 + round(START * workers / mean)
                         rest = indices[by_threads:]
-                        others = stack.enter_context(DecodingProcesses(corpus, rest, workers, ahead_seconds))
+                        try:
+                            others = stack.enter_context(DecodingProcesses(corpus, rest, workers, ahead_seconds))
+                        except (OSError, ImportError):  # this system cannot have processes that wait for one another
+                            by_threads = len(indices)
                         processes = False
                     else:
                         processes = place < 8 * TRIED  # it was asked often enough
@@ -94,12 +97,11 @@ def clips(
 
 
 def can_be_sent(corpus: AudioCorpus) -> bool:
-    """Whether a part of a corpus can be sent to another process."""
+    """Whether a part of a corpus can be sent to a process, which has nothing that a script or a notebook defines."""
     try:
-        pickle.dumps(corpus.part([0]))
+        return b"__main__" not in pickle.dumps(corpus.part([0]))
     except Exception:  # whatever its class makes of it
         return False
-    return True
 
 
 def batches(found: Iterable[Clip], *, batch_samples: int, held_samples: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import numpy as np
 import torch
@@ -51,22 +52,23 @@ def measure_lidar(
     rng = np.random.default_rng(0)
     sketch, done = LidarSketch(encoder.dim, blocks=how.blocks), 0
 
-    def long_enough() -> Iterator[Clip]:
-        for clip in clips(corpus, chosen, workers=how.workers):
+    def long_enough(stream: Iterator[Clip]) -> Iterator[Clip]:
+        for clip in stream:
             if clip.wave is not None and len(clip.wave) // 2 >= encoder.min_samples:
                 yield clip
 
     samples = round(how.batch_seconds * encoder.sample_rate)
     held = round(how.held_seconds * encoder.sample_rate)
-    for _, waves in batches(long_enough(), batch_samples=2 * samples // VIEWS, held_samples=held):
-        half = waves.shape[1] // 2
-        starts = rng.integers(0, waves.shape[1] - half + 1, size=(len(waves), VIEWS))
-        views = np.stack([wave[at : at + half] for wave, row in zip(waves, starts, strict=True) for at in row])
-        rows = encoder.embed(torch.from_numpy(views)).float().cpu().numpy()
-        sketch.update(rows.reshape(len(waves), VIEWS, -1))
-        done += len(waves)
-        if progress:
-            progress("views", done, len(chosen))
+    with closing(clips(corpus, chosen, workers=how.workers, processes=how.processes)) as stream:
+        for _, waves in batches(long_enough(stream), batch_samples=2 * samples // VIEWS, held_samples=held):
+            half = waves.shape[1] // 2
+            starts = rng.integers(0, waves.shape[1] - half + 1, size=(len(waves), VIEWS))
+            views = np.stack([wave[at : at + half] for wave, row in zip(waves, starts, strict=True) for at in row])
+            rows = encoder.embed(torch.from_numpy(views)).float().cpu().numpy()
+            sketch.update(rows.reshape(len(waves), VIEWS, -1))
+            done += len(waves)
+            if progress:
+                progress("views", done, len(chosen))
     if sketch.n < 2:
         raise SonoscaleError(f"LiDAR needs halves of at least 2 recordings, and {sketch.n} are long enough")
     return sketch.measure(level=level, encoder=encoder_name, corpus=corpus_name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -38,9 +39,10 @@ def content_hashes(
     if file is not None and (kept := _kept(file, len(corpus))) is not None:
         return kept
     hashes = np.zeros(len(corpus), dtype=np.uint64)
-    for done, (index, wave) in enumerate(readable_clips(corpus, workers=workers), start=1):
-        hashes[index] = _hash(wave) if wave is not None else 0
-        progress(done, len(corpus))
+    with closing(readable_clips(corpus, workers=workers)) as waves:
+        for done, (index, wave) in enumerate(waves, start=1):
+            hashes[index] = _hash(wave) if wave is not None else 0
+            progress(done, len(corpus))
     if file is not None:
         with replacing(file) as partial, partial.open("wb") as stream:
             np.savez(stream, hashes=hashes)  # whose parts have checksums
