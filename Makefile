@@ -12,8 +12,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := $(VENV)/.demo
 WORKERS ?= auto
-# Modules are compiled when they are first imported: most never are.
+# pip compiles modules one after another; this by all cores, and leaves out the tests of packages.
 QUIETLY := --quiet --disable-pip-version-check --no-compile
+COMPILE := $(BIN)/python -m compileall -q -j 0 -x '/tests?/' $(VENV)/lib
 
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder \
 	--doctest-modules tests src/sonoscale
@@ -91,6 +92,7 @@ $(BIN)/python:
 
 $(DEMO): pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install $(QUIETLY) -c constraints.txt -e '.[train,report,procedural]'
+	$(COMPILE)
 	touch $@
 
 $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
@@ -98,4 +100,5 @@ $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	# What ranks are compared with in the tests. Without what they ask for: they would bring torchvision.
 	$(BIN)/python -m pip install $(QUIETLY) --no-deps \
 		reptrix==0.1.0 monai==1.6.1 lightly==1.6.0
+	$(COMPILE)
 	touch $@

@@ -1,7 +1,7 @@
 """What measuring an encoder costs beyond its parts, and how much memory it takes: part of `make bench`.
 
 End to end against decoding alone and the forward passes alone, in turn and in one process; peak memory in processes
-of their own. Needs 2 GB of disk for a while.
+of their own. Needs 2 GB of disk for a while. `python benchmarks/measure.py --page docs/measuring.md` writes that page.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from sonoscale.encoders import load_encoder
 from sonoscale.measure import Measured, Pass, measure_encoder
 from sonoscale.measure._stream import clips
 from sonoscale.processes import available_cores, share_cores
+from sonoscale.provenance import provenance
 
 FEW = 1000
 """Clips on the disk; more are names of these."""
@@ -113,7 +114,7 @@ def end_to_end(spec: str, folder: Path, *, workers: int, threads: int, device: s
     torch.set_num_threads(threads)
     encoder = load_encoder(spec, device=device)
     corpus = open_corpus(folder, sample_rate=encoder.sample_rate)
-    how = Pass(workers=workers)
+    how, threads_alone = Pass(workers=workers), Pass(workers=workers, processes=False)
     count, some = len(corpus), len(corpus) // 4  # of which the forward passes are measured
     recorder = Recorder(encoder)
     measure_encoder(recorder, corpus.part(range(some)), how=how)  # pyright: ignore[reportArgumentType]
@@ -127,28 +128,49 @@ def end_to_end(spec: str, folder: Path, *, workers: int, threads: int, device: s
         for wave in recorder.waves:
             encoder.embed(wave).float().cpu().numpy()
 
-    def whole() -> Taken:
+    def whole(how: Pass) -> Taken:
         started = time.perf_counter()
         fresh = open_corpus(folder, sample_rate=encoder.sample_rate)  # whose identity is not yet computed
         opened.append(time.perf_counter() - started)
         return taken(lambda: measured.append(measure_encoder(encoder, fresh, how=how)))
 
     forward()
-    found = [(taken(decode), taken(forward).times(count / some), whole()) for _ in range(rounds)]
-    a, b, both = (statistics.median(each.wall for each in column) for column in zip(*found, strict=True))
-    slower = statistics.median(w.wall / max(d.wall, f.wall) for d, f, w in found)
+    found = [
+        (taken(decode), taken(forward).times(count / some), whole(threads_alone), whole(how)) for _ in range(rounds)
+    ]
+    a, b, old, both = (statistics.median(each.wall for each in column) for column in zip(*found, strict=True))
+    slower = statistics.median(w.wall / max(d.wall, f.wall) for d, f, _, w in found)
     cores = available_cores()
-    bound = statistics.median(w.wall / max(d.wall, f.wall, (d.cpu + f.cpu) / cores) for d, f, w in found)
-    share = statistics.median((m.forward_seconds or 0.0) / w.wall for m, (_, _, w) in zip(measured, found, strict=True))
-    work = statistics.median(w.cpu / (d.cpu + f.cpu) for d, f, w in found)
+    bound = statistics.median(w.wall / max(d.wall, f.wall, (d.cpu + f.cpu) / cores) for d, f, _, w in found)
+    shares = [(m.forward_seconds or 0.0) / w.wall for m, (*_, w) in zip(measured[1::2], found, strict=True)]
     return [
         f"{workers} + {threads}", f"{4 * len(recorder.waves):,}", f"{count / statistics.median(opened):,.0f}",
-        f"{count / a:,.0f}", f"{count / b:,.0f}", f"{count / both:,.0f}", f"{share:.0%}", f"{slower:.2f}",
-        f"{bound:.2f}", f"{work:.2f}",
+        f"{count / a:,.0f}", f"{count / b:,.0f}", f"{count / old:,.0f}", f"{count / both:,.0f}",
+        f"{statistics.median(shares):.0%}", f"{slower:.2f}", f"{bound:.2f}",
     ]  # fmt: skip
 
 
-def end_to_end_table(temporary: Path, count: int, rounds: int, device: str) -> Table:
+COLUMNS = (
+    "model", "files", "decode + torch", "forward calls", "opened", "decode", "forward", "threads alone", "end to end",
+    "in forward", "over the slower part", "over the bound",
+)  # fmt: skip
+ABOUT = """# How fast measuring is on a CPU
+
+Written by `python benchmarks/measure.py --page docs/measuring.md`: a Wav2Vec2 of random weights, a small and a larger
+one, on {count:,} clips of 2 to 5 s at 44.1 kHz, of 7 lengths, or of any, which makes a batch of nearly each. Clips per
+second, medians of {rounds} rounds, in turns in one process.
+
+- *decode + torch*: processes (or threads) that decode, and threads of the encoder. The first rows are as
+  `sonoscale measure` does it, with one of each for every core; the others have a core for each thread.
+- *decode*, *forward*: decoding alone, and the forward passes alone. *threads alone*: end to end without processes of
+  low priority for decoding. *end to end*: as it is; *in forward*, the share of that in the encoder.
+- *over the slower part*: time end to end over that of decoding or forward alone, whichever is more. *Over the bound*:
+  over that, or over the processor time of both divided by the cores, if that is more, which nothing can be below.
+
+"""
+
+
+def end_to_end_rows(temporary: Path, count: int, rounds: int, device: str) -> Iterator[list[str]]:
     cores = available_cores()
     apart = (max(1, cores // 2), max(1, cores - cores // 2))  # of decoding, and of torch: a core for each thread
     kinds = {
@@ -160,26 +182,18 @@ def end_to_end_table(temporary: Path, count: int, rounds: int, device: str) -> T
         files = make_clips(temporary / f"{kind}, few", min(count, FEW), **options)  # pyright: ignore[reportArgumentType]
         link_clips(files, temporary / kind, count)
     specs = {name: save_model(temporary / name, *sizes) for name, sizes in MODELS.items()}
-    table = Table(
-        title=f"Measuring a Wav2Vec2 on {count:,} clips of 2 to 5 s at 44.1 kHz, {device}, medians of {rounds} rounds",
-        title_justify="left",
-    )
-    table.add_column("model")
-    table.add_column("files")
-    for column in (
-        "threads: decode + torch", "forward calls", "opened, clips / s", "decode alone", "forward alone",
-        "end to end", "share in forward", "over the slower part", "over the bound", "work over both parts",
-    ):  # fmt: skip
-        table.add_column(column, justify="right")
     parts = [("small", "WAV"), ("small", "FLAC"), ("large", "WAV"), ("small", "WAV, any length")]
-    # As `sonoscale measure` does it, with processes that yield to the encoder; and with a core for each thread.
-    cases = [(*part, each) for each in ((cores, cores), apart) for part in parts]
-    for name, kind, (workers, threads) in cases:
-        cells = end_to_end(
-            specs[name], temporary / kind, workers=workers, threads=threads, device=device, rounds=rounds
-        )
-        table.add_row(name, kind, *cells)
-    return table
+    for workers, threads in ((cores, cores), apart):
+        for name, kind in parts:
+            how = {"workers": workers, "threads": threads, "device": device, "rounds": rounds}
+            yield [name, kind, *end_to_end(specs[name], temporary / kind, **how)]
+
+
+def write_page(page: Path, rows: list[list[str]], count: int, rounds: int) -> None:
+    lines = [COLUMNS, ["---"] * 3 + ["--:"] * (len(COLUMNS) - 3), *rows]
+    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    where = ", ".join(f"{name}: {value}" for name, value in provenance("torch", "numpy").items())
+    page.write_text(f"{ABOUT.format(count=count, rounds=rounds)}{table}\n\n{where}\n")
 
 
 def link_clips(files: list[Path], folder: Path, count: int) -> Path:
@@ -235,6 +249,7 @@ def memory_table(temporary: Path, counts: list[int], long_seconds: float) -> Tab
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=4000, help="clips that are measured end to end")
+    parser.add_argument("--page", type=Path, help="write what is measured end to end here")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--memory", default="250,1000,4000", help="clips to measure the memory of; empty for none")
     parser.add_argument("--long", type=float, default=3600, help="seconds of the long recordings")
@@ -249,14 +264,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
         temporary = Path(name)
         if arguments.clips:
-            console.print(end_to_end_table(temporary, arguments.clips, arguments.rounds, arguments.device))
-            console.print(
-                "over the slower part (target: at most 1.2): the time end to end, without opening, over that of "
-                "decoding or forward alone, whichever is more\n"
-                "over the bound: over that, or over the processor time of both parts divided by the cores, if that is "
-                "more\n"
-                "work over both parts: processor time end to end over that of both parts"
-            )
+            table, rows = Table(), []
+            for i, column in enumerate(COLUMNS):
+                table.add_column(column, justify="left" if i < 3 else "right")
+            for row in end_to_end_rows(temporary, arguments.clips, arguments.rounds, arguments.device):
+                table.add_row(*row)
+                rows.append(row)
+                console.print(" ".join(row))
+            console.print(table)
+            if arguments.page:
+                write_page(arguments.page, rows, arguments.clips, arguments.rounds)
         if arguments.memory:
             console.print(
                 memory_table(temporary / "memory", [int(n) for n in arguments.memory.split(",")], arguments.long)
