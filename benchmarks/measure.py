@@ -164,6 +164,7 @@ second, medians of {rounds} rounds, in turns in one process.
   `sonoscale measure` does it, with one of each for every core; the others have a core for each thread.
 - *decode*, *forward*: decoding alone, and the forward passes alone. *threads alone*: end to end without processes of
   low priority for decoding. *end to end*: as it is; *in forward*, the share of that in the encoder.
+  Where both are alike, the interpreter, which threads share and processes do not, is no bottleneck: with few cores.
 - *over the slower part*: time end to end over that of decoding or forward alone, whichever is more. *Over the bound*:
   over that, or over the processor time of both divided by the cores, if that is more, which nothing can be below.
 
