@@ -150,6 +150,7 @@ def test_an_encoder_that_fails_leaves_no_process_though_its_error_is_kept(corpus
         def embed(self, wave):
             self.batches += 1
             if self.batches > 12:
+                assert multiprocessing.active_children()
                 raise SonoscaleError("no more")
             return wave.mean(dim=1, keepdim=True)
 
@@ -225,13 +226,20 @@ def test_a_class_of_a_script_stays_with_threads(corpus, handed_over, monkeypatch
     monkeypatch.setattr(type(corpus), "__module__", "__main__")
     monkeypatch.setattr(sys.modules["__main__"], type(corpus).__name__, type(corpus), raising=False)
     assert pickle.dumps(corpus)
-    assert len(list(clips(corpus, range(40), workers=2))) == 40
-    assert not multiprocessing.active_children()
+    seen = []
+    for clip in clips(corpus, range(40), workers=2):
+        seen.append(clip.index)
+        assert not multiprocessing.active_children()
+    assert seen == list(range(40))
 
 
 def test_where_processes_cannot_be_had_threads_go_on(corpus, handed_over, monkeypatch):
+    asked = []
+
     def refuse(*arguments: object, **options: object) -> None:
+        asked.append(arguments)
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr(_decoders, "worker_pool", refuse)
     assert [clip.index for clip in clips(corpus, range(40), workers=2)] == list(range(40))
+    assert len(asked) == 1
